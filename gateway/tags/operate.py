@@ -1,0 +1,46 @@
+"""What the command router asks of a driver: act on a device, and read back what it then says.
+
+Exceptions::
+
+    OperateError              the device answered that it will not, or cannot
+    └── NotConnectedError     nothing was sent: there is no connection to the device now
+
+A request that was sent and not answered in time raises the built-in TimeoutError: the device may or may not have
+acted. No other exception of the driver's library may pass through here.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.tags.sample import Value
+
+
+class OperateError(Exception):
+    """The device answered a request with an error; ``why`` is a sentence an operator understands."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class NotConnectedError(OperateError):
+    """There is no connection to the device, so nothing was sent."""
+
+
+class Driver(Protocol):
+    """A driver as the router sees it. Tags are image indexes; values are in the tag's engineering unit."""
+
+    async def operate(self, tag: int, value: Value) -> None:
+        """Send ``value`` to the device; return once the device has acknowledged it.
+
+        Raises OperateError, NotConnectedError, TimeoutError.
+        """
+        ...
+
+    async def read_back(self, tag: int) -> Value:
+        """Ask the device, now, what the tag is; not from a cache. It does not write the image.
+
+        Raises OperateError, NotConnectedError, TimeoutError.
+        """
+        ...
