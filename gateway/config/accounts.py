@@ -24,8 +24,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-# RFC 7914, 2: N = 2^15, r = 8, p = 1 costs 128 * r * N = 32 MiB and about 50 ms on a small edge processor's core,
-# which a person does not feel and a guesser does.
+# RFC 7914, 2: N = 2^15, r = 8, p = 1 costs 128 * r * N = 32 MiB and 50 to 100 ms of one core, which a person does
+# not feel and a guesser does.
 SCRYPT_N = 1 << 15
 SCRYPT_R = 8
 SCRYPT_P = 1
@@ -85,7 +85,7 @@ class Accounts:
         self._users: dict[str, _Hash] = {}
 
     def verify(self, user: str, password: str) -> bool:
-        """True if this is the user's password. Blocks for one scrypt (~50 ms), whether or not the user exists.
+        """True if this is the user's password. Blocks for one scrypt, whether or not the user exists.
 
         A change of the file by another process counts at once. Raises AccountsError.
         """
@@ -136,7 +136,7 @@ class Accounts:
         return _FileLock(self._path.with_suffix(".lock"))
 
     def _replace(self, users: dict[str, _Hash]) -> None:
-        """Write the whole file beside the old one, then put it in its place: a crash leaves one or the other."""
+        """Write the file beside the old one, then put it in its place: a crash leaves one or the other."""
         content = {
             "version": 1,
             "users": {

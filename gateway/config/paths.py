@@ -19,9 +19,9 @@ _NAME_CHARACTERS = (
 
 @dataclass(frozen=True, slots=True)
 class RunPaths:
-    """``state`` outlives the run (history, audit, accounts, certificates); ``runtime`` holds sockets, mode 0700.
+    """``state`` outlives the run (history, audit, accounts, certificates); ``runtime`` holds sockets.
 
-    ``runtime`` must be short: a Unix socket's path has at most 107 bytes.
+    ``runtime`` has mode 0700, and is short: a Unix socket's path has at most 107 bytes.
     """
 
     state: Path
@@ -69,9 +69,9 @@ def run_paths(site_name: str, state: Path | None = None) -> RunPaths:
     """The folders of a site's run; nothing is made here.
 
     Without ``state`` it is ``$STATE_DIRECTORY`` (set by systemd for a unit with ``StateDirectory=``), else
-    ``tieline/<site>`` under ``$XDG_STATE_HOME`` or ``~/.local/state``. Sockets go to ``run`` in the state folder, or,
-    where that path is too long for a socket, to ``tieline-<uid>/<key>`` in the temporary folder; so everyone who
-    knows the state folder finds them, whatever the environment says.
+    ``tieline/<site>`` under ``$XDG_STATE_HOME`` or ``~/.local/state``. Sockets go to ``run`` in the state
+    folder, or, where that path is too long for a socket, to ``tieline-<uid>/<key>`` in the temporary folder; so
+    everyone who knows the state folder finds them.
     """
     if state is None:
         given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]

@@ -5,8 +5,8 @@ Exceptions::
     OperateError              the device answered that it will not, or cannot
     └── NotConnectedError     nothing was sent: there is no connection to the device now
 
-A request that was sent and not answered in time raises the built-in TimeoutError: the device may or may not have
-acted. No other exception of the driver's library may pass through here.
+A request that was sent and not answered in time raises the built-in TimeoutError: the device may or may not
+have acted. No other exception of the driver's library may pass through here.
 """
 
 from __future__ import annotations

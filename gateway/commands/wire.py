@@ -1,0 +1,218 @@
+"""Commands and outcomes as lines on the command socket (drawn in docs/formats/commands.md). Pure: bytes in, values out.
+
+A line is one JSON object with one key, UTF-8, ended by a newline, at most `LINE_BYTES` with it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from gateway.tags.command import Command, Done, Failed, Outcome, Refusal, Refused, TimedOut
+from gateway.tags.sample import Value
+
+LINE_BYTES = 65_536  # a 4,000-byte string is at most 24,000 bytes escaped; the rest is names and a reason
+ID_CHARACTERS = 64  # a uuid4 hex has 32
+NAME_CHARACTERS = 255
+REASON_CHARACTERS = 500
+_INT64_LOW, _INT64_HIGH = -(1 << 63), (1 << 63) - 1
+
+
+class WireError(Exception):
+    """A line that is not of this protocol. ``id`` is the command it was about, where that much could be read."""
+
+    def __init__(self, why: str, id: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.id = id
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Ask that this connection may send commands of a user who types them here (origin ``cli``)."""
+
+    user: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Whether the password was right."""
+
+    user: str
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The outcome of the command ``id``."""
+
+    id: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The peer did not speak this protocol; the connection is closed after it."""
+
+    why: str
+
+
+Request = Command | SignIn
+Reply = Answer | SignedIn | Fault
+
+
+def encode_request(request: Request) -> bytes:
+    """Raises WireError where it would not fit a line."""
+    if isinstance(request, SignIn):
+        return _line("sign_in", {"user": request.user, "password": request.password})
+    return _line("command", command_fields(request))
+
+
+def decode_request(line: bytes) -> Request:
+    """Raises WireError."""
+    kind, fields = _object(line)
+    if kind == "sign_in":
+        return SignIn(_text(fields, "user", NAME_CHARACTERS), _text(fields, "password", LINE_BYTES))
+    if kind == "command":
+        return command_of(fields)
+    raise WireError(f"{kind!r} is not a request")
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """Raises WireError where it would not fit a line."""
+    if isinstance(reply, SignedIn):
+        return _line("signed_in", {"user": reply.user, "ok": reply.ok})
+    if isinstance(reply, Fault):
+        return _line("fault", {"why": reply.why})
+    return _line("outcome", {"id": reply.id, **outcome_fields(reply.outcome)})
+
+
+def decode_reply(line: bytes) -> Reply:
+    """Raises WireError."""
+    kind, fields = _object(line)
+    if kind == "outcome":
+        return Answer(_text(fields, "id", ID_CHARACTERS), outcome_of(fields))
+    if kind == "signed_in":
+        ok = fields.get("ok")
+        if not isinstance(ok, bool):
+            raise WireError("ok is not true or false")
+        return SignedIn(_text(fields, "user", NAME_CHARACTERS), ok)
+    if kind == "fault":
+        return Fault(_text(fields, "why", LINE_BYTES))
+    raise WireError(f"{kind!r} is not a reply")
+
+
+def command_fields(command: Command) -> dict[str, Any]:
+    """A command as JSON fields, as the socket and the audit trail write it."""
+    return {
+        "id": command.id,
+        "tag": command.tag,
+        "value": command.value,
+        "user": command.user,
+        "origin": command.origin,
+        "deadline_ns": command.deadline_ns,
+        "reason": command.reason,
+    }
+
+
+def command_of(fields: dict[str, Any]) -> Command:
+    """Raises WireError."""
+    id = _text(fields, "id", ID_CHARACTERS)
+    if not id:
+        raise WireError("id is empty")
+    try:
+        deadline_ns = fields.get("deadline_ns")
+        if not isinstance(deadline_ns, int) or isinstance(deadline_ns, bool):
+            raise WireError("deadline_ns is not a whole number")
+        if not _INT64_LOW <= deadline_ns <= _INT64_HIGH:
+            raise WireError("deadline_ns has more than 64 bits")
+        return Command(
+            id=id,
+            tag=_text(fields, "tag", NAME_CHARACTERS),
+            value=_value(fields),
+            user=_text(fields, "user", NAME_CHARACTERS),
+            origin=_text(fields, "origin", NAME_CHARACTERS),
+            deadline_ns=deadline_ns,
+            reason=_text(fields, "reason", REASON_CHARACTERS),
+        )
+    except WireError as error:
+        raise WireError(error.why, id) from error
+
+
+def outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as JSON fields, as the socket and the audit trail write it."""
+    match outcome:
+        case Done(value, at_ns):
+            return {"kind": "done", "value": value, "at_ns": at_ns}
+        case Refused(code, why):
+            return {"kind": "refused", "code": code.value, "why": why}
+        case TimedOut(why):
+            return {"kind": "timed_out", "why": why}
+        case Failed(why):
+            return {"kind": "failed", "why": why}
+        case _:
+            assert_never(outcome)
+
+
+def outcome_of(fields: dict[str, Any]) -> Outcome:
+    """Raises WireError."""
+    match fields.get("kind"):
+        case "done":
+            at_ns = fields.get("at_ns")
+            if not isinstance(at_ns, int) or isinstance(at_ns, bool):
+                raise WireError("at_ns is not a whole number")
+            return Done(_value(fields), at_ns)
+        case "refused":
+            try:
+                code = Refusal(_text(fields, "code", NAME_CHARACTERS))
+            except ValueError as error:
+                raise WireError(f"{error}") from error
+            return Refused(code, _text(fields, "why", LINE_BYTES))
+        case "timed_out":
+            return TimedOut(_text(fields, "why", LINE_BYTES))
+        case "failed":
+            return Failed(_text(fields, "why", LINE_BYTES))
+        case other:
+            raise WireError(f"{other!r} is not an outcome")
+
+
+def _line(kind: str, fields: dict[str, Any]) -> bytes:
+    # ASCII only: a lone surrogate in a name cannot break the line. NaN and Infinity are written as such, so that
+    # the router, not the sender, refuses them and says so in the audit trail.
+    line = json.dumps({kind: fields}, separators=(",", ":")).encode() + b"\n"
+    if len(line) > LINE_BYTES:
+        raise WireError(f"a line has at most {LINE_BYTES} bytes, this one {len(line)}")
+    return line
+
+
+def _object(line: bytes) -> tuple[str, dict[str, Any]]:
+    if len(line) > LINE_BYTES:
+        raise WireError(f"a line has at most {LINE_BYTES} bytes")
+    try:
+        whole = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise WireError("not a JSON line") from error
+    if not isinstance(whole, dict) or len(whole) != 1:
+        raise WireError("not an object with one key")
+    ((kind, fields),) = whole.items()
+    if not isinstance(fields, dict):
+        raise WireError(f"{kind!r} does not hold an object")
+    return kind, fields
+
+
+def _text(fields: dict[str, Any], key: str, most: int) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str):
+        raise WireError(f"{key} is not a string")
+    if len(value) > most:
+        raise WireError(f"{key} has more than {most} characters")
+    return value
+
+
+def _value(fields: dict[str, Any]) -> Value:
+    value = fields.get("value")
+    if not isinstance(value, bool | int | float | str):
+        raise WireError("value is not a bool, a number or a string")
+    return value
