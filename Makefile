@@ -1,0 +1,71 @@
+# make run    the demo microgrid with its gateway, historian and HMI
+# make test   builds, lints, runs every test
+# make bench  every benchmark (minutes)
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SITE ?= config/sites/demo/site.yaml
+STATE ?= build/demo
+SOURCES := $(shell git ls-files 'firmware/*.c' 'firmware/*.h')
+NODE_TESTS := tests/interop/opcua
+
+.PHONY: run test lint bench setup build test-c test-tsan test-python clean system interop
+
+run: build
+	$(BIN)/tieline run $(SITE) --state $(STATE) --new-passwords
+
+test: system build lint test-c test-tsan interop test-python
+
+system:
+	.ci/system-packages
+
+# The environment is made anew when pyproject.toml changes.
+$(VENV)/made: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q "scikit-build-core==1.1.*" ninja
+	$(BIN)/pip install -q --no-build-isolation -e '.[dev]'
+	touch $@ build/built
+
+setup: $(VENV)/made
+
+# The extension is built anew when the C core changes.
+build/built: $(VENV)/made firmware/CMakeLists.txt $(SOURCES)
+	$(BIN)/pip install -q --no-build-isolation --no-deps -e .
+	@mkdir -p build && touch $@
+
+build: build/built
+
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run -Werror $(SOURCES)
+	$(BIN)/cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
+	  --suppress=missingIncludeSystem -I firmware/image -I firmware/port/posix firmware/image firmware/port
+
+CMAKE_C := cmake -S firmware -G Ninja -DTIELINE_TESTS=ON
+test-c:
+	$(CMAKE_C) -B build/c-asan -DTIELINE_SANITIZE=address,undefined >/dev/null
+	cmake --build build/c-asan
+	ctest --test-dir build/c-asan --output-on-failure
+
+test-tsan:
+	$(CMAKE_C) -B build/c-tsan -DTIELINE_SANITIZE=thread >/dev/null
+	cmake --build build/c-tsan
+	ctest --test-dir build/c-tsan --output-on-failure
+
+interop: $(NODE_TESTS)/node_modules/.made
+$(NODE_TESTS)/node_modules/.made: $(NODE_TESTS)/package.json
+	cd $(NODE_TESTS) && npm install --no-audit --no-fund --ignore-scripts --silent
+	touch $@
+
+test-python: build interop
+	$(BIN)/pytest -q
+
+bench: build
+	for file in benchmarks/*.py; do $(BIN)/python $$file; done
+
+clean:
+	rm -rf build $(VENV) $(NODE_TESTS)/node_modules

@@ -1,0 +1,115 @@
+"""A Modbus device as typed values: what the driver needs to know of it and its points.
+
+Addresses are the protocol's own, 0-based (Modbus Application Protocol 1.1b3, 4.4), whatever the site file wrote.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Table(StrEnum):
+    """The four tables of Modbus Application Protocol 1.1b3, 4.3."""
+
+    COIL = "coil"
+    DISCRETE = "discrete"
+    INPUT = "input"
+    HOLDING = "holding"
+
+
+class RegisterType(StrEnum):
+    """How the bits of one or more registers make a value."""
+
+    BOOL = "bool"  # a coil or discrete input, or one bit of a register (`bit` set)
+    INT16 = "int16"
+    UINT16 = "uint16"
+    INT32 = "int32"
+    UINT32 = "uint32"
+    INT64 = "int64"
+    UINT64 = "uint64"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    BCD16 = "bcd16"  # 4 decimal digits
+    BCD32 = "bcd32"  # 8 decimal digits
+    STRING = "string"
+
+
+class Order(StrEnum):
+    """Order of words in a value, or of bytes in a word; big is the protocol's own."""
+
+    BIG = "big"
+    LITTLE = "little"
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusPoint:
+    """One point of a device. ``tag`` is the index in `Site.tags` (the image index), ``name`` its name.
+
+    Engineering value = raw * scale + offset; with scale 1 and offset 0 an integer stays an integer.
+    ``registers`` is how many registers (or coils) it covers. ``bit`` is 0..15 for a bit of a register, else None.
+    ``not_implemented``: raw values (unsigned bit patterns of the whole point) by which the device says it has no
+    value. ``low``/``high``: the instrument's range in engineering units, or None. ``group`` indexes
+    `ModbusDevice.groups`. ``writable``: commands may reach it.
+    """
+
+    name: str
+    tag: int
+    table: Table
+    address: int
+    registers: int
+    type: RegisterType
+    word_order: Order
+    byte_order: Order
+    bit: int | None
+    scale: float
+    offset: float
+    not_implemented: tuple[int, ...]
+    low: float | None
+    high: float | None
+    group: int
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PollGroup:
+    """Points polled together: every ``period_ms``; Bad when not refreshed for ``stale_after_ms``."""
+
+    name: str
+    period_ms: int
+    stale_after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusSystemTags:
+    """Image indexes of a device's own counters (``_system.<device>.*``)."""
+
+    connected: int  # BOOL
+    requests: int  # UINT64, and so are the errors
+    errors_timeout: int
+    errors_exception: int
+    errors_connection: int
+    errors_protocol: int
+    latency_p50_ms: int  # DOUBLE, over the last 1,000 requests
+    latency_p99_ms: int
+    last_error: int  # STRING, 200 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusDevice:
+    """A device behind one TCP address and unit id, its limits, and its points."""
+
+    name: str
+    host: str
+    port: int
+    unit_id: int
+    timeout_ms: int
+    pause_ms: int  # least time between the end of an answer and the next request
+    max_registers: int  # a read, 1..125
+    max_coils: int  # a read, 1..2000
+    max_gap: int  # registers (or coils) nobody asked for that a read may span
+    retry_max_ms: int  # cap of the connect back-off
+    single_connection: bool  # devices at one host:port share one connection, one request at a time
+    groups: tuple[PollGroup, ...]
+    points: tuple[ModbusPoint, ...]
+    system: ModbusSystemTags

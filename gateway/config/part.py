@@ -1,0 +1,24 @@
+"""What the composition root hands to every part it starts in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from gateway.config.paths import RunPaths
+from gateway.config.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class PartContext:
+    """A part is ``async def run(context, ...) -> None``: it works until ``stop`` is set, then ends within 3 s.
+
+    It attaches to the region ``region_name`` itself. It calls ``ready.set()`` once it does its job. The
+    root's beat task runs on the same loop: a part that blocks its loop for 10 s is taken for hung and restarted.
+    """
+
+    site: Site
+    paths: RunPaths
+    region_name: str
+    stop: asyncio.Event
+    ready: asyncio.Event

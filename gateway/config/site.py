@@ -1,0 +1,148 @@
+"""A site as typed values: what every other part reads, and no part changes.
+
+`gateway.config.load` makes it from YAML; after that there are no strings left to parse. Powers follow the house
+convention: sources are positive when they feed the bus, loads are demand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from gateway.config.modbus import ModbusDevice
+from gateway.tags.tag import TagSpec, ValueType
+
+
+class Role(StrEnum):
+    """What a user may do; each role may do all that the ones before it may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ENGINEER = "engineer"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who may sign in; the password is not in the site file (gateway.config.accounts keeps it)."""
+
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class WriteLimits:
+    """How a command may change a tag. ``low`` and ``high`` are in the tag's unit, None for BOOL and STRING.
+
+    ``tolerance`` is the largest difference between the value asked and the value read back that still counts
+    as done. ``role`` is the least role that may write. ``timeout_ms`` bounds operate plus read back.
+    """
+
+    role: Role
+    low: float | None
+    high: float | None
+    tolerance: float
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One tag of the site. Its place in `Site.tags` is its index in the image.
+
+    ``area`` is a path such as ``storage`` or ``grid/feeders``. ``device`` is the folder below it. ``low``/``high``
+    are the instrument's range in ``unit`` (EURange); a value outside is Uncertain_EngineeringUnitsExceeded.
+    ``deadband`` is in ``unit``; ``decimals`` is how many the operator sees. ``stale_after_ms``: a value not
+    refreshed for so long is not current. ``states`` names the values of an enumerated integer or bool.
+    """
+
+    name: str
+    type: ValueType
+    owner: str
+    area: str
+    device: str
+    description: str = ""
+    unit: str | None = None
+    low: float | None = None
+    high: float | None = None
+    deadband: float = 0.0
+    decimals: int | None = None
+    stale_after_ms: int = 3000
+    string_bytes: int = 0
+    history: bool = True
+    write: WriteLimits | None = None
+    states: Mapping[int, str] = field(default_factory=dict)
+
+    def spec(self) -> TagSpec:
+        """The kernel's view of this tag."""
+        return TagSpec(self.name, self.type, self.owner, self.string_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A folder of devices."""
+
+    path: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistorianSettings:
+    """What history promises: durable within ``flush_ms`` of the sample, kept for ``keep_days`` (0: for ever)."""
+
+    flush_ms: int = 250
+    block_s: int = 60
+    keep_days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpcUaSettings:
+    """The OPC UA server's door. Policies and modes not listed are refused."""
+
+    host: str = "127.0.0.1"
+    port: int = 4840
+    security: tuple[str, ...] = ("Basic256Sha256:SignAndEncrypt",)
+
+
+@dataclass(frozen=True, slots=True)
+class HmiSettings:
+    """The page's door."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorSettings:
+    """The simulated microgrid of this site: device servers on ``host`` from ``base_port`` upwards."""
+
+    seed: int = 1
+    speed: float = 1.0
+    host: str = "127.0.0.1"
+    base_port: int = 15020
+    ev_chargers: int = 12
+    feeders: int = 4
+    start_hour: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Everything a site file says, expanded and checked.
+
+    ``tags`` holds every tag, the ``_system`` ones included, in image order. ``digest`` is the SHA-256 (hex) over
+    all files read, so that parts can tell they run the same site.
+    """
+
+    name: str
+    description: str
+    areas: tuple[Area, ...]
+    tags: tuple[Tag, ...]
+    modbus: tuple[ModbusDevice, ...]
+    users: tuple[User, ...]
+    historian: HistorianSettings
+    opcua: OpcUaSettings | None
+    hmi: HmiSettings | None
+    simulator: SimulatorSettings | None
+    journal_records: int
+    files: tuple[Path, ...]
+    digest: str

@@ -1,0 +1,1 @@
+"""Devices we ask: one folder a protocol."""

@@ -1,0 +1,1 @@
+"""Clients that ask us: one folder a protocol."""

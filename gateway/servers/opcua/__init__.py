@@ -1,0 +1,1 @@
+"""The tags as an OPC UA address space."""

@@ -1,0 +1,84 @@
+"""A wish to change a device, and what became of it.
+
+A command is denied unless allowed, and done only when the device has reported the value back. Expected
+trouble is a value, never an exception: match an `Outcome` exhaustively.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from gateway.tags.sample import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Set ``tag`` to ``value`` for ``user``, not after ``deadline_ns`` (UTC ns).
+
+    ``id`` is unique per wish (uuid4 hex): a command sent twice with one id acts once and gets one outcome.
+    ``origin`` names the door it came through: ``opcua``, ``hmi``, ``cli``.
+    """
+
+    id: str
+    tag: str
+    value: Value
+    user: str
+    origin: str
+    deadline_ns: int
+    reason: str = ""
+
+
+class Refusal(StrEnum):
+    """Why a command never reached the device."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_TAG = "unknown_tag"
+    NOT_WRITABLE = "not_writable"
+    NOT_AUTHORISED = "not_authorised"
+    WRONG_TYPE = "wrong_type"
+    OUT_OF_LIMITS = "out_of_limits"
+    EXPIRED = "expired"
+    BUSY = "busy"
+    NOT_CONNECTED = "not_connected"
+    AUDIT_UNAVAILABLE = "audit_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The device was written and has reported ``value`` back at ``at_ns`` (UTC ns)."""
+
+    value: Value
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was sent to the device."""
+
+    code: Refusal
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """It was sent, but no confirmation came before the deadline: the device may or may not have acted."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The device answered with an error, or reported back something else than was asked."""
+
+    why: str
+
+
+Outcome = Done | Refused | TimedOut | Failed
+
+
+class Commander(Protocol):
+    """Whoever takes commands; servers are given one and know no more of the router than this."""
+
+    async def send(self, command: Command) -> Outcome: ...

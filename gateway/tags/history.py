@@ -1,0 +1,37 @@
+"""What a server may ask of history, without knowing who keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.tags.tag import ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Samples of one tag in order of source time; all arrays have shape (n,).
+
+    ``values`` is bool, int64, uint64, float64, or object (str) by ``type``. Times are UTC ns.
+    """
+
+    type: ValueType
+    source_times: NDArray[np.int64]
+    values: NDArray[Any]
+    statuses: NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        return len(self.source_times)
+
+
+class HistorySource(Protocol):
+    """Blocking reads of history; call them off the event loop."""
+
+    def raw(
+        self, tag: str, start_ns: int, end_ns: int, *, limit: int | None = None, newest_first: bool = False
+    ) -> Series:
+        """Samples with start_ns <= source time < end_ns, at most ``limit``. KeyError: tag never stored."""
+        ...

@@ -1,0 +1,1 @@
+"""The historian: what the journal said, kept for years in files any process on the machine may read."""
