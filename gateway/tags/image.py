@@ -261,10 +261,10 @@ class Writer:
         )
 
     def invalidate(self, status: int, receipt_time: int, tags: NDArray[np.uint32] | None = None) -> None:
-        """Give ``tags`` (all of this owner's where None) a new status; value and source time stay.
+        """Give ``tags`` (all of this owner's where None) a new status; the value stays.
 
-        The change is in the journal, with the old value and ``receipt_time`` as its source time, since the quality
-        changed then. A tag that already has this status is left alone.
+        Both times become ``receipt_time``, because the quality changed then (OPC 10000-4 7.11.3), and the
+        change is in the journal. A tag that already has this status is left alone.
         """
         self._kernel.invalidate(
             self._owner, None if tags is None else _array(tags, np.uint32), status, receipt_time

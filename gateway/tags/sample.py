@@ -49,8 +49,9 @@ def to_bits(values: NDArray[Any], type: ValueType) -> NDArray[np.uint64]:
     if type is ValueType.STRING:
         raise ValueError("a string has no 64-bit form; use Writer.write_texts")
     if type is ValueType.BOOL:
-        return (np.asarray(values) != 0).astype(np.uint64)
-    return np.ascontiguousarray(values, dtype=_NUMPY_TYPE[type]).view(np.uint64)
+        return np.not_equal(values, 0).astype(np.uint64)
+    bits: NDArray[np.uint64] = np.ascontiguousarray(values, dtype=_NUMPY_TYPE[type]).view(np.uint64)
+    return bits
 
 
 def from_bits(bits: NDArray[np.uint64], type: ValueType) -> NDArray[Any]:
@@ -58,8 +59,9 @@ def from_bits(bits: NDArray[np.uint64], type: ValueType) -> NDArray[Any]:
     if type is ValueType.STRING:
         raise ValueError("a string has no 64-bit form; use Region.texts")
     if type is ValueType.BOOL:
-        return np.asarray(bits) != 0
-    return np.ascontiguousarray(bits).view(_NUMPY_TYPE[type])
+        return np.not_equal(bits, 0)
+    values: NDArray[Any] = np.ascontiguousarray(bits).view(_NUMPY_TYPE[type])
+    return values
 
 
 def value_from_bits(bits: int, type: ValueType) -> bool | int | float:
