@@ -1,7 +1,7 @@
-"""Send commands to the router in the drivers' process over its Unix socket: a `Commander` for servers and the CLI.
+"""Send commands to the router over its Unix socket: the `Commander` of servers and of the command line.
 
-One connection carries all commands of a process, told apart by id. When the router's process dies midway, the client
-connects again and sends the same id: the router acts once and tells the outcome it kept.
+One connection carries all commands of a process, told apart by id. When the router's process dies midway, the
+client connects again and sends the same id: the router acts once and tells the outcome it kept.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ SIGN_IN_PATIENCE_S = 10.0  # a hash takes 0.1 s; others may be before us
 class CommandClient:
     """A `Commander` over the socket ``path``. Use it on one event loop; `close` it at the end.
 
-    ``server_uid``: the user who runs the site (ours where None). A socket of anybody else is not spoken to, so that
-    no password goes to a stranger who made a socket of that name.
+    ``server_uid``: the user who runs the site (ours where None). A socket of anybody else is not spoken to,
+    so that no password goes to a stranger who made a socket of that name.
     """
 
     def __init__(self, path: Path, *, server_uid: int | None = None) -> None:
@@ -76,7 +76,10 @@ class CommandClient:
                 return outcome
 
     async def sign_in(self, user: str, password: str) -> bool:
-        """Prove who types: commands of origin ``cli`` need it on this connection. Raises ConnectionError, TimeoutError."""
+        """Prove who types: commands of origin ``cli`` need it on this connection.
+
+        Raises ConnectionError, TimeoutError.
+        """
         loop = asyncio.get_running_loop()
         writer = await self._connected(loop.time() + CONNECT_PATIENCE_S)
         if writer is None:

@@ -1,6 +1,7 @@
-"""Commands and outcomes as lines on the command socket (drawn in docs/formats/commands.md). Pure: bytes in, values out.
+"""Commands and outcomes as lines on the command socket, drawn in docs/formats/commands.md.
 
-A line is one JSON object with one key, UTF-8, ended by a newline, at most `LINE_BYTES` with it.
+Pure: bytes in, values out. A line is one JSON object with one key, UTF-8, ended by a newline, at most
+`LINE_BYTES` with it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _INT64_LOW, _INT64_HIGH = -(1 << 63), (1 << 63) - 1
 
 
 class WireError(Exception):
-    """A line that is not of this protocol. ``id`` is the command it was about, where that much could be read."""
+    """A line that is not of this protocol. ``id`` is the command it was about, where it could be read."""
 
     def __init__(self, why: str, id: str = "") -> None:
         super().__init__(why)
@@ -179,8 +180,8 @@ def outcome_of(fields: dict[str, Any]) -> Outcome:
 
 
 def _line(kind: str, fields: dict[str, Any]) -> bytes:
-    # ASCII only: a lone surrogate in a name cannot break the line. NaN and Infinity are written as such, so that
-    # the router, not the sender, refuses them and says so in the audit trail.
+    # ASCII only: a lone surrogate in a name cannot break the line. NaN and Infinity are written as such, so
+    # that the router, not the sender, refuses them and says so in the audit trail.
     line = json.dumps({kind: fields}, separators=(",", ":")).encode() + b"\n"
     if len(line) > LINE_BYTES:
         raise WireError(f"a line has at most {LINE_BYTES} bytes, this one {len(line)}")

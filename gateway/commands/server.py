@@ -1,0 +1,157 @@
+"""The router's door: a Unix socket that only this user and root may use (drawn in docs/formats/commands.md).
+
+The peer's user id comes from the operating system. A command of origin ``cli`` also needs a sign-in on its
+connection, since whoever sits at this machine's terminal is not yet a user of the site; servers sign their users in themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from pathlib import Path
+
+from gateway.commands import wire
+from gateway.commands.client import peer_uid
+from gateway.commands.router import RUNNING_COMMANDS, Router
+from gateway.config.accounts import Accounts, AccountsError
+from gateway.tags.command import Command, Refusal, Refused
+
+CONNECTIONS = 64  # a connection a process: servers, and people at terminals
+SIGN_INS = 3  # a connection; each costs a hash
+UNSENT_BYTES = 1 << 20  # answers a peer has not read: beyond this it is gone
+_BACKLOG = 16
+
+log = logging.getLogger(__name__)
+
+
+class CommandServer:
+    """Serves ``router`` at ``path`` between `start` and `stop`."""
+
+    def __init__(self, path: Path, router: Router, accounts: Accounts) -> None:
+        self._path = path
+        self._router = router
+        self._accounts = accounts
+        self._server: asyncio.Server | None = None
+        self._peers: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Raises OSError. A socket left by a router that died is replaced."""
+        self._path.unlink(missing_ok=True)
+        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        door.setblocking(False)
+        door.bind(str(self._path))
+        self._path.chmod(0o600)  # before listen(): nobody can have connected yet
+        self._server = await asyncio.start_unix_server(
+            self._meet, sock=door, limit=wire.LINE_BYTES, backlog=_BACKLOG
+        )
+
+    async def stop(self) -> None:
+        """Close the door and all connections; commands under way are the router's to end."""
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+        for peer in list(self._peers):
+            peer.cancel()
+        if self._peers:
+            await asyncio.wait(self._peers)
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            uid = peer_uid(writer)
+            if uid not in (0, os.geteuid()):
+                log.warning("user id %d was turned away from the command socket", uid)
+            elif len(self._peers) >= CONNECTIONS:
+                writer.write(wire.encode_reply(wire.Fault(f"{CONNECTIONS} connections are open")))
+            else:
+                self._peers.add(task)
+                await _Peer(self._router, self._accounts, reader, writer).serve()
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the peer is gone, or `stop`: nobody else waits for this task
+        finally:
+            self._peers.discard(task)
+            writer.close()
+
+
+class _Peer:
+    """One connection."""
+
+    def __init__(
+        self, router: Router, accounts: Accounts, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._router = router
+        self._accounts = accounts
+        self._reader = reader
+        self._writer = writer
+        self._signed_in: set[str] = set()
+        self._sign_ins = 0
+        self._answering: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        """Until the peer closes its side or breaks the protocol. Commands under way go on without it."""
+        try:
+            while True:
+                line = await self._reader.readline()
+                if not line.endswith(b"\n"):
+                    return
+                await self._take(line)
+        except ValueError:  # StreamReader's word for a line beyond its limit
+            self._say(wire.Fault(f"a line has at most {wire.LINE_BYTES} bytes"))
+        except wire.WireError as error:
+            self._say(wire.Fault(error.why))
+        finally:
+            for answering in self._answering:
+                answering.cancel()
+
+    async def _take(self, line: bytes) -> None:
+        try:
+            request = wire.decode_request(line)
+        except wire.WireError as error:
+            if not error.id:
+                raise
+            self._say(wire.Answer(error.id, Refused(Refusal.MALFORMED, error.why)))
+            return
+        if isinstance(request, wire.SignIn):
+            await self._sign_in(request)
+        elif len(self._answering) >= RUNNING_COMMANDS:
+            why = f"{RUNNING_COMMANDS} commands of this connection are under way"
+            self._say(wire.Answer(request.id, Refused(Refusal.BUSY, why)))
+        else:
+            answering = asyncio.create_task(self._answer(request))
+            self._answering.add(answering)
+            answering.add_done_callback(self._answering.discard)
+
+    async def _sign_in(self, request: wire.SignIn) -> None:
+        self._sign_ins += 1
+        if self._sign_ins > SIGN_INS:
+            raise wire.WireError(f"{SIGN_INS} sign-ins failed")
+        try:
+            ok = await asyncio.to_thread(self._accounts.verify, request.user, request.password)
+        except AccountsError as error:
+            log.error("%s", error)
+            ok = False
+        if ok:
+            self._signed_in.add(request.user)
+            self._sign_ins = 0
+        else:
+            log.warning("a sign-in of %r at the command socket failed", request.user)
+        self._say(wire.SignedIn(request.user, ok))
+
+    async def _answer(self, command: Command) -> None:
+        needs_sign_in = command.origin == "cli" and command.user not in self._signed_in
+        if needs_sign_in and self._router.known(command) is None:
+            outcome = await self._router.refuse(
+                command, Refusal.NOT_AUTHORISED, f"{command.user!r} has not signed in on this connection"
+            )
+            self._say(wire.Answer(command.id, outcome))
+        else:
+            self._say(wire.Answer(command.id, await self._router.send(command)))
+
+    def _say(self, reply: wire.Reply) -> None:
+        if self._writer.transport.get_write_buffer_size() > UNSENT_BYTES:
+            self._writer.transport.abort()
+        else:
+            self._writer.write(wire.encode_reply(reply))
