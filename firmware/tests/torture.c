@@ -183,6 +183,19 @@ static _Noreturn void reader(uint32_t place)
     }
 }
 
+/* A tag written every millisecond wraps its sequence after 50 days; 2^40 records are 35 years at 1,000 a second. */
+static void wear(const struct tl_image *image)
+{
+    for (uint32_t tag = 0; tag < TAGS; tag++) {
+        atomic_store(&image->slots[tag].sequence, UINT32_MAX - 1000u - tag);
+    }
+    for (uint32_t owner = 0; owner < OWNERS; owner++) {
+        atomic_store(&image->lanes[owner].claimed, UINT64_C(1) << 40);
+        atomic_store(&image->lanes[owner].published, UINT64_C(1) << 40);
+        atomic_store(&image->lanes[owner].text_claimed, UINT64_C(1) << 46);
+    }
+}
+
 static pid_t start(uint32_t place)
 {
     const pid_t parent = getpid();
@@ -231,6 +244,7 @@ int main(void)
     CHECK_EQUAL(tl_segment_create(name, check_plan_make(&plan_of, TAGS, OWNERS, TEXTS, RECORDS), &segment,
                                   &image_result, &error),
                 TL_SEGMENT_OK);
+    wear(&segment.image);
     pid_t children[CHILDREN];
     for (uint32_t i = 0; i < CHILDREN; i++) {
         children[i] = start(i);
