@@ -1,0 +1,334 @@
+"""The table of every key a site file may hold: parser, JSON Schema and the test of the docs all go by it."""
+
+from __future__ import annotations
+
+from gateway.config.document import INT_HIGH
+from gateway.config.kinds import (
+    Anything,
+    Boolean,
+    Choice,
+    Integer,
+    Key,
+    Later,
+    ListOf,
+    Named,
+    Number,
+    Pair,
+    Section,
+    States,
+    Text,
+    UnitSymbol,
+    choice,
+)
+from gateway.config.modbus import Order, RegisterType, Table
+from gateway.config.site import (
+    HistorianSettings,
+    HmiSettings,
+    OpcUaSettings,
+    Role,
+    SimulatorSettings,
+)
+
+MAX_TAGS = 1_000_000  # what the image holds (docs/formats/image.md)
+MAX_REPEAT = 100_000  # copies of one device; each brings ten tags or more
+MAX_READ_REGISTERS, MAX_READ_COILS = 125, 2_000  # Modbus Application Protocol 1.1b3, 6.3 and 6.1
+TABLE_SIZE = 65_536  # addresses of one table, 16 bits (4.4)
+DAY_MS = 86_400_000
+
+WORD = r"[a-z][a-z0-9_]*"
+WORD_GRAMMAR = "write lower-case letters, digits and '_', a letter first"
+REPEAT = r"([0-9]{1,6})\.\.([0-9]{1,6})"
+
+_HISTORIAN, _OPCUA, _HMI, _SIMULATOR = (
+    HistorianSettings(),
+    OpcUaSettings(),
+    HmiSettings(),
+    SimulatorSettings(),
+)
+
+DESCRIPTION = Text("a line of text")
+NAME = Text("lower-case letters, digits, '_' and '-', a letter first", r"[a-z][a-z0-9_-]*", 64)
+HOST = Text("a host name or an address", r"[A-Za-z0-9_](?:[A-Za-z0-9_.:%-]*[A-Za-z0-9_])?|::1?", 253)
+PORT = Integer(1, 65_535)
+
+SITE = Section(
+    "the site",
+    (
+        Key("name", NAME, "Names the running site: its shared memory and its state folder."),
+        Key("description", DESCRIPTION, "One line for people.", ""),
+    ),
+)
+
+WRITE = Section(
+    "a write limit",
+    (
+        Key("role", choice(Role), "The least role that may write this point.", Role.OPERATOR),
+        Key(
+            "low",
+            Number(),
+            "Least value that may be written, in the point's unit; the range's low unless given.",
+            None,
+        ),
+        Key("high", Number(), "Greatest value that may be written; the range's high unless given.", None),
+        Key(
+            "tolerance",
+            Number(low=0),
+            "Greatest difference between the value asked and the value read back that still counts as done; unless "
+            "given, one step of the scaled integer, or one millionth of the greater limit for a float.",
+            None,
+        ),
+        Key("timeout_ms", Integer(10, 600_000, "ms"), "Time for the write and for reading it back.", 2_000),
+    ),
+)
+
+POINT = Section(
+    "a point",
+    (
+        Key(
+            "table",
+            choice(Table),
+            "Where it is: coil, discrete (input), input (register) or holding (register).",
+        ),
+        Key(
+            "address", Integer(0, 465_536), "Address of its first register or coil, from 0 (see addressing)."
+        ),
+        Key("type", choice(RegisterType), "How its bits make a value; coil and discrete are bool.", None),
+        Key(
+            "registers",
+            Integer(1, MAX_READ_REGISTERS),
+            "How many registers a string has; only for strings.",
+            None,
+        ),
+        Key(
+            "bit",
+            Integer(0, 15),
+            "Which bit of the register, 0 the least significant; makes it a bool.",
+            None,
+        ),
+        Key(
+            "word_order", choice(Order), "Order of the registers in a value; the device's unless given.", None
+        ),
+        Key(
+            "byte_order", choice(Order), "Order of the bytes in a register; the device's unless given.", None
+        ),
+        Key("scale", Number(not_zero=True), "Engineering value = raw * scale + offset.", 1.0),
+        Key("offset", Number(), "Added after scaling.", 0.0),
+        Key(
+            "not_implemented",
+            ListOf(Integer(0, INT_HIGH), "a list of raw values: [0x8000]"),
+            "Raw values, as unsigned bit patterns of the whole point, by which the device says that it has none.",
+            (),
+        ),
+        Key("unit", UnitSymbol(), "Engineering unit of the value.", None),
+        Key("range", Pair(), "The instrument's range in the unit; a value outside is Uncertain.", None),
+        Key(
+            "group",
+            Text("the name of a group", WORD, 64),
+            "Poll group; may be left out where there is one.",
+            None,
+        ),
+        Key("deadband", Number(low=0), "Changes smaller than this, in the unit, need not be kept.", 0.0),
+        Key("decimals", Integer(0, 9), "Decimals that an operator sees.", None),
+        Key("states", States(), "Names of the values of an integer or bool.", None),
+        Key("history", Boolean(), "Whether the historian keeps it.", True),
+        Key("write", WRITE, "How it may be written; without this it may not.", None),
+        Key("description", DESCRIPTION, "One line for people.", ""),
+    ),
+)
+
+GROUP = Section(
+    "a poll group",
+    (
+        Key("period_ms", Integer(10, DAY_MS, "ms"), "How often its points are read."),
+        Key(
+            "stale_after_ms",
+            Integer(10, DAY_MS, "ms"),
+            "Bad when not refreshed for so long; three periods, at least 1000, unless given.",
+            None,
+        ),
+    ),
+)
+
+CONNECTION = Section(
+    "a connection",
+    (
+        Key("host", HOST, "Host name or address of the device."),
+        Key("port", PORT, "TCP port.", 502),
+        Key("unit_id", Integer(0, 255), "Unit identifier behind that address.", 1),
+        Key("timeout_ms", Integer(10, 60_000, "ms"), "How long an answer may take.", 1_000),
+        Key("pause_ms", Integer(0, 60_000, "ms"), "Least time between an answer and the next request.", 0),
+        Key(
+            "max_registers", Integer(1, MAX_READ_REGISTERS), "Most registers in one read.", MAX_READ_REGISTERS
+        ),
+        Key("max_coils", Integer(1, MAX_READ_COILS), "Most coils in one read.", MAX_READ_COILS),
+        Key(
+            "max_gap", Integer(0, MAX_READ_COILS), "Most unasked registers or coils that a read may span.", 8
+        ),
+        Key(
+            "retry_max_ms", Integer(100, 3_600_000, "ms"), "Longest wait between attempts to connect.", 30_000
+        ),
+        Key(
+            "single_connection",
+            Boolean(),
+            "Devices at this host and port share one connection, one request at a time.",
+            False,
+        ),
+    ),
+)
+
+POINTS = Named("a point", WORD, WORD_GRAMMAR, POINT)
+GROUPS = Named("a poll group", WORD, WORD_GRAMMAR, GROUP)
+
+BODY = (
+    Key("protocol", Choice(("modbus",)), "How the device is spoken to."),
+    Key("connection", CONNECTION, "Where the device is, and what it can bear."),
+    Key("groups", GROUPS, "Poll groups by name."),
+    Key("points", Later(POINTS), "Points by name; a tag is named device.point, its unit last."),
+    Key(
+        "addressing",
+        Choice(("protocol", "modicon")),
+        "Addresses from 0, or Modicon's 40001 style.",
+        "protocol",
+    ),
+    Key("word_order", choice(Order), "Order of the registers in a value, for all points.", Order.BIG),
+    Key("byte_order", choice(Order), "Order of the bytes in a register, for all points.", Order.BIG),
+)
+
+PARAMETER_TYPES = ("integer", "number", "string", "boolean")
+PARAMETER = Section(
+    "a parameter",
+    (
+        Key("type", Choice(PARAMETER_TYPES), "Kind of its value."),
+        Key("default", Anything(), "Value where a device gives none; without it every device must.", None),
+        Key("description", DESCRIPTION, "One line for people.", ""),
+    ),
+)
+
+PARAMETERS = Named("a parameter", WORD, WORD_GRAMMAR, PARAMETER)
+TEMPLATE = Section(
+    "a template",
+    (
+        Key("description", DESCRIPTION, "One line for people.", ""),
+        Key(
+            "parameters", Later(PARAMETERS, expressions=False), "What devices fill in, used as ${name}.", None
+        ),
+        *BODY,
+    ),
+)
+
+ARGUMENTS = Named("a parameter", WORD, WORD_GRAMMAR, Anything())
+AREA_PATH = Text("an area of the site", rf"{WORD}(?:/{WORD})*", 128)
+DEVICE_OWN = (
+    Key("area", Later(AREA_PATH), "The area it stands in."),
+    Key("description", DESCRIPTION, "One line for people.", ""),
+    Key(
+        "repeat",
+        Text("first..last, such as 1..12", REPEAT),
+        "Makes as many devices, numbered, with ${n}.",
+        None,
+    ),
+    Key("template", Text("the name of a template", WORD, 64), "Where all below comes from.", None),
+    Key("with", Later(ARGUMENTS), "The template's parameters.", None),
+)
+# With a template the body's keys are not given, without one they must be: see gateway.config.expand.
+DEVICE = Section("a device", (*DEVICE_OWN, *(Key(key.name, Later(key.kind), key.doc, None) for key in BODY)))
+DEVICE_BODY = Section("a device", (*(Key(k.name, Later(k.kind), k.doc, None) for k in DEVICE_OWN), *BODY))
+
+HISTORIAN = Section(
+    "the historian",
+    (
+        Key("flush_ms", Integer(10, 60_000, "ms"), "Samples are on disk so soon.", _HISTORIAN.flush_ms),
+        Key("block_s", Integer(1, 3_600, "s"), "Length of a compressed block.", _HISTORIAN.block_s),
+        Key("keep_days", Integer(0, 36_500, "days"), "Days kept; 0 for ever.", _HISTORIAN.keep_days),
+    ),
+)
+
+SECURITY = tuple(
+    f"{policy}:{mode}"
+    for policy in ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
+    for mode in ("SignAndEncrypt", "Sign")
+)
+OPCUA = Section(
+    "the OPC UA server",
+    (
+        Key("host", HOST, "Address it listens on.", _OPCUA.host),
+        Key("port", PORT, "TCP port it listens on.", _OPCUA.port),
+        Key(
+            "security",
+            ListOf(Choice((*SECURITY, "None")), f"a list of policies with their mode: [{SECURITY[0]}]"),
+            "Policies and modes a client may use, as Policy:Mode; None is neither signed nor encrypted.",
+            _OPCUA.security,
+        ),
+    ),
+)
+HMI = Section(
+    "the HMI",
+    (
+        Key("host", HOST, "Address it listens on.", _HMI.host),
+        Key("port", PORT, "TCP port it listens on.", _HMI.port),
+    ),
+)
+SERVERS = Section(
+    "the servers",
+    (
+        Key("opcua", OPCUA, "OPC UA server; absent, it does not run.", None),
+        Key("hmi", HMI, "Operator's pages; absent, they are not served.", None),
+    ),
+)
+
+USER = Section("a user", (Key("role", choice(Role), "What the user may do."),))
+
+SIMULATOR = Section(
+    "the simulator",
+    (
+        Key("seed", Integer(0, 2**32 - 1), "Same seed, same day.", _SIMULATOR.seed),
+        Key("speed", Number(above=0, high=1_000), "Simulated seconds a second.", _SIMULATOR.speed),
+        Key("host", HOST, "Address its devices listen on.", _SIMULATOR.host),
+        Key("base_port", Integer(1, 65_000), "Port of its first device.", _SIMULATOR.base_port),
+        Key("ev_chargers", Integer(0, 200), "Chargers it has.", _SIMULATOR.ev_chargers),
+        Key("feeders", Integer(0, 10), "Load feeders it has.", _SIMULATOR.feeders),
+        Key("start_hour", Number(low=0, high=24), "Hour of the day it starts at.", _SIMULATOR.start_hour),
+    ),
+)
+
+JOURNAL = Section(
+    "the journal",
+    (
+        Key(
+            "records",
+            Integer(1 << 10, 1 << 27),
+            "Changes kept in shared memory for each part that writes, 32 bytes each; rounded up to a power of two.",
+            1 << 20,
+        ),
+    ),
+)
+
+AREAS = Named(
+    "an area", rf"{WORD}(?:/{WORD}){{0,7}}", f"{WORD_GRAMMAR}, and '/' between levels", DESCRIPTION, 128
+)
+TEMPLATES = Named("a template", WORD, WORD_GRAMMAR, TEMPLATE)
+DEVICES = Named("a device", WORD, WORD_GRAMMAR, DEVICE)
+USERS = Named("a user", r"[a-z][a-z0-9_.-]*", "write lower-case letters, digits, '_', '.' and '-'", USER)
+
+ROOT = Section(
+    "a site file",
+    (
+        Key("site", SITE, "Name of the site; in one of its files.", None),
+        Key(
+            "include",
+            ListOf(Text("the path of a file"), "a list of files"),
+            "More files, relative to this one.",
+            (),
+        ),
+        Key("areas", AREAS, "Areas of the site, with a description each.", None),
+        Key(
+            "templates", Later(TEMPLATES, expressions=True), "Devices that are alike, with parameters.", None
+        ),
+        Key("devices", Later(DEVICES, expressions=True), "The devices of the site.", None),
+        Key("historian", HISTORIAN, "What history keeps.", None),
+        Key("servers", SERVERS, "Doors for others.", None),
+        Key("users", USERS, "Who may sign in; passwords are set by `tieline passwd`.", None),
+        Key("simulator", SIMULATOR, "A simulated microgrid; absent, there is none.", None),
+        Key("journal", JOURNAL, "Room for changes in shared memory.", None),
+    ),
+)

@@ -1,0 +1,329 @@
+"""From the path of a site file to a `Site`: its files read, their sections put together, everything checked.
+
+Exceptions::
+
+    SiteFaults              the site cannot be used; holds every fault found
+    OSError                 the site file itself cannot be read (an included one is a fault)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gateway.config.document import (
+    MAX_FILE_BYTES,
+    MappingNode,
+    Node,
+    NodeBudget,
+    ScalarNode,
+    Source,
+    read_document,
+    read_source,
+)
+from gateway.config.expand import Expansion
+from gateway.config.fault import FaultLog, Place, quote
+from gateway.config.keys import (
+    AREAS,
+    DEVICES,
+    MAX_TAGS,
+    ROOT,
+    SERVERS,
+    TEMPLATES,
+    USERS,
+)
+from gateway.config.kinds import Key, ListOf, Named, Reading, Section, Settings
+from gateway.config.site import (
+    Area,
+    HistorianSettings,
+    HmiSettings,
+    OpcUaSettings,
+    SimulatorSettings,
+    Site,
+    User,
+)
+from gateway.config.system import AREA, part_names, part_tags
+
+MAX_FILES = 500  # of one site: a file a device of a large one
+MAX_INCLUDE_DEPTH = 16  # nobody follows more
+
+_NAMED: Mapping[str, Named] = {"areas": AREAS, "templates": TEMPLATES, "devices": DEVICES, "users": USERS}
+_SINGLE = ("site", "historian", "servers", "simulator", "journal")
+
+
+def load_site(path: Path) -> Site:
+    """The site in ``path`` and the files it includes. Raises SiteFaults, and OSError for ``path`` itself."""
+    return Loading(path).site()
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Sections of all files of a site, before devices are made."""
+
+    named: dict[str, dict[str, tuple[ScalarNode, Node]]] = field(
+        default_factory=lambda: {section: {} for section in _NAMED}
+    )
+    single: dict[str, Settings] = field(default_factory=dict)
+    servers: dict[str, Settings] = field(default_factory=dict)
+
+
+class Loading:
+    """One reading of a site. ``sources`` are kept, so that a fault can be shown with its line."""
+
+    def __init__(self, path: Path) -> None:
+        self.sources: dict[Path, Source] = {}  # by the name that faults use
+        self._path = path
+        self._faults = FaultLog()
+        self._budget = NodeBudget()
+        self._gathered = _Gathered()
+        self._read: dict[Path, Path] = {}  # real path → the name that faults use
+        self._digest = hashlib.sha256()
+
+    def site(self) -> Site:
+        """Raises SiteFaults, and OSError where the first file cannot be read."""
+        raw = _read_bytes(self._path)
+        if isinstance(raw, str):
+            raise OSError(f"{self._path} {raw}")
+        self._file(self._path, raw, ())
+        site = self._site()
+        if len(self._faults):
+            raise self._faults.sorted(self.sources)
+        assert site is not None
+        return site
+
+    def _file(self, path: Path, raw: bytes, chain: tuple[Path, ...]) -> None:
+        real = path.resolve()
+        self._read[real] = path
+        self._digest.update(len(raw).to_bytes(8, "little") + raw)
+        if len(raw) > MAX_FILE_BYTES:
+            self._faults.unsure = True
+            self._faults.add(
+                Place(path, 1, 1), f"a file of {len(raw):,} bytes", f"keep it below {MAX_FILE_BYTES:,}"
+            )
+            return
+        source = read_source(path, raw, self._faults)
+        self.sources[path] = source or Source(path, raw.decode("utf-8", "replace"))
+        before = len(self._faults)
+        node = read_document(source, self._faults, self._budget) if source is not None else None
+        if node is None or len(self._faults) > before:
+            self._faults.unsure = True  # something here may be what others refer to
+        if node is None:
+            return
+        reading = Reading(self._faults)
+        settings = ROOT.read(node, "the file", reading)
+        if not isinstance(settings, Settings):
+            self._faults.unsure = True
+            return
+        self._gather(node, settings)
+        self._include(node, path, (*chain, real))
+
+    def _gather(self, node: Node, settings: Settings) -> None:
+        reading = Reading(self._faults)
+        for section in _SINGLE:
+            value = settings[section]
+            if value is None:
+                continue
+            if section == "servers":
+                for server in SERVERS.by_name:
+                    if value[server] is not None:
+                        self._once(
+                            f"servers.{server}", value.key_at(server), self._gathered.servers, value[server]
+                        )
+            else:
+                self._once(section, settings.key_at(section), self._gathered.single, value)
+        for section, kind in _NAMED.items():
+            if section not in settings or settings[section] is None:
+                continue
+            item = _entry(node, section)
+            for name, value in kind.entries(item, section, reading):
+                known = self._gathered.named[section]
+                if name.text in known:
+                    first = known[name.text][0].place
+                    self._faults.add(
+                        name.place,
+                        f"{kind.name_kind} {quote(name.text)} a second time "
+                        f"(first in {first.file}, line {first.line})",
+                        "delete or rename one of the two",
+                    )
+                else:
+                    known[name.text] = (name, value)
+
+    def _once(self, section: str, place: Place, known: dict[str, Settings], value: Settings) -> None:
+        name = section.rpartition(".")[2]
+        if name in known:
+            first = known[name].place
+            self._faults.add(
+                place,
+                f"section {quote(section)} a second time (first in {first.file}, line {first.line})",
+                "delete one of the two",
+            )
+        else:
+            known[name] = value
+
+    def _include(self, node: Node, path: Path, chain: tuple[Path, ...]) -> None:
+        kind = ROOT.by_name["include"].kind
+        assert isinstance(kind, ListOf)
+        item = _entry(node, "include", missing_is_none=True)
+        if item is None:
+            return
+        quiet = FaultLog()  # the list itself was judged when the file was read
+        for name, place in kind.read_places(item, "include", Reading(quiet)):
+            target = Path(os.path.normpath(path.parent / name))
+            try:
+                real = target.resolve()
+            except OSError as error:  # a loop of symbolic links
+                self._missing(place, name, error.strerror or "cannot be followed")
+                continue
+            if real in chain:
+                shown = " -> ".join(str(self._read[step]) for step in chain[chain.index(real) :])
+                self._faults.add(
+                    place, f"the file {quote(name)} includes itself: {shown} -> {target}", "remove this line"
+                )
+            elif real in self._read:
+                continue  # two files may well need the same template
+            elif len(self._read) >= MAX_FILES or len(chain) >= MAX_INCLUDE_DEPTH:
+                self._faults.unsure = True
+                self._faults.add(
+                    place,
+                    f"more than {MAX_FILES} files, or more than {MAX_INCLUDE_DEPTH} levels of include",
+                    "put files together",
+                )
+            else:
+                raw = _read_bytes(target)
+                if isinstance(raw, str):
+                    self._missing(place, name, raw)
+                else:
+                    self._file(target, raw, chain)
+
+    def _missing(self, place: Place, name: str, why: str) -> None:
+        self._faults.unsure = True
+        self._faults.add(place, f"the file {quote(name)} {why}", "mend the path; it is relative to this file")
+
+    def _site(self) -> Site | None:
+        gathered = self._gathered
+        start = Place(self._path, 1, 1)
+        header = gathered.single.get("site")
+        if header is None and not self._faults.unsure:
+            self._faults.add(start, "a site without a name", "add 'site: {name: ...}'")
+        reading = Reading(self._faults)
+        descriptions = {
+            path: AREAS.value.read(node, path, reading) for path, (_, node) in gathered.named["areas"].items()
+        }
+        users = self._users(reading)
+        self._check_ports()
+        expansion = Expansion(
+            {path: name.place for path, (name, _) in gathered.named["areas"].items()}, self._faults
+        )
+        for name, node in gathered.named["templates"].values():
+            expansion.add_template(name, node)
+        for name, node in gathered.named["devices"].values():
+            expansion.add_device(name, node)
+        if len(self._faults):
+            return None
+        assert header is not None
+        opcua = _built(OpcUaSettings, gathered.servers.get("opcua"))
+        hmi = _built(HmiSettings, gathered.servers.get("hmi"))
+        simulator = _built(SimulatorSettings, gathered.single.get("simulator"))
+        tags, devices = expansion.build()
+        for part in part_names(opcua, hmi, simulator):
+            tags += part_tags(part)
+        if len(tags) > MAX_TAGS:
+            self._faults.add(start, f"{len(tags):,} tags", f"a site holds at most {MAX_TAGS:,}: split it")
+        journal = gathered.single.get("journal")
+        return Site(
+            name=header["name"],
+            description=header["description"],
+            areas=_with_parents(descriptions),
+            tags=tuple(tags),
+            modbus=devices,
+            users=users,
+            historian=_built(HistorianSettings, gathered.single.get("historian")) or HistorianSettings(),
+            opcua=opcua,
+            hmi=hmi,
+            simulator=simulator,
+            journal_records=journal["records"]
+            if journal is not None
+            else _default(ROOT, "journal", "records"),
+            files=tuple(self._read),
+            digest=self._digest.hexdigest(),
+        )
+
+    def _users(self, reading: Reading) -> tuple[User, ...]:
+        users = []
+        for name, (_, node) in self._gathered.named["users"].items():
+            settings = USERS.value.read(node, name, reading)
+            if isinstance(settings, Settings) and settings.is_sound("role"):
+                users.append(User(name, settings["role"]))
+        return tuple(users)
+
+    def _check_ports(self) -> None:
+        opcua, hmi = self._gathered.servers.get("opcua"), self._gathered.servers.get("hmi")
+        if opcua is None or hmi is None:
+            return
+        if not (opcua.is_sound("host", "port") and hmi.is_sound("host", "port")):
+            return
+        if (opcua["host"], opcua["port"]) == (hmi["host"], hmi["port"]):
+            self._faults.add(
+                hmi.at("port"),
+                f"'port' is {hmi['port']}, as the OPC UA server's",
+                "give each server a port of its own",
+            )
+
+
+def _read_bytes(path: Path) -> bytes | str:
+    """A file's bytes (one more than allowed where it is too long), or why there are none."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would hold us for ever
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            os.close(number)
+            return "is not a file"
+        with os.fdopen(number, "rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    except ValueError:  # a path with a NUL in it
+        return "is no path"
+
+
+def _entry(node: Node, section: str, missing_is_none: bool = False) -> Any:
+    """The value of one key of a file."""
+    assert isinstance(node, MappingNode)
+    for key, value in node.entries:
+        if key.text == section:
+            return value
+    assert missing_is_none, section
+    return None
+
+
+def _built(type: Any, settings: Settings | None) -> Any:
+    """A dataclass of settings from a section with the same names."""
+    if settings is None:
+        return None
+    return type(**{name: settings[name] for name in type.__dataclass_fields__})
+
+
+def _default(root: Section, section: str, name: str) -> Any:
+    kind = root.by_name[section].kind
+    assert isinstance(kind, Section)
+    key: Key = kind.by_name[name]
+    return key.default
+
+
+def _with_parents(descriptions: Mapping[str, str]) -> tuple[Area, ...]:
+    """Areas as written, each after the areas it is in; those not written have no description. `_system` is last."""
+    areas: dict[str, Area] = {}
+    for path, description in descriptions.items():
+        words = path.split("/")
+        for depth in range(1, len(words)):
+            parent = "/".join(words[:depth])
+            if parent not in areas:
+                areas[parent] = Area(parent, descriptions.get(parent, ""))
+        areas[path] = Area(path, description)
+    return (*areas.values(), AREA)

@@ -1,0 +1,466 @@
+"""One point of a Modbus device: its settings checked against each other and against what the protocol can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gateway.config.document import Node, ScalarNode
+from gateway.config.fault import FaultLog, Place, quote, suggestion
+from gateway.config.keys import POINT, TABLE_SIZE
+from gateway.config.kinds import Reading, Settings
+from gateway.config.modbus import Order, PollGroup, RegisterType, Table
+from gateway.config.site import Role, WriteLimits
+from gateway.config.units import unit_of, unit_of_name
+from gateway.tags.tag import ValueType
+
+UTF8_BYTES_A_CHARACTER = 3  # a byte that is no UTF-8 becomes U+FFFD, three bytes
+FLOAT_TOLERANCE = 1e-6  # of the greater limit: float32 keeps 6e-8 of a value
+
+_T = RegisterType
+REGISTERS = {
+    _T.BOOL: 1, _T.INT16: 1, _T.UINT16: 1, _T.INT32: 2, _T.UINT32: 2, _T.INT64: 4, _T.UINT64: 4,
+    _T.FLOAT32: 2, _T.FLOAT64: 4, _T.BCD16: 1, _T.BCD32: 2,
+}  # fmt: skip
+RAW_RANGE: Mapping[RegisterType, tuple[float, float]] = {
+    _T.INT16: (-(2**15), 2**15 - 1), _T.UINT16: (0, 2**16 - 1),
+    _T.INT32: (-(2**31), 2**31 - 1), _T.UINT32: (0, 2**32 - 1),
+    _T.INT64: (-(2**63), 2**63 - 1), _T.UINT64: (0, 2**64 - 1),
+    _T.BCD16: (0, 10**4 - 1), _T.BCD32: (0, 10**8 - 1),
+    _T.FLOAT32: (-3.4028234663852886e38, 3.4028234663852886e38),
+    _T.FLOAT64: (-1.7976931348623157e308, 1.7976931348623157e308),
+}  # fmt: skip
+_SIGNED = frozenset({_T.INT16, _T.INT32, _T.INT64})
+_FLOATS = frozenset({_T.FLOAT32, _T.FLOAT64})
+_BIT_TABLES = frozenset({Table.COIL, Table.DISCRETE})
+_READ_ONLY = frozenset({Table.DISCRETE, Table.INPUT})
+
+# Modicon's numbers: the first digit names the table. Five digits reach 9,999 addresses, six all 65,536.
+MODICON_DIGIT = {Table.COIL: 0, Table.DISCRETE: 1, Table.INPUT: 3, Table.HOLDING: 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a device says for all its points. ``groups`` is None where they could not be read."""
+
+    groups: tuple[PollGroup, ...] | None
+    word_order: Order
+    byte_order: Order
+    max_registers: int
+    is_modicon: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PointShape:
+    """A point as every copy of its device has it."""
+
+    name: str
+    place: Place = field(compare=False)
+    table: Table
+    address: int
+    registers: int
+    type: RegisterType
+    word_order: Order
+    byte_order: Order
+    bit: int | None
+    scale: float
+    offset: float
+    not_implemented: tuple[int, ...]
+    low: float | None
+    high: float | None
+    group: int
+    value_type: ValueType
+    unit: str | None
+    deadband: float
+    decimals: int | None
+    string_bytes: int
+    history: bool
+    states: Mapping[int, str]
+    stale_after_ms: int
+    write: WriteLimits | None
+    description: str
+
+
+def read_point(name: ScalarNode, node: Node, body: Body, reading: Reading) -> PointShape | None:
+    """The point, or None where a fault was reported or a parameter is not known yet."""
+    settings = POINT.read(node, name.text, reading)
+    if not isinstance(settings, Settings):
+        return None
+    return _Check(name, settings, body, reading.faults).point()
+
+
+class _Check:
+    """The checks of one point. Each looks only at keys that are sound, so that one fault is reported once."""
+
+    def __init__(self, name: ScalarNode, settings: Settings, body: Body, faults: FaultLog) -> None:
+        self._name = name
+        self._settings = settings
+        self._body = body
+        self._faults = faults
+        self._is_sound = settings.is_sound(*(key.name for key in POINT.keys))
+
+    def point(self) -> PointShape | None:
+        s = self._settings
+        group = self._group()
+        table: Table | None = s["table"]
+        type = self._type(table)
+        if table is None or type is None:
+            return None
+        registers = self._registers(type)
+        address = self._address(table, registers)
+        value_type = self._value_type(type)
+        self._check_orders(table, type, registers)
+        self._check_fit(type, value_type)
+        self._check_states(type, value_type)
+        if registers is not None:
+            self._check_not_implemented(type, registers)
+        self._check_unit(value_type)
+        write = self._write(table, type, value_type)
+        if not self._is_sound or registers is None or address is None or group is None:
+            return None
+        index, poll = group
+        low, high = s["range"] or (None, None)
+        return PointShape(
+            name=self._name.text,
+            place=self._name.place,
+            table=table,
+            address=address,
+            registers=registers,
+            type=type,
+            word_order=s["word_order"] or self._body.word_order,
+            byte_order=s["byte_order"] or self._body.byte_order,
+            bit=s["bit"],
+            scale=s["scale"],
+            offset=s["offset"],
+            not_implemented=s["not_implemented"],
+            low=low,
+            high=high,
+            group=index,
+            value_type=value_type,
+            unit=s["unit"],
+            deadband=s["deadband"],
+            decimals=s["decimals"],
+            string_bytes=registers * 2 * UTF8_BYTES_A_CHARACTER if type is _T.STRING else 0,
+            history=s["history"],
+            states=s["states"] or {},
+            stale_after_ms=poll.stale_after_ms,
+            write=write,
+            description=s["description"],
+        )
+
+    def _add(self, key: str, found: str, mend: str) -> None:
+        self._is_sound = False
+        self._faults.add(self._settings.at(key), found, mend)
+
+    def _refuse(self, key: str, why: str) -> None:
+        """A key that makes no sense here."""
+        if key in self._settings:
+            self._is_sound = False
+            self._faults.add(self._settings.key_at(key), f"{quote(key)} of {why}", f"remove '{key}'")
+
+    def _group(self) -> tuple[int, PollGroup] | None:
+        groups = self._body.groups
+        if groups is None:
+            return None
+        if "group" not in self._settings:
+            if len(groups) == 1:
+                return 0, groups[0]
+            names = ", ".join(group.name for group in groups)
+            self._add("group", "a point without 'group'", f"add 'group: ...', one of: {names}")
+            return None
+        name = self._settings["group"]
+        for index, group in enumerate(groups):
+            if group.name == name:
+                return index, group
+        if name is not None:
+            known = [group.name for group in groups]
+            self._add(
+                "group",
+                f"the unknown group {quote(name)}",
+                suggestion(name, known, "name one of the device's"),
+            )
+        return None
+
+    def _type(self, table: Table | None) -> RegisterType | None:
+        s = self._settings
+        type: RegisterType | None = s["type"]
+        if table is None or ("type" in s and type is None):
+            return None
+        if table in _BIT_TABLES:
+            self._refuse("bit", f"a {table.value}, which is a single bit")
+            if type not in (None, _T.BOOL):
+                self._add(
+                    "type", f"the type '{type}' in table '{table.value}'", "write 'bool', or remove the key"
+                )
+                return None
+            return _T.BOOL
+        if "bit" in s:
+            if type not in (None, _T.BOOL):
+                self._add("type", f"the type '{type}' with a 'bit'", "write 'bool', or remove 'bit'")
+                return None
+            return _T.BOOL
+        if type is None:
+            self._add("type", "a point without 'type'", "add 'type: ...', such as uint16, int32 or float32")
+        elif type is _T.BOOL:
+            self._add("type", f"a bool in table '{table.value}' without 'bit'", "add 'bit: 0..15'")
+            return None
+        return type
+
+    def _registers(self, type: RegisterType) -> int | None:
+        if type is not _T.STRING:
+            if "registers" in self._settings:
+                self._refuse("registers", f"a point of type '{type}', which has {REGISTERS[type]}")
+            return REGISTERS[type]
+        if "registers" not in self._settings:
+            self._add(
+                "registers", "a string without 'registers'", "add 'registers: ...', two characters each"
+            )
+            return None
+        registers: int | None = self._settings["registers"]
+        if registers is not None and registers > self._body.max_registers:
+            self._add(
+                "registers",
+                f"a string of {registers} registers at a device that allows {self._body.max_registers} a read",
+                "write fewer, or raise 'max_registers'",
+            )
+            return None
+        return registers
+
+    def _address(self, table: Table, registers: int | None) -> int | None:
+        address: int | None = self._settings["address"]
+        if address is None:
+            return None
+        if self._body.is_modicon:
+            address = self._from_modicon(table, address)
+            if address is None:
+                return None
+        if address >= TABLE_SIZE or address + (registers or 1) > TABLE_SIZE:
+            what = "the address" if address >= TABLE_SIZE else f"{registers} registers from the address"
+            self._add(
+                "address",
+                f"{what} {address}, which is past the end of the table",
+                f"write at most {TABLE_SIZE - (registers or 1)}"
+                + ("" if self._body.is_modicon or address < TABLE_SIZE else ", or 'addressing: modicon'"),
+            )
+            return None
+        return address
+
+    def _from_modicon(self, table: Table, number: int) -> int | None:
+        wide = number >= 100_000
+        digit, rest = divmod(number, 100_000 if wide else 10_000)
+        expected = MODICON_DIGIT[table]
+        example = f"{expected}0001, or {expected}00001, for its first" if expected else "1 for its first"
+        if digit != expected:
+            other = next((t.value for t, d in MODICON_DIGIT.items() if d == digit), None)
+            whose = f"which is in table '{other}'" if other else "which is in no table"
+            self._add(
+                "address",
+                f"the Modicon address {number} in table '{table.value}', {whose}",
+                f"write {example}",
+            )
+            return None
+        if rest == 0 or rest > TABLE_SIZE:
+            self._add(
+                "address", f"the Modicon address {number}, which does not exist", f"count from 1: {example}"
+            )
+            return None
+        return rest - 1
+
+    def _value_type(self, type: RegisterType) -> ValueType:
+        if type is _T.BOOL:
+            return ValueType.BOOL
+        if type is _T.STRING:
+            return ValueType.STRING
+        if type in _FLOATS or self._settings["scale"] != 1.0 or self._settings["offset"] != 0.0:
+            return ValueType.DOUBLE
+        return ValueType.INT64 if type in _SIGNED else ValueType.UINT64
+
+    def _check_orders(self, table: Table, type: RegisterType, registers: int | None) -> None:
+        if table in _BIT_TABLES:
+            self._refuse("byte_order", f"a {table.value}, which has no bytes")
+            self._refuse("word_order", f"a {table.value}, which has no registers")
+        elif registers == 1:
+            self._refuse("word_order", f"a point of one register ({type})")
+
+    def _check_fit(self, type: RegisterType, value_type: ValueType) -> None:
+        if value_type in (ValueType.BOOL, ValueType.STRING):
+            for key in ("scale", "offset", "unit", "range", "deadband", "decimals", "not_implemented"):
+                self._refuse(key, f"a {type}, which is no number")
+        if value_type is ValueType.UINT64 or value_type is ValueType.INT64:
+            decimals = self._settings["decimals"]
+            if decimals:
+                self._add("decimals", f"{decimals} decimals of a whole number", "write 0, or add a 'scale'")
+
+    def _check_states(self, type: RegisterType, value_type: ValueType) -> None:
+        states = self._settings["states"]
+        if not states:
+            return
+        if value_type in (ValueType.DOUBLE, ValueType.STRING):
+            kind = "string" if type is _T.STRING else "number with decimals"
+            self._refuse("states", f"a {kind}")
+            return
+        low, high = (0, 1) if type is _T.BOOL else RAW_RANGE[type]
+        for value in states:
+            if not low <= value <= high:
+                self._add("states", f"the state {value}, which {type} cannot hold", f"write {low}..{high}")
+        twice = {label for label in states.values() if list(states.values()).count(label) > 1}
+        for label in sorted(twice):
+            self._add("states", f"two states named {quote(label)}", "give each state a name of its own")
+
+    def _check_not_implemented(self, type: RegisterType, registers: int) -> None:
+        if type in (_T.BOOL, _T.STRING):
+            return
+        limit = 1 << 16 * registers
+        for raw in self._settings["not_implemented"] or ():
+            if raw >= limit:
+                self._add(
+                    "not_implemented",
+                    f"the raw value 0x{raw:X}, which {registers} register{'s' if registers > 1 else ''} cannot hold",
+                    f"write at most 0x{limit - 1:X}",
+                )
+
+    def _check_unit(self, value_type: ValueType) -> None:
+        s = self._settings
+        if value_type in (ValueType.BOOL, ValueType.STRING) or ("unit" in s and s["unit"] is None):
+            return
+        named = unit_of_name(self._name.text)
+        if named is None:
+            return
+        # One letter at the end may be something else (phase_a, frame_c), so there only a unit of the same quantity,
+        # such as kV for `_v`, is a contradiction.
+        is_plain = len(named.suffix) > 1
+        unit = unit_of(s["unit"]) if s["unit"] is not None else None
+        if unit is None:
+            if is_plain:
+                self._faults.add(
+                    self._name.place,
+                    f"{quote(self._name.text)} without 'unit'",
+                    f"add 'unit: {named.symbol}'",
+                )
+                self._is_sound = False
+        elif unit is not named and (is_plain or unit.quantity == named.quantity):
+            renamed = (
+                f", or end the name in '_{unit.suffix}'" if unit.suffix else ", or end the name differently"
+            )
+            self._add(
+                "unit",
+                f"the unit '{unit.symbol}' of a point whose name ends in '_{named.suffix}'",
+                f"write '{named.symbol}'{renamed}",
+            )
+
+    def _write(self, table: Table, type: RegisterType, value_type: ValueType) -> WriteLimits | None:
+        write: Settings | None = self._settings["write"]
+        if write is None:
+            return None
+        if table in _READ_ONLY:
+            writable = "coil" if table is Table.DISCRETE else "holding"
+            self._is_sound = False
+            self._faults.add(
+                self._settings.key_at("write"),
+                f"'write' of a point in table '{table.value}', which is read-only",
+                f"remove it, or write 'table: {writable}'",
+            )
+            return None
+        if not write.is_sound("role", "timeout_ms"):
+            self._is_sound = False
+            return None
+        role: Role = write["role"]
+        if value_type in (ValueType.BOOL, ValueType.STRING):
+            for key in ("low", "high", "tolerance"):
+                if key in write:
+                    self._is_sound = False
+                    self._faults.add(
+                        write.key_at(key), f"{quote(key)} of a {type}, which is no number", f"remove '{key}'"
+                    )
+            return WriteLimits(role, None, None, 0.0, write["timeout_ms"])
+        limits = self._limits(write, type)
+        if limits is None or ("tolerance" in write and write["tolerance"] is None):
+            self._is_sound = False
+            return None
+        tolerance = write["tolerance"]
+        if tolerance is None:
+            tolerance = self._tolerance(type, value_type, *limits)
+        return WriteLimits(role, *limits, tolerance, write["timeout_ms"])
+
+    def _limits(self, write: Settings, type: RegisterType) -> tuple[float, float] | None:
+        s = self._settings
+        if not s.is_sound("scale", "offset"):
+            return None
+        span: tuple[float, float] | None = s["range"]
+        has_faulty_range = "range" in s and span is None
+        limits: list[float] = []
+        raw_low, raw_high = RAW_RANGE[type]
+        ends = sorted((raw_low * s["scale"] + s["offset"], raw_high * s["scale"] + s["offset"]))
+        for place, key in enumerate(("low", "high")):
+            if key not in write:
+                if span is not None:
+                    limits.append(span[place])
+                elif not has_faulty_range:
+                    self._faults.add(
+                        write.place,
+                        f"a write limit without {quote(key)}",
+                        f"add '{key}: ...', or the point's 'range'",
+                    )
+                continue
+            limit = write[key]
+            if limit is None:
+                continue
+            if not ends[0] <= limit <= ends[1]:
+                self._faults.add(
+                    write.at(key),
+                    f"{quote(key)} is {limit:g}, which {type} with this scale cannot hold",
+                    f"write {ends[0]:g} to {ends[1]:g}",
+                )
+                continue
+            if span is not None and not span[0] <= limit <= span[1]:
+                self._faults.add(
+                    write.at(key),
+                    f"{quote(key)} is {limit:g}, outside the range {span[0]:g} to {span[1]:g}",
+                    "keep write limits within 'range', or widen it",
+                )
+                continue
+            limits.append(limit)
+        if len(limits) != 2:
+            return None
+        if limits[0] >= limits[1]:
+            self._faults.add(
+                write.at("low"),
+                f"'low' {limits[0]:g} is not below 'high' {limits[1]:g}",
+                "write the lower one as 'low'",
+            )
+            return None
+        return limits[0], limits[1]
+
+    def _tolerance(self, type: RegisterType, value_type: ValueType, low: float, high: float) -> float:
+        if type in _FLOATS:
+            return FLOAT_TOLERANCE * max(abs(low), abs(high))
+        return abs(self._settings["scale"]) if value_type is ValueType.DOUBLE else 0.0
+
+
+def report_overlaps(shapes: Sequence[PointShape], faults: FaultLog) -> None:
+    """Two writable points on one register: a write to one changes the other. Bits of one register may share it."""
+    writable = sorted(
+        (s for s in shapes if s.write is not None),
+        key=lambda s: (s.table.value, s.address, s.bit or 0, s.place.line),
+    )
+    furthest: PointShape | None = None
+    for shape in writable:
+        if (
+            furthest is not None
+            and shape.table is furthest.table
+            and shape.address < furthest.address + furthest.registers
+            and not (shape.bit is not None and furthest.bit is not None and shape.bit != furthest.bit)
+        ):
+            first, second = sorted((furthest, shape), key=lambda s: (s.place.line, s.place.column))
+            faults.add(
+                second.place,
+                f"{quote(second.name)} writes to the same {shape.table.value} register as {quote(first.name)} "
+                f"(line {first.place.line})",
+                "move one of them, or make one read-only",
+            )
+        if (
+            furthest is None
+            or shape.table is not furthest.table
+            or shape.address + shape.registers >= furthest.address + furthest.registers
+        ):
+            furthest = shape
