@@ -1,6 +1,7 @@
 # make run    the demo microgrid with its gateway, historian and HMI
 # make test   builds, lints, runs every test
 # make bench  every benchmark (minutes)
+# make soak   the kernel's torture for SOAK_S seconds (default 600)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ STATE ?= build/demo
 SOURCES := $(shell git ls-files 'firmware/*.c' 'firmware/*.h')
 NODE_TESTS := tests/interop/opcua
 
-.PHONY: run test lint bench setup build test-c test-tsan test-python clean system interop
+.PHONY: run test lint bench soak setup build test-c test-tsan test-python clean system interop
 
 run: build
 	$(BIN)/tieline run $(SITE) --state $(STATE) --new-passwords
@@ -66,6 +67,12 @@ test-python: build interop
 
 bench: build
 	for file in benchmarks/*.py; do $(BIN)/python $$file; done
+
+SOAK_S ?= 600
+soak:
+	$(CMAKE_C) -B build/c >/dev/null
+	cmake --build build/c
+	TIELINE_TORTURE_S=$(SOAK_S) build/c/tests/test_torture
 
 clean:
 	rm -rf build $(VENV) $(NODE_TESTS)/node_modules

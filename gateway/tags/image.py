@@ -293,31 +293,32 @@ class JournalReader:
             else:
                 self._cursors.append(start.get(owner, oldest))
         self._bell = region.bell()
-        self._buffer = np.empty(0, SAMPLE)
+        strings = region.tag_owners[region._string_tags]
+        self._has_strings = [place in strings for place in range(len(region.owners))]
 
     @property
     def positions(self) -> dict[str, int]:
         """The next record to take from each owner's journal: what `Region.reader` takes to go on from here."""
         return dict(zip(self._region.owners, self._cursors, strict=True))
 
-    def take(self, limit: int = 65_536) -> Slice:
+    def take(self, limit: int = 16_384) -> Slice:
         """The next changes, at most ``limit`` an owner; empty where there is nothing new."""
-        if len(self._buffer) < limit:
-            self._buffer = np.empty(limit, SAMPLE)
         pieces: list[Samples] = []
         texts: dict[int, str | None] = {}
         lost = 0
         row = 0
         for place, cursor in enumerate(self._cursors):
-            count, following, missed = self._kernel.take(place, cursor, self._buffer[:limit])
-            self._cursors[place] = following
-            lost += missed
-            if not count:
+            _, end = self._kernel.bounds(place)
+            if cursor == end:
                 continue
-            piece = self._buffer[:count].copy()
-            for i in np.flatnonzero(self._region._string_tags[piece["tag"]]):
-                raw = self._kernel.text_of(place, int(piece["value"][i]))
-                texts[row + int(i)] = None if raw is None else raw.decode("utf-8", "replace")
+            piece = np.empty(min(limit, max(end - cursor, 0)), SAMPLE)
+            count, self._cursors[place], missed = self._kernel.take(place, cursor, piece)
+            lost += missed
+            piece = piece[:count]
+            if self._has_strings[place]:
+                for i in np.flatnonzero(self._region._string_tags[piece["tag"]]):
+                    raw = self._kernel.text_of(place, int(piece["value"][i]))
+                    texts[row + int(i)] = None if raw is None else raw.decode("utf-8", "replace")
             pieces.append(piece)
             row += count
         if not pieces:

@@ -49,7 +49,8 @@ def to_bits(values: NDArray[Any], type: ValueType) -> NDArray[np.uint64]:
     if type is ValueType.STRING:
         raise ValueError("a string has no 64-bit form; use Writer.write_texts")
     if type is ValueType.BOOL:
-        return np.not_equal(values, 0).astype(np.uint64)
+        flags: NDArray[np.uint64] = np.not_equal(values, 0).astype(np.uint64)
+        return flags
     bits: NDArray[np.uint64] = np.ascontiguousarray(values, dtype=_NUMPY_TYPE[type]).view(np.uint64)
     return bits
 

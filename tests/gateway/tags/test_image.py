@@ -72,7 +72,7 @@ def test_names_types_and_owners_are_in_the_region(region: Region) -> None:
         assert [other.owners[i] for i in other.tag_owners] == [spec.owner for spec in SPECS]
         assert list(other.indexes_of(["battery1.offset", "pcc.power_kw"])) == [3, 0]
         assert other.instance == region.instance
-        with pytest.raises(KeyError, match="pcc.powr_kw"):
+        with pytest.raises(KeyError, match=r"pcc\.powr_kw"):
             other.index_of("pcc.powr_kw")
         with pytest.raises(IndexError):
             other.name_of(6)
@@ -260,7 +260,7 @@ def test_unfit_specs_are_refused_with_their_reason(name: str) -> None:
         Region.create(name, [TagSpec("a.c", ValueType.STRING, "drivers", 0)])
     with pytest.raises(RegionError, match="out of its limits"):
         Region.create(name, [TagSpec("x" * 256, ValueType.BOOL, "drivers")])
-    with pytest.raises(RegionError, match="expected 1..100 letters"):
+    with pytest.raises(RegionError, match=r"expected 1\.\.100 letters"):
         Region.create("a/b", [double])
     with pytest.raises(RegionError, match="does not fit"):
         Region.create(name, [double], journal_records=1 << 28, extra_owners=[f"o{i}" for i in range(200)])
