@@ -1,0 +1,160 @@
+"""The simulator's control socket: faults and the utility, one line of JSON for a request and one for its answer.
+
+    {"do": "list"}                                    -> {"ok": true, "utility": "live", "devices": {...}}
+    {"do": "set", "device": "ev3", "fault": {...}}    -> {"ok": true}     a fault as `Fault.as_json` has it
+    {"do": "clear", "device": "ev3"}                  -> {"ok": true}
+    {"do": "clear"}                                   -> {"ok": true}     all devices, and the utility
+    {"do": "utility", "live": false}                  -> {"ok": true}
+
+A request that makes no sense is answered {"ok": false, "why": "..."}; docs/simulator.md shows them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.simulator.faults import Fault, FaultError, parse_fault
+from gateway.simulator.plant.utility import Utility
+from gateway.simulator.server import DeviceServer
+
+LINE_BYTES = 65_536  # an answer to "list" of 220 devices has some 10,000
+BACKLOG = 8
+TIMEOUT_S = 5.0  # for a client
+
+
+class Control:
+    """Lets whoever may open the socket at ``path`` (mode 0600) set and clear faults."""
+
+    def __init__(self, path: Path, devices: Mapping[str, DeviceServer], utility: Utility) -> None:
+        self._path = path
+        self._devices = devices
+        self._utility = utility
+        self._server: asyncio.Server | None = None
+        self._peers: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Raises OSError. A socket left by a simulator that died is replaced."""
+        self._path.unlink(missing_ok=True)
+        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        door.setblocking(False)
+        door.bind(str(self._path))
+        self._path.chmod(0o600)  # before listen(): nobody can have connected yet
+        self._server = await asyncio.start_unix_server(
+            self._meet, sock=door, limit=LINE_BYTES, backlog=BACKLOG
+        )
+
+    async def stop(self) -> None:
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        self._path.unlink(missing_ok=True)
+        peers = list(self._peers)
+        for peer in peers:
+            peer.cancel()
+        if peers:
+            await asyncio.wait(peers)
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._peers.add(task)
+        try:
+            while (line := await reader.readline()).endswith(b"\n"):
+                writer.write(json.dumps(await self._obey(line)).encode() + b"\n")
+                await writer.drain()
+        except ValueError:  # StreamReader's word for a line beyond its limit
+            writer.write(b'{"ok": false, "why": "the line is too long"}\n')
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the peer is gone, or `stop`: nobody else waits for this task
+        finally:
+            writer.close()
+            self._peers.discard(task)
+
+    async def _obey(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+        except ValueError:
+            return _refusal("a request is one line of JSON")
+        if not isinstance(request, dict):
+            return _refusal("a request is an object")
+        try:
+            match request:
+                case {"do": "list"}:
+                    return self._list()
+                case {"do": "set", "device": str(name), "fault": said}:
+                    await self._device(name).suffer(parse_fault(said))
+                case {"do": "clear", "device": str(name)}:
+                    await self._device(name).suffer(None)
+                case {"do": "clear", **rest} if not rest:
+                    self._utility.lost = False
+                    for device in self._devices.values():
+                        await device.suffer(None)
+                case {"do": "utility", "live": bool(live)}:
+                    self._utility.lost = not live
+                case _:
+                    return _refusal("do is list, set (device, fault), clear (device) or utility (live)")
+        except (FaultError, OSError) as error:
+            return _refusal(str(error))
+        return {"ok": True}
+
+    def _list(self) -> dict[str, Any]:
+        return {
+            "ok": True,
+            "utility": "lost" if self._utility.lost else "live",
+            "devices": {
+                name: {"port": device.port, "fault": device.fault and device.fault.as_json()}
+                for name, device in self._devices.items()
+            },
+        }
+
+    def _device(self, name: str) -> DeviceServer:
+        device = self._devices.get(name)
+        if device is None:
+            raise FaultError(f"there is no device {name!r}; there are {', '.join(self._devices)}")
+        return device
+
+
+class ControlClient:
+    """Blocking face of the socket, for the command line and tests. Raises OSError where nobody listens."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def set(self, device: str, fault: Fault) -> None:
+        """Raises FaultError where the simulator refuses; so do the others."""
+        self._ask({"do": "set", "device": device, "fault": fault.as_json()})
+
+    def clear(self, device: str | None = None) -> None:
+        self._ask({"do": "clear"} if device is None else {"do": "clear", "device": device})
+
+    def utility(self, live: bool) -> None:
+        self._ask({"do": "utility", "live": live})
+
+    def list(self) -> dict[str, Any]:
+        return self._ask({"do": "list"})
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+            door.settimeout(TIMEOUT_S)
+            door.connect(os.fspath(self._path))
+            with door.makefile("rwb") as lines:
+                lines.write(json.dumps(request).encode() + b"\n")
+                lines.flush()
+                line = lines.readline(LINE_BYTES)
+        if not line.endswith(b"\n"):
+            raise ConnectionError("the simulator closed the connection")
+        answer: dict[str, Any] = json.loads(line)
+        if not answer["ok"]:
+            raise FaultError(answer["why"])
+        return answer
+
+
+def _refusal(why: str) -> dict[str, Any]:
+    return {"ok": False, "why": why}

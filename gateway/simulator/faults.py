@@ -1,0 +1,78 @@
+"""What can be made to go wrong with a device on demand, as values and as lines of JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+DEFAULT_DELAY_MS = 1500  # past the usual time-out of 1 s
+MOST_DELAY_MS = 60_000
+DEFAULT_CODE = 4  # server device failure
+
+
+class FaultKind(StrEnum):
+    """One word for each way a device fails; the value is what the command line takes."""
+
+    SILENT = "silent"
+    SLOW = "slow"
+    RESET = "reset"
+    WRONG = "wrong"
+    STUCK = "stuck"
+    EXCEPTION = "exception"
+    STOPPED = "stopped"
+
+
+MEANING = {
+    FaultKind.SILENT: "takes requests and never answers",
+    FaultKind.SLOW: "answers after a delay (--delay-ms)",
+    FaultKind.RESET: "resets the connection at each request",
+    FaultKind.WRONG: "answers in form, with random values",
+    FaultKind.STUCK: "answers with the values it had when the fault began",
+    FaultKind.EXCEPTION: "answers with a Modbus exception (--code)",
+    FaultKind.STOPPED: "its server is down: connections are refused",
+}
+
+
+class FaultError(ValueError):
+    """A fault that does not make sense, in a sentence for who asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault in force. ``delay_ms`` matters to SLOW only, ``code`` to EXCEPTION only."""
+
+    kind: FaultKind
+    delay_ms: int = DEFAULT_DELAY_MS
+    code: int = DEFAULT_CODE
+
+    def as_json(self) -> dict[str, Any]:
+        said: dict[str, Any] = {"kind": self.kind.value}
+        if self.kind is FaultKind.SLOW:
+            said["delay_ms"] = self.delay_ms
+        if self.kind is FaultKind.EXCEPTION:
+            said["code"] = self.code
+        return said
+
+
+def parse_fault(said: object) -> Fault:
+    """The inverse of `Fault.as_json`. Raises FaultError."""
+    if not isinstance(said, dict):
+        raise FaultError("a fault is an object with a kind")
+    unknown = set(said) - {"kind", "delay_ms", "code"}
+    if unknown:
+        raise FaultError(f"a fault has kind, delay_ms and code, not {', '.join(sorted(map(str, unknown)))}")
+    try:
+        kind = FaultKind(said["kind"])
+    except (KeyError, ValueError):
+        raise FaultError(f"kind is one of {', '.join(FaultKind)}, not {said.get('kind')!r}") from None
+    delay_ms = _whole(said, "delay_ms", DEFAULT_DELAY_MS, MOST_DELAY_MS)
+    code = _whole(said, "code", DEFAULT_CODE, 0xFF)
+    return Fault(kind, delay_ms, code)
+
+
+def _whole(said: dict[Any, Any], key: str, default: int, most: int) -> int:
+    value = said.get(key, default)
+    if type(value) is not int or not 1 <= value <= most:
+        raise FaultError(f"{key} is a whole number from 1 to {most}, not {value!r}")
+    return value

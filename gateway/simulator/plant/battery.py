@@ -1,0 +1,177 @@
+"""Battery with inverter: follows a setpoint while tied, forms the bus by droop while islanded, starts a dead bus.
+
+Forming, the droop with its power filter is a swing equation (D'Arco and Suul, 2014): with droop K kW/Hz and a
+filter of tau seconds the inertia is M = K tau, in kW s/Hz.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from gateway.simulator.plant.nominal import (
+    BLOCKED_BELOW_PU,
+    NOMINAL_HZ,
+    SECONDS_PER_HOUR,
+    STEP_S,
+    clamp,
+    lag,
+    toward,
+)
+
+RATED_KW = 250.0
+CAPACITY_KWH = 500.0
+CHARGE_EFFICIENCY = 0.96
+DISCHARGE_EFFICIENCY = 0.96
+STANDBY_KW = 0.3  # drawn from the cells, always
+DROOP_KW_PER_HZ = 250.0  # 2 % of nominal frequency at rated power
+POWER_FILTER_S = 0.2
+INERTIA_KW_S_PER_HZ = DROOP_KW_PER_HZ * POWER_FILTER_S
+RAMP_KW_PER_S = 250.0
+FOLLOW_LAG = lag(STEP_S, 0.05)
+EMPTY_SHARE, FULL_SHARE = 0.05, 1.0  # no discharge below, no charge above; power tapers on the way there
+EMPTY_TAPER, FULL_TAPER = 0.05, 0.08
+OVERLOAD = 1.5  # of rated power, for OVERLOAD_S
+OVERLOAD_S = 0.2
+LOW_HZ, HIGH_HZ, BAND_S = 47.0, 52.0, 0.2  # forming outside this band for so long: trip
+RESET_S = 8.0  # from a trip to the next try
+START_SHARE = 0.08  # least state of charge to start a dead bus
+START_RAMP_S = 2.0  # soft start of the voltage, so that transformers do not saturate
+EMPTY_V, FULL_V, RESISTANCE_OHM = 720.0, 840.0, 0.03
+AIR_C, HEAT_K_PER_KW, THERMAL_S = 22.0, 1.6, 1800.0
+SERIAL_NUMBER = "TLB250-0417"
+
+
+class State(IntEnum):
+    STANDBY = 0
+    FOLLOWING = 1
+    FORMING = 2
+    TRIPPED = 3
+    BLACK_START = 4
+
+
+class Battery:
+    """``setpoint_kw`` is followed while tied, and leaned on while forming. Positive discharges."""
+
+    __slots__ = (
+        "_band_s",
+        "_overload_s",
+        "_ramped_kw",
+        "_rest_s",
+        "charge_kwh",
+        "current_a",
+        "discharge_kwh",
+        "heat_kw",
+        "power_kw",
+        "setpoint_kw",
+        "start_s",
+        "state",
+        "stored_kwh",
+        "temperature_c",
+        "voltage_v",
+    )
+
+    def __init__(self) -> None:
+        self.setpoint_kw = 0.0
+        self.power_kw = 0.0
+        self.stored_kwh = 0.62 * CAPACITY_KWH
+        self.state = State.FOLLOWING
+        self.charge_kwh = 20_480.0
+        self.discharge_kwh = 18_830.0
+        self.voltage_v = EMPTY_V + (FULL_V - EMPTY_V) * 0.62
+        self.current_a = 0.0
+        self.temperature_c = AIR_C
+        self.heat_kw = 0.0
+        self.start_s = 0.0
+        self._ramped_kw = 0.0
+        self._overload_s = 0.0
+        self._band_s = 0.0
+        self._rest_s = 0.0
+
+    @property
+    def charge_share(self) -> float:
+        """State of charge, 0..1."""
+        return self.stored_kwh / CAPACITY_KWH
+
+    @property
+    def is_forming(self) -> bool:
+        return self.state in (State.FORMING, State.BLACK_START)
+
+    def most_discharge_kw(self) -> float:
+        return RATED_KW * clamp((self.charge_share - EMPTY_SHARE) / EMPTY_TAPER, 0.0, 1.0)
+
+    def most_charge_kw(self) -> float:
+        return RATED_KW * clamp((FULL_SHARE - self.charge_share) / FULL_TAPER, 0.0, 1.0)
+
+    def choose(self, tied: bool, bus_is_live: bool) -> None:
+        """Which state to be in for the next step; the breaker's auxiliary contact says ``tied``."""
+        if self.state is State.TRIPPED:
+            self._rest_s -= STEP_S
+            if self._rest_s > 0.0:
+                return
+            self.state = State.STANDBY
+        if tied:
+            if self.state is not State.FOLLOWING:
+                self.state = State.FOLLOWING
+                self._ramped_kw = self.power_kw  # bumpless: from what it gives now, along the ramp
+        elif self.is_forming:
+            return
+        elif self.state is not State.FOLLOWING and self.charge_share < START_SHARE:
+            self.state = State.STANDBY  # too empty to try; the genset or the utility must come first
+        elif bus_is_live:
+            self.state = State.FORMING
+        else:
+            self.state = State.BLACK_START
+            self.start_s = 0.0
+
+    def follow(self, voltage_pu: float) -> None:
+        """Power for one STEP_S where somebody else holds the bus."""
+        if voltage_pu < BLOCKED_BELOW_PU or self.state is not State.FOLLOWING:
+            self.power_kw = 0.0
+            self._ramped_kw = 0.0
+            return
+        wanted_kw = clamp(self.setpoint_kw, -self.most_charge_kw(), self.most_discharge_kw())
+        self._ramped_kw = toward(self._ramped_kw, wanted_kw, RAMP_KW_PER_S * STEP_S)
+        self.power_kw += (self._ramped_kw - self.power_kw) * FOLLOW_LAG
+
+    def watch(self, frequency_hz: float) -> None:
+        """Protection while forming, after the power of the step is known."""
+        if self.state is State.BLACK_START:
+            self.start_s += STEP_S
+            if self.start_s > START_RAMP_S:
+                self.state = State.FORMING
+        self._overload_s = self._overload_s + STEP_S if abs(self.power_kw) > OVERLOAD * RATED_KW else 0.0
+        self._band_s = 0.0 if LOW_HZ < frequency_hz < HIGH_HZ else self._band_s + STEP_S
+        if self._overload_s > OVERLOAD_S or self._band_s > BAND_S or self.charge_share < 0.5 * EMPTY_SHARE:
+            self.trip()
+
+    def trip(self) -> None:
+        """Block, and rest before trying again."""
+        self.state = State.TRIPPED
+        self.power_kw = 0.0
+        self._ramped_kw = 0.0
+        self._overload_s = 0.0
+        self._band_s = 0.0
+        self._rest_s = RESET_S
+
+    def account(self) -> None:
+        """What the power of this step does to the cells; ``heat_kw`` is all that is lost on the way."""
+        power_kw = self.power_kw
+        energy_kwh = power_kw * STEP_S / SECONDS_PER_HOUR
+        if power_kw >= 0.0:
+            cells_kw = power_kw / DISCHARGE_EFFICIENCY + STANDBY_KW
+            self.discharge_kwh += energy_kwh
+        else:
+            cells_kw = power_kw * CHARGE_EFFICIENCY + STANDBY_KW
+            self.charge_kwh -= energy_kwh
+        self.heat_kw = cells_kw - power_kw
+        self.stored_kwh -= cells_kw * STEP_S / SECONDS_PER_HOUR
+        open_v = EMPTY_V + (FULL_V - EMPTY_V) * self.charge_share
+        self.current_a = 1000.0 * cells_kw / self.voltage_v
+        self.voltage_v = open_v - RESISTANCE_OHM * self.current_a
+        warm_c = AIR_C + HEAT_K_PER_KW * self.heat_kw
+        self.temperature_c += (warm_c - self.temperature_c) * STEP_S / THERMAL_S
+
+
+def droop_reference(setpoint_kw: float, trim_hz: float) -> float:
+    """Power at 0 Hz of the droop line: P = reference - K f passes through the setpoint at nominal plus trim."""
+    return setpoint_kw + DROOP_KW_PER_HZ * (NOMINAL_HZ + trim_hz)

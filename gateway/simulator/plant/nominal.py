@@ -1,0 +1,55 @@
+"""What the whole plant is built for, and two formulas every part of it uses."""
+
+from __future__ import annotations
+
+import math
+import random
+
+NOMINAL_HZ = 50.0
+NOMINAL_V = 400.0  # line to line
+STEP_S = 0.005  # of the whole plant; the swing inside an islanded step runs at SWING_STEPS a step, 1 ms
+SWING_STEPS = 5
+WEATHER_STEPS = 20  # sun, wind, load profiles and vehicles change every 20 steps, 100 ms
+WEATHER_S = WEATHER_STEPS * STEP_S
+SECONDS_PER_HOUR = 3600.0
+BLOCKED_BELOW_PU = (
+    0.5  # momentary cessation: below this voltage converters feed nothing (IEEE 1547-2018 6.4.2)
+)
+
+
+def lag(dt_s: float, time_constant_s: float) -> float:
+    """The share of the way a first-order lag goes in ``dt_s``; exact for a constant input."""
+    return 1.0 - math.exp(-dt_s / time_constant_s)
+
+
+class Noise:
+    """An Ornstein-Uhlenbeck process: zero mean, standard deviation ``sigma``, correlation time ``tau_s``."""
+
+    __slots__ = ("_random", "sigma", "tau_s", "value")
+
+    def __init__(self, source: random.Random, sigma: float, tau_s: float) -> None:
+        self._random = source
+        self.sigma = sigma
+        self.tau_s = tau_s
+        self.value = 0.0
+
+    def step(self, dt_s: float) -> float:
+        """Advance by ``dt_s``, by the exact transition of the process, and return the value."""
+        keep = math.exp(-dt_s / self.tau_s)
+        spread = self.sigma * math.sqrt(1.0 - keep * keep)
+        self.value = self.value * keep + spread * self._random.gauss(0.0, 1.0)
+        return self.value
+
+
+def clamp(value: float, low: float, high: float) -> float:
+    """``value``, or the bound it has passed."""
+    return low if value < low else high if value > high else value
+
+
+def toward(value: float, target: float, most: float) -> float:
+    """``target``, or as near to it as a change of at most ``most`` goes."""
+    if target > value + most:
+        return value + most
+    if target < value - most:
+        return value - most
+    return target

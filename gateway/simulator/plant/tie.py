@@ -1,0 +1,158 @@
+"""The tie to the utility: breaker, its own protection, its synch-check, its synchroniser and its meter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.simulator.plant.nominal import NOMINAL_V, SECONDS_PER_HOUR, STEP_S, clamp
+from gateway.simulator.plant.utility import Utility
+
+
+@dataclass(frozen=True, slots=True)
+class TripStage:
+    """One stage of protection: outside ``low``..``high`` for ``delay_s`` the breaker is told to open."""
+
+    low: float
+    high: float
+    delay_s: float
+
+
+# Seen on the utility's side (ANSI 27/59 and 81). Fast where the utility is plainly gone, slow where it may come back.
+VOLTAGE_STAGES = (TripStage(0.50, 1.20, 0.05), TripStage(0.85, 1.10, 1.0))  # per unit
+FREQUENCY_STAGES = (TripStage(47.5, 51.5, 0.1),)  # Hz
+BREAKER_S = 0.04  # two cycles from trip coil to open contacts
+SYNC_HZ = 0.1  # synch-check (ANSI 25): closing is refused outside these
+SYNC_DEGREES = 10.0
+SYNC_V = 0.05 * NOMINAL_V
+DEAD_V = 0.1 * NOMINAL_V  # below this the bus counts as dead, and closing a live utility on it is allowed
+HEALTHY_S = 2.0  # the synchroniser starts to steer once the utility has been fit for so long
+RETURN_S = 60.0  # after its own trip the tie closes by itself once the utility has been fit for so long
+STEER_HZ_PER_DEGREE = 0.003
+STEER_LIMIT_HZ = 0.15
+TRIM_PER_S = 2.0
+TRIM_LIMIT_HZ = 1.5
+
+
+class Tie:
+    """``close_command`` is what was last asked of the breaker; its own protection opens it without asking.
+
+    A trip by protection leaves the command standing, so the tie comes back by itself; an opening by command stays.
+    """
+
+    __slots__ = (
+        "_opening_s",
+        "_outside_s",
+        "angle_deg",
+        "breaker_closed",
+        "close_command",
+        "export_kwh",
+        "fit_s",
+        "import_kwh",
+        "power_kw",
+        "reactive_kvar",
+        "trim_hz",
+    )
+
+    def __init__(self) -> None:
+        self.breaker_closed = True
+        self.close_command = True
+        self.power_kw = 0.0
+        self.reactive_kvar = 0.0
+        self.import_kwh = 48_211.0
+        self.export_kwh = 9_876.0
+        self.angle_deg = 0.0  # of the bus ahead of the utility, -180..180
+        self.trim_hz = (
+            0.0  # what the synchroniser asks the island's sources to add to their no-load frequency
+        )
+        self.fit_s = HEALTHY_S
+        self._outside_s = [0.0] * (len(VOLTAGE_STAGES) + len(FREQUENCY_STAGES))
+        self._opening_s: float | None = None
+
+    def command(self, close: bool, utility: Utility, bus_v: float, bus_hz: float) -> bool:
+        """Open, or close if the synch-check permits. False: refused, and nothing has changed."""
+        if close and not self.breaker_closed:
+            if not self.may_close(utility, bus_v, bus_hz):
+                return False
+            self._close()
+        if not close and self.breaker_closed:
+            self._open()
+        self.close_command = close
+        return True
+
+    def may_close(self, utility: Utility, bus_v: float, bus_hz: float) -> bool:
+        """The synch-check: both sides in step, or a live utility and a dead bus."""
+        if self.fit_s <= 0.0:
+            return False
+        if bus_v < DEAD_V:
+            return True
+        return (
+            abs(bus_hz - utility.frequency_hz) < SYNC_HZ
+            and abs(bus_v - utility.voltage_v) < SYNC_V
+            and abs(self.angle_deg) < SYNC_DEGREES
+        )
+
+    def step(self, utility: Utility, bus_v: float, bus_hz: float) -> None:
+        """Protection, breaker, synchroniser and automatic return, for one STEP_S."""
+        is_fit = self._watch(utility)
+        self.fit_s = self.fit_s + STEP_S if is_fit else 0.0
+        if self.breaker_closed:
+            self.angle_deg = 0.0
+            if self._opening_s is not None:
+                self._opening_s -= STEP_S
+                if self._opening_s <= 0.0:
+                    self._open()
+            return
+        slip_hz = bus_hz - utility.frequency_hz
+        self.angle_deg = (self.angle_deg + 360.0 * slip_hz * STEP_S + 180.0) % 360.0 - 180.0
+        if self.fit_s > HEALTHY_S and bus_v > DEAD_V:
+            steer_hz = clamp(-STEER_HZ_PER_DEGREE * self.angle_deg, -STEER_LIMIT_HZ, STEER_LIMIT_HZ)
+            trim_hz = self.trim_hz + TRIM_PER_S * (steer_hz - slip_hz) * STEP_S
+            self.trim_hz = clamp(trim_hz, -TRIM_LIMIT_HZ, TRIM_LIMIT_HZ)
+        else:
+            self.trim_hz -= self.trim_hz * STEP_S  # forgotten within seconds when there is nothing to meet
+        if self.close_command and self.fit_s > RETURN_S and self.may_close(utility, bus_v, bus_hz):
+            self._close()
+
+    def meter(self, power_kw: float, reactive_kvar: float) -> None:
+        """What flowed through the closed breaker for one STEP_S; import is positive."""
+        self.power_kw = power_kw
+        self.reactive_kvar = reactive_kvar
+        energy_kwh = power_kw * STEP_S / SECONDS_PER_HOUR
+        if energy_kwh > 0.0:
+            self.import_kwh += energy_kwh
+        else:
+            self.export_kwh -= energy_kwh
+
+    def _watch(self, utility: Utility) -> bool:
+        """Count how long each stage has been outside its band, start a trip where too long; True: all inside."""
+        volts_pu = utility.voltage_v / NOMINAL_V
+        is_fit = True
+        place = 0
+        for stages, value in ((VOLTAGE_STAGES, volts_pu), (FREQUENCY_STAGES, utility.frequency_hz)):
+            for stage in stages:
+                if stage.low <= value <= stage.high:
+                    self._outside_s[place] = 0.0
+                else:
+                    is_fit = False
+                    self._outside_s[place] += STEP_S
+                    if (
+                        self._outside_s[place] >= stage.delay_s
+                        and self.breaker_closed
+                        and self._opening_s is None
+                    ):
+                        self._opening_s = BREAKER_S
+                place += 1
+        return is_fit
+
+    def _open(self) -> None:
+        self.breaker_closed = False
+        self._opening_s = None
+        self.power_kw = 0.0
+        self.reactive_kvar = 0.0
+        self.trim_hz = 0.0
+
+    def _close(self) -> None:
+        self.breaker_closed = True
+        self._opening_s = None
+        self.angle_deg = 0.0
+        self.trim_hz = 0.0
