@@ -1,0 +1,417 @@
+"""One Modbus device: keeps it connected, polls its groups, marks what is stale, and carries out commands."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Iterable
+
+import numpy as np
+
+from gateway.config.modbus import ModbusDevice, ModbusPoint, RegisterType, Table
+from gateway.drivers.modbus.client import (
+    ExceptionAnswerError,
+    ExceptionCode,
+    LinkLostError,
+    ModbusError,
+    NoAnswerError,
+    NotOpenError,
+    Request,
+    mask_write_request,
+    read_request,
+    write_coil_request,
+    write_register_request,
+    write_registers_request,
+)
+from gateway.drivers.modbus.codec import Decoder, EncodeError, encode
+from gateway.drivers.modbus.line import Line, Station
+from gateway.drivers.modbus.plan import limits_of, plan
+from gateway.drivers.modbus.poll import SILENCES_UNTIL_SLOW, SLOW_RETRY_S, Poll, Read
+from gateway.drivers.session import Backoff, Event, Session
+from gateway.tags.image import Region, Writer
+from gateway.tags.operate import NotConnectedError, OperateError
+from gateway.tags.quality import SEVERITY_BAD, Quality, is_bad
+from gateway.tags.sample import Value, value_from_bits
+
+# Answers that say the read itself is wrong. Many devices say 3 for a length they do not like.
+_SPLIT = frozenset({ExceptionCode.ILLEGAL_ADDRESS, ExceptionCode.ILLEGAL_VALUE})
+# A gateway's way to say that the device behind it is silent.
+_SILENT = frozenset({ExceptionCode.GATEWAY_PATH, ExceptionCode.GATEWAY_TARGET})
+
+
+class Device:
+    """Runs one device over its line, which others may share. One image write a poll."""
+
+    def __init__(
+        self, config: ModbusDevice, line: Line, region: Region, writer: Writer, chance: random.Random
+    ) -> None:
+        self.config = config
+        self.station = Station(config.unit_id, config.timeout_ms / 1000, config.pause_ms / 1000)
+        self.session = Session(Backoff(config.retry_max_ms / 1000, chance))
+        self._line = line
+        self._region = region
+        self._writer = writer
+        self._polls: list[Poll] = []
+        self._watch: asyncio.TimerHandle | None = None
+        self._overtaken: set[int] = set()  # tags read back for a command while a poll was under way
+        self._has_single_write = True  # until the device says it knows no function 6
+        self._has_mask_write = True  # the same of function 22
+
+    async def run(self, phase: float) -> None:
+        """Until cancelled. ``phase`` (0..1) spreads the polls of many devices over a period."""
+        loop = asyncio.get_running_loop()
+        start_s = loop.time()
+        limits = {table: limits_of(self.config, table) for table in Table}
+        for place, group in enumerate(self.config.groups):
+            points = [point for point in self.config.points if point.group == place]
+            if points:
+                phase_s = phase * group.period_ms / 1000
+                self._polls.append(Poll(group, points, limits, self._region.types, start_s, phase_s))
+        if not self._polls:
+            return
+        self._expire()
+        try:
+            while True:
+                self.session.on(Event.RETRY_DUE)
+                await self._connect()
+                while self.session.is_open:
+                    await self._poll_next(loop)
+                await asyncio.sleep(self.session.retry_s())
+        finally:
+            if self._watch is not None:
+                self._watch.cancel()
+            self._line.close()
+
+    async def _connect(self) -> None:
+        try:
+            await self._line.open(self.station)
+        except LinkLostError:
+            self.session.on(Event.REFUSED)
+        else:
+            self.session.on(Event.OPENED)
+
+    # Polling
+
+    async def _poll_next(self, loop: asyncio.AbstractEventLoop) -> None:
+        poll = min(self._polls, key=_next_s)
+        wait_s = poll.schedule.next_s - loop.time()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        if poll.aside:
+            await self._retry_aside(poll)
+        await self._poll(poll)
+        poll.schedule.advance(loop.time())
+
+    async def _poll(self, poll: Poll) -> None:
+        """Ask all reads of the group, then write what was answered at once."""
+        self._overtaken.clear()
+        answers: list[bytes] = []
+        try:
+            for read in poll.reads:
+                answers.append(await self._line.ask(read.request, self.station))
+                if read.silences:
+                    read.silences = 0
+        except ModbusError as error:
+            await self._poll_with_trouble(poll, answers, error)
+            return
+        self._seen(Event.ANSWERED)
+        self._write(poll, answers, poll.reads)
+
+    async def _poll_with_trouble(self, poll: Poll, answers: list[bytes], error: ModbusError) -> None:
+        """Go on after ``error``, the outcome of the read after ``answers``: the other points go on."""
+        if answers:
+            self._seen(Event.ANSWERED)
+        reads: list[Read] = []  # the poll's reads from now on, in order
+        payloads: list[bytes] = []
+        answered: list[Read] = []
+        for read, payload in zip(poll.reads, answers, strict=False):
+            reads.append(read)
+            payloads.append(payload)
+            answered.append(read)
+        waiting = deque(poll.reads[len(answers) :])
+        outcome: bytes | ModbusError = error
+        while waiting:
+            read = waiting.popleft()
+            if isinstance(outcome, bytes):
+                self._seen(Event.ANSWERED)
+                read.silences = 0
+                payloads.append(outcome)
+                answered.append(read)
+                reads.append(read)
+            else:
+                pieces = self._judge(poll, read, outcome)
+                if pieces is None:
+                    payloads.append(bytes(read.block.payload_bytes))
+                    reads.append(read)
+                waiting.extendleft(reversed(pieces or ()))
+            if not waiting:
+                break
+            if not self.session.is_open:
+                payloads.extend(bytes(read.block.payload_bytes) for read in waiting)
+                reads.extend(waiting)
+                break
+            outcome = await self._outcome(waiting[0].request)
+        if reads != poll.reads:
+            poll.reads = reads
+            poll.refit()
+        self._write(poll, payloads, answered)
+
+    async def _outcome(self, request: Request) -> bytes | ModbusError:
+        try:
+            return await self._line.ask(request, self.station)
+        except ModbusError as error:
+            return error
+
+    def _judge(self, poll: Poll, read: Read, error: ModbusError) -> tuple[Read, ...] | None:
+        """What becomes of a read that failed: None keeps it, else what takes its place (nothing: set aside)."""
+        if isinstance(error, NoAnswerError):
+            self._seen(Event.SILENT)
+            return self._count_silence(poll, read)
+        if not isinstance(error, ExceptionAnswerError):
+            self._seen(Event.LOST)
+            return None
+        if error.code in _SILENT:
+            self._seen(Event.SILENT)
+            return self._count_silence(poll, read)
+        self._seen(Event.ANSWERED)
+        if error.code in _SPLIT:
+            return Poll.halves(read) or self._refuse(poll, read)
+        if error.code == ExceptionCode.ILLEGAL_FUNCTION:
+            return self._refuse(poll, read)
+        if error.code == ExceptionCode.DEVICE_FAILURE:
+            read.stale_quality = Quality.BAD_DEVICE_FAILURE
+        return None
+
+    def _count_silence(self, poll: Poll, read: Read) -> tuple[Read, ...] | None:
+        if not self.session.is_open:
+            return None  # it is the device that is silent, not this read
+        read.silences += 1
+        if read.silences < SILENCES_UNTIL_SLOW:
+            return None
+        self._set_aside(poll, read)
+        return ()
+
+    def _refuse(self, poll: Poll, read: Read) -> tuple[Read, ...]:
+        """The device has no such registers: say so, and ask seldom."""
+        read.freshness.is_stale = True
+        self._writer.invalidate(Quality.BAD_CONFIGURATION_ERROR, time.time_ns(), read.tags)
+        self._set_aside(poll, read)
+        return ()
+
+    def _set_aside(self, poll: Poll, read: Read) -> None:
+        read.retry_at_s = asyncio.get_running_loop().time() + SLOW_RETRY_S
+        poll.aside.append(read)
+
+    async def _retry_aside(self, poll: Poll) -> None:
+        """Ask the reads whose slow retry is due; what is answered is polled again."""
+        loop = asyncio.get_running_loop()
+        for read in [read for read in poll.aside if read.retry_at_s <= loop.time()]:
+            if not self.session.is_open:
+                return
+            read.retry_at_s = loop.time() + SLOW_RETRY_S
+            outcome = await self._outcome(read.request)
+            if isinstance(outcome, bytes):
+                self._seen(Event.ANSWERED)
+                read.silences = 0
+                poll.aside.remove(read)
+                poll.reads.append(read)
+                poll.refit()
+            elif isinstance(outcome, ExceptionAnswerError):
+                self._seen(Event.ANSWERED)
+            elif not isinstance(outcome, NoAnswerError):
+                self._seen(Event.LOST)
+            # Silence is what is known of such a read; whether the device is there, the others tell.
+
+    def _write(self, poll: Poll, payloads: list[bytes], answered: list[Read]) -> None:
+        """Decode the whole poll and put it into the image in one write; ``answered`` are the reads that count."""
+        if not answered:
+            return
+        now_s = asyncio.get_running_loop().time()
+        was_stale = False
+        for read in answered:
+            freshness = read.freshness
+            was_stale = was_stale or freshness.is_stale
+            freshness.refresh(now_s)
+            read.stale_quality = Quality.BAD_COMMUNICATION_ERROR
+        if was_stale or self._watch is None:
+            self._expire()
+        decoder = poll.decoder
+        payloads.append(b"\0")
+        data = b"".join(payloads)
+        stamp = time.time_ns()
+        is_whole = len(answered) == len(poll.reads) and not self._overtaken
+        counted = None if is_whole else {poll.reads.index(read) for read in answered}
+        if len(decoder.tags):
+            decoded = decoder.decode(data)
+            tags, bits, status = decoder.tags, decoded.bits, decoded.status
+            if counted is not None:
+                keep = np.isin(decoder.block_of, list(counted)) & ~np.isin(tags, list(self._overtaken))
+                tags, bits = tags[keep], bits[keep]
+                status = status if isinstance(status, int) else status[keep]
+            if decoded.has_bad:
+                bad = np.flatnonzero(status & SEVERITY_BAD)
+                bits[bad] = self._region.read(tags[bad])["value"]
+            self._writer.write(tags, bits, status, stamp, stamp)
+        if decoder.text_points:
+            self._write_texts(decoder, data, counted, stamp)
+
+    def _write_texts(self, decoder: Decoder, data: bytes, counted: set[int] | None, stamp: int) -> None:
+        good: list[int] = []
+        texts: list[str] = []
+        for (place, point, _), text in zip(decoder.text_points, decoder.texts(data), strict=True):
+            if counted is not None and (place not in counted or point.tag in self._overtaken):
+                continue
+            if text.value is None:
+                self._writer.invalidate(text.status, stamp, np.array([point.tag], np.uint32))
+            else:
+                good.append(point.tag)
+                texts.append(text.value)
+        if good:
+            self._writer.write_texts(np.array(good, np.uint32), texts, Quality.GOOD, stamp, stamp)
+
+    def _seen(self, event: Event) -> None:
+        """Tell the session; a command's news may come after the connection's end, and is none then."""
+        if self.session.is_open:
+            self.session.on(event)
+
+    # Staleness
+
+    def _expire(self) -> None:
+        """Mark what has become stale, and come again when the next may have."""
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        reads = [read for poll in self._polls for read in poll.all_reads]
+        for quality, tags in _by_quality(read for read in reads if read.freshness.expire(now_s)):
+            self._writer.invalidate(quality, time.time_ns(), tags)
+        if self._watch is not None:
+            self._watch.cancel()
+        ahead = [read.freshness.until_s for read in reads if not read.freshness.is_stale]
+        self._watch = loop.call_at(min(ahead), self._expire) if ahead else None
+
+    # Commands
+
+    async def operate(self, point: ModbusPoint, value: Value) -> None:
+        """Write ``value``, once. Raises OperateError, NotConnectedError, TimeoutError (it may have acted)."""
+        try:
+            if point.table is Table.COIL:
+                await self._send(write_coil_request(point.address, bool(value)))
+            elif point.table is not Table.HOLDING:
+                raise OperateError(f"{point.name} is in a table that cannot be written")
+            elif point.type is RegisterType.BOOL and point.bit is not None:
+                await self._write_bit(point.address, point.bit, bool(value))
+            elif point.registers == 1:
+                await self._write_register(point.address, encode(point, value))
+            else:
+                await self._send(write_registers_request(point.address, encode(point, value)))
+        except (EncodeError, ExceptionAnswerError) as error:
+            raise OperateError(_why(error)) from None
+
+    async def read_back(self, point: ModbusPoint) -> Value:
+        """Read the point now, put it into the image, and return it. Raises as `operate` does."""
+        table = point.table
+        [block] = plan([point], limits_of(self.config, table))
+        try:
+            payload = await self._command(read_request(table, block.address, block.count))
+        except ExceptionAnswerError as error:
+            raise OperateError(_why(error)) from None
+        decoder = Decoder([block], self._region.types)
+        data = payload + b"\0"
+        stamp = time.time_ns()
+        tags = np.array([point.tag], np.uint32)
+        self._overtaken.add(point.tag)
+        if decoder.text_points:
+            [text] = decoder.texts(data)
+            if text.value is None:
+                raise OperateError(f"{point.name} reads back as no text")
+            self._writer.write_texts(tags, [text.value], Quality.GOOD, stamp, stamp)
+            return text.value
+        decoded = decoder.decode(data)
+        status = decoded.status if isinstance(decoded.status, int) else int(decoded.status[0])
+        if is_bad(status):
+            raise OperateError(f"{point.name} reads back as no valid value")
+        self._writer.write(tags, decoded.bits, status, stamp, stamp)
+        return value_from_bits(int(decoded.bits[0]), self._region.type_of(point.tag))
+
+    async def _write_register(self, address: int, data: bytes, *, holds_turn: bool = False) -> None:
+        """By function 6; by 16 where the device knows no 6. Its refusal proves that nothing was written."""
+        if self._has_single_write:
+            try:
+                await self._send(write_register_request(address, data), holds_turn=holds_turn)
+                return
+            except ExceptionAnswerError as error:
+                if error.code != ExceptionCode.ILLEGAL_FUNCTION:
+                    raise
+            self._has_single_write = False
+        await self._send(write_registers_request(address, data), holds_turn=holds_turn)
+
+    async def _write_bit(self, address: int, bit: int, on: bool) -> None:
+        """By mask write, which the device does in one step; by read, change and write where it knows none."""
+        mask = 1 << bit
+        if self._has_mask_write:
+            try:
+                await self._send(mask_write_request(address, 0xFFFF ^ mask, mask if on else 0))
+                return
+            except ExceptionAnswerError as error:
+                if error.code != ExceptionCode.ILLEGAL_FUNCTION:
+                    raise
+            self._has_mask_write = False
+        await self._line.enter(urgent=True)  # one turn for both: no command of ours gets in between
+        try:
+            payload = await self._command(read_request(Table.HOLDING, address, 1), holds_turn=True)
+            register = int.from_bytes(payload, "big")
+            register = register | mask if on else register & ~mask
+            await self._write_register(address, register.to_bytes(2, "big"), holds_turn=True)
+        finally:
+            self._line.leave()
+
+    async def _send(self, request: Request, *, holds_turn: bool = False) -> None:
+        """A write. "Acknowledge" is a yes: taken, and under way; reading back tells the rest."""
+        try:
+            await self._command(request, holds_turn=holds_turn)
+        except ExceptionAnswerError as error:
+            if error.code != ExceptionCode.ACKNOWLEDGE:
+                raise
+
+    async def _command(self, request: Request, *, holds_turn: bool = False) -> bytes:
+        """Ask before all polls, never twice. Raises ExceptionAnswerError, NotConnectedError, TimeoutError."""
+        if not self.session.is_open:
+            raise NotConnectedError(f"{self.config.name} is not connected")
+        try:
+            if holds_turn:
+                answer = await self._line.exchange(request, self.station)
+            else:
+                answer = await self._line.ask(request, self.station, urgent=True)
+        except ExceptionAnswerError as error:
+            self._seen(Event.SILENT if error.code in _SILENT else Event.ANSWERED)
+            raise
+        except NoAnswerError:
+            self._seen(Event.SILENT)
+            raise TimeoutError(
+                f"{self.config.name} did not answer within {self.config.timeout_ms} ms"
+            ) from None
+        except NotOpenError:
+            self._seen(Event.LOST)
+            raise NotConnectedError(f"{self.config.name} is not connected") from None
+        except ModbusError as error:
+            self._seen(Event.LOST)
+            raise TimeoutError(f"{self.config.name} was asked, but then: {error}") from None
+        self._seen(Event.ANSWERED)
+        return answer
+
+
+def _why(error: EncodeError | ExceptionAnswerError) -> str:
+    return f"the device answered {error}" if isinstance(error, ExceptionAnswerError) else str(error)
+
+
+def _next_s(poll: Poll) -> float:
+    return poll.schedule.next_s
+
+
+def _by_quality(reads: Iterable[Read]) -> list[tuple[Quality, np.ndarray[tuple[int], np.dtype[np.uint32]]]]:
+    """Tags of the reads, put together by the quality they get."""
+    tags: dict[Quality, list[int]] = {}
+    for read in reads:
+        tags.setdefault(read.stale_quality, []).extend(read.tags.tolist())
+    return [(quality, np.array(some, np.uint32)) for quality, some in tags.items()]

@@ -1,0 +1,133 @@
+"""All Modbus devices of a site in one event loop: their lines, their counters as tags, and the commands to them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from gateway.config.modbus import ModbusDevice, ModbusPoint
+from gateway.drivers.modbus.counters import ErrorKind
+from gateway.drivers.modbus.device import Device
+from gateway.drivers.modbus.line import Line
+from gateway.tags.image import Region, Writer
+from gateway.tags.operate import OperateError
+from gateway.tags.quality import Quality
+from gateway.tags.sample import Value, to_bits
+from gateway.tags.tag import ValueType
+
+COUNTERS_PERIOD_S = 1.0
+
+
+class ModbusDriver:
+    """Polls ``devices`` into the image. It is a `gateway.tags.operate.Driver` for their tags."""
+
+    def __init__(
+        self, devices: Sequence[ModbusDevice], region: Region, writer: Writer, *, seed: int | None = None
+    ) -> None:
+        """``writer`` owns the devices' tags and system tags; ``seed`` makes the jitter repeatable."""
+        chance = random.Random(seed)  # noqa: S311 - spreads retries, keeps no secret
+        shared: dict[tuple[str, int], Line] = {}
+        self._region = region
+        self._writer = writer
+        self.devices: tuple[Device, ...] = tuple(
+            Device(device, _line_of(device, shared), region, writer, chance) for device in devices
+        )
+        self._points: dict[int, tuple[Device, ModbusPoint]] = {
+            point.tag: (device, point) for device in self.devices for point in device.config.points
+        }
+        self._last_errors: list[str | None] = [None] * len(self.devices)  # as written; None before the first
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set; then the points are Bad_CommunicationError, since nobody watches them."""
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(device.run(place / len(self.devices)), name=f"modbus {device.config.name}")
+                for place, device in enumerate(self.devices)
+            ]
+            running.append(tasks.create_task(self._count(), name="modbus counters"))
+            await stop.wait()
+            for task in running:
+                task.cancel()
+        self._write_counters()
+        if self._points:
+            tags = np.array(list(self._points), np.uint32)
+            self._writer.invalidate(Quality.BAD_COMMUNICATION_ERROR, time.time_ns(), tags)
+
+    def tags(self) -> Iterable[int]:
+        """The tags it can operate and read back."""
+        return self._points.keys()
+
+    async def operate(self, tag: int, value: Value) -> None:
+        """Send ``value``, once. Raises OperateError, NotConnectedError, TimeoutError."""
+        device, point = self._find(tag)
+        if not point.writable:
+            raise OperateError(f"{point.name} is not writable")
+        await device.operate(point, value)
+
+    async def read_back(self, tag: int) -> Value:
+        """What the device says now; it is in the image when this returns. Raises as `operate` does."""
+        device, point = self._find(tag)
+        return await device.read_back(point)
+
+    def _find(self, tag: int) -> tuple[Device, ModbusPoint]:
+        try:
+            return self._points[tag]
+        except KeyError:
+            raise OperateError(f"no Modbus device has tag {tag}") from None
+
+    async def _count(self) -> None:
+        while True:
+            self._write_counters()
+            await asyncio.sleep(COUNTERS_PERIOD_S)
+
+    def _write_counters(self) -> None:
+        """All devices' system tags in one write; the percentiles stay as they are until there is an answer."""
+        if not self.devices:
+            return
+        words: list[tuple[int, int]] = []
+        latencies: list[tuple[int, float]] = []
+        error_tags: list[int] = []
+        errors: list[str] = []
+        for place, device in enumerate(self.devices):
+            system = device.config.system
+            counters = device.station.counters
+            words += (
+                (system.connected, int(device.session.is_connected)),
+                (system.requests, counters.requests),
+                (system.errors_timeout, counters.errors_of(ErrorKind.TIMEOUT)),
+                (system.errors_exception, counters.errors_of(ErrorKind.EXCEPTION)),
+                (system.errors_connection, counters.errors_of(ErrorKind.CONNECTION)),
+                (system.errors_protocol, counters.errors_of(ErrorKind.PROTOCOL)),
+            )
+            latency_ms = counters.latency_ms()
+            if latency_ms is not None:
+                latencies += zip((system.latency_p50_ms, system.latency_p99_ms), latency_ms, strict=True)
+            if counters.last_error != self._last_errors[place]:
+                self._last_errors[place] = counters.last_error
+                error_tags.append(system.last_error)
+                errors.append(counters.last_error)
+        stamp = time.time_ns()
+        tags = np.array([tag for tag, _ in words] + [tag for tag, _ in latencies], np.uint32)
+        bits = np.concatenate(
+            (
+                np.array([word for _, word in words], np.uint64),
+                to_bits(np.array([latency for _, latency in latencies], np.float64), ValueType.DOUBLE),
+            )
+        )
+        self._writer.write(tags, bits, Quality.GOOD, stamp, stamp)
+        if errors:
+            self._writer.write_texts(np.array(error_tags, np.uint32), errors, Quality.GOOD, stamp, stamp)
+
+
+def _line_of(device: ModbusDevice, shared: dict[tuple[str, int], Line]) -> Line:
+    """The device's own line, or the one it must share."""
+    if not device.single_connection:
+        return Line(device.host, device.port)
+    place = (device.host, device.port)
+    if place not in shared:
+        shared[place] = Line(*place)
+    return shared[place]

@@ -1,0 +1,146 @@
+"""One connection and those who share it: one request at a time, commands first, no faster than each device bears."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from gateway.drivers.modbus.client import (
+    Connection,
+    ExceptionAnswerError,
+    LinkLostError,
+    ModbusError,
+    NoAnswerError,
+    NotOpenError,
+    Request,
+    connect,
+)
+from gateway.drivers.modbus.counters import Counters
+
+# Requests in a row, of all who share the line, with no answer: then the connection itself is taken for dead. One
+# would cut off the neighbours of a unit that is switched off behind a serial gateway.
+SILENCES_UNTIL_CLOSE = 2
+
+
+@dataclass(slots=True)
+class Station:
+    """A device as its line sees it: how to address it, how long to wait, how long to leave it alone between."""
+
+    unit: int
+    timeout_s: float
+    pause_s: float
+    counters: Counters = field(default_factory=Counters)
+
+
+class Line:
+    """The way to one host and port. Devices that must share a connection share a line."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self._connection: Connection | None = None
+        self._is_taken = False
+        self._commands: deque[asyncio.Future[None]] = deque()
+        self._polls: deque[asyncio.Future[None]] = deque()
+        self._free_at = 0.0  # loop time at which the last answer ended
+        self._silences = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None and self._connection.is_open
+
+    async def open(self, station: Station) -> None:
+        """Connect unless connected. Raises LinkLostError, counted on ``station``."""
+        await self.enter(urgent=False)
+        try:
+            if not self.is_open:
+                self._connection = await connect(self.host, self.port, station.timeout_s)
+                self._silences = 0
+        except LinkLostError as error:
+            station.counters.failed(error)
+            raise
+        finally:
+            self.leave()
+
+    def close(self) -> None:
+        """Drop the connection; whoever waits on it gets LinkLostError."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    async def ask(self, request: Request, station: Station, *, urgent: bool = False) -> bytes:
+        """One request in one turn: the answer's data. Raises ModbusError, counted on ``station``."""
+        if self._is_taken:
+            await self.enter(urgent=urgent)
+        else:
+            self._is_taken = True
+        try:
+            return await self.exchange(request, station)
+        finally:
+            self.leave()
+
+    async def exchange(self, request: Request, station: Station) -> bytes:
+        """The same for one who holds the turn."""
+        connection = self._connection
+        if connection is None:
+            raise NotOpenError("not connected")
+        if connection.end is not None:  # it closed while nobody asked: counted once, by whoever finds out
+            self._connection = None
+            station.counters.failed(connection.end)
+            raise NotOpenError(str(connection.end))
+        loop = asyncio.get_running_loop()
+        if station.pause_s:
+            wait_s = self._free_at + station.pause_s - loop.time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+        counters = station.counters
+        counters.requests += 1
+        start_ns = time.monotonic_ns()
+        try:
+            data = await connection.ask(request, station.unit, station.timeout_s)
+            counters.answered(time.monotonic_ns() - start_ns)
+            self._silences = 0
+        except ExceptionAnswerError as error:
+            counters.answered(time.monotonic_ns() - start_ns)
+            counters.failed(error)
+            self._silences = 0
+            raise
+        except NoAnswerError as error:
+            counters.failed(error)
+            self._silences += 1
+            if self._silences >= SILENCES_UNTIL_CLOSE:
+                self.close()
+            raise
+        except ModbusError as error:
+            counters.failed(error)
+            self.close()
+            raise
+        finally:
+            self._free_at = loop.time()
+        return data
+
+    async def enter(self, *, urgent: bool) -> None:
+        """Take the turn; commands (``urgent``) before polls, each in order of arrival."""
+        if not self._is_taken:
+            self._is_taken = True
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        (self._commands if urgent else self._polls).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave()  # it was ours the moment we were cancelled: hand it on
+            raise
+
+    def leave(self) -> None:
+        """Give the turn to the next in line."""
+        for waiting in (self._commands, self._polls):
+            while waiting:
+                turn = waiting.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+                    return
+        self._is_taken = False
