@@ -26,7 +26,7 @@ $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q "scikit-build-core==1.1.*" ninja
 	$(BIN)/pip install -q --no-build-isolation -e '.[dev]'
-	touch $@ build/built
+	touch $@
 
 setup: $(VENV)/made
 
