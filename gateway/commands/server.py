@@ -1,7 +1,8 @@
 """The router's door: a Unix socket that only this user and root may use (drawn in docs/formats/commands.md).
 
 The peer's user id comes from the operating system. A command of origin ``cli`` also needs a sign-in on its
-connection, since whoever sits at this machine's terminal is not yet a user of the site; servers sign their users in themselves.
+connection, since whoever sits at this machine's terminal is not yet a user of the site; servers sign their users
+in themselves.
 """
 
 from __future__ import annotations

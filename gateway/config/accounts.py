@@ -24,8 +24,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-# RFC 7914, 2: N = 2^15, r = 8, p = 1 costs 128 * r * N = 32 MiB and 50 to 100 ms of one core, which a person does
-# not feel and a guesser does.
+# RFC 7914, 2: N = 2^15, r = 8, p = 1 costs 128 * r * N = 32 MiB and 50 to 100 ms of one core, which a person
+# does not feel and a guesser does.
 SCRYPT_N = 1 << 15
 SCRYPT_R = 8
 SCRYPT_P = 1

@@ -70,8 +70,8 @@ def run_paths(site_name: str, state: Path | None = None) -> RunPaths:
 
     Without ``state`` it is ``$STATE_DIRECTORY`` (set by systemd for a unit with ``StateDirectory=``), else
     ``tieline/<site>`` under ``$XDG_STATE_HOME`` or ``~/.local/state``. Sockets go to ``run`` in the state
-    folder, or, where that path is too long for a socket, to ``tieline-<uid>/<key>`` in the temporary folder; so
-    everyone who knows the state folder finds them.
+    folder, or, where that path is too long for a socket, to ``tieline-<uid>/<key>`` in the temporary folder;
+    so everyone who knows the state folder finds them.
     """
     if state is None:
         given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]

@@ -1,0 +1,26 @@
+"""`python -m gateway.node` is `tieline`; with ``part`` it is one part's process, which the supervisor starts so."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gateway.node import main
+
+
+def _part(arguments: list[str]) -> int:
+    from gateway.node.launch import Launch
+    from gateway.node.part_process import run_part
+    from gateway.node.parts import RUNNERS
+
+    parser = argparse.ArgumentParser(
+        "tieline part", description="One part's process; `tieline run` starts these."
+    )
+    parser.add_argument("part", choices=RUNNERS)
+    Launch.add_arguments(parser)
+    launch = Launch.parse(parser.parse_args(arguments))
+    return run_part(launch, RUNNERS[launch.part])
+
+
+if __name__ == "__main__":
+    sys.exit(_part(sys.argv[2:]) if sys.argv[1:2] == ["part"] else main())

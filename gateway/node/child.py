@@ -1,0 +1,142 @@
+"""One life of a part, as the root sees its process: start, beats, what it prints, how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from gateway.config.paths import RunPaths
+from gateway.node.launch import READY, Launch
+
+LAST_LINES = 50  # of what it printed: a traceback's end
+LINE_BYTES = 2_000
+_READ_BYTES = 65_536
+
+log = logging.getLogger(__name__)
+
+
+class Child:
+    """A running process of ``part``. `ended` is done when the process is, and has been waited for."""
+
+    def __init__(
+        self,
+        part: str,
+        command: Sequence[str],
+        paths: RunPaths,
+        region: str,
+        site: int,
+        on_ready: Callable[[], None],
+    ) -> None:
+        """Starts the process. ``command`` takes the arguments of `Launch` after it."""
+        self.part = part
+        self._on_ready = on_ready
+        self._loop = asyncio.get_running_loop()
+        self._lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._rest = b""
+        self.started = self.last_beat = self._loop.time()
+        self.has_beaten = False
+        self.ended: asyncio.Future[int] = self._loop.create_future()
+        pipe, child_pipe = os.pipe()
+        try:
+            launch = Launch(part, paths, region, site, child_pipe, os.getpid())
+            self._process = subprocess.Popen(
+                [*command, *launch.arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(site, child_pipe),
+                process_group=0,  # a terminal's Ctrl-C goes to the root alone, which ends the parts in order
+            )
+        except OSError:
+            os.close(pipe)
+            raise
+        finally:
+            os.close(child_pipe)
+        assert self._process.stdout is not None
+        self._pipe = pipe
+        self._output = self._process.stdout.fileno()
+        self._process_fd = os.pidfd_open(self._process.pid)
+        for descriptor, callback in (
+            (self._pipe, self._hear),
+            (self._output, self._take_output),
+            (self._process_fd, self._end),
+        ):
+            os.set_blocking(descriptor, False)
+            self._loop.add_reader(descriptor, callback)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal the process, if it still runs."""
+        self._process.send_signal(number)
+
+    def exit_text(self) -> str:
+        """How it ended, in one line: its status, and the last line it printed if it ended badly."""
+        status = self._process.returncode
+        assert status is not None, "asked before the end"
+        if status < 0:
+            with suppress(ValueError):
+                return f"killed by {signal.Signals(-status).name}"
+            return f"killed by signal {-status}"
+        last = next((line for line in reversed(self._lines) if line.strip()), "")
+        return f"exit {status}: {last}" if status and last else f"exit {status}"
+
+    def _hear(self) -> None:
+        try:
+            beats = os.read(self._pipe, _READ_BYTES)
+        except BlockingIOError:
+            return
+        if not beats:
+            self._loop.remove_reader(self._pipe)
+            return
+        self.last_beat = self._loop.time()
+        self.has_beaten = True
+        if READY in beats:
+            self._on_ready()
+
+    def _take_output(self) -> None:
+        try:
+            content = os.read(self._output, _READ_BYTES)
+        except BlockingIOError:
+            return
+        if not content:
+            self._loop.remove_reader(self._output)
+            return
+        *lines, self._rest = (self._rest + content).split(b"\n")
+        self._rest = self._rest[:LINE_BYTES]
+        for line in lines:
+            text = line[:LINE_BYTES].decode("utf-8", "replace")
+            self._lines.append(text)
+            log.info("%s printed: %s", self.part, text)
+
+    def _end(self) -> None:
+        status = self._process.wait()  # it has ended: this only takes the status
+        self._hear_out()
+        for descriptor in (self._pipe, self._output, self._process_fd):
+            self._loop.remove_reader(descriptor)
+        os.close(self._pipe)
+        os.close(self._process_fd)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self.ended.set_result(status)
+
+    def _hear_out(self) -> None:
+        """What it printed last may still be in the pipe."""
+        for _ in range(LAST_LINES):
+            try:
+                content = os.read(self._output, _READ_BYTES)
+            except BlockingIOError:
+                break
+            if not content:
+                break
+            for line in (self._rest + content).split(b"\n"):
+                self._lines.append(line[:LINE_BYTES].decode("utf-8", "replace"))
+            self._rest = b""

@@ -1,0 +1,138 @@
+"""The `tieline` command: `run`, `status`, `passwd`, and the commands of every package."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import historian.cli
+
+import gateway.commands.cli
+import gateway.config.cli
+import gateway.simulator.cli
+from gateway.config.accounts import Accounts, AccountsError
+from gateway.config.cli import load_or_explain
+from gateway.config.paths import run_paths
+from gateway.node.status import NotRunningError, read_status, status_text
+
+EXIT_FAULT = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `tieline`; returns the exit status."""
+    parsed = parser().parse_args(arguments)
+    try:
+        status = parsed.run(parsed)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `tieline tags SITE | head`
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or the interpreter flushes it once more
+        return EXIT_FAULT
+    assert isinstance(status, int), f"{parsed.run} returned {status!r}"
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """All of the command line."""
+    whole = argparse.ArgumentParser(
+        prog="tieline", description="Gateway, logic, historian and HMI of a microgrid."
+    )
+    whole.add_argument("--version", action="version", version=f"tieline {version('tieline')}")
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="run a site until Ctrl-C")
+    run.add_argument("site", metavar="SITE", type=Path, help="the site file")
+    _add_state(run)
+    run.add_argument(
+        "--new-passwords", action="store_true", help="give every user a new password and show it"
+    )
+    run.set_defaults(run=_run)
+
+    status = commands.add_parser("status", help="tell how a running site is; exit status 1 if not well")
+    status.add_argument("site", metavar="SITE", type=Path, nargs="?", help="the site file")
+    _add_state(status)
+    status.add_argument("--format", choices=("text", "json"), default="text", help="how it is printed")
+    status.set_defaults(run=_status)
+
+    passwd = commands.add_parser("passwd", help="set the password of a user of a site")
+    passwd.add_argument("site", metavar="SITE", type=Path, help="the site file")
+    passwd.add_argument("user", metavar="USER", help="a user of the site")
+    _add_state(passwd)
+    passwd.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    passwd.set_defaults(run=_passwd)
+
+    for add_commands in (
+        gateway.config.cli.add_commands,
+        gateway.commands.cli.add_commands,
+        historian.cli.add_commands,
+        gateway.simulator.cli.add_commands,
+    ):
+        add_commands(commands)
+    return whole
+
+
+def _add_state(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--state", metavar="DIR", type=Path, help="the state folder, where it is not the usual one"
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from gateway.node.run import run_site
+
+    site = load_or_explain(arguments.site)
+    if site is None:
+        return EXIT_FAULT
+    return run_site(site, arguments.state, new_passwords=arguments.new_passwords)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    name = ""
+    if arguments.site is not None:
+        site = load_or_explain(arguments.site)
+        if site is None:
+            return EXIT_FAULT
+        name = site.name
+    elif arguments.state is None:
+        print("say which: SITE or --state DIR", file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        status = read_status(run_paths(name, arguments.state))
+    except NotRunningError as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAULT
+    print(json.dumps(status.as_json(), indent=1) if arguments.format == "json" else status_text(status))
+    return EXIT_FAULT if status.troubles else 0
+
+
+def _passwd(arguments: argparse.Namespace) -> int:
+    site = load_or_explain(arguments.site)
+    if site is None:
+        return EXIT_FAULT
+    if arguments.user not in [user.name for user in site.users]:
+        print(f"{arguments.user!r} is not a user of {site.name}", file=sys.stderr)
+        return EXIT_USAGE
+    if arguments.password_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+    else:
+        password = getpass.getpass(f"New password of {arguments.user}: ")
+        if getpass.getpass("Once more: ") != password:
+            print("the two are not the same", file=sys.stderr)
+            return EXIT_FAULT
+    try:
+        Accounts(run_paths(site.name, arguments.state).accounts).set_password(arguments.user, password)
+    except (AccountsError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAULT
+    print(f"{arguments.user} has a new password")
+    return 0

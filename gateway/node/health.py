@@ -1,0 +1,64 @@
+"""The parts' health as tags: ``_system.parts.<part>.*``, owned by the root."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from gateway.config.system import NODE_OWNER, STATUS_TEXT_BYTES
+from gateway.node.supervisor import Life, State
+from gateway.tags.image import Region
+from gateway.tags.quality import Quality
+
+PERIOD_S = 1.0
+_NUMBERS = ("running", "restarts", "pid", "memory_mb")
+
+
+class Health:
+    """Writes the state of ``lives`` into ``region``, of which it claims the root's owner."""
+
+    def __init__(self, region: Region, lives: Sequence[Life]) -> None:
+        self._lives = lives
+        names = [f"_system.parts.{life.part.name}." for life in lives]
+        self._numbers = region.indexes_of(name + number for name in names for number in _NUMBERS)
+        self._texts = region.indexes_of(name + "last_exit" for name in names)
+        self._writer = region.claim(NODE_OWNER)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self.write()
+            await asyncio.sleep(PERIOD_S)
+
+    def write(self) -> None:
+        """The state as it is now."""
+        values = np.zeros((len(self._lives), len(_NUMBERS)), np.uint64)
+        texts: list[str] = []
+        for row, life in zip(values, self._lives, strict=True):
+            pid = life.child.pid if life.child is not None and not life.child.ended.done() else 0
+            row[0] = life.state is State.RUNNING
+            row[1] = life.restarts
+            row[2] = pid
+            row[3:4] = np.array([memory_mb(pid)]).view(np.uint64)
+            texts.append(life.last_exit.encode()[:STATUS_TEXT_BYTES].decode("utf-8", "ignore"))
+        now = time.time_ns()
+        self._writer.write(self._numbers, values.reshape(-1), Quality.GOOD, now, now)
+        self._writer.write_texts(self._texts, texts, Quality.GOOD, now, now)
+
+
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process without what it shares with others, in 10^6 bytes; 0 where there is none.
+
+    proc(5): ``RssAnon`` and ``RssFile`` of ``/proc/<pid>/status``, in kB of 1,024 bytes; the region is ``RssShmem``.
+    """
+    kib = 0
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines():
+            if line.startswith(("RssAnon:", "RssFile:")):
+                kib += int(line.split()[1])
+    return kib * 1024 / 1e6

@@ -1,0 +1,83 @@
+"""What the root hands to a part's process on its command line, and the pipe by which the part says that it lives.
+
+The part writes single bytes into the pipe: `BEAT` every second from its event loop, `READY` once it does its job.
+The site goes over as a file descriptor, so that a restarted part runs the very site the root checked, whatever has
+become of the files since.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.config.paths import RunPaths
+from gateway.config.site import Site
+
+BEAT = b"."
+READY = b"R"
+BEAT_PERIOD_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How one part's process is to find the rest. ``site`` and ``pipe`` are descriptors it inherits."""
+
+    part: str
+    paths: RunPaths
+    region: str
+    site: int
+    pipe: int
+    root: int
+
+    def arguments(self) -> list[str]:
+        """As command-line arguments; `Launch.parse` takes them."""
+        return [
+            *(
+                "--state",
+                str(self.paths.state),
+                "--runtime",
+                str(self.paths.runtime),
+                "--region",
+                self.region,
+            ),
+            *("--site-fd", str(self.site), "--pipe-fd", str(self.pipe), "--root", str(self.root)),
+        ]
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Those of `arguments`; the part's name comes before them, as ``part``."""
+        parser.add_argument("--state", type=Path, required=True)
+        parser.add_argument("--runtime", type=Path, required=True)
+        parser.add_argument("--region", required=True)
+        parser.add_argument("--site-fd", type=int, required=True)
+        parser.add_argument("--pipe-fd", type=int, required=True)
+        parser.add_argument("--root", type=int, required=True)
+
+    @classmethod
+    def parse(cls, arguments: argparse.Namespace) -> Launch:
+        paths = RunPaths(arguments.state, arguments.runtime)
+        return cls(
+            arguments.part, paths, arguments.region, arguments.site_fd, arguments.pipe_fd, arguments.root
+        )
+
+
+def share_site(site: Site) -> int:
+    """A descriptor of memory that holds the site, for `shared_site` in another process. The caller closes it."""
+    descriptor = os.memfd_create("tieline-site")
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        pickle.dump(site, file, pickle.HIGHEST_PROTOCOL)
+    return descriptor
+
+
+def shared_site(descriptor: int) -> Site:
+    """The site that the root shared. The descriptor is closed."""
+    try:
+        content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)  # its offset is shared by all parts
+    finally:
+        os.close(descriptor)
+    site = pickle.loads(content)  # noqa: S301 - memory of our own parent, which no one else can reach
+    assert isinstance(site, Site), type(site)
+    return site

@@ -1,0 +1,153 @@
+"""`tieline run`: everything a site needs, from its file to its running parts, and back to nothing at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+from gateway.config.accounts import Accounts, AccountsError, new_password
+from gateway.config.paths import RunPaths, region_name, run_paths
+from gateway.config.site import Site
+from gateway.config.system import DRIVERS_OWNER, NODE_OWNER
+from gateway.node.health import Health
+from gateway.node.launch import share_site
+from gateway.node.logs import log_to
+from gateway.node.parts import parts_of
+from gateway.node.state import RunRecord, StateError, StateLock
+from gateway.node.supervisor import Supervisor
+from gateway.tags.image import Region, RegionError
+
+EXIT_FAULT = 1
+EXIT_KILLED = 130  # as a shell tells of Ctrl-C
+
+log = logging.getLogger(__name__)
+
+
+def run_site(site: Site, state: Path | None, *, new_passwords: bool = False) -> int:
+    """Run ``site`` until a signal says stop; returns the exit status. Faults are told on stderr."""
+    os.umask(0o077)  # what a site remembers is nobody else's to read
+    paths = run_paths(site.name, state)
+    lock = StateLock(paths)
+    try:
+        lock.take()
+    except StateError as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAULT
+    try:
+        log_to(paths.logs, "node")
+        return _run(site, paths, lock, new_passwords)
+    except (AccountsError, RegionError, OSError) as error:
+        print(f"the site cannot run: {error}", file=sys.stderr)
+        return EXIT_FAULT
+    finally:
+        lock.release()
+
+
+def say(text: str) -> None:
+    """One event, for the operator and for the log."""
+    print(f"{datetime.now().astimezone():%H:%M:%S} {text}", flush=True)
+    log.info("%s", text)
+
+
+def addresses_of(site: Site) -> tuple[str, ...]:
+    """Where clients find it."""
+    page = (f"http://{site.hmi.host}:{site.hmi.port}/",) if site.hmi else ()
+    opcua = (f"opc.tcp://{site.opcua.host}:{site.opcua.port}",) if site.opcua else ()
+    return (*page, *opcua)
+
+
+def _run(site: Site, paths: RunPaths, lock: StateLock, new_passwords: bool) -> int:
+    passwords = _passwords(site, Accounts(paths.accounts), new_passwords)
+    parts = parts_of(site)
+    region = Region.create(
+        region_name(site.name, paths),
+        [tag.spec() for tag in site.tags],
+        journal_records=site.journal_records,
+        extra_owners=(DRIVERS_OWNER, NODE_OWNER),
+    )
+    with region:
+        lock.record(
+            RunRecord(
+                site.name,
+                region.name,
+                os.getpid(),
+                time.time_ns(),
+                tuple(part.name for part in parts),
+                addresses_of(site),
+            )
+        )
+        _greet(site, paths, passwords)
+        shared = share_site(site)
+        try:
+            with asyncio.Runner() as loop:
+                return loop.run(_supervise(Supervisor(parts, paths, region, shared, say), region))
+        finally:
+            os.close(shared)
+            _sweep(paths)
+
+
+async def _supervise(supervisor: Supervisor, region: Region) -> int:
+    stop = asyncio.Event()
+    killed = False
+
+    def told(name: str) -> None:
+        nonlocal killed
+        if stop.is_set():
+            killed = True
+            say("killed")
+            supervisor.kill()
+        else:
+            say(f"stopping ({name})")
+            stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, told, number.name)
+    reporting = asyncio.create_task(Health(region, supervisor.lives).run())
+    supervising = asyncio.create_task(supervisor.run(stop))
+    await asyncio.wait([reporting, supervising], return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    await supervising
+    reporting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await reporting  # raises what ended it early
+    say("stopped")
+    return EXIT_KILLED if killed else 0
+
+
+def _passwords(site: Site, accounts: Accounts, all_new: bool) -> dict[str, str]:
+    """Make a password for every user who has none (for all where ``all_new``); it is kept nowhere but hashed."""
+    names = [user.name for user in site.users]
+    fresh = {name: new_password() for name in (names if all_new else accounts.users_without_password(names))}
+    for name, password in fresh.items():
+        accounts.set_password(name, password)
+    return fresh
+
+
+def _greet(site: Site, paths: RunPaths, passwords: dict[str, str]) -> None:
+    title = f" ({site.description})" if site.description else ""
+    print(f"Tieline runs {site.name}{title}: {len(site.modbus)} devices, {len(site.tags)} tags")
+    for address in addresses_of(site):
+        print(f"  open     {address}")
+    for name, password in passwords.items():
+        print(f"  sign in  {name}  {password}")
+    if passwords:
+        print("           (shown only now; `tieline passwd SITE USER` sets another)")
+    print(f"  state    {paths.state}")
+    print(f"  logs     {paths.logs}")
+    print("  stop     Ctrl-C", flush=True)
+
+
+def _sweep(paths: RunPaths) -> None:
+    """Sockets that parts left behind because they were killed."""
+    for path in (paths.command_socket, paths.simulator_socket):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty: a part keeps something there, which is its own
+        paths.runtime.rmdir()

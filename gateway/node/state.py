@@ -1,0 +1,107 @@
+"""The state folder of a run: one run at a time, and a record of it for `tieline status`."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gateway.config.paths import RunPaths
+
+
+class StateError(Exception):
+    """The state folder cannot be used now; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """Who runs a state folder. ``parts`` in the order in which they start."""
+
+    site: str
+    region: str
+    pid: int
+    started_ns: int
+    parts: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+class StateLock:
+    """The right to run a state folder; given back by `release`, or by the kernel when this process ends."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self._paths = paths
+        self._descriptor = -1
+
+    def take(self) -> None:
+        """Make the folders, and take the lock. Raises StateError."""
+        paths = self._paths
+        try:
+            for folder in (paths.state, paths.runtime.parent, paths.runtime):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _own(paths.runtime)
+            if paths.runtime.parent != paths.state:
+                _own(paths.runtime.parent)
+            self._descriptor = os.open(
+                paths.run_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            record = read_record(paths)
+            who = f"process {record.pid} runs {record.site}" if record else "another process runs a site"
+            raise StateError(f"{who} in {paths.state}; give this one another --state folder") from None
+        except OSError as error:
+            raise StateError(f"{error.filename}: {error.strerror}") from error
+
+    def record(self, record: RunRecord) -> None:
+        """Say who runs. Raises OSError."""
+        fresh = self._paths.run_record.with_suffix(".new")
+        fresh.write_text(json.dumps(asdict(record), indent=1) + "\n", "utf-8")
+        fresh.replace(self._paths.run_record)
+
+    def release(self) -> None:
+        """Leave nothing behind that says that something runs."""
+        self._paths.run_record.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+def is_running(paths: RunPaths) -> bool:
+    """Whether some process holds the lock of this state folder."""
+    try:
+        descriptor = os.open(paths.run_lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def read_record(paths: RunPaths) -> RunRecord | None:
+    """The record of the run, if there is one."""
+    try:
+        fields = json.loads(paths.run_record.read_bytes())
+        return RunRecord(
+            str(fields["site"]),
+            str(fields["region"]),
+            int(fields["pid"]),
+            int(fields["started_ns"]),
+            tuple(map(str, fields["parts"])),
+            tuple(map(str, fields["addresses"])),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _own(folder: Path) -> None:
+    """A folder for sockets is ours alone, whoever made it. Raises StateError, OSError."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise StateError(f"{folder} is not a folder of this user: sockets would not be safe there")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        folder.chmod(0o700)

@@ -1,0 +1,220 @@
+"""`tieline status`: how a running site is, read from its region and the record in its state folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from gateway.config.paths import RunPaths
+from gateway.node.state import RunRecord, is_running, read_record
+from gateway.tags.image import Region, RegionError
+from gateway.tags.quality import SEVERITY_MASK, SEVERITY_UNCERTAIN, name_of
+
+SUPERVISOR_SILENCE_S = 5.0  # it writes the parts' health every second
+
+_PREFIX = "_system."
+_PARTS = "_system.parts."
+_CONNECTED = ".connected"
+
+
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """One part's process."""
+
+    name: str
+    running: bool
+    pid: int
+    restarts: int
+    memory_mb: float
+    last_exit: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStatus:
+    """One device's link. ``errors`` counts all kinds."""
+
+    name: str
+    connected: bool
+    requests: int
+    errors: int
+    latency_p50_ms: float
+    latency_p99_ms: float
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteStatus:
+    """A running site. ``troubles`` are sentences; none means that all is well."""
+
+    site: str
+    pid: int
+    up_s: float
+    addresses: tuple[str, ...]
+    parts: tuple[PartStatus, ...]
+    devices: tuple[DeviceStatus, ...]
+    tags_good: int
+    tags_uncertain: int
+    tags_bad: int
+    bad_by_status: Mapping[str, int]
+    troubles: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class NotRunningError(Exception):
+    """No site runs in this state folder; the message says so."""
+
+
+def read_status(paths: RunPaths) -> SiteStatus:
+    """Raises NotRunningError."""
+    record = read_record(paths)
+    if record is None or not is_running(paths):
+        raise NotRunningError(f"no site runs in {paths.state}")
+    try:
+        region = Region.attach(record.region)
+    except RegionError as error:
+        raise NotRunningError(f"the site in {paths.state} is starting or ending ({error})") from error
+    with region:
+        return status_of(region, record, time.time_ns())
+
+
+def status_of(region: Region, record: RunRecord, now_ns: int) -> SiteStatus:
+    """The status of a region of which ``record`` tells."""
+    names = [region.name_of(tag) for tag in range(region.tag_count)]
+    index = {name: tag for tag, name in enumerate(names) if name.startswith(_PREFIX)}
+    parts = tuple(_part(region, name) for name in record.parts)
+    devices = tuple(
+        _device(region, name.removeprefix(_PREFIX).removesuffix(_CONNECTED), index)
+        for name in index
+        if name.endswith(_CONNECTED) and not name.startswith(_PARTS)
+    )
+    statuses = region.read()["status"]
+    severity = statuses & SEVERITY_MASK
+    good = int(np.count_nonzero(severity == 0))
+    uncertain = int(np.count_nonzero(severity == SEVERITY_UNCERTAIN))
+    kinds, counts = np.unique(statuses[severity > SEVERITY_UNCERTAIN], return_counts=True)
+    by_count = sorted(zip(kinds.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1])
+    return SiteStatus(
+        site=record.site,
+        pid=record.pid,
+        up_s=(now_ns - record.started_ns) / 1e9,
+        addresses=record.addresses,
+        parts=parts,
+        devices=devices,
+        tags_good=good,
+        tags_uncertain=uncertain,
+        tags_bad=len(statuses) - good - uncertain,
+        bad_by_status={name_of(kind): count for kind, count in by_count},
+        troubles=tuple(_troubles(region, parts, devices, now_ns)),
+    )
+
+
+def status_text(status: SiteStatus) -> str:
+    """For people."""
+    lines = [f"{status.site} runs since {_span(status.up_s)} as process {status.pid}"]
+    lines += [f"  open  {address}" for address in status.addresses]
+    lines.append("")
+    lines += _table(
+        ("part", "", "pid", "restarts", "memory", "last exit"),
+        [
+            (
+                part.name,
+                "runs" if part.running else "down",
+                str(part.pid or ""),
+                str(part.restarts),
+                f"{part.memory_mb:.0f} MB",
+                part.last_exit,
+            )
+            for part in status.parts
+        ],
+    )
+    lines.append("")
+    lines += _table(
+        ("device", "", "requests", "errors", "latency p50/p99", "last error"),
+        [
+            (
+                device.name,
+                "connected" if device.connected else "lost",
+                f"{device.requests:,}",
+                f"{device.errors:,}",
+                f"{device.latency_p50_ms:.1f}/{device.latency_p99_ms:.1f} ms",
+                device.last_error,
+            )
+            for device in status.devices
+        ],
+    )
+    lines.append("")
+    lines.append(
+        f"tags: {status.tags_good:,} good, {status.tags_uncertain:,} uncertain, {status.tags_bad:,} bad"
+    )
+    lines += [f"  {count:,} {name}" for name, count in status.bad_by_status.items()]
+    lines += [f"not well: {trouble}" for trouble in status.troubles] or ["all is well"]
+    return "\n".join(lines)
+
+
+def _troubles(
+    region: Region, parts: Sequence[PartStatus], devices: Sequence[DeviceStatus], now_ns: int
+) -> list[str]:
+    troubles = [f"part {part.name} does not run" for part in parts if not part.running]
+    if parts:
+        silent_s = (now_ns - region.sample(f"{_PARTS}{parts[0].name}.running").receipt_time) / 1e9
+        if silent_s > SUPERVISOR_SILENCE_S:
+            troubles.append(f"the supervisor is silent since {silent_s:.0f} s")
+    troubles += [f"device {device.name} is not connected" for device in devices if not device.connected]
+    return troubles
+
+
+def _part(region: Region, name: str) -> PartStatus:
+    def value(field: str) -> Any:
+        return region.sample(f"{_PARTS}{name}.{field}").value
+
+    return PartStatus(
+        name,
+        bool(value("running")),
+        int(value("pid")),
+        int(value("restarts")),
+        float(value("memory_mb")),
+        str(value("last_exit")),
+    )
+
+
+def _device(region: Region, name: str, index: Mapping[str, int]) -> DeviceStatus:
+    prefix = f"{_PREFIX}{name}."
+
+    def value(field: str) -> Any:
+        return region.sample(prefix + field).value
+
+    errors = sum(int(value(tag.removeprefix(prefix))) for tag in index if tag.startswith(f"{prefix}errors_"))
+    return DeviceStatus(
+        name,
+        bool(value("connected")),
+        int(value("requests")),
+        errors,
+        float(value("latency_p50_ms")),
+        float(value("latency_p99_ms")),
+        str(value("last_error")),
+    )
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (heads, *rows)
+    ]
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

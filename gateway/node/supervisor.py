@@ -1,0 +1,241 @@
+"""Keeps the parts alive: starts them in order, restarts what ends or hangs, and stops them in order.
+
+A part's life is a small table of states::
+
+    IDLE ──start──► STARTING ──ready──► RUNNING
+      ▲                │ ended             │ ended, or silent and killed
+      │                ▼                   ▼
+      │             WAITING ◄──────────────┘      (back-off; its tags are Bad_NoCommunication meanwhile)
+      │                │ time is up: STARTING again
+      └── ended ── STOPPING ◄── stop, from any state
+
+No part ends another: each is kept by a task of its own, and nothing here waits for a part's answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gateway.config.paths import RunPaths
+from gateway.node.back_off import BackOff
+from gateway.node.child import Child
+from gateway.tags.image import Region, RegionError
+from gateway.tags.quality import Quality
+
+SILENCE_S = 10.0  # a loop that did not turn for so long is hung; PartContext states it
+FIRST_BEAT_S = 30.0  # imports on a small processor whose other parts all start too
+READY_PATIENCE_S = 20.0  # how long the next stage waits for one: a part may need longer, the others need not
+WATCH_S = 0.5
+STAGE_PATIENCE_S = 1.2  # at the end, before the next stage is told too
+STOP_S = 4.3  # in all, then whatever is left is killed: 5 s is what we promise
+DIED_IN_CLAIM_S = 1.0  # a claim of a dead process is free at once; more is for one that is slow to die
+
+log = logging.getLogger(__name__)
+
+
+class State(Enum):
+    """Where a part is in its life."""
+
+    IDLE = "idle"
+    STARTING = "starting"
+    RUNNING = "running"
+    WAITING = "waiting"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is started: ``command`` takes the arguments of `Launch` after it. Lower ``stage`` starts earlier.
+
+    ``stop_stage``: lower is told to end earlier.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    stage: int
+    stop_stage: int
+
+
+@dataclass(slots=True)
+class Life:
+    """A part as it is now; `health` and `status` read it."""
+
+    part: Part
+    state: State = State.IDLE
+    child: Child | None = None
+    restarts: int = 0
+    last_exit: str = ""
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    back_off: BackOff = field(default_factory=BackOff)
+
+
+class Supervisor:
+    """Runs ``parts`` over ``region``; ``say`` gets a line for each event an operator would want to know of."""
+
+    def __init__(
+        self, parts: Sequence[Part], paths: RunPaths, region: Region, site: int, say: Callable[[str], None]
+    ) -> None:
+        self.lives = [Life(part) for part in parts]
+        self._paths = paths
+        self._region = region
+        self._site = site
+        self._say = say
+        self._is_stopping = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop`` is set and every part has ended."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(self._watch())
+                starting = tasks.create_task(self._start(tasks))
+                await stop.wait()
+                starting.cancel()
+                await self._stop()
+                watching.cancel()
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End every process at once, without its consent."""
+        self._is_stopping.set()
+        for life in self.lives:
+            if life.child is not None and not life.child.ended.done():
+                life.child.send(signal.SIGKILL)
+
+    async def _start(self, tasks: asyncio.TaskGroup) -> None:
+        """Stage by stage; a part that is slow to be ready does not hold the others for ever."""
+        begun = asyncio.get_running_loop().time()
+        for stage in sorted({life.part.stage for life in self.lives}):
+            lives = [life for life in self.lives if life.part.stage == stage]
+            for life in lives:
+                tasks.create_task(self._keep(life))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(READY_PATIENCE_S):
+                    await asyncio.gather(*(life.ready.wait() for life in lives))
+        waiting = [life.part.name for life in self.lives if not life.ready.is_set()]
+        if waiting:
+            self._say(f"not ready yet: {', '.join(waiting)}; see the logs")
+            await asyncio.gather(*(life.ready.wait() for life in self.lives))
+        self._say(f"all parts run ({asyncio.get_running_loop().time() - begun:.1f} s)")
+
+    async def _keep(self, life: Life) -> None:
+        """One part, life after life."""
+        loop = asyncio.get_running_loop()
+        while not self._is_stopping.is_set():
+            life.state = State.STARTING
+            started = loop.time()
+            try:
+                life.child = self._child(life)
+            except (
+                OSError
+            ) as error:  # no memory or no process left on this machine: as if it had ended at once
+                life.last_exit = f"cannot be started: {error.strerror}"
+            else:
+                await asyncio.shield(life.child.ended)
+                life.last_exit = life.child.exit_text()
+            if self._is_stopping.is_set():
+                life.state = State.IDLE
+                log.info("%s: %s", life.part.name, life.last_exit)
+                return
+            life.state = State.WAITING
+            life.ready.clear()
+            await self._disown(life)
+            wait_s = life.back_off.after(loop.time() - started)
+            self._say(f"{life.part.name} ended ({life.last_exit}); starts again in {wait_s:.1f} s")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._is_stopping.wait()
+            life.restarts += 1
+        life.state = State.IDLE
+
+    def _child(self, life: Life) -> Child:
+        return Child(
+            life.part.name,
+            life.part.command,
+            self._paths,
+            self._region.name,
+            self._site,
+            lambda: self._on_ready(life),
+        )
+
+    def _on_ready(self, life: Life) -> None:
+        if life.state is State.STARTING and life.child is not None:
+            life.state = State.RUNNING
+            life.ready.set()
+            self._say(
+                f"{life.part.name} ready ({asyncio.get_running_loop().time() - life.child.started:.1f} s)"
+            )
+
+    async def _disown(self, life: Life) -> None:
+        """What a dead part last wrote is no longer known to be true: keep the values, say that they are not."""
+        name = life.part.name
+        if name not in self._region.owners:
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + DIED_IN_CLAIM_S
+        while True:
+            try:
+                writer = self._region.claim(name)
+            except RegionError as error:
+                if loop.time() >= until:
+                    log.error("the tags of %s cannot be marked bad: %s", name, error)
+                    return
+                await asyncio.sleep(0.01)
+                continue
+            try:
+                writer.invalidate(Quality.BAD_NO_COMMUNICATION, time.time_ns())
+            finally:
+                writer.release()
+            return
+
+    async def _watch(self) -> None:
+        """Kill a part that has not beaten for too long. If we ourselves were held up, all get a fresh start."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + WATCH_S
+        while True:
+            await asyncio.sleep(max(due - loop.time(), 0.0))
+            now = loop.time()
+            was_held_up = now - due > WATCH_S * 4
+            due = now + WATCH_S
+            for life in self.lives:
+                child = life.child
+                if child is None or child.ended.done() or self._is_stopping.is_set():
+                    continue
+                if was_held_up:
+                    child.last_beat = now
+                elif now - child.last_beat > (SILENCE_S if child.has_beaten else FIRST_BEAT_S):
+                    self._say(f"{life.part.name} does not answer (for {now - child.last_beat:.0f} s): killed")
+                    child.last_beat = now
+                    child.send(signal.SIGKILL)
+
+    async def _stop(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._is_stopping.set()
+        until = loop.time() + STOP_S
+        told: list[asyncio.Future[int]] = []
+        for stage in sorted({life.part.stop_stage for life in self.lives}):
+            for life in self.lives:
+                if life.part.stop_stage == stage and life.child is not None and not life.child.ended.done():
+                    life.state = State.STOPPING
+                    life.child.send(signal.SIGTERM)
+                    told.append(life.child.ended)
+            left = [ended for ended in told if not ended.done()]
+            if left:
+                await asyncio.wait(left, timeout=min(STAGE_PATIENCE_S, until - loop.time()))
+        left = [ended for ended in told if not ended.done()]
+        if left:
+            await asyncio.wait(left, timeout=max(until - loop.time(), 0.0))
+        for life in self.lives:
+            if life.child is not None and not life.child.ended.done():
+                self._say(f"{life.part.name} did not end in time: killed")
+                life.child.send(signal.SIGKILL)
+        await asyncio.gather(
+            *(asyncio.shield(life.child.ended) for life in self.lives if life.child is not None)
+        )

@@ -1,0 +1,77 @@
+"""Small parts for the supervisor's tests, each a real process run by `run_part`: the name says what it does."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+
+from gateway.config.part import PartContext
+from gateway.node.launch import Launch
+from gateway.node.part_process import run_part
+from gateway.tags.image import Region
+from gateway.tags.quality import Quality
+from gateway.tags.sample import to_bits
+from gateway.tags.tag import ValueType
+
+
+async def steady(context: PartContext) -> None:
+    context.ready.set()
+    await context.stop.wait()
+
+
+async def drivers(context: PartContext) -> None:
+    """Writes its tag every 10 ms: what it counts goes on as long as it lives."""
+    with Region.attach(context.region_name) as region:
+        writer = region.claim("drivers")
+        tag = region.indexes_of(["pcc.power_kw"])
+        context.ready.set()
+        count = 0
+        while not context.stop.is_set():
+            count += 1
+            now = time.time_ns()
+            writer.write(tag, to_bits(np.array([float(count)]), ValueType.DOUBLE), Quality.GOOD, now, now)
+            await asyncio.sleep(0.01)
+
+
+async def failing(context: PartContext) -> None:
+    raise RuntimeError("this part always fails")
+
+
+async def leaving(context: PartContext) -> None:
+    context.ready.set()
+
+
+async def hanging(context: PartContext) -> None:
+    """Ready, then its loop never turns again."""
+    context.ready.set()
+    await asyncio.sleep(1.2)  # the beat that says so goes out
+    while True:
+        time.sleep(1)  # noqa: ASYNC251 - it is what this part is for
+
+
+async def stubborn(context: PartContext) -> None:
+    """Does not mind being told to stop."""
+    context.ready.set()
+    await asyncio.Event().wait()
+
+
+async def deaf(context: PartContext) -> None:
+    """Stops as a process under a debugger does: it cannot even take a signal."""
+    context.ready.set()
+    await asyncio.sleep(1.2)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    await context.stop.wait()
+
+
+RUNNERS = {each.__name__: each for each in (steady, drivers, failing, leaving, hanging, stubborn, deaf)}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("part", choices=RUNNERS)
+    Launch.add_arguments(parser)
+    arguments = parser.parse_args()
+    sys.exit(run_part(Launch.parse(arguments), RUNNERS[arguments.part]))
