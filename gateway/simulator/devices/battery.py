@@ -33,7 +33,7 @@ def _status(battery: Battery) -> int:
 MAP: RegisterMap[Battery] = RegisterMap(
     [
         Row(Table.INPUT, 0, INT32, lambda b: b.power_kw, scale=0.001),
-        Row(Table.INPUT, 2, UINT16, lambda b: 100.0 * b.charge_share, scale=0.01),
+        Row(Table.INPUT, 2, UINT16, lambda b: min(100.0, 100.0 * b.charge_share), scale=0.01),
         Row(Table.INPUT, 3, UINT16, lambda b: b.voltage_v, scale=0.1),
         Row(Table.INPUT, 4, INT16, lambda b: b.current_a, scale=0.1),
         Row(Table.INPUT, 5, INT16, lambda b: b.temperature_c, scale=0.1),

@@ -145,9 +145,8 @@ class Battery:
             self.trip()
 
     def trip(self) -> None:
-        """Block, and rest before trying again."""
+        """Block from the next step on, and rest before trying again."""
         self.state = State.TRIPPED
-        self.power_kw = 0.0
         self._ramped_kw = 0.0
         self._overload_s = 0.0
         self._band_s = 0.0
@@ -157,11 +156,12 @@ class Battery:
         """What the power of this step does to the cells; ``heat_kw`` is all that is lost on the way."""
         power_kw = self.power_kw
         energy_kwh = power_kw * STEP_S / SECONDS_PER_HOUR
+        standby_kw = STANDBY_KW if self.stored_kwh > 0.0 else 0.0
         if power_kw >= 0.0:
-            cells_kw = power_kw / DISCHARGE_EFFICIENCY + STANDBY_KW
+            cells_kw = power_kw / DISCHARGE_EFFICIENCY + standby_kw
             self.discharge_kwh += energy_kwh
         else:
-            cells_kw = power_kw * CHARGE_EFFICIENCY + STANDBY_KW
+            cells_kw = power_kw * CHARGE_EFFICIENCY + standby_kw
             self.charge_kwh -= energy_kwh
         self.heat_kw = cells_kw - power_kw
         self.stored_kwh -= cells_kw * STEP_S / SECONDS_PER_HOUR

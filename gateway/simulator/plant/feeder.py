@@ -45,7 +45,6 @@ class Feeder:
 
     __slots__ = (
         "_kind",
-        "_noise",
         "_open_s",
         "_outside_s",
         "_pickup",
@@ -54,6 +53,7 @@ class Feeder:
         "breaker_closed",
         "close_command",
         "energy_kwh",
+        "noise",
         "power_kw",
         "reactive_kvar",
         "voltage_v",
@@ -61,7 +61,7 @@ class Feeder:
 
     def __init__(self, seed: int, number: int, hour: float) -> None:
         self._kind = KINDS[(number - 1) % len(KINDS)]
-        self._noise = Noise(random.Random(f"{seed}:feeder {number}"), NOISE_SHARE, NOISE_TAU_S)
+        self.noise = Noise(random.Random(f"{seed}:feeder {number}"), NOISE_SHARE, NOISE_TAU_S)
         self._open_s = 0.0
         self._outside_s = 0.0
         self._return_s = 0.0
@@ -88,7 +88,7 @@ class Feeder:
 
     def weather(self, hour: float) -> None:
         """Every WEATHER_S."""
-        self._noise.step(WEATHER_S)
+        self.noise.step(WEATHER_S)
         self._load(hour)
 
     def demand_at_nominal_hz(self, voltage_pu: float) -> float:
@@ -147,7 +147,7 @@ class Feeder:
         before = int(place)
         blend = place - before
         share = shares[before] * (1.0 - blend) + shares[(before + 1) % len(shares)] * blend
-        self.base_kw = self._kind.peak_kw * share * (1.0 + self._noise.value)
+        self.base_kw = self._kind.peak_kw * share * (1.0 + self.noise.value)
 
 
 def frequency_slope(demand_kw: float) -> float:

@@ -121,7 +121,7 @@ class Microgrid:
         demands_kw = [feeder.demand_at_nominal_hz(voltage_pu) for feeder in self.feeders]
         if self.mode is BusMode.DEAD:
             mean_hz = NOMINAL_HZ
-            self.losses_kw = 0.0
+            self.losses_kw = self.battery.power_kw = self.genset.power_kw = 0.0
         else:
             self._lose(demands_kw, voltage_pu)
             mean_hz = self._hold(fed_kw, demands_kw, voltage_pu)
@@ -200,6 +200,7 @@ class Microgrid:
         """The genset beside the utility, which imposes the speed."""
         genset = self.genset
         if not genset.is_on_line:
+            genset.power_kw = genset.engine_kw = 0.0
             return
         wanted_kw = genset.reference_kw(0.0) - diesel.DROOP_KW_PER_HZ * self.frequency_hz
         wanted_kw = min(max(wanted_kw, 0.0), diesel.MOST_KW)
@@ -280,10 +281,7 @@ class Microgrid:
             self.voltage_v = max(0.0, self._excitation_v - NOMINAL_V * REACTANCE * loading)
 
     def _account(self) -> None:
-        """Relays and meters, after the step's powers are known."""
-        if self.mode is BusMode.DEAD:
-            self.battery.power_kw = 0.0
-            self.genset.power_kw = 0.0
+        """Meters and relays, after the step's powers are known; what a relay does shows in the next step."""
         voltage_pu = self.voltage_v / NOMINAL_V
         for feeder in self.feeders:
             feeder.watch(self.frequency_hz, voltage_pu)

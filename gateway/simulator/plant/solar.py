@@ -12,24 +12,19 @@ from gateway.simulator.plant.nominal import (
     WEATHER_S,
     clamp,
     lag,
-    toward,
 )
 
 RATED_KW = 150.0
 LATITUDE_RAD = math.radians(48.0)
-DECLINATION_RAD = math.radians(
-    23.44 * math.sin(math.radians(360.0 * (284 + 152) / 365))
-)  # Cooper, for 1 June
+DECLINATION_RAD = math.radians(23.44 * math.sin(math.radians(360.0 * 436 / 365)))  # Cooper (1969), for 1 June
 TEMPERATURE_PER_K = -0.004  # crystalline silicon, of power
 HEATING_K_PER_W_M2 = 0.031  # (NOCT - 20 °C) / 800 W/m2 with NOCT 45 °C
 AIR_MEAN_C, AIR_SWING_C = 18.0, 6.0
 EFFICIENCY = 0.97
-MPP_LAG = lag(STEP_S, 0.4)
+MPP_LAG, CURTAIL_LAG = lag(STEP_S, 0.4), lag(STEP_S, 0.1)
 RETURN_KW_PER_S = 50.0  # full power three seconds after a voltage dip
-HIGH_HZ, HIGH_SHARE_PER_HZ = (
-    50.2,
-    0.4,
-)  # gives way at high frequency: 40 % of rated power a Hz (EN 50549-1 4.6.1)
+# Gives way at high frequency with 2 % droop, the steepest of EN 50549-1 4.6.1: a full island needs it.
+HIGH_HZ, HIGH_SHARE_PER_HZ = 50.2, 1.0
 WAKE_KW = 0.2
 CLEAR_S, CLOUDY_S = 90.0, 45.0  # mean spells
 _CLOUD_EDGE = lag(WEATHER_S, 6.0)
@@ -101,8 +96,10 @@ class Solar:
             self.power_kw = 0.0
             self.state = OFF
             return
-        change_kw = (most_kw - self.power_kw) * MPP_LAG
-        self.power_kw = toward(self.power_kw, self.power_kw + change_kw, RETURN_KW_PER_S * STEP_S)
+        if most_kw < self.power_kw:
+            self.power_kw += (most_kw - self.power_kw) * CURTAIL_LAG
+        else:
+            self.power_kw += min((most_kw - self.power_kw) * MPP_LAG, RETURN_KW_PER_S * STEP_S)
         self.energy_kwh += self.power_kw * STEP_S / SECONDS_PER_HOUR
         if self.available_kw < WAKE_KW:
             self.state = ASLEEP

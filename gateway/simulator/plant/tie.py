@@ -36,12 +36,15 @@ TRIM_LIMIT_HZ = 1.5
 class Tie:
     """``close_command`` is what was last asked of the breaker; its own protection opens it without asking.
 
-    A trip by protection leaves the command standing, so the tie comes back by itself; an opening by command stays.
+    A trip by protection leaves the command standing: the synchroniser brings the island in step once the utility
+    is fit, and the tie comes back by itself. An opening by command stays, and leaves the island to its droop; a
+    close that the synch-check refuses sets the synchroniser to work, so that a later one succeeds.
     """
 
     __slots__ = (
         "_opening_s",
         "_outside_s",
+        "_steers",
         "angle_deg",
         "breaker_closed",
         "close_command",
@@ -65,17 +68,20 @@ class Tie:
             0.0  # what the synchroniser asks the island's sources to add to their no-load frequency
         )
         self.fit_s = HEALTHY_S
+        self._steers = False
         self._outside_s = [0.0] * (len(VOLTAGE_STAGES) + len(FREQUENCY_STAGES))
         self._opening_s: float | None = None
 
     def command(self, close: bool, utility: Utility, bus_v: float, bus_hz: float) -> bool:
-        """Open, or close if the synch-check permits. False: refused, and nothing has changed."""
+        """Open, or close if the synch-check permits. False: refused, the breaker and its command are as before."""
         if close and not self.breaker_closed:
             if not self.may_close(utility, bus_v, bus_hz):
+                self._steers = True
                 return False
             self._close()
-        if not close and self.breaker_closed:
+        if not close:
             self._open()
+            self._steers = False
         self.close_command = close
         return True
 
@@ -101,10 +107,11 @@ class Tie:
                 self._opening_s -= STEP_S
                 if self._opening_s <= 0.0:
                     self._open()
+                    self._steers = True
             return
         slip_hz = bus_hz - utility.frequency_hz
         self.angle_deg = (self.angle_deg + 360.0 * slip_hz * STEP_S + 180.0) % 360.0 - 180.0
-        if self.fit_s > HEALTHY_S and bus_v > DEAD_V:
+        if self._steers and self.fit_s > HEALTHY_S and bus_v > DEAD_V:
             steer_hz = clamp(-STEER_HZ_PER_DEGREE * self.angle_deg, -STEER_LIMIT_HZ, STEER_LIMIT_HZ)
             trim_hz = self.trim_hz + TRIM_PER_S * (steer_hz - slip_hz) * STEP_S
             self.trim_hz = clamp(trim_hz, -TRIM_LIMIT_HZ, TRIM_LIMIT_HZ)
