@@ -1,1 +1,1 @@
-"""The operator's pages: a web server, its live feed, and static ES modules."""
+"""The operators' window: a web server, a live feed over WebSocket, and pages as static ES modules."""

@@ -1,0 +1,95 @@
+"""Who is signed in: random tokens, of which only the hashes are kept.
+
+They are written to the runtime folder, which lasts as long as the run, so that a control room's screens come back by
+themselves when this part is restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+TOKEN_BYTES = 32  # 256 bits
+LIFETIME_S = 12 * 3600.0  # one shift
+MAX_SESSIONS = 256  # the oldest ends when one more signs in
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One sign-in, until ``expires_at`` (UTC s) or until ``ended`` is set."""
+
+    user: str
+    expires_at: float
+    ended: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
+
+
+class Sessions:
+    """Open sessions by the SHA-256 of their token, in the order they were opened."""
+
+    def __init__(self, file: Path, now: Callable[[], float]) -> None:
+        self._file = file
+        self._now = now
+        self._open: dict[str, Session] = {}
+
+    def load(self, users: Collection[str]) -> None:
+        """Take up the sessions of this run that are still good. Those of nobody in ``users`` are dropped."""
+        try:
+            kept = orjson.loads(self._file.read_bytes())
+        except FileNotFoundError:
+            return
+        except orjson.JSONDecodeError:
+            return  # replaced atomically, so never ours half written: sign in again
+        self._open = {
+            digest: Session(user, expires_at)
+            for digest, (user, expires_at) in kept.items()
+            if user in users and expires_at > self._now()
+        }
+
+    def open(self, user: str) -> str:
+        """A new session's token, for the cookie."""
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        self._drop_expired()
+        while len(self._open) >= MAX_SESSIONS:
+            self._open.pop(next(iter(self._open))).ended.set()
+        self._open[_digest(token)] = Session(user, self._now() + LIFETIME_S)
+        self._save()
+        return token
+
+    def find(self, token: str | None) -> Session | None:
+        """The session of this token, if it is open."""
+        if token is None:
+            return None
+        session = self._open.get(_digest(token))
+        if session is None or session.expires_at <= self._now():
+            return None
+        return session
+
+    def end(self, token: str) -> None:
+        """Close it; its pages are cut off."""
+        session = self._open.pop(_digest(token), None)
+        if session is not None:
+            session.ended.set()
+            self._save()
+
+    def _drop_expired(self) -> None:
+        now = self._now()
+        self._open = {digest: session for digest, session in self._open.items() if session.expires_at > now}
+
+    def _save(self) -> None:
+        kept = {digest: [session.user, session.expires_at] for digest, session in self._open.items()}
+        fresh = self._file.with_suffix(".new")
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(orjson.dumps(kept))
+        fresh.replace(self._file)
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,110 @@
+// Every tag of the site with its present sample, and what is to be said of its quality.
+
+import { durationText, reasonOf } from "./format.js";
+
+const SEVERITY = ["good", "uncertain", "bad", "bad"]; // the two top bits of a StatusCode (OPC 10000-4 7.39)
+const SYSTEM = "_system";
+const LABEL = { bad: "BAD", stale: "STALE", uncertain: "UNC", good: "" };
+export const RANK = { good: 0, uncertain: 1, stale: 2, bad: 3 };
+
+export class Tags {
+  constructor(clock) {
+    this.clock = clock;
+    this.digest = null;
+    this.all = [];
+    this.byName = new Map();
+    this.byDevice = new Map();
+    this.statuses = {};
+    this.areas = new Map();
+  }
+
+  load(hello) {
+    this.digest = hello.site.digest;
+    this.statuses = hello.statuses;
+    this.areas = new Map(hello.areas);
+    this.all = hello.tags.map((row) => tagOf(hello.columns, row));
+    this.byName = new Map(this.all.map((tag) => [tag.name, tag]));
+    this.byDevice = new Map();
+    for (const tag of this.all) {
+      if (this.byDevice.has(tag.device)) this.byDevice.get(tag.device).push(tag);
+      else this.byDevice.set(tag.device, [tag]);
+    }
+  }
+
+  apply(message) {
+    const { tags, values, status, source_ms: source, receipt_ms: receipt } = message;
+    for (let i = 0; i < tags.length; i++) {
+      const tag = this.all[tags[i]];
+      tag.value = values[i];
+      tag.status = status[i];
+      tag.source = source[i];
+      tag.receipt = receipt[i];
+    }
+  }
+
+  get(device, point) {
+    return this.byName.get(`${device}.${point}`) ?? null;
+  }
+
+  // {quality: good | uncertain | bad, isStale, worst, label, why, text, ageMs}
+  assess(tag) {
+    if (tag.status === null) {
+      return { quality: "bad", isStale: false, worst: "bad", label: LABEL.bad, why: "No data", text: "BAD No data", ageMs: null };
+    }
+    const now = this.clock.now();
+    let quality = SEVERITY[tag.status >>> 30];
+    let why = quality === "good" ? "" : reasonOf(tag.status, this.statuses);
+    if (quality === "good" && tag.value === null) [quality, why] = ["bad", "No number"];
+    const isLost = !this.clock.isLive();
+    const isOld = tag.staleAfterMs > 0 && now - tag.receipt > tag.staleAfterMs;
+    // What is Bad says so already; it is stale as well only when the whole picture is.
+    const isStale = isLost || (isOld && quality !== "bad");
+    const ageMs = tag.value === null ? null : Math.max(0, now - (isStale ? tag.receipt : tag.source));
+    const worst = quality === "bad" ? "bad" : isStale ? "stale" : quality;
+    const parts = [];
+    if (quality !== "good") parts.push(`${quality.toUpperCase()} ${why}`);
+    if (isStale) parts.push("STALE");
+    if (worst !== "uncertain" && parts.length && ageMs !== null) parts.push(durationText(ageMs));
+    const label = LABEL[worst];
+    return { quality, isStale, worst, label, why, text: parts.join(" · "), ageMs };
+  }
+
+  // The number if it may be reckoned with as present, else null.
+  present(tag) {
+    if (tag === null || typeof tag.value !== "number") return null;
+    return RANK[this.assess(tag).worst] <= RANK.uncertain ? tag.value : null;
+  }
+
+  // true, false, or null where it is not known now.
+  presentBool(tag) {
+    if (tag === null || typeof tag.value !== "boolean") return null;
+    return RANK[this.assess(tag).worst] <= RANK.uncertain ? tag.value : null;
+  }
+}
+
+function tagOf(columns, row) {
+  const raw = Object.fromEntries(columns.map((column, i) => [column, row[i]]));
+  // Tieline's own counters of a device carry its name, but are not its points.
+  const device = raw.area === SYSTEM ? `${SYSTEM}.${raw.device}` : raw.device;
+  const point = raw.name.startsWith(`${device}.`) ? raw.name.slice(device.length + 1) : raw.name;
+  return {
+    index: raw.index,
+    name: raw.name,
+    point,
+    type: raw.type,
+    unit: raw.unit,
+    decimals: raw.decimals,
+    low: raw.low,
+    high: raw.high,
+    states: raw.states,
+    staleAfterMs: raw.stale_after_ms,
+    area: raw.area,
+    device,
+    description: raw.description,
+    writable: raw.writable,
+    value: null,
+    status: null,
+    source: null,
+    receipt: null,
+  };
+}

@@ -1,0 +1,23 @@
+"""The HMI part in a process of its own, so that a test can kill it: SITE.pickle REGION STATE RUNTIME."""
+
+import asyncio
+import pickle
+import signal
+import sys
+from pathlib import Path
+
+from gateway.config.part import PartContext
+from gateway.config.paths import RunPaths
+from hmi.part import run
+
+
+async def main(site: str, region_name: str, state: str, runtime: str) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    paths = RunPaths(Path(state), Path(runtime))
+    loaded = pickle.loads(Path(site).read_bytes())  # noqa: S301 - written by the test beside us
+    await run(PartContext(loaded, paths, region_name, stop, asyncio.Event()))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
