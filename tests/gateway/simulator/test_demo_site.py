@@ -1,0 +1,230 @@
+"""The demo site and its templates against the live devices, decoded by neither our driver nor our simulator."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from pymodbus.client import AsyncModbusTcpClient
+
+from gateway.config.load import load_site
+from gateway.config.modbus import ModbusDevice, ModbusPoint, Order, RegisterType, Table
+from gateway.config.site import Role, Site
+from gateway.simulator.devices.roster import devices
+from gateway.simulator.plant.microgrid import Microgrid
+
+ROOT = Path(__file__).parents[3]
+TYPES = AsyncModbusTcpClient.DATATYPE
+THEIRS = {
+    RegisterType.INT16: TYPES.INT16, RegisterType.UINT16: TYPES.UINT16, RegisterType.INT32: TYPES.INT32,
+    RegisterType.UINT32: TYPES.UINT32, RegisterType.UINT64: TYPES.UINT64, RegisterType.FLOAT32: TYPES.FLOAT32,
+    RegisterType.FLOAT64: TYPES.FLOAT64, RegisterType.STRING: TYPES.STRING,
+}  # fmt: skip
+
+# What each tag of a device must read, from the plant itself.
+TRUTH = {
+    "pcc": {
+        "power_kw": lambda g: g.tie.power_kw, "reactive_power_kvar": lambda g: g.tie.reactive_kvar,
+        "voltage_v": lambda g: g.voltage_v, "frequency_hz": lambda g: g.frequency_hz,
+        "grid_voltage_v": lambda g: g.utility.voltage_v, "grid_frequency_hz": lambda g: g.utility.frequency_hz,
+        "breaker_closed": lambda g: g.tie.breaker_closed, "breaker_close_command": lambda g: True,
+        "islanded": lambda g: False, "import_energy_kwh": lambda g: g.tie.import_kwh,
+        "export_energy_kwh": lambda g: g.tie.export_kwh,
+    },
+    "pv": {
+        "power_kw": lambda s: s.power_kw, "power_limit_kw": lambda s: s.limit_kw,
+        "irradiance_w_m2": lambda s: s.irradiance_w_m2, "temperature_c": lambda s: s.temperature_c,
+        "energy_kwh": lambda s: s.energy_kwh, "state": lambda s: s.state,
+    },
+    "wind": {
+        "power_kw": lambda w: w.power_kw, "power_limit_kw": lambda w: w.limit_kw,
+        "wind_speed_m_s": lambda w: w.speed_m_s, "energy_kwh": lambda w: w.energy_kwh, "state": lambda w: w.state,
+    },
+    "battery": {
+        "power_kw": lambda b: b.power_kw, "power_setpoint_kw": lambda b: b.setpoint_kw,
+        "state_of_charge_pct": lambda b: 100 * b.charge_share, "voltage_v": lambda b: b.voltage_v,
+        "current_a": lambda b: b.current_a, "temperature_c": lambda b: b.temperature_c,
+        "grid_forming": lambda b: b.is_forming, "state": lambda b: b.state, "serial_number": lambda b: "TLB250-0417",
+        "charge_energy_kwh": lambda b: b.charge_kwh, "discharge_energy_kwh": lambda b: b.discharge_kwh,
+    },
+    "genset": {
+        "power_kw": lambda g: g.power_kw, "power_setpoint_kw": lambda g: g.setpoint_kw,
+        "run_command": lambda g: g.run_command, "running": lambda g: g.is_running,
+        "speed_rpm": lambda g: g.speed_rpm, "fuel_pct": lambda g: g.fuel_l / 4.0,
+        "energy_kwh": lambda g: g.energy_kwh, "state": lambda g: g.state,
+    },
+    "feeder": {
+        "power_kw": lambda f: f.power_kw, "voltage_v": lambda f: f.voltage_v,
+        "breaker_closed": lambda f: f.breaker_closed, "breaker_close_command": lambda f: f.close_command,
+        "priority": lambda f: f.priority, "energy_kwh": lambda f: f.energy_kwh,
+    },
+    "ev": {
+        "power_kw": lambda c: c.power_kw, "power_setpoint_kw": lambda c: c.setpoint_kw,
+        "connected": lambda c: c.vehicle is not None,
+        "state_of_charge_pct": lambda c: c.vehicle and 100 * c.vehicle.charge_share,
+        "charge_energy_kwh": lambda c: c.charge_kwh, "discharge_energy_kwh": lambda c: c.discharge_kwh,
+        "state": lambda c: c.state, "vehicle_id": lambda c: c.vehicle.id if c.vehicle else "",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    return load_site(ROOT / "config/sites/demo/site.yaml")
+
+
+async def raw(client: AsyncModbusTcpClient, point: ModbusPoint) -> list[int] | list[bool]:
+    reads = {
+        Table.COIL: client.read_coils, Table.DISCRETE: client.read_discrete_inputs,
+        Table.INPUT: client.read_input_registers, Table.HOLDING: client.read_holding_registers,
+    }  # fmt: skip
+    answer = await reads[point.table](point.address, count=point.registers, device_id=1)
+    assert not answer.isError(), f"{point.name}: {answer}"
+    return answer.registers or answer.bits[:1]
+
+
+def meant(point: ModbusPoint, words: list[int]) -> float | str | bool | None:
+    """The engineering value by the template's word, None where the device says that it has none."""
+    if point.table in (Table.COIL, Table.DISCRETE):
+        return bool(words[0])
+    if point.byte_order is Order.LITTLE:
+        words = [(word >> 8) | (word & 0xFF) << 8 for word in words]
+    bits = int(
+        "".join(f"{word:04x}" for word in (words if point.word_order is Order.BIG else words[::-1])), 16
+    )
+    if bits in point.not_implemented:
+        return None
+    if point.bit is not None:
+        return bool(bits >> point.bit & 1)
+    if point.type in (RegisterType.BCD16, RegisterType.BCD32):
+        number = float(f"{bits:x}")
+    else:
+        order = "big" if point.word_order is Order.BIG else "little"
+        value = AsyncModbusTcpClient.convert_from_registers(words, THEIRS[point.type], word_order=order)
+        if isinstance(value, str):
+            return value.rstrip("\0")
+        number = float(value)
+    return number * point.scale + point.offset
+
+
+def test_the_demo_has_the_devices_tags_and_people_that_the_rest_of_tieline_counts_on(site: Site) -> None:
+    by_device = {device.name: {p.name.split(".")[1] for p in device.points} for device in site.modbus}
+    kinds = ["pcc", "pv1", "wind1", "battery1", "genset1"]
+    names = [*kinds, *(f"feeder{n}" for n in range(1, 5)), *(f"ev{n}" for n in range(1, 13))]
+    assert sorted(by_device) == sorted(names)
+    for name, points in by_device.items():
+        assert points == set(TRUTH[name.rstrip("0123456789")]), name
+    assert {user.name: user.role for user in site.users} == {
+        "viewer": Role.VIEWER, "operator": Role.OPERATOR, "engineer": Role.ENGINEER,
+    }  # fmt: skip
+    assert site.simulator is not None
+    ports = {device.name: device.port for device in site.modbus}
+    served = {name: site.simulator.base_port + offset for name, offset, _, _ in devices(Microgrid())}
+    assert ports == served
+
+
+def test_every_point_of_the_demo_says_what_it_is(site: Site) -> None:
+    for device in site.modbus:
+        for point in device.points:
+            tag = site.tags[point.tag]
+            assert tag.description, tag.name
+            if tag.unit is None:
+                assert tag.states or tag.name.endswith((".serial_number", ".vehicle_id", ".priority")), (
+                    tag.name
+                )
+            elif not tag.name.endswith("_kwh"):
+                assert tag.low is not None, tag.name
+            assert tag.write is None or point.table in (Table.COIL, Table.HOLDING)
+
+
+def test_every_template_is_used_by_the_demo() -> None:
+    included = (ROOT / "config/sites/demo/site.yaml").read_text()
+    for template in (ROOT / "config/devices").glob("*.yaml"):
+        assert f"/{template.name}" in included
+
+
+async def test_every_point_reads_true_through_an_independent_decoder(site, grid, servers, connect) -> None:
+    sources = {name: source for name, _, _, source in devices(grid)}
+    absent = 0
+    for device in site.modbus:
+        client = await connect(servers[device.name].port)
+        for point in device.points:
+            told = meant(point, await raw(client, point))
+            truth = TRUTH[device.name.rstrip("0123456789")][point.name.split(".")[1]](sources[device.name])
+            if truth is None:
+                assert told is None, point.name
+                absent += 1
+            elif isinstance(truth, bool | str):
+                assert told == truth, point.name
+            else:
+                assert told == pytest.approx(float(truth), abs=0.51 * point.scale, rel=1e-6), point.name
+                assert math.isfinite(told)
+                if point.low is not None:
+                    assert point.low <= told <= point.high, point.name
+                states = site.tags[point.tag].states
+                assert not states or int(told) in states, point.name
+    assert absent >= 1, "some charger must be free, so that its sentinel is seen"
+
+
+async def test_every_writable_point_takes_its_limits_and_reports_them_back(
+    site, grid, servers, connect
+) -> None:
+    written = 0
+    for device in site.modbus:
+        client = await connect(servers[device.name].port)
+        for point in device.points:
+            limits = site.tags[point.tag].write
+            if limits is None:
+                continue
+            for value in (False, True) if point.table is Table.COIL else (limits.low, limits.high):
+                answer = await write(client, point, value)
+                assert not answer.isError(), f"{point.name} refuses {value}: {answer}"
+                told = meant(point, await raw(client, point))
+                if point.name == "pcc.breaker_close_command" and value:
+                    continue  # an island just made is still in step; being refused has a test of its own
+                assert told == pytest.approx(value, abs=limits.tolerance), point.name
+                written += 1
+    assert written >= 40
+
+
+async def write(client: AsyncModbusTcpClient, point: ModbusPoint, value: float | bool):
+    if point.table is Table.COIL:
+        return await client.write_coil(point.address, bool(value), device_id=1)
+    order = "big" if point.word_order is Order.BIG else "little"
+    number = value / point.scale if point.type is RegisterType.FLOAT32 else round(value / point.scale)
+    words = client.convert_to_registers(number, THEIRS[point.type], word_order=order)
+    return await client.write_registers(point.address, words, device_id=1)
+
+
+async def test_a_value_beyond_the_nameplate_is_refused_by_the_device(site, grid, servers, connect) -> None:
+    for name, tag, value in [("battery1", "power_setpoint_kw", 251.0), ("ev1", "power_setpoint_kw", 22.1)]:
+        device: ModbusDevice = next(device for device in site.modbus if device.name == name)
+        point = next(point for point in device.points if point.name == f"{name}.{tag}")
+        answer = await write(await connect(servers[name].port), point, value)
+        assert answer.exception_code == 3
+
+
+async def test_closing_the_tie_out_of_step_is_answered_with_exception_4(grid, servers, connect) -> None:
+    client = await connect(servers["pcc"].port)
+    assert not (await client.write_coil(0, False, device_id=1)).isError()
+    while abs(grid.tie.angle_deg) < 30.0:
+        grid.step()
+    answer = await client.write_coil(0, True, device_id=1)
+    assert answer.exception_code == 4
+    assert (await client.read_coils(0, count=1, device_id=1)).bits[0] is False
+    assert not grid.tie.breaker_closed
+
+
+async def test_a_vehicle_that_comes_brings_its_state_of_charge_and_its_name(grid, servers, connect) -> None:
+    number, charger = next((n, c) for n, c in enumerate(grid.chargers, 1) if c.vehicle is not None)
+    vehicle = charger.vehicle
+    client = await connect(servers[f"ev{number}"].port)
+    charger.unplug()
+    free = await client.read_input_registers(2, count=1, device_id=1)
+    nobody = await client.read_input_registers(20, count=8, device_id=1)
+    assert free.registers == [0xFFFF]
+    assert nobody.registers == [0] * 8
+    charger.plug_in(vehicle)
+    taken = await client.read_input_registers(2, count=1, device_id=1)
+    assert taken.registers == [round(1000 * vehicle.charge_share)]
