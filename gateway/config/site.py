@@ -95,6 +95,13 @@ class HistorianSettings:
     keep_days: int = 0
 
 
+class Trust(StrEnum):
+    """Whose certificate opens a secure channel of the OPC UA server; a user has to sign in whichever it is."""
+
+    LIST = "list"  # those in the state folder's pki/trusted
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class OpcUaSettings:
     """The OPC UA server's door. Policies and modes not listed are refused."""
@@ -102,6 +109,7 @@ class OpcUaSettings:
     host: str = "127.0.0.1"
     port: int = 4840
     security: tuple[str, ...] = ("Basic256Sha256:SignAndEncrypt",)
+    trust: Trust = Trust.LIST
 
 
 @dataclass(frozen=True, slots=True)
