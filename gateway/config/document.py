@@ -63,11 +63,12 @@ class ListNode:
 
 @dataclass(slots=True, eq=False)
 class MappingNode:
-    """Keys and values in file order. Keys are scalars, each once."""
+    """Keys and values in file order. Keys are scalars, each once; ``is_whole`` unless faulty ones were left out."""
 
     place: Place
     entries: list[tuple[ScalarNode, Node]]
     has_expression: bool = False
+    is_whole: bool = True
 
 
 Node = ScalarNode | ListNode | MappingNode
@@ -336,9 +337,9 @@ class _Builder:
             raise _Abandon
         assert isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent), event
         self._refuse_properties(event, place)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self._list(place, depth)
-        return self._mapping(place, depth)
+        is_list = isinstance(event, yaml.SequenceStartEvent)
+        node = self._list(place, depth) if is_list else self._mapping(place, depth)
+        return node if event.tag is None else ScalarNode(place, "", HOLE, False, False)
 
     def _list(self, place: Place, depth: int) -> ListNode:
         node = ListNode(place, [])
@@ -354,32 +355,35 @@ class _Builder:
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             key = self._node(event, depth + 1)
             value = self._node(self._next(), depth + 1)
-            if not isinstance(key, ScalarNode):
-                self._faults.add(
-                    key.place, "a list or mapping used as a key", "write a single word as the key"
-                )
-                continue
-            if key.text == "<<" and not key.quoted:
-                self._faults.add(
-                    key.place, "the merge key '<<'", "write the keys out, or use a template for devices"
-                )
-                continue
-            if key.value is HOLE:
-                continue
-            if key.value is None:
-                self._faults.add(key.place, "a value without a key", "write 'key: value'")
-                continue
-            if key.text in first:
-                self._faults.add(
-                    key.place,
-                    f"the key {quote(key.text)} a second time (first in line {first[key.text].line})",
-                    "delete one of the two",
-                )
+            if not isinstance(key, ScalarNode) or not self._is_key(key, first):
+                if not isinstance(key, ScalarNode):
+                    self._faults.add(
+                        key.place, "a list or mapping used as a key", "write a single word as the key"
+                    )
+                node.is_whole = False
                 continue
             first[key.text] = key.place
             node.entries.append((key, value))
             node.has_expression |= value.has_expression
         return node
+
+    def _is_key(self, key: ScalarNode, first: dict[str, Place]) -> bool:
+        """Whether a scalar can be a key beside those that came ``first``."""
+        if key.text == "<<" and not key.quoted:
+            self._faults.add(
+                key.place, "the merge key '<<'", "write the keys out, or use a template for devices"
+            )
+        elif key.value is None:
+            self._faults.add(key.place, "a value without a key", "write 'key: value'")
+        elif key.text in first:
+            self._faults.add(
+                key.place,
+                f"the key {quote(key.text)} a second time (first in line {first[key.text].line})",
+                "delete one of the two",
+            )
+        else:
+            return key.value is not HOLE
+        return False
 
     def _scalar(self, event: yaml.ScalarEvent, place: Place) -> ScalarNode:
         text: str = event.value

@@ -62,7 +62,7 @@ class _Copy:
     area: str
     place: Place
     settings: Settings
-    points: Node
+    points: Node | None
     scope: Scope
 
 
@@ -78,8 +78,7 @@ class Expansion:
         self._names_used: dict[int, tuple[str, ...]] = {}
         self._checked_overlaps: set[tuple[int, ...]] = set()
         self._connections: dict[tuple[str, int], tuple[bool, str]] = {}
-        self._device_count = 0
-        self._point_count = 0
+        self._tag_count = 0
         self._pending: list[tuple[_Copy, Settings, tuple[PollGroup, ...], list[PointShape]]] = []
 
     def add_template(self, name: ScalarNode, node: Node) -> None:
@@ -147,14 +146,15 @@ class Expansion:
                     name.place, f"the device name {quote(name.text)}, which Tieline uses", "rename it"
                 )
             numbers = self._numbers(settings)
-        for number in numbers or ():
+        for place, number in enumerate(numbers or ()):
+            left = len(numbers or ()) - place
             scope: dict[str, Parameter | Hole] = {} if number is None else {COPY_NUMBER: number}
             device = name.text if number is None else f"{name.text}{number}"
             with self._faults.within(f"device {device}"):
                 if not self._claim(device, name.place):
                     continue
                 copy = self._copy(device, name, node, settings, scope)
-                if copy is not None and not self._add_copy(copy):
+                if copy is not None and not self._add_copy(copy, left):
                     return
 
     def _numbers(self, settings: Settings) -> list[int] | list[None] | None:
@@ -219,13 +219,18 @@ class Expansion:
                     "'with' in a device without 'template'",
                     "remove it, or name a template",
                 )
+            if not any(key.name in settings for key in BODY):
+                self._faults.add(
+                    name.place,
+                    f"the device {quote(name.text)} without a template",
+                    "add 'template: ...', or describe it here: protocol, connection, groups, points",
+                )
+                return None
             body = DEVICE_BODY.read(node, name.text, reading)
         if not isinstance(body, Settings):
             return None
-        points = body["points"]
-        if area is None or points is None:
-            return None
-        return _Copy(device, area, name.place, body, points, scope)
+        # A faulty area is no reason to leave the rest of the device unread.
+        return _Copy(device, area or "", name.place, body, body["points"], scope)
 
     def _area(self, settings: Settings, reading: Reading) -> str | None:
         node = settings["area"]
@@ -275,6 +280,8 @@ class Expansion:
         filled: dict[str, Parameter | Hole] = {}
         for parameter, (value, key_place, place) in given.items():
             spec = template.parameters.get(parameter)
+            if spec is None and self._faults.unsure:
+                continue
             if spec is None:
                 self._faults.add(
                     key_place,
@@ -300,7 +307,7 @@ class Expansion:
         return filled
 
     def _groups(self, settings: Settings) -> tuple[PollGroup, ...] | None:
-        read: dict[str, Settings] | None = settings["groups"]
+        read: dict[str, Settings | Hole] | None = settings["groups"]
         if read is None:
             return None
         if not read:
@@ -308,6 +315,8 @@ class Expansion:
             return None
         groups: list[PollGroup] = []
         for name, group in read.items():
+            if isinstance(group, Hole):
+                return None
             period, stale = group["period_ms"], group["stale_after_ms"]
             if not group.is_sound("period_ms", "stale_after_ms"):
                 return None
@@ -376,12 +385,12 @@ class Expansion:
             known = self._names_used[id(node)] = tuple(sorted(names))
         return known
 
-    def _add_copy(self, copy: _Copy) -> bool:
-        """Keep a device; False where the site has grown too large to go on."""
+    def _add_copy(self, copy: _Copy, left: int) -> bool:
+        """Keep a device; False where, with the ``left`` copies that begin with it, the site grows too large."""
         groups, shapes = self._read_points(copy.settings, copy.points, copy.scope)
-        self._device_count += 1
-        self._point_count += len(shapes)
-        if self._device_count * TAGS_PER_DEVICE + self._point_count > MAX_TAGS:
+        of_each = TAGS_PER_DEVICE + len(shapes)
+        self._tag_count += of_each
+        if self._tag_count + (left - 1) * of_each > MAX_TAGS:
             self._faults.add(copy.place, f"more than {MAX_TAGS:,} tags in this site", "split the site")
             return False
         connection: Settings | None = copy.settings["connection"]

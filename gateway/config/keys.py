@@ -27,6 +27,7 @@ from gateway.config.site import (
     OpcUaSettings,
     Role,
     SimulatorSettings,
+    Trust,
 )
 
 MAX_TAGS = 1_000_000  # what the image holds (docs/formats/image.md)
@@ -258,6 +259,12 @@ OPCUA = Section(
             ListOf(Choice((*SECURITY, "None")), f"a list of policies with their mode: [{SECURITY[0]}]"),
             "Policies and modes a client may use, as Policy:Mode; None is neither signed nor encrypted.",
             _OPCUA.security,
+        ),
+        Key(
+            "trust",
+            choice(Trust),
+            "Which client certificates are accepted: those in the state folder's pki/trusted, or all.",
+            _OPCUA.trust,
         ),
     ),
 )

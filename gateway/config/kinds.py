@@ -15,10 +15,11 @@ from typing import Any, Protocol
 from gateway.config import units
 from gateway.config.document import HOLE, Hole, ListNode, MappingNode, Node, Plain, ScalarNode
 from gateway.config.expression import BadExpression, Scope, substitute
-from gateway.config.fault import FaultLog, Place, quote, suggestion
+from gateway.config.fault import FaultLog, Place, nearest, quote, suggestion
 
 MAX_TEXT = 1_000  # characters of a description; an operator reads one line
-ANY_LINE = r"[^\n\r]+"
+# Without control characters, as it goes to terminals, and without halves of surrogate pairs, which are no text.
+ANY_LINE = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff]+"
 MAX_ITEMS = 1_000  # of a list in a site file; the longest useful one names a few dozen files
 
 Schema = dict[str, Any]
@@ -259,9 +260,8 @@ class Choice:
         if not isinstance(value, str):
             return wrong(node, name, value, self, reading)
         if value not in self.words:
-            return wrong(
-                node, name, value, self, reading, suggestion(value, self.words, f"write {self.what}")
-            )
+            near = nearest(value, self.words)
+            return wrong(node, name, value, self, reading, f"write '{near}'" if near else "")
         return value if self.enum is None else self.enum(value)
 
     def schema(self, expressions: bool) -> Schema:
@@ -279,7 +279,7 @@ class UnitSymbol:
 
     @property
     def what(self) -> str:
-        return "an engineering unit that Tieline knows (docs/site-files.md lists them)"
+        return "one of the units listed in docs/site-files.md, such as kW, V or °C"
 
     def read(self, node: Node, name: str, reading: Reading) -> str | Hole:
         value = plain(node, name, self, reading)
@@ -291,8 +291,7 @@ class UnitSymbol:
         if unit is not None:
             return unit.symbol
         right = units.SPELLINGS.get(value)
-        mend = f"write '{right}'" if right else suggestion(value, units.UNITS, f"write {self.what}")
-        return wrong(node, name, value, self, reading, mend)
+        return wrong(node, name, value, self, reading, f"write '{right}'" if right else "")
 
     def schema(self, expressions: bool) -> Schema:
         words = [*units.UNITS, *(unit.typed for unit in units.UNITS.values() if unit.typed)]
@@ -414,21 +413,20 @@ class Section:
 
     @property
     def what(self) -> str:
-        return f"{self.title}: 'key: value' pairs"
+        return f"with its keys: {', '.join(list(self.by_name)[:6])}, ..."
 
     def read(self, node: Node, name: str, reading: Reading) -> Settings | Hole:
         if not isinstance(node, MappingNode):
             if isinstance(node, ScalarNode) and node.value is HOLE:
                 return HOLE
             value = node.value if isinstance(node, ScalarNode) else node
-            known = ", ".join(list(self.by_name)[:6])
-            return wrong(
-                node, name, value, self, reading, f"write {self.title} as 'key: value' pairs ({known}, ...)"
-            )
+            return wrong(node, name, value, self, reading, f"write {self.title} {self.what}")
         settings = Settings(self, node.place)
+        meant: set[str | None] = set()
         for key_node, value_node in node.entries:
             key = self.by_name.get(key_node.text)
             if key is None:
+                meant.add(nearest(key_node.text, self.by_name))
                 reading.faults.add(
                     key_node.place,
                     f"unknown key {quote(key_node.text)} in {self.title}",
@@ -439,7 +437,8 @@ class Section:
                 key.name, key.kind.read(value_node, key.name, reading), key_node.place, value_node.place
             )
         for key in self.keys:
-            if key.default is REQUIRED and key.name not in settings:
+            is_missing = key.default is REQUIRED and key.name not in settings
+            if is_missing and node.is_whole and key.name not in meant:
                 reading.faults.add(
                     node.place,
                     f"{self.title} without {quote(key.name)}",
@@ -518,21 +517,26 @@ class Named:
 
     @property
     def what(self) -> str:
-        return f"{self.name_kind} a name: 'name: ...'"
+        return f"with a name for each: 'name: ...' (they name {self.name_kind})"
 
     def read(self, node: Node, name: str, reading: Reading) -> dict[str, Any] | Hole:
+        if not isinstance(node, MappingNode):
+            self._refuse(node, name, reading)
+            return HOLE
         return {
-            key.text: value
+            key.text: self.value.read(item, key.text, reading)
             for key, item in self.entries(node, name, reading)
-            if (value := self.value.read(item, key.text, reading)) is not HOLE
         }
+
+    def _refuse(self, node: Node, name: str, reading: Reading) -> None:
+        if not (isinstance(node, ScalarNode) and node.value is HOLE):
+            value = node.value if isinstance(node, ScalarNode) else node
+            wrong(node, name, value, self, reading, "write 'name: ...' pairs, or remove the key")
 
     def entries(self, node: Node, name: str, reading: Reading) -> Iterator[tuple[ScalarNode, Node]]:
         """Names and what they stand for, unread; faulty names are reported and left out."""
         if not isinstance(node, MappingNode):
-            if not (isinstance(node, ScalarNode) and node.value is HOLE):
-                value = node.value if isinstance(node, ScalarNode) else node
-                wrong(node, name, value, self, reading, "write 'name: ...' pairs, or remove the key")
+            self._refuse(node, name, reading)
             return
         for key, item in node.entries:
             if len(key.text) > self.longest:

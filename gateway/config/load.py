@@ -97,7 +97,7 @@ class Loading:
         return site
 
     def _file(self, path: Path, raw: bytes, chain: tuple[Path, ...]) -> None:
-        real = path.resolve()
+        real = _real(path)
         self._read[real] = path
         self._digest.update(len(raw).to_bytes(8, "little") + raw)
         if len(raw) > MAX_FILE_BYTES:
@@ -174,11 +174,7 @@ class Loading:
         quiet = FaultLog()  # the list itself was judged when the file was read
         for name, place in kind.read_places(item, "include", Reading(quiet)):
             target = Path(os.path.normpath(path.parent / name))
-            try:
-                real = target.resolve()
-            except OSError as error:  # a loop of symbolic links
-                self._missing(place, name, error.strerror or "cannot be followed")
-                continue
+            real = _real(target)
             if real in chain:
                 shown = " -> ".join(str(self._read[step]) for step in chain[chain.index(real) :])
                 self._faults.add(
@@ -290,6 +286,11 @@ def _read_bytes(path: Path) -> bytes | str:
         return f"cannot be read ({error.strerror})"
     except ValueError:  # a path with a NUL in it
         return "is no path"
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads in the end; unlike Path.resolve this does not mind a loop of links."""
+    return Path(os.path.realpath(path))
 
 
 def _entry(node: Node, section: str, missing_is_none: bool = False) -> Any:

@@ -172,7 +172,7 @@ class _Check:
         for index, group in enumerate(groups):
             if group.name == name:
                 return index, group
-        if name is not None:
+        if name is not None and not self._faults.unsure:
             known = [group.name for group in groups]
             self._add(
                 "group",
@@ -284,7 +284,7 @@ class _Check:
 
     def _check_fit(self, type: RegisterType, value_type: ValueType) -> None:
         if value_type in (ValueType.BOOL, ValueType.STRING):
-            for key in ("scale", "offset", "unit", "range", "deadband", "decimals", "not_implemented"):
+            for key in ("scale", "offset", "unit", "range", "deadband", "decimals"):
                 self._refuse(key, f"a {type}, which is no number")
         if value_type is ValueType.UINT64 or value_type is ValueType.INT64:
             decimals = self._settings["decimals"]
@@ -308,7 +308,11 @@ class _Check:
             self._add("states", f"two states named {quote(label)}", "give each state a name of its own")
 
     def _check_not_implemented(self, type: RegisterType, registers: int) -> None:
-        if type in (_T.BOOL, _T.STRING):
+        if type is _T.STRING or self._settings["table"] in _BIT_TABLES:
+            self._refuse(
+                "not_implemented",
+                f"a {self._settings['table'] if type is _T.BOOL else type}, which has no room for it",
+            )
             return
         limit = 1 << 16 * registers
         for raw in self._settings["not_implemented"] or ():
@@ -433,7 +437,7 @@ class _Check:
 
     def _tolerance(self, type: RegisterType, value_type: ValueType, low: float, high: float) -> float:
         if type in _FLOATS:
-            return FLOAT_TOLERANCE * max(abs(low), abs(high))
+            return max(abs(low), abs(high)) * FLOAT_TOLERANCE
         return abs(self._settings["scale"]) if value_type is ValueType.DOUBLE else 0.0
 
 
