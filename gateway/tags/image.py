@@ -350,4 +350,4 @@ def stale_regions() -> list[str]:
 
 def _array(values: object, type: type[np.generic]) -> NDArray[np.generic]:
     """A contiguous array of one type, a single number as shape (1,)."""
-    return np.atleast_1d(np.ascontiguousarray(values, dtype=type))
+    return np.array(values, dtype=type, ndmin=1, copy=None, order="C")

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.config.modbus import ModbusDevice, ModbusPoint, RegisterType, Table
 from gateway.drivers.modbus.client import (
@@ -25,7 +26,7 @@ from gateway.drivers.modbus.client import (
     write_register_request,
     write_registers_request,
 )
-from gateway.drivers.modbus.codec import Decoder, EncodeError, encode
+from gateway.drivers.modbus.codec import ALL_GOOD, Decoder, EncodeError, encode
 from gateway.drivers.modbus.line import Line, Station
 from gateway.drivers.modbus.plan import limits_of, plan
 from gateway.drivers.modbus.poll import SILENCES_UNTIL_SLOW, SLOW_RETRY_S, Poll, Read
@@ -54,6 +55,7 @@ class Device:
         self._region = region
         self._writer = writer
         self._polls: list[Poll] = []
+        self._stamp = np.zeros(1, np.int64)  # of the poll being written
         self._watch: asyncio.TimerHandle | None = None
         self._overtaken: set[int] = set()  # tags read back for a command while a poll was under way
         self._has_single_write = True  # until the device says it knows no function 6
@@ -240,7 +242,8 @@ class Device:
         decoder = poll.decoder
         payloads.append(b"\0")
         data = b"".join(payloads)
-        stamp = time.time_ns()
+        stamp = self._stamp
+        stamp[0] = time.time_ns()
         is_whole = len(answered) == len(poll.reads) and not self._overtaken
         counted = None if is_whole else {poll.reads.index(read) for read in answered}
         if len(decoder.tags):
@@ -249,7 +252,7 @@ class Device:
             if counted is not None:
                 keep = np.isin(decoder.block_of, list(counted)) & ~np.isin(tags, list(self._overtaken))
                 tags, bits = tags[keep], bits[keep]
-                status = status if isinstance(status, int) else status[keep]
+                status = status if status is ALL_GOOD else status[keep]
             if decoded.has_bad:
                 bad = np.flatnonzero(status & SEVERITY_BAD)
                 bits[bad] = self._region.read(tags[bad])["value"]
@@ -257,14 +260,16 @@ class Device:
         if decoder.text_points:
             self._write_texts(decoder, data, counted, stamp)
 
-    def _write_texts(self, decoder: Decoder, data: bytes, counted: set[int] | None, stamp: int) -> None:
+    def _write_texts(
+        self, decoder: Decoder, data: bytes, counted: set[int] | None, stamp: NDArray[np.int64]
+    ) -> None:
         good: list[int] = []
         texts: list[str] = []
         for (place, point, _), text in zip(decoder.text_points, decoder.texts(data), strict=True):
             if counted is not None and (place not in counted or point.tag in self._overtaken):
                 continue
             if text.value is None:
-                self._writer.invalidate(text.status, stamp, np.array([point.tag], np.uint32))
+                self._writer.invalidate(text.status, int(stamp[0]), np.array([point.tag], np.uint32))
             else:
                 good.append(point.tag)
                 texts.append(text.value)
@@ -328,7 +333,7 @@ class Device:
             self._writer.write_texts(tags, [text.value], Quality.GOOD, stamp, stamp)
             return text.value
         decoded = decoder.decode(data)
-        status = decoded.status if isinstance(decoded.status, int) else int(decoded.status[0])
+        status = int(decoded.status[0])
         if is_bad(status):
             raise OperateError(f"{point.name} reads back as no valid value")
         self._writer.write(tags, decoded.bits, status, stamp, stamp)
@@ -409,7 +414,7 @@ def _next_s(poll: Poll) -> float:
     return poll.schedule.next_s
 
 
-def _by_quality(reads: Iterable[Read]) -> list[tuple[Quality, np.ndarray[tuple[int], np.dtype[np.uint32]]]]:
+def _by_quality(reads: Iterable[Read]) -> list[tuple[Quality, NDArray[np.uint32]]]:
     """Tags of the reads, put together by the quality they get."""
     tags: dict[Quality, list[int]] = {}
     for read in reads:

@@ -65,7 +65,7 @@ def decode_one(point: ModbusPoint, wire: bytes) -> tuple[Value, int]:
         [text] = decoder.texts(wire + b"\0")
         return ("" if text.value is None else text.value), text.status
     decoded = decoder.decode(wire + b"\0")
-    status = decoded.status if isinstance(decoded.status, int) else int(decoded.status[0])
+    status = int(decoded.status[0])
     return value_from_bits(int(decoded.bits[0]), type), status
 
 
@@ -212,6 +212,8 @@ def test_known_registers(
         (point(RegisterType.BCD32), "1234 567F", Quality.BAD_DATA_ENCODING_INVALID),
         (point(RegisterType.STRING), "C328", Quality.BAD_DATA_ENCODING_INVALID),
         (point(RegisterType.INT16, high=10.0), "000B", Quality.UNCERTAIN_ENGINEERING_UNITS_EXCEEDED),
+        (point(RegisterType.BCD16, high=10.0), "0011", Quality.UNCERTAIN_ENGINEERING_UNITS_EXCEEDED),
+        (point(RegisterType.UINT64, high=10.0), "FFFF" * 4, Quality.UNCERTAIN_ENGINEERING_UNITS_EXCEEDED),
         (point(RegisterType.INT16, low=-1.0), "FFFE", Quality.UNCERTAIN_ENGINEERING_UNITS_EXCEEDED),
         (
             point(RegisterType.UINT16, scale=0.1, high=1.0),
@@ -317,7 +319,7 @@ def test_a_whole_poll_decodes_like_its_points_one_by_one(blocks: list[Block], ch
     types = np.array([image_type(it) for it in points], np.uint8)
     decoder = Decoder(blocks, types)
     decoded = decoder.decode(b"".join(data) + b"\0")
-    statuses = np.broadcast_to(np.asarray(decoded.status, np.uint32), len(points))
+    statuses = np.broadcast_to(decoded.status, len(points))
     row = {int(tag): i for i, tag in enumerate(decoder.tags)}
     assert sorted(row) == list(range(len(points)))
     for place, (block, payload) in enumerate(zip(blocks, data, strict=True)):
