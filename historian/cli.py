@@ -1,0 +1,144 @@
+"""``tieline history``: what a tag was, on the terminal or for another program."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+from gateway.config.fault import SiteFaults
+from gateway.config.load import load_site
+from gateway.config.paths import run_paths
+from historian import export
+from historian.errors import DamagedBlock, HistoryError
+from historian.export import Answer, MissingLibrary
+from historian.query.history import History
+from historian.times import parse_duration, parse_time
+
+ANSWERED, INCOMPLETE, USAGE = 0, 1, 2  # exit statuses
+DEFAULT_INTERVAL = "1m"
+_LIKE_A_TIME = re.compile(r"-\d")
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to ``tieline``'s parser."""
+    history = subparsers.add_parser(
+        "history",
+        help="print the history of a tag",
+        description="Print samples of a tag, or its averages, from the files of a running or stopped historian.",
+    )
+    # argparse takes "-1h" for an option unless it looks like a negative number to it.
+    history._negative_number_matcher = _LIKE_A_TIME
+    history.add_argument("tag", metavar="TAG", help="the tag's name, as in battery1.power_kw")
+    history.add_argument("--site", type=Path, help="the site file")
+    history.add_argument("--state", type=Path, help="the site's state folder, where it is not the usual one")
+    history.add_argument(
+        "--from", dest="start", default="-1h", metavar="TIME", help="ISO 8601, now, or -1h (default: -1h)"
+    )
+    history.add_argument("--to", dest="end", default="now", metavar="TIME", help="likewise (default: now)")
+    history.add_argument(
+        "--aggregate", choices=("time-average",), help="averages over intervals instead of samples"
+    )
+    history.add_argument(
+        "--interval",
+        metavar="DURATION",
+        help=f"of the aggregate, as in 90s or 15m (default: {DEFAULT_INTERVAL})",
+    )
+    history.add_argument("--limit", type=int, metavar="N", help="at most the first N rows")
+    history.add_argument(
+        "--format", choices=("table", "csv", "json", "parquet"), default="table", help="how they are printed"
+    )
+    history.add_argument("--output", type=Path, metavar="FILE", help="write there instead of printing")
+    history.set_defaults(run=run_history)
+
+
+def run_history(args: argparse.Namespace) -> int:
+    """Exit status 0 where all was read, 1 where something is missing or damaged, 2 where the question is wrong."""
+    try:
+        return _run(args)
+    except (ValueError, MissingLibrary, SiteFaults) as error:
+        print(f"tieline history: {error}", file=sys.stderr)
+        return USAGE
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough. What is left in the buffer must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ANSWERED
+    except (OSError, HistoryError) as error:
+        print(f"tieline history: {error}", file=sys.stderr)
+        return INCOMPLETE
+
+
+def _run(args: argparse.Namespace) -> int:
+    now = time.time_ns()
+    start, end = parse_time(args.start, now), parse_time(args.end, now)
+    if end <= start:
+        raise ValueError(f"--to {args.end} does not lie after --from {args.start}")
+    if args.limit is not None and args.limit < 1:
+        raise ValueError("--limit must be at least 1")
+    if args.interval is not None and args.aggregate is None:
+        raise ValueError("--interval needs --aggregate")
+    if args.format == "parquet" and args.output is None and sys.stdout.isatty():
+        raise ValueError("parquet is no text: give --output FILE, or send it into a pipe")
+    damages: list[DamagedBlock] = []
+    history = History(_directory(args), on_damage=damages.append)
+    try:
+        answer = _ask(history, args, start, end)
+    except KeyError:
+        return _unknown(history, args.tag)
+    finally:
+        history.close()
+    _write(args, answer)
+    for text in dict.fromkeys(map(str, damages)):
+        print(f"tieline history: damaged, and left out: {text}", file=sys.stderr)
+    return INCOMPLETE if damages else ANSWERED
+
+
+def _directory(args: argparse.Namespace) -> Path:
+    if args.site is None and args.state is None:
+        raise ValueError("say which site: --site SITE, or --state DIR")
+    name = load_site(args.site).name if args.site is not None else ""
+    directory = run_paths(name, args.state).history
+    if not directory.is_dir():
+        raise FileNotFoundError(f"{directory} is not there: no historian has run for this site")
+    return directory
+
+
+def _ask(history: History, args: argparse.Namespace, start: int, end: int) -> Answer:
+    entry = history.entry(args.tag)
+    if args.aggregate is None:
+        return export.answer_of_series(entry, history.raw(args.tag, start, end, limit=args.limit))
+    interval = parse_duration(args.interval or DEFAULT_INTERVAL)
+    if args.limit is not None:
+        end = min(end, start + args.limit * interval)
+    return export.answer_of_averages(entry, history.time_average(args.tag, start, end, interval))
+
+
+def _write(args: argparse.Namespace, answer: Answer) -> None:
+    match args.format:
+        case "parquet":
+            data = export.as_parquet(answer)
+        case "csv":
+            data = export.as_csv(answer).encode()
+        case "json":
+            data = export.as_json(answer).encode()
+        case _:
+            data = export.as_table(answer).encode()
+    if args.output is not None:
+        args.output.write_bytes(data)
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _unknown(history: History, tag: str) -> int:
+    names = [entry.path for entry in history.entries()]
+    history.close()
+    near = difflib.get_close_matches(tag, names, 3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    print(f"tieline history: {tag} has no history{hint}", file=sys.stderr)
+    return INCOMPLETE

@@ -1,0 +1,158 @@
+"""Follows a region's journal: every change of a tag with history, in order, told to the recorder.
+
+Positions go with the samples, so that whoever restarts goes on at the first change that is not durable.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.config.site import Tag
+from gateway.tags.image import Region, Slice
+from gateway.tags.quality import Quality
+from gateway.tags.sample import Samples
+from gateway.tags.tag import ValueType
+from historian.store.catalogue import Entry
+from historian.store.frame import GapFrame, SamplesFrame
+from historian.store.recorder import Acknowledged, Recorder
+from historian.store.rows import Rows
+
+log = logging.getLogger(__name__)
+
+UNKEPT = np.uint32(0)  # catalogue ids start at 1
+TAKE_LIMIT = 65_536  # records an owner a slice: 2 MiB each, taken in under a millisecond
+
+MAX_SLICES = 32  # a whole default ring; more waits for the next round, so that stopping is noticed
+
+
+class Ingest:
+    """Reads one region for one recorder; not to be shared between threads."""
+
+    def __init__(
+        self, region: Region, kept: Mapping[str, Entry], recorder: Recorder, clock: Callable[[], int]
+    ) -> None:
+        """``kept`` are the tags with history, by name. Raises KeyError where the region lacks one."""
+        self._region = region
+        self._recorder = recorder
+        self._clock = clock
+        self._ids = np.zeros(region.tag_count, np.uint32)
+        for name, entry in kept.items():
+            self._ids[region.index_of(name)] = entry.id
+        self._is_text = region.types == ValueType.STRING
+        self._kept_texts = np.flatnonzero(self._is_text & (self._ids != UNKEPT)).astype(np.uint32)
+        self._kept_numbers = np.flatnonzero(~self._is_text & (self._ids != UNKEPT)).astype(np.uint32)
+        self._taken_at = 0
+
+    def start(self, acknowledged: Acknowledged) -> None:
+        """Go on after what is acknowledged, or from the oldest record of a region never seen."""
+        now = self._clock()
+        if acknowledged.instance == self._region.instance:
+            self._reader = self._region.reader(acknowledged.positions)
+            self._taken_at = self._recorder.taken_at
+        else:
+            self._reader = self._region.reader("oldest")
+            if acknowledged.instance:
+                self._recorder.offer(GapFrame("stopped", self._recorder.taken_at, now, 0))
+            self._taken_at = now
+        self._positions = self._reader.positions
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep until there is something to take."""
+        return self._reader.wait(timeout_s)
+
+    def take(self) -> int:
+        """Hand what there is to the recorder, as far as it has room; returns the number of changes."""
+        total = 0
+        for _ in range(MAX_SLICES):
+            if not self._recorder.has_room:
+                break
+            piece = self._reader.take(TAKE_LIMIT)
+            positions = self._reader.positions
+            if positions == self._positions:
+                break
+            total += len(piece.records)
+            self._hand_over(piece, positions)
+        return total
+
+    def _hand_over(self, piece: Slice, positions: dict[str, int]) -> None:
+        now = self._clock()
+        spans = {owner: (self._positions[owner], end) for owner, end in positions.items()}
+        unread = [row for row, text in piece.texts.items() if text is None]
+        rows = self._rows(piece.records, piece.texts)
+        instance = self._region.instance
+        if piece.lost:
+            log.error("history lost %d changes: it fell behind the shared journal", piece.lost)
+            self._recorder.offer(GapFrame("lapped", self._taken_at, now, piece.lost))
+        if unread:
+            log.error("history lost %d strings: overwritten before they were read", len(unread))
+            self._recorder.offer(GapFrame("text", self._taken_at, now, len(unread)))
+        self._recorder.offer(SamplesFrame(instance, now, spans, rows))
+        if piece.lost or unread:
+            here = {owner: (end, end) for owner, end in positions.items()}
+            self._recorder.offer(SamplesFrame(instance, now, here, self._present()))
+        self._positions = positions
+        self._taken_at = now
+
+    def _rows(self, records: Samples, texts: Mapping[int, str | None]) -> Rows:
+        """Kept rows in order; a string that could not be read is left out."""
+        ids = self._ids[records["tag"]]
+        keep = ids != UNKEPT
+        for row, text in texts.items():
+            if text is None:
+                keep[row] = False
+        places = np.flatnonzero(keep)
+        return _rows(ids, records, places, {row: text for row, text in texts.items() if text is not None})
+
+    def _present(self) -> Rows:
+        """The image as rows: what is true now, after changes were lost.
+
+        A Good sample stands at its source time. A status set later than the value (`Writer.invalidate`) stands at
+        its receipt time, as it does in the journal: at the source time it would replace the Good sample there.
+        """
+        numbers = self._region.read(self._kept_numbers)
+        strings, texts = self._region.texts(self._kept_texts)
+        records = np.concatenate([numbers, strings])
+        tags = np.concatenate([self._kept_numbers, self._kept_texts])
+        records["tag"] = tags
+        later = records["status"] != Quality.GOOD
+        records["source_time"][later] = records["receipt_time"][later]
+        known = records["status"] != Quality.BAD_WAITING_FOR_INITIAL_DATA
+        return _rows(
+            self._ids[tags],
+            records,
+            np.flatnonzero(known),
+            {len(numbers) + i: text for i, text in enumerate(texts)},
+        )
+
+
+def kept_tags(tags: Sequence[Tag]) -> list[Tag]:
+    """The tags whose history is kept."""
+    return [tag for tag in tags if tag.history]
+
+
+def _rows(
+    ids: NDArray[np.uint32], records: Samples, places: NDArray[np.int64], texts: Mapping[int, str]
+) -> Rows:
+    values = records["value"][places].copy()
+    text_places = sorted(row for row in texts)
+    text_rows: list[int] = []
+    kept: list[str] = []
+    if text_places:
+        found = np.searchsorted(places, text_places)
+        for row, place in zip(text_places, found.tolist(), strict=True):
+            if place < len(places) and places[place] == row:
+                text_rows.append(place)
+                kept.append(texts[row])
+        values[text_rows] = 0
+    return Rows(
+        ids[places],
+        records["status"][places].copy(),
+        records["source_time"][places].copy(),
+        values,
+        np.array(text_rows, np.uint32),
+        tuple(kept),
+    )

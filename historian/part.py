@@ -1,0 +1,146 @@
+"""The historian as a part: three threads around a recorder, until it is told to stop.
+
+Ingest wakes on the shared journal's bell and then lets the flush interval run, so that a burst is one slice. Flushing
+(compress, write, fdatasync) and packing have threads of their own: a slow disk never keeps the ring from being read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.config.part import PartContext
+from gateway.config.site import HistorianSettings, Tag
+from gateway.tags.image import Region
+from historian.ingest import Ingest, kept_tags
+from historian.store.recorder import Recorder
+
+log = logging.getLogger(__name__)
+
+GATHER_SHARE = (
+    0.8  # of the flush interval goes to gathering; the rest is for taking, compressing and the disk
+)
+IDLE_WAIT_S = 0.25  # how long a quiet journal may keep ingest from seeing that it should stop
+RETRY_S = 1.0  # between tries on a disk that does not take it
+PACK_LOOK_S = 1.0  # how often the packer looks for closed segments; a look is one folder listing
+LAST_FLUSH_S = 2.0  # what stopping may take: the part has 3 s
+
+
+async def run(context: PartContext) -> None:
+    """Record the region's journal into the site's history folder until stopped; then flush, and end.
+
+    Raises DirectoryInUse where another historian has the folder, RegionError where there is no region.
+    """
+    ready = asyncio.get_running_loop().call_soon_threadsafe
+    stop = threading.Event()
+    work = asyncio.create_task(
+        asyncio.to_thread(
+            record,
+            context.region_name,
+            context.paths.history,
+            context.site.tags,
+            context.site.historian,
+            stop,
+            lambda: ready(context.ready.set),
+        )
+    )
+    stopped = asyncio.create_task(context.stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.set()
+        stopped.cancel()
+        await work
+
+
+def record(
+    region_name: str,
+    directory: Path,
+    tags: tuple[Tag, ...],
+    settings: HistorianSettings,
+    stop: threading.Event,
+    ready: Callable[[], object],
+) -> None:
+    """Record until ``stop``; what was taken by then is durable when this returns, unless the disk refuses it."""
+    recorder = Recorder(directory, settings, time.time_ns)
+    with Region.attach(region_name) as region:
+        acknowledged = recorder.open()
+        try:
+            kept = kept_tags(tags)
+            entries = recorder.catalogue.register(kept, time.time_ns())
+            ingest = Ingest(region, {entry.path: entry for entry in entries}, recorder, time.time_ns)
+            ingest.start(acknowledged)
+            ready()
+            _Threads(ingest, recorder, settings, stop).run()
+        finally:
+            recorder.close()
+
+
+class _Threads:
+    """The loops, one a thread; the first that fails ends all, and its error is raised."""
+
+    def __init__(
+        self, ingest: Ingest, recorder: Recorder, settings: HistorianSettings, stop: threading.Event
+    ) -> None:
+        self._ingest = ingest
+        self._recorder = recorder
+        self._gather_s = settings.flush_ms / 1000 * GATHER_SHARE
+        self._stop = stop
+        self._offered = threading.Event()
+        self._last_offer_made = threading.Event()
+        self._failures: list[BaseException] = []
+
+    def run(self) -> None:
+        loops = (self._read, self._flush, self._pack)
+        threads = [threading.Thread(target=self._guard, args=(loop,), name=loop.__name__) for loop in loops]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if self._failures:
+            raise self._failures[0]
+
+    def _guard(self, loop: Callable[[], None]) -> None:
+        try:
+            loop()
+        except BaseException as error:  # noqa: BLE001 - raised again by run(), in the part's own thread
+            self._failures.append(error)
+            self._stop.set()
+        finally:
+            if loop == self._read:
+                self._last_offer_made.set()
+                self._offered.set()
+
+    def _read(self) -> None:
+        while not self._stop.is_set():
+            if self._ingest.wait(IDLE_WAIT_S):
+                self._stop.wait(self._gather_s)
+            self._take()
+        self._take()
+
+    def _take(self) -> None:
+        if self._ingest.take():
+            self._offered.set()
+
+    def _flush(self) -> None:
+        while not self._last_offer_made.is_set():
+            self._offered.wait()
+            self._offered.clear()
+            while not self._recorder.flush() and not self._stop.wait(RETRY_S):
+                pass
+        give_up = time.monotonic() + LAST_FLUSH_S
+        while not self._recorder.flush() and time.monotonic() < give_up:
+            time.sleep(LAST_FLUSH_S / 10)
+        if self._recorder.pending:
+            log.error(
+                "ends with %d slices that the disk did not take; never acknowledged", self._recorder.pending
+            )
+
+    def _pack(self) -> None:
+        while not self._stop.wait(PACK_LOOK_S):
+            while not self._recorder.pack(self._stop.is_set) and not self._stop.wait(RETRY_S):
+                pass

@@ -1,0 +1,1 @@
+"""Reading the files, from any process, while they are being written."""

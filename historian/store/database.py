@@ -1,0 +1,93 @@
+"""How SQLite files are opened here: what each connection is set to, and why."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from historian.errors import UnknownFormat
+
+APPLICATION_ID = 0x544C4849  # "TLHI"
+FORMAT = 1
+BUSY_S = 5.0  # a reader recovering after a crash holds the lock for milliseconds; a second is already a fault
+
+
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode; transactions are begun by name.
+
+    WAL mode lets readers read while a transaction is written; synchronous=FULL makes COMMIT durable, which it must
+    be, since the journal segment is deleted after it. Raises sqlite3.Error.
+    """
+    database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+@contextmanager
+def connect(path: Path) -> Iterator[sqlite3.Connection]:
+    """`open_to_write`, closed at the end; what is not committed is rolled back."""
+    with closing(open_to_write(path)) as database:
+        yield database
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write. Raises sqlite3.Error, FileNotFoundError.
+
+    SQLite wants to make its ``-shm`` file beside a database in WAL mode; where this user may not write there and no
+    ``-wal`` is there, nothing is being written, and the file can be read as it lies.
+    """
+    if not path.exists():
+        raise FileNotFoundError(path)
+    name = path.resolve().as_uri()
+    database = sqlite3.connect(
+        f"{name}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        database.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+    except sqlite3.OperationalError:
+        database.close()
+        if path.with_name(path.name + "-wal").exists():
+            raise
+        return sqlite3.connect(
+            f"{name}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
+        )
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+@contextmanager
+def connect_to_read(path: Path) -> Iterator[sqlite3.Connection]:
+    """`open_to_read`, closed at the end."""
+    with closing(open_to_read(path)) as database:
+        yield database
+
+
+def prepare(path: Path, database: sqlite3.Connection, schema: str) -> None:
+    """Make the tables in a new file, all or none. Raises UnknownFormat where the file is of another version."""
+    if database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        check(path, database)
+        return
+    database.executescript(
+        f"BEGIN IMMEDIATE; {schema}"
+        f" PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+    )
+
+
+def check(path: Path, database: sqlite3.Connection) -> None:
+    """Raises UnknownFormat where the file is none of ours, or of another version."""
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID or version != FORMAT:
+        raise UnknownFormat(
+            f"{path}: application {application:#x}, version {version}; this program reads {FORMAT}"
+        )

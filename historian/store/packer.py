@@ -1,0 +1,162 @@
+"""Closed journal segments → blocks in day files; merging and retention of those. One thread's work.
+
+A segment's samples of a day and the note that they are there are one transaction, and the segment is deleted after
+all its days have theirs: wherever it is killed, doing it again adds nothing twice.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.tags.tag import ValueType
+from historian.errors import DamagedBlock
+from historian.store import blocks
+from historian.store.blocks import Block, Samples
+from historian.store.catalogue import Catalogue, Entry
+from historian.store.day_file import DayFile
+from historian.store.frame import GapFrame, SamplesFrame
+from historian.store.journal import Segment, read_segment
+from historian.store.layout import DAY_NS, day_files, day_of, day_path, segments
+from historian.store.rows import Rows, join
+
+MAX_OPEN_DAYS = 4  # today, yesterday, and a device or two whose clock is wrong
+MERGE_AFTER_SEGMENTS = 60  # hourly with blocks of a minute
+
+
+@dataclass(frozen=True, slots=True)
+class TagSlice:
+    """The rows of one tag in one day, as places in a `Rows`."""
+
+    tag: int
+    places: NDArray[np.int64]
+
+
+class Packer:
+    """Moves closed segments into day files. Methods raise OSError or sqlite3.Error: try again later."""
+
+    def __init__(
+        self, directory: Path, catalogue: Catalogue, keep_days: int, report: Callable[[DamagedBlock], None]
+    ) -> None:
+        self._directory = directory
+        self._catalogue = catalogue
+        self._keep_days = keep_days
+        self._report = report
+        self._open: dict[int, DayFile] = {}
+        # Days packed into before this run: how often is not known, and merging once more costs little.
+        newest = list(day_files(directory))[-MAX_OPEN_DAYS:]
+        self._unmerged = dict.fromkeys(newest, MERGE_AFTER_SEGMENTS // 2)
+
+    def close(self) -> None:
+        for day in self._open.values():
+            day.close()
+        self._open.clear()
+
+    def pack(self, below: int, stopping: Callable[[], bool]) -> int:
+        """Move all segments with a number under ``below``; returns how many it moved before it was asked to stop."""
+        moved = 0
+        for number, path in segments(self._directory).items():
+            if number >= below or stopping():
+                break
+            if not self._pack(read_segment(path), stopping):
+                break
+            path.unlink()
+            moved += 1
+        return moved
+
+    def merge_due(self, today: int, stopping: Callable[[], bool]) -> None:
+        """Merge the days that have many small blocks, and those that are over."""
+        for day, count in list(self._unmerged.items()):
+            if (count >= MERGE_AFTER_SEGMENTS or day < today) and self._merge(day, stopping):
+                del self._unmerged[day]
+
+    def drop_old(self, today: int) -> list[Path]:
+        """Delete the days past keeping; returns their files."""
+        if not self._keep_days:
+            return []
+        dropped: list[Path] = []
+        for day, path in day_files(self._directory).items():
+            if day >= today - self._keep_days:
+                break
+            if day in self._open:
+                self._open.pop(day).close()
+            self._unmerged.pop(day, None)
+            # The log first: a database without its log is whole, a log without its database is nothing.
+            for name in (path.name + "-wal", path.name + "-shm", path.name):
+                path.with_name(name).unlink(missing_ok=True)
+            dropped.append(path)
+        return dropped
+
+    def _pack(self, segment: Segment, stopping: Callable[[], bool]) -> bool:
+        gaps = [
+            (found.sequence, found.frame) for found in segment.frames if isinstance(found.frame, GapFrame)
+        ]
+        self._catalogue.add_gaps(gaps)
+        rows = join([found.frame.rows for found in segment.frames if isinstance(found.frame, SamplesFrame)])
+        for day, slices in days_of(rows):
+            if stopping():
+                return False
+            file = self._day(day)
+            if file.has_consumed(segment.number):
+                continue
+            new: list[Block] = []
+            entries: list[Entry] = []
+            for piece in slices:
+                entry = self._catalogue.entry(piece.tag)
+                entries.append(entry)
+                new += blocks.build(
+                    piece.tag,
+                    entry.type,
+                    segment.number,
+                    samples_at(rows, entry.type, piece.places),
+                    entry.decimals,
+                )
+                if stopping():
+                    return False
+            file.add(segment.number, entries, new)
+            self._unmerged[day] = self._unmerged.get(day, 0) + 1
+        return True
+
+    def _merge(self, day: int, stopping: Callable[[], bool]) -> bool:
+        if not day_path(self._directory, day).exists():
+            return True
+        file = self._day(day)
+        oldest = min(segments(self._directory), default=0)
+        file.forget_consumed_below(oldest)
+        return file.merge(stopping, self._report)
+
+    def _day(self, day: int) -> DayFile:
+        if day not in self._open:
+            while len(self._open) >= MAX_OPEN_DAYS:
+                self._open.pop(min(self._open)).close()
+            self._open[day] = DayFile(day_path(self._directory, day))
+        return self._open[day]
+
+
+def days_of(rows: Rows) -> list[tuple[int, list[TagSlice]]]:
+    """Rows by day, then by tag; the places of a tag ascend in time, the last written of a time being last."""
+    if not len(rows):
+        return []
+    order = np.lexsort((rows.times, rows.tags, rows.times // DAY_NS))
+    tags = rows.tags[order]
+    days = rows.times[order] // DAY_NS
+    cuts = np.flatnonzero((tags[1:] != tags[:-1]) | (days[1:] != days[:-1])) + 1
+    found: dict[int, list[TagSlice]] = {}
+    for places in np.split(order, cuts):
+        day = day_of(int(rows.times[places[0]]))
+        found.setdefault(day, []).append(TagSlice(int(rows.tags[places[0]]), places))
+    return list(found.items())
+
+
+def samples_at(rows: Rows, type: ValueType, places: NDArray[np.int64]) -> Samples:
+    """One tag's samples in order of time, the newest of each time."""
+    values = rows.texts_at(places) if type is ValueType.STRING else rows.values[places]
+    return blocks.newest_of_each_time(Samples(rows.times[places], values, rows.statuses[places]))
+
+
+DISK_ERRORS = (OSError, sqlite3.Error)
