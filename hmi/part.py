@@ -23,6 +23,8 @@ from hmi.sessions import Sessions
 GRACE_S = 1  # for open requests at the end; a stalled WebSocket would otherwise hold the server for ever
 PING_S = 10.0  # a browser that has vanished is noticed after two of these
 BACKLOG = 128
+# What the kernel holds for a page that has stalled is sent before anything fresh: 10 s of the demo, not megabytes.
+SEND_BUFFER_BYTES = 256 * 1024
 SESSIONS_FILE = "hmi-sessions.json"
 
 log = logging.getLogger(__name__)
@@ -110,6 +112,7 @@ def _listen(settings: HmiSettings) -> socket.socket:
         )
     listening = socket.socket(family, kind, protocol)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # accepted sockets inherit it
     try:
         listening.bind(address)
     except OSError:

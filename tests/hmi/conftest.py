@@ -9,6 +9,7 @@ import pickle
 import secrets
 import socket
 import sys
+import time
 import urllib.parse
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -45,9 +46,10 @@ scenes = _load("scene")
 
 async def until(claim: Callable[[], Any], what: str = "it") -> Any:
     """Wait until ``claim()`` is true, and give what it returned."""
-    async with asyncio.timeout(WAIT_S):
-        while not (found := claim()):
-            await asyncio.sleep(0.02)
+    deadline = time.monotonic() + WAIT_S
+    while not (found := claim()):
+        assert time.monotonic() < deadline, f"{what} within {WAIT_S} s"
+        await asyncio.sleep(0.02)
     return found
 
 
@@ -194,9 +196,10 @@ class PartProcess:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", str(HERE / "part_process.py"), *arguments
         )
-        async with asyncio.timeout(WAIT_S):
-            while not await self.is_healthy():
-                await asyncio.sleep(0.05)
+        deadline = time.monotonic() + WAIT_S
+        while not await self.is_healthy():
+            assert time.monotonic() < deadline, f"healthy within {WAIT_S} s"
+            await asyncio.sleep(0.05)
 
     async def is_healthy(self) -> bool:
         try:
@@ -214,3 +217,31 @@ class PartProcess:
         if self._process.returncode is None:
             self._process.terminate()
         return await self._process.wait()
+
+
+@pytest.fixture
+def serve() -> Any:
+    """``async with serve(stand) as task``: the part in this process."""
+    return serving
+
+
+@pytest.fixture
+def play() -> Any:
+    """``async with play(stand)``: the scene written over and over."""
+    return playing
+
+
+@pytest.fixture
+def part_process() -> Any:
+    """``async with part_process(stand) as part``: the part in its own process."""
+
+    @contextlib.asynccontextmanager
+    async def started(stand: Stand) -> AsyncIterator[PartProcess]:
+        part = PartProcess(stand)
+        await part.start()
+        try:
+            yield part
+        finally:
+            await part.end()
+
+    return started

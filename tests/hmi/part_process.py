@@ -8,16 +8,17 @@ from pathlib import Path
 
 from gateway.config.part import PartContext
 from gateway.config.paths import RunPaths
+from gateway.config.site import Site
 from hmi.part import run
 
 
-async def main(site: str, region_name: str, state: str, runtime: str) -> None:
+async def main(site: Site, region_name: str, state: str, runtime: str) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     paths = RunPaths(Path(state), Path(runtime))
-    loaded = pickle.loads(Path(site).read_bytes())  # noqa: S301 - written by the test beside us
-    await run(PartContext(loaded, paths, region_name, stop, asyncio.Event()))
+    await run(PartContext(site, paths, region_name, stop, asyncio.Event()))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    loaded = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301 - written by the test beside us
+    asyncio.run(main(loaded, *sys.argv[2:]))

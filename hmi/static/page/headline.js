@@ -23,7 +23,7 @@ export class Headline {
       const number = h("span", { class: "number" });
       const value = h("span", { class: "value", "data-total": total.id }, number, h("span", { class: "unit" }, "\u202fkW"));
       const mark = h("span", { class: "mark" });
-      value.append(mark);
+      value.append(h("wbr"), mark);
       return { total, direction, number, value, mark, element: cell([total.label, " ", direction], value) };
     });
     this.state.hidden = this.islanded === null;
@@ -39,7 +39,7 @@ export class Headline {
       const islanded = this.tags.presentBool(this.islanded);
       setData(this.state, "state", islanded === null ? "unknown" : islanded ? "islanded" : "connected");
       const was = this.islanded.value === null ? "" : `, WAS ${this.islanded.value ? "ISLANDED" : "CONNECTED"}`;
-      setText(this.state, islanded === null ? `GRID STATE UNKNOWN${was}` : islanded ? "ISLANDED" : "GRID CONNECTED");
+      setText(this.state, islanded === null ? was ? `UNKNOWN${was}` : "GRID STATE UNKNOWN" : islanded ? "ISLANDED" : "GRID CONNECTED");
     }
     this.frequency?.update();
     const isLost = !this.tags.clock.isLive();

@@ -14,7 +14,7 @@ export class ValueView {
     this.mark = h("span", { class: "mark" });
     this.element = h("span", { class: "value", "data-tag": tag.name, "data-quality": "bad", "data-stale": "no" }, this.number);
     if (unit && tag.unit) this.element.append(h("span", { class: "unit" }, `\u202f${tag.unit}`));
-    if (marks !== "none") this.element.append(this.mark);
+    if (marks !== "none") this.element.append(h("wbr"), this.mark);
     this.update();
   }
 

@@ -1,0 +1,321 @@
+"""The page in a real browser (Debian's Chromium, headless): what an operator sees, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import async_playwright, expect
+
+from gateway.config.site import Tag
+from gateway.tags.quality import Quality
+from gateway.tags.tag import ValueType
+
+PASSWORD = "correct horse battery staple"
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = (
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+)
+SIZES = ((1280, 800), (1920, 1080), (1000, 700), (390, 844))
+
+
+# one event loop, and so one browser, for all of these: it takes longer to start than most of them to run
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser():
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stand(make_stand, serve, play):
+    async with make_stand() as stand, serve(stand), play(stand):
+        yield stand
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser):
+    context = await browser.new_context(
+        viewport={"width": 1280, "height": 800}, locale="en-GB", timezone_id="UTC"
+    )
+    page = await context.new_page()
+    page.complaints = []
+    page.requested = []
+    page.on(
+        "console", lambda message: page.complaints.append(message.text) if message.type == "error" else None
+    )
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("request", lambda request: page.requested.append(request.url))
+    yield page
+    await context.close()
+
+
+async def open_page(page, stand):
+    await page.goto(stand.origin)
+    await expect(page.locator("#user")).to_be_focused()
+    await page.keyboard.type("operator")
+    await page.keyboard.press("Tab")
+    await page.keyboard.type(PASSWORD)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("body")).to_have_attribute("data-feed", "live")
+
+
+def value(page, tag):
+    """Where the diagram shows this tag."""
+    return page.locator(f'#diagram .value[data-tag="{tag}"]').first
+
+
+def bay(page, device):
+    return page.locator(f'.bay[data-device="{device}"]')
+
+
+async def test_the_page_shows_what_is_in_the_image_with_units_and_decimals(page, stand):
+    await open_page(page, stand)
+    stand.scene.overrides["pv1.power_kw"] = 1234.56
+    await expect(value(page, "pv1.power_kw")).to_have_text("1\u202f234.6\u202fkW")
+    stand.scene.overrides["pv1.power_kw"] = -0.04
+    await expect(value(page, "pv1.power_kw")).to_have_text("0.0\u202fkW")
+    stand.scene.overrides["battery1.power_kw"] = -12.34
+    await expect(value(page, "battery1.power_kw")).to_have_text("\u221212.3\u202fkW")
+    await expect(bay(page, "battery1")).to_contain_text("CHARGING")
+    await expect(bay(page, "battery1").locator(".drop")).to_have_attribute("data-flow", "from-bus")
+    stand.scene.overrides["battery1.power_kw"] = 12.34
+    await expect(bay(page, "battery1").locator(".drop")).to_have_attribute("data-flow", "to-bus")
+    await expect(page.locator("#grid-state")).to_have_text("GRID CONNECTED")
+    await expect(page.locator("#attention-count")).to_have_text("0")
+
+
+async def test_wrong_password_is_told_and_signing_out_leads_back(page, stand):
+    await page.goto(stand.origin)
+    await page.fill("#user", "operator")
+    await page.fill("#password", "wrong horse")
+    await page.click("button")
+    await expect(page.get_by_role("alert")).to_have_text("The user name or the password is wrong.")
+    await page.fill("#password", PASSWORD)
+    await page.click("button")
+    await expect(page.locator("body")).to_have_attribute("data-feed", "live")
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page).to_have_url(f"{stand.origin}/sign-in")
+
+
+async def test_a_lost_device_is_bad_with_its_last_value_and_age_and_comes_back(page, stand):
+    await open_page(page, stand)
+    stand.scene.overrides["wind1.power_kw"] = 21.7
+    await expect(value(page, "wind1.power_kw")).to_contain_text("21.7")
+    stand.scene.cut("wind1")
+    await expect(value(page, "wind1.power_kw")).to_have_attribute("data-quality", "bad")
+    await expect(value(page, "wind1.power_kw")).to_contain_text("21.7")
+    decoration = (
+        "getComputedStyle(document.querySelector('[data-tag=\"wind1.power_kw\"] .number')).textDecorationLine"
+    )
+    assert await page.evaluate(decoration) == "line-through"
+    await expect(bay(page, "wind1").locator(".bay-status")).to_have_text(
+        re.compile(r"^BAD Comm · \d+\u202fs · 5 of 5$")
+    )
+    await expect(bay(page, "wind1").locator(".drop")).to_have_attribute("data-flow", "none")
+    await expect(page.locator('[data-total="generation"]')).to_contain_text("2 of 3")
+    await expect(page.locator("#attention")).to_contain_text("wind1 Comm · 5 of 5 tags")
+    await expect(value(page, "pv1.power_kw")).to_have_attribute("data-quality", "good")
+    stand.scene.restore("wind1")
+    await expect(value(page, "wind1.power_kw")).to_have_attribute("data-quality", "good")
+    await expect(bay(page, "wind1").locator(".bay-status")).to_have_text("")
+
+
+async def test_a_value_out_of_range_is_uncertain_and_still_counted(page, stand):
+    await open_page(page, stand)
+    stand.scene.statuses["pv1.power_kw"] = Quality.UNCERTAIN_ENGINEERING_UNITS_EXCEEDED
+    await expect(value(page, "pv1.power_kw")).to_have_attribute("data-quality", "uncertain")
+    await expect(bay(page, "pv1").locator(".bay-status")).to_have_text("UNCERTAIN Range · 1 of 6")
+    await expect(page.locator('[data-total="generation"]')).not_to_contain_text("of 3")
+
+
+async def test_a_tag_nobody_refreshes_goes_stale_while_the_feed_lives(page, stand):
+    await open_page(page, stand)
+    await expect(value(page, "feeder2.power_kw")).to_have_attribute("data-stale", "no")
+    stand.scene.silent.add("feeder2")
+    await expect(value(page, "feeder2.power_kw")).to_have_attribute("data-stale", "yes")
+    await expect(bay(page, "feeder2").locator(".bay-status")).to_contain_text(
+        re.compile(r"STALE · \d+\u202fs · 6 of 6")
+    )
+    await expect(bay(page, "feeder2").locator(".breaker")).to_have_attribute(
+        "aria-label", "Breaker STALE\nwas CLOSED"
+    )
+    await expect(value(page, "feeder1.power_kw")).to_have_attribute("data-stale", "no")
+    await expect(page.locator("#lost")).to_be_hidden()
+
+
+async def test_when_every_writer_stops_nothing_looks_live(page, make_stand, serve, play):
+    async with make_stand() as stand, serve(stand):
+        async with play(stand):
+            await open_page(page, stand)
+        await expect(page.locator("#diagram .value[data-tag][data-stale=no]")).to_have_count(0)
+        await expect(page.locator("#diagram .bus")).to_have_attribute("data-energised", "unknown")
+        await expect(page.locator("body")).to_have_attribute("data-feed", "live")
+
+
+async def test_when_the_server_dies_all_is_stale_after_3_s_and_live_again_when_it_is_back(
+    page, make_stand, part_process, play
+):
+    async with make_stand() as stand, part_process(stand) as part, play(stand):
+        await open_page(page, stand)
+        await part.kill()
+        killed = time.monotonic()
+        await expect(page.locator("#connection")).to_have_text("RECONNECTING")
+        await expect(page.locator("#lost")).to_be_visible()
+        assert 2.5 < time.monotonic() - killed < 4.5
+        await expect(page.locator("#lost")).to_contain_text(
+            re.compile(r"CONNECTION LOST — values as of \d\d:\d\d:\d\d UTC")
+        )
+        await expect(
+            page.locator("#diagram .value[data-stale=no], header .value[data-stale=no]")
+        ).to_have_count(0)
+        await expect(page.locator("#grid-state")).to_have_text("UNKNOWN, WAS CONNECTED")
+        stand.scene.overrides["pv1.power_kw"] = 55.5
+        await part.start()
+        await expect(page.locator("#lost")).to_be_hidden(timeout=15_000)
+        await expect(value(page, "pv1.power_kw")).to_have_text("55.5\u202fkW")
+        await expect(page.locator("#diagram .value[data-stale=yes]")).to_have_count(0)
+
+
+async def test_an_island_and_its_open_breakers_are_told_in_shape_and_words(page, stand):
+    await open_page(page, stand)
+    stand.scene.islanded = True
+    await expect(page.locator("#grid-state")).to_have_text("ISLANDED")
+    await expect(bay(page, "pcc").locator(".breaker")).to_have_attribute("data-state", "open")
+    await expect(bay(page, "pcc").locator(".breaker-text")).to_have_text("OPEN")
+    wires = bay(page, "pcc").locator(".wire")
+    await expect(wires.first).to_have_attribute("data-energised", "no")  # the dead utility
+    await expect(wires.last).to_have_attribute("data-energised", "yes")  # the living bus
+    await expect(bay(page, "feeder4").locator(".wire").first).to_have_attribute("data-energised", "no")
+    await expect(page.locator("#attention")).to_contain_text("feeder4 breaker OPEN")
+    stand.scene.overrides["pcc.voltage_v"] = 0.0
+    await expect(page.locator(".bus")).to_contain_text("DEAD")
+
+
+async def test_all_is_reached_by_keyboard_and_the_faceplate_gives_the_focus_back(page, stand):
+    await open_page(page, stand)
+    button = bay(page, "battery1").get_by_role("button")
+    await button.focus()
+    await page.keyboard.press("Enter")
+    plate = page.get_by_role("dialog")
+    await expect(plate).to_contain_text("TL-BAT-00417")
+    await expect(plate.get_by_role("button", name="Close")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(plate).to_be_hidden()
+    await expect(button).to_be_focused()
+    await page.locator("#tags-filter").focus()
+    await page.keyboard.type("fuel")
+    await expect(page.locator("#tags-body table:visible tbody tr")).to_have_count(1)
+
+
+async def test_a_site_of_other_devices_still_shows_every_tag(page, make_stand, serve, play):
+    tags = (
+        Tag("boiler.level_pct", ValueType.DOUBLE, "drivers", "heat", "boiler", "Water", unit="%", decimals=1),
+        Tag("boiler.serial", ValueType.STRING, "drivers", "heat", "boiler", string_bytes=40),
+        Tag("boiler.pulses", ValueType.UINT64, "drivers", "heat", "boiler"),
+        Tag("boiler.mode", ValueType.INT64, "drivers", "heat", "boiler", states={0: "off", -1: "drained"}),
+    )
+    async with make_stand(extra=tags, only_extra=True) as stand, serve(stand), play(stand):
+        stand.scene.overrides |= {
+            "boiler.level_pct": float("nan"),
+            "boiler.serial": "<img src=x onerror=alert(1)>",
+            "boiler.pulses": 2**64 - 1,
+            "boiler.mode": -1,
+        }
+        await open_page(page, stand)
+        await expect(page.locator("#diagram")).to_be_hidden()
+        rows = page.locator("#tags-body tbody tr")
+        await expect(rows).to_have_count(4)
+        await expect(rows.nth(0)).to_contain_text("BAD No number")
+        await expect(rows.nth(1)).to_contain_text("<img src=x onerror=alert(1)>")
+        await expect(rows.nth(2)).to_contain_text("18\u202f446\u202f744\u202f073\u202f709\u202f551\u202f615")
+        await expect(rows.nth(3)).to_contain_text("drained")
+        assert page.complaints == []
+
+
+async def test_a_changed_site_is_drawn_anew_without_loading_the_page_again(
+    page, make_stand, part_process, play
+):
+    async with make_stand() as stand, part_process(stand) as part, play(stand):
+        await open_page(page, stand)
+        await part.kill()
+        stand.site = replace(stand.site, name="demo two", digest="changed")
+        await part.start()
+        await expect(page.locator("#site-name")).to_have_text("demo two", timeout=15_000)
+        await expect(page.locator("#diagram .section")).to_have_count(1)
+
+
+async def test_nothing_is_asked_of_others_nothing_is_complained_of_and_nothing_hangs_over_the_edge(
+    page, stand
+):
+    await open_page(page, stand)
+    stand.scene.cut("wind1")
+    stand.scene.silent.add("feeder2")
+    await expect(value(page, "feeder2.power_kw")).to_have_attribute("data-stale", "yes")
+    for width, height in SIZES:
+        await page.set_viewport_size({"width": width, "height": height})
+        overhang = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert await page.evaluate(overhang) <= 0, (width, height)
+        clipped = """[...document.querySelectorAll('#diagram .value, #diagram .bay-status')].filter((element) => {
+            const frame = element.closest('.box, .bus').getBoundingClientRect();
+            return element.getBoundingClientRect().right > frame.right + 1;
+        }).map((element) => element.textContent)"""
+        assert await page.evaluate(clipped) == [], (width, height)
+    assert page.complaints == []
+    assert {url.split("/")[2] for url in page.requested} == {f"127.0.0.1:{stand.port}"}
+
+
+async def test_the_diagram_of_the_demo_fits_one_screen_without_scrolling(page, stand):
+    await open_page(page, stand)
+    for width, height in ((1280, 800), (1920, 1080)):
+        await page.set_viewport_size({"width": width, "height": height})
+        assert (
+            await page.evaluate("document.getElementById('diagram').getBoundingClientRect().bottom") <= height
+        )
+
+
+async def test_a_message_that_was_held_up_on_the_way_does_not_pass_for_live(page, stand):
+    await open_page(page, stand)
+    verdicts = await page.evaluate("""async () => {
+        const { Clock } = await import("/static/page/clock.js");
+        const clock = new Clock();
+        const before = clock.isLive();
+        clock.note({ uptime_ms: 50_000, server_time_ms: 1_000_000 });
+        const prompt = clock.isLive();
+        clock.note({ uptime_ms: 50_100 - 10_000, server_time_ms: 1_000_100 - 10_000 });  // made 10 s before
+        return { before, prompt, late: clock.isLive(), age: clock.age(), now: clock.now() };
+    }""")
+    assert (verdicts["before"], verdicts["prompt"], verdicts["late"]) == (False, True, False)
+    assert 9_000 < verdicts["age"] < 11_000
+    assert abs(verdicts["now"] - 1_000_000) < 1_000
+
+
+async def test_a_server_whose_clock_is_an_hour_off_is_believed_about_its_own_ages(page, stand):
+    await open_page(page, stand)
+    await asyncio.sleep(0)
+    shown = await page.evaluate("""async () => {
+        const { Clock } = await import("/static/page/clock.js");
+        const { Tags } = await import("/static/page/tags.js");
+        const clock = new Clock();
+        const tags = new Tags(clock);
+        const wall = Date.now() + 3_600_000;
+        clock.note({ uptime_ms: 1, server_time_ms: wall });
+        const tag = { status: 0, value: 1, receipt: wall - 500, source: wall - 500, staleAfterMs: 2000 };
+        const fresh = tags.assess(tag).isStale;
+        tag.receipt = wall - 2500;
+        return [fresh, tags.assess(tag).isStale];
+    }""")
+    assert shown == [False, True]
