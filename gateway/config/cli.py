@@ -15,6 +15,7 @@ import orjson
 from gateway.config.document import Source
 from gateway.config.fault import Fault, SiteFaults
 from gateway.config.load import Loading
+from gateway.config.reference import reference_text
 from gateway.config.schema import schema_text
 from gateway.config.site import Site, Tag
 from gateway.tags.tag import ValueType
@@ -34,6 +35,12 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     check.add_argument("--format", choices=("text", "json"), default="text", help="how faults are printed")
     check.set_defaults(run=run_check)
     schema = subparsers.add_parser("schema", help="print the JSON Schema of site files, for editors")
+    schema.add_argument(
+        "--format",
+        choices=("json", "markdown"),
+        default="json",
+        help="the schema, or its keys as tables for people",
+    )
     schema.set_defaults(run=run_schema)
     tags = subparsers.add_parser("tags", help="list the tags that a site expands to")
     tags.add_argument("site", type=Path, metavar="SITE", help="the site file")
@@ -65,8 +72,8 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def run_schema(args: argparse.Namespace) -> int:
-    """Print the schema."""
-    sys.stdout.write(schema_text())
+    """Print the schema, or the reference."""
+    sys.stdout.write(reference_text() if args.format == "markdown" else schema_text())
     return CLEAN
 
 

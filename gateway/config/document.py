@@ -413,6 +413,8 @@ class _Builder:
             )
 
     def _report_tabs(self) -> None:
+        if "\t" not in self._source.text:
+            return  # the search below is slow on a large file
         for match in _TAB_BEFORE_COMMENT.finditer(self._source.text):
             place = self._source.place(match.start(1))
             self._tab_lines.add(place.line)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 MAX_FAULTS = 1_000  # more than anybody reads in one go; one slip in a template can be found 100,000 times
 MAX_SPELLED = 64  # characters of a word for which a near one is sought: the search is quadratic
@@ -14,9 +15,8 @@ MAX_QUOTED = 40  # characters of a found value that a message repeats
 NEAREST_CUTOFF = 0.6  # difflib's own default: one wrong letter in three is still recognised
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A spot in a file; ``line`` and ``column`` count from 1, in characters."""
+class Place(NamedTuple):
+    """A spot in a file; ``line`` and ``column`` count from 1, in characters. A tuple: a large site has millions."""
 
     file: Path
     line: int

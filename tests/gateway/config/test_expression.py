@@ -8,10 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.document import HOLE
-from gateway.config.expression import BadExpression, substitute
+from gateway.config.document import HOLE, Hole
+from gateway.config.expression import BadExpression, Parameter, substitute
 
-SCOPE = {"n": 3, "max_kw": 22.5, "host": "10.0.0.1", "spare": True, "later": HOLE}
+SCOPE: dict[str, Parameter | Hole] = {
+    "n": 3,
+    "max_kw": 22.5,
+    "host": "10.0.0.1",
+    "spare": True,
+    "later": HOLE,
+}
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,10 @@ SEEN_BY_AN_EDITOR = [
     "neither_template_nor_body",
     "no_mapping", "parameter_type_unknown", "port_out_of_range", "range_of_three", "repeat_malformed", "scale_zero",
     "security_policy_unknown", "site_name_with_a_slash", "states_that_are_no_integers", "template_and_body",
-    "unknown_key_far", "unknown_key_near", "unknown_section", "user_role_unknown", "with_without_template",
-    "write_role_unknown", "wrong_type_integer_for_text", "wrong_type_list_for_mapping", "wrong_type_mapping_for_scalar",
+    "unknown_key_far", "unknown_key_near", "unknown_section", "user_role_unknown",
+    "with_without_template",
+    "write_role_unknown", "wrong_type_integer_for_text", "wrong_type_list_for_mapping",
+    "wrong_type_mapping_for_scalar",
     "wrong_type_number_for_integer", "wrong_type_scalar_for_section", "wrong_type_text_for_integer",
 ]  # fmt: skip
 
