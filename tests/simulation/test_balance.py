@@ -80,6 +80,23 @@ def test_powers_balance_in_every_step(seed: int, hour: float, script: list[tuple
             assert math.isfinite(grid.frequency_hz + grid.voltage_v)
 
 
+def test_powers_balance_while_engine_and_inverter_swing_together(run) -> None:
+    grid = Microgrid(seed=4)
+    grid.genset.run_command = True
+    run(grid, 12.0)
+    assert grid.genset.is_on_line
+    grid.utility.lost = True
+    for feeder in [None, *grid.feeders]:
+        if feeder is not None:
+            feeder.command(not feeder.breaker_closed)
+        for _ in range(200):
+            grid.step()
+            residual = math.fsum(sources_kw(grid)) - sum(f.power_kw for f in grid.feeders) - grid.losses_kw
+            assert abs(residual) < 1e-6
+    assert grid.genset.is_on_line
+    assert grid.battery.is_forming
+
+
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32 - 1), script=st.lists(ACTIONS, max_size=6))
 def test_counters_are_the_integrals_of_their_powers(seed: int, script: list[tuple[str, object]]) -> None:

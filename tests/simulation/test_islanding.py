@@ -73,6 +73,26 @@ def test_closing_out_of_step_is_refused_and_changes_nothing(run) -> None:
     assert grid.mode is BusMode.ISLANDED
 
 
+@pytest.mark.parametrize(
+    ("bus_v", "bus_hz", "angle_deg", "allowed"),
+    [
+        (400.0, 50.0, 0.0, True),
+        (400.0, 50.0, 9.0, True),
+        (400.0, 50.0, 11.0, False),
+        (400.0, 50.0, -11.0, False),
+        (400.0, 50.2, 0.0, False),
+        (400.0, 49.8, 0.0, False),
+        (375.0, 50.0, 0.0, False),
+        (0.0, 0.0, 120.0, True),  # a dead bus has no angle
+    ],
+)
+def test_the_synch_check_looks_at_voltage_frequency_and_angle(bus_v, bus_hz, angle_deg, allowed) -> None:
+    grid = Microgrid()
+    grid.tie.breaker_closed = False
+    grid.tie.angle_deg = angle_deg
+    assert grid.tie.may_close(grid.utility, bus_v, bus_hz) is allowed
+
+
 def test_the_synchroniser_brings_the_island_in_step_and_closing_is_then_allowed(run) -> None:
     grid = Microgrid(seed=1)
     lose_utility(grid, run)
@@ -129,14 +149,15 @@ def test_a_tripped_battery_starts_the_dead_bus_again_and_feeders_return_by_prior
     grid.battery.trip()
     run(grid, 1.0)
     assert grid.mode is BusMode.DEAD
-    order: list[int] = []
+    returned: dict[int, int] = {}
     for _ in range(round(45.0 / STEP_S)):
         grid.step()
         for feeder in grid.feeders:
-            if feeder.breaker_closed and feeder.priority not in order:
-                order.append(feeder.priority)
+            if feeder.breaker_closed:
+                returned.setdefault(feeder.priority, grid.steps)
     assert grid.mode is BusMode.ISLANDED
-    assert order == [1, 2, 3, 4]
+    assert sorted(returned) == [1, 2, 3, 4]
+    assert returned[1] < returned[2] < returned[3] < returned[4]
 
 
 def test_an_overloaded_island_sheds_its_least_important_feeders_and_holds(run) -> None:

@@ -28,8 +28,8 @@ TRUTH = {
         "power_kw": lambda g: g.tie.power_kw, "reactive_power_kvar": lambda g: g.tie.reactive_kvar,
         "voltage_v": lambda g: g.voltage_v, "frequency_hz": lambda g: g.frequency_hz,
         "grid_voltage_v": lambda g: g.utility.voltage_v, "grid_frequency_hz": lambda g: g.utility.frequency_hz,
-        "breaker_closed": lambda g: g.tie.breaker_closed, "breaker_close_command": lambda g: True,
-        "islanded": lambda g: False, "import_energy_kwh": lambda g: g.tie.import_kwh,
+        "breaker_closed": lambda g: g.tie.breaker_closed, "breaker_close_command": lambda g: g.tie.close_command,
+        "islanded": lambda g: not g.tie.breaker_closed, "import_energy_kwh": lambda g: g.tie.import_kwh,
         "export_energy_kwh": lambda g: g.tie.export_kwh,
     },
     "pv": {
@@ -144,7 +144,33 @@ def test_every_template_is_used_by_the_demo() -> None:
         assert f"/{template.name}" in included
 
 
-async def test_every_point_reads_true_through_an_independent_decoder(site, grid, servers, connect) -> None:
+def tied(grid: Microgrid) -> None:
+    """As it is left alone."""
+
+
+def islanded(grid: Microgrid) -> None:
+    """Everything that is zero, false or positive otherwise is not."""
+    grid.genset.run_command = True
+    grid.genset.setpoint_kw = 110.0
+    grid.battery.setpoint_kw = -40.0
+    grid.feeders[2].command(False)
+    for _ in range(2500):
+        grid.step()
+    grid.command_tie(False)
+    for charger in grid.chargers:
+        charger.setpoint_kw = 5.0
+    for _ in range(1000):
+        grid.step()
+    assert grid.battery.is_forming
+    assert grid.battery.power_kw < -10.0
+    assert grid.genset.speed_rpm > 1400.0
+
+
+@pytest.mark.parametrize("bring_about", [tied, islanded])
+async def test_every_point_reads_true_through_an_independent_decoder(
+    site, grid, servers, connect, bring_about
+) -> None:
+    bring_about(grid)
     sources = {name: source for name, _, _, source in devices(grid)}
     absent = 0
     for device in site.modbus:

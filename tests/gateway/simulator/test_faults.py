@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import stat
 import time
@@ -191,6 +192,15 @@ async def test_requests_the_protocol_forbids_get_their_exception(
     writer.write(bytes.fromhex(request_hex))
     answer = await asyncio.wait_for(reader.readexactly(9), 2.0)
     assert answer[7:] == bytes.fromhex(exception)
+    writer.close()
+
+
+@pytest.mark.parametrize("header", ["0001 0001 0006 01", "0001 0000 0001 01", "0001 0000 00ff 01"])
+async def test_what_is_no_modbus_ends_the_connection(servers, header: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", servers["battery1"].port)
+    writer.write(bytes.fromhex(header) + bytes(300))
+    with contextlib.suppress(ConnectionResetError):  # it closed before it had read all
+        assert await asyncio.wait_for(reader.read(1), 2.0) == b""
     writer.close()
 
 
