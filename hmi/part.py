@@ -112,7 +112,9 @@ def _listen(settings: HmiSettings) -> socket.socket:
         )
     listening = socket.socket(family, kind, protocol)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # accepted sockets inherit it
+    listening.setsockopt(
+        socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES
+    )  # accepted sockets inherit it
     try:
         listening.bind(address)
     except OSError:

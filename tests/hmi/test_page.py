@@ -142,6 +142,16 @@ async def test_a_value_out_of_range_is_uncertain_and_still_counted(page, stand):
     await expect(page.locator('[data-total="generation"]')).not_to_contain_text("of 3")
 
 
+async def test_what_a_device_does_not_have_is_absent_and_no_fault(page, stand):
+    await open_page(page, stand)
+    stand.scene.statuses["ev3.state_of_charge_pct"] = Quality.BAD_NOT_SUPPORTED
+    cell = page.locator('.cell[data-device="ev3"]')
+    await expect(cell.locator(".value").last).to_have_attribute("data-quality", "absent")
+    await expect(cell.locator(".value").last).to_have_text("\u2013\u2013\u2013\u202f%")
+    await expect(cell).to_have_attribute("data-worst", re.compile("good|absent"))
+    await expect(page.locator("#attention-count")).to_have_text("0")
+
+
 async def test_a_tag_nobody_refreshes_goes_stale_while_the_feed_lives(page, stand):
     await open_page(page, stand)
     await expect(value(page, "feeder2.power_kw")).to_have_attribute("data-stale", "no")

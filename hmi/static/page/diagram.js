@@ -31,6 +31,7 @@ export class Diagram {
     const loadRows = rows(loads, LOAD_COLUMNS_A_ROW);
     const sections = Math.max(sourceRows.length, loadRows.length);
     root.replaceChildren(
+      h("h2", { class: "unseen" }, "Single line diagram"),
       ...Array.from({ length: sections }, (_, i) =>
         h("div", { class: "section" }, row("sources", sourceRows[i] ?? []), this.bus(i), row("loads", loadRows[i] ?? [])),
       ),
@@ -333,7 +334,7 @@ function statusOf(tags, all) {
     if (worst === null || RANK[state.worst] > RANK[worst.worst]) [worst, count] = [state, 0];
     if (state.worst === worst.worst) count += 1;
   }
-  if (worst.worst === "good") return { worst: "good", text: "", label: "" };
+  if (RANK[worst.worst] === RANK.good) return { worst: "good", text: "", label: "" };
   return { worst: worst.worst, label: worst.label, text: `${worst.text} \u00b7 ${count} of ${all.length}` };
 }
 

@@ -22,9 +22,13 @@ const SHORT = {
   NodeIdUnknown: "Unknown point",
 };
 
+// The low 16 bits of a StatusCode are flags (OPC 10000-4 7.39).
+export function codeOf(status) {
+  return (status & 0xffff0000) >>> 0;
+}
+
 export function reasonOf(status, names) {
-  const code = (status & 0xffff0000) >>> 0;
-  const name = names[code];
+  const name = names[codeOf(status)];
   if (name === undefined) return `0x${(status >>> 0).toString(16).toUpperCase().padStart(8, "0")}`;
   const reason = name.split("_")[1] ?? "";
   return SHORT[reason] ?? reason.replace(/([a-z])([A-Z])/g, "$1 $2");

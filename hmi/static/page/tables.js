@@ -42,7 +42,7 @@ export class Tables {
     const words = this.filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     const isWanted = (tag) => {
       const text = `${tag.name} ${tag.description} ${tag.unit ?? ""}`.toLowerCase();
-      return words.every((word) => text.includes(word)) && !(this.onlyAbnormal.checked && this.tags.assess(tag).worst === "good");
+      return words.every((word) => text.includes(word)) && !(this.onlyAbnormal.checked && RANK[this.tags.assess(tag).worst] === RANK.good);
     };
     const isFiltered = words.length > 0 || this.onlyAbnormal.checked;
     let left = 0;
@@ -107,9 +107,9 @@ class DeviceTable {
 
   update() {
     this.rows?.update();
-    const counts = { bad: 0, stale: 0, uncertain: 0, good: 0 };
+    const counts = { bad: 0, stale: 0, uncertain: 0, absent: 0, good: 0 };
     for (const tag of this.all) counts[this.tags.assess(tag).worst] += 1;
-    const wrong = ["bad", "stale", "uncertain"].filter((level) => counts[level]).map((level) => `${counts[level]} ${level}`);
+    const wrong = ["bad", "stale", "uncertain", "absent"].filter((level) => counts[level]).map((level) => `${counts[level]} ${level}`);
     setText(this.summary, `${this.all.length} tags, ${wrong.length ? wrong.join(", ") : "all good"}`);
     const worst = Object.keys(counts).filter((level) => counts[level]).sort((a, b) => RANK[b] - RANK[a])[0];
     setData(this.element, "worst", worst);

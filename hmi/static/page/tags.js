@@ -1,11 +1,13 @@
 // Every tag of the site with its present sample, and what is to be said of its quality.
 
-import { durationText, reasonOf } from "./format.js";
+import { codeOf, durationText, reasonOf } from "./format.js";
 
 const SEVERITY = ["good", "uncertain", "bad", "bad"]; // the two top bits of a StatusCode (OPC 10000-4 7.39)
 const SYSTEM = "_system";
-const LABEL = { bad: "BAD", stale: "STALE", uncertain: "UNC", good: "" };
-export const RANK = { good: 0, uncertain: 1, stale: 2, bad: 3 };
+// "The device has no such value": Bad to a client, but nothing is wrong. A free charger knows no state of charge.
+const NOT_SUPPORTED = "Bad_NotSupported";
+const LABEL = { bad: "BAD", stale: "STALE", uncertain: "UNC", absent: "", good: "" };
+export const RANK = { good: 0, absent: 0, uncertain: 1, stale: 2, bad: 3 };
 
 export class Tags {
   constructor(clock) {
@@ -46,7 +48,7 @@ export class Tags {
     return this.byName.get(`${device}.${point}`) ?? null;
   }
 
-  // {quality: good | uncertain | bad, isStale, worst, label, why, text, ageMs}
+  // {quality: good | absent | uncertain | bad, isStale, worst, label, why, text, ageMs}; worst may be stale as well
   assess(tag) {
     if (tag.status === null) {
       return { quality: "bad", isStale: false, worst: "bad", label: LABEL.bad, why: "No data", text: "BAD No data", ageMs: null };
@@ -55,30 +57,35 @@ export class Tags {
     let quality = SEVERITY[tag.status >>> 30];
     let why = quality === "good" ? "" : reasonOf(tag.status, this.statuses);
     if (quality === "good" && tag.value === null) [quality, why] = ["bad", "No number"];
+    if (this.statuses[codeOf(tag.status)] === NOT_SUPPORTED) quality = "absent";
     const isLost = !this.clock.isLive();
-    const isOld = tag.staleAfterMs > 0 && now - tag.receipt > tag.staleAfterMs;
+    const isOld = now - tag.receipt > tag.staleAfterMs;
     // What is Bad says so already; it is stale as well only when the whole picture is.
     const isStale = isLost || (isOld && quality !== "bad");
     const ageMs = tag.value === null ? null : Math.max(0, now - (isStale ? tag.receipt : tag.source));
     const worst = quality === "bad" ? "bad" : isStale ? "stale" : quality;
     const parts = [];
-    if (quality !== "good") parts.push(`${quality.toUpperCase()} ${why}`);
+    if (quality === "absent") parts.push(why);
+    else if (quality !== "good") parts.push(`${quality.toUpperCase()} ${why}`);
     if (isStale) parts.push("STALE");
-    if (worst !== "uncertain" && parts.length && ageMs !== null) parts.push(durationText(ageMs));
+    if (RANK[worst] > RANK.uncertain && parts.length && ageMs !== null) parts.push(durationText(ageMs));
     const label = LABEL[worst];
     return { quality, isStale, worst, label, why, text: parts.join(" · "), ageMs };
   }
 
   // The number if it may be reckoned with as present, else null.
   present(tag) {
-    if (tag === null || typeof tag.value !== "number") return null;
-    return RANK[this.assess(tag).worst] <= RANK.uncertain ? tag.value : null;
+    return tag !== null && typeof tag.value === "number" && this.isUsable(tag) ? tag.value : null;
   }
 
   // true, false, or null where it is not known now.
   presentBool(tag) {
-    if (tag === null || typeof tag.value !== "boolean") return null;
-    return RANK[this.assess(tag).worst] <= RANK.uncertain ? tag.value : null;
+    return tag !== null && typeof tag.value === "boolean" && this.isUsable(tag) ? tag.value : null;
+  }
+
+  isUsable(tag) {
+    const { worst } = this.assess(tag);
+    return worst === "good" || worst === "uncertain";
   }
 }
 

@@ -1,7 +1,7 @@
 // One value on the screen, with its unit and whatever is wrong with it.
 
 import { h, setData, setText, setTitle } from "./dom.js";
-import { valueText } from "./format.js";
+import { NO_VALUE, valueText } from "./format.js";
 
 // marks: "short" BAD, STALE or UNC beside it; "letter" B, S or U where many stand in a column; "none" where the words
 // are beside it anyway.
@@ -20,7 +20,8 @@ export class ValueView {
 
   update() {
     const state = this.tags.assess(this.tag);
-    setText(this.number, valueText(this.tag));
+    // what is left of a value the device no longer has would mislead
+    setText(this.number, state.quality === "absent" ? NO_VALUE : valueText(this.tag));
     setData(this.element, "quality", state.quality);
     setData(this.element, "stale", state.isStale ? "yes" : "no");
     setText(this.mark, this.marks === "letter" ? state.label.slice(0, 1) : state.label);
