@@ -48,17 +48,22 @@ class Ingest:
         self._taken_at = 0
 
     def start(self, acknowledged: Acknowledged) -> None:
-        """Go on after what is acknowledged, or from the oldest record of a region never seen."""
+        """Go on after what is acknowledged, or from the first record of a region never seen.
+
+        Where the ring has gone round since then, `take` is told how much was lost, and starts at the oldest.
+        """
         now = self._clock()
         if acknowledged.instance == self._region.instance:
             self._reader = self._region.reader(acknowledged.positions)
             self._taken_at = self._recorder.taken_at
         else:
-            self._reader = self._region.reader("oldest")
+            self._reader = self._region.reader(dict.fromkeys(self._region.owners, 0))
             if acknowledged.instance:
                 self._recorder.offer(GapFrame("stopped", self._recorder.taken_at, now, 0))
             self._taken_at = now
         self._positions = self._reader.positions
+        here = {owner: (start, start) for owner, start in self._positions.items()}
+        self._recorder.offer(SamplesFrame(self._region.instance, now, here))
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until there is something to take."""

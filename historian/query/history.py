@@ -21,7 +21,7 @@ from gateway.tags.history import Series
 from gateway.tags.quality import SEVERITY_MASK, Quality
 from gateway.tags.sample import from_bits
 from gateway.tags.tag import ValueType
-from historian.errors import DamagedBlock, UnknownFormat
+from historian.errors import DamagedBlock, HistoryError, UnknownFormat
 from historian.query import average, merge
 from historian.query.average import Averages, Covered, Knots
 from historian.query.days import Days, DayView
@@ -29,7 +29,7 @@ from historian.query.merge import Piece
 from historian.query.tail import Tail
 from historian.store.blocks import Samples, usable_numbers
 from historian.store.catalogue import COLUMNS, Entry, entry_of
-from historian.store.database import check, connect_to_read, open_to_read
+from historian.store.database import check, open_to_read
 from historian.store.frame import GapFrame
 from historian.store.layout import DAY_NS, catalogue_path, day_of
 
@@ -76,12 +76,11 @@ class History:
 
     def entries(self) -> list[Entry]:
         """Every tag that has history, by path."""
-        try:
-            with connect_to_read(catalogue_path(self._directory)) as database:
-                check(catalogue_path(self._directory), database)
-                rows = database.execute(f"SELECT {COLUMNS} FROM tags ORDER BY path, since").fetchall()  # noqa: S608
-        except FileNotFoundError:
-            return []
+        with self._turn:
+            try:
+                rows = self._catalogue_rows(f"SELECT {COLUMNS} FROM tags ORDER BY path, since", ())  # noqa: S608
+            except FileNotFoundError:
+                return []
         return list({row[1]: entry_of(row) for row in rows}.values())
 
     def entry(self, tag: str) -> Entry:
@@ -245,39 +244,36 @@ class History:
 
     def _gaps(self, end: int) -> list[GapFrame]:
         gaps = [gap for gap in self._tail.gaps() if gap.from_time < end]
-        rows = self._open_catalogue().execute(
+        rows = self._catalogue_rows(
             "SELECT kind, from_time, to_time, lost FROM gaps WHERE from_time < ?", (end,)
         )
         known = {GapFrame(kind, first, last, None if lost < 0 else lost) for kind, first, last, lost in rows}
         return sorted(known.union(gaps), key=lambda gap: gap.from_time)
 
     def _entry(self, tag: str) -> Entry:
+        newest = f"SELECT {COLUMNS} FROM tags WHERE path = ? ORDER BY since DESC, id DESC LIMIT 1"  # noqa: S608
         try:
-            row = (
-                self._open_catalogue()
-                .execute(
-                    f"SELECT {COLUMNS} FROM tags WHERE path = ? ORDER BY since DESC, id DESC LIMIT 1",  # noqa: S608
-                    (tag,),
-                )
-                .fetchone()
-            )
+            rows = self._catalogue_rows(newest, (tag,))
         except FileNotFoundError:
             raise KeyError(tag) from None
-        if row is None:
+        if not rows:
             raise KeyError(tag)
-        return entry_of(row)
+        return entry_of(rows[0])
 
-    def _open_catalogue(self) -> sqlite3.Connection:
-        if self._catalogue is None:
-            path = catalogue_path(self._directory)
-            database = open_to_read(path)
-            try:
-                check(path, database)
-            except (UnknownFormat, sqlite3.Error):
-                database.close()
-                raise
-            self._catalogue = database
-        return self._catalogue
+    def _catalogue_rows(self, question: str, parameters: tuple[int | str, ...]) -> list[Any]:
+        path = catalogue_path(self._directory)
+        try:
+            if self._catalogue is None:
+                database = open_to_read(path)
+                try:
+                    check(path, database)
+                except (UnknownFormat, sqlite3.Error):
+                    database.close()
+                    raise
+                self._catalogue = database
+            return self._catalogue.execute(question, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise HistoryError(f"{path}: {error}") from error
 
 
 def _log_damage(damage: DamagedBlock) -> None:

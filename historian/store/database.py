@@ -41,8 +41,8 @@ def connect(path: Path) -> Iterator[sqlite3.Connection]:
 def open_to_read(path: Path) -> sqlite3.Connection:
     """A connection that cannot write. Raises sqlite3.Error, FileNotFoundError.
 
-    SQLite wants to make its ``-shm`` file beside a database in WAL mode; where this user may not write there and no
-    ``-wal`` is there, nothing is being written, and the file can be read as it lies.
+    SQLite wants to make its ``-shm`` file beside a database in WAL mode. Where this user may not write there, or the
+    disk is full, and nothing is in a ``-wal``, nothing is being written, and the file can be read as it lies.
     """
     if not path.exists():
         raise FileNotFoundError(path)
@@ -54,7 +54,8 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         database.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
     except sqlite3.OperationalError:
         database.close()
-        if path.with_name(path.name + "-wal").exists():
+        write_ahead = path.with_name(path.name + "-wal")
+        if write_ahead.exists() and write_ahead.stat().st_size:
             raise
         return sqlite3.connect(
             f"{name}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
