@@ -14,6 +14,7 @@ from gateway.config.keys import (
     AREA_PATH,
     ARGUMENTS,
     BODY,
+    DESCRIPTION,
     DEVICE,
     DEVICE_BODY,
     MAX_READ_REGISTERS,
@@ -197,6 +198,8 @@ class Expansion:
     ) -> _Copy | None:
         reading = Reading(self._faults, scope)
         area = self._area(settings, reading)
+        if settings["description"] is not None:
+            DESCRIPTION.read(settings["description"], "description", reading)
         if "template" in settings:
             template = self._template(settings)
             given = self._arguments(settings, reading)

@@ -20,6 +20,7 @@ from gateway.config.document import HOLE, INT_HIGH, INT_LOW, Hole
 from gateway.config.fault import quote, suggestion
 
 MAX_EXPRESSION = 200  # characters between the braces: longer ones belong in a parameter
+MAX_TEXT = 1_000  # characters of a value with expressions, so that copies of a long parameter stay small
 MAX_NESTING = 16  # brackets and minus signs in one expression; keeps the recursion small
 
 Parameter = bool | int | float | str
@@ -39,6 +40,10 @@ class BadExpression(Exception):  # noqa: N818 - read as what it is
 
 def substitute(text: str, scope: Scope) -> Parameter | Hole:
     """``text`` with every ``${...}`` replaced. HOLE where a parameter is one. Raises BadExpression."""
+    if len(text) > MAX_TEXT:
+        raise BadExpression(
+            f"a text of {len(text)} characters with '${{'", f"write at most {MAX_TEXT} characters"
+        )
     whole = _PIECE.fullmatch(text)
     if whole is not None and whole[1] is not None:
         return evaluate(whole[1], scope)

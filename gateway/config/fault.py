@@ -73,12 +73,17 @@ class FaultLog:
     def __len__(self) -> int:
         return len(self._faults) + self._more
 
+    @property
+    def is_full(self) -> bool:
+        """Whether further faults are only counted, so that no care need be spent on their words."""
+        return len(self._faults) >= MAX_FAULTS
+
     def add(self, place: Place, found: str, mend: str) -> None:
         """Note a fault."""
         key = (place, found, mend)
         if key in self._faults:
             return
-        if len(self._faults) >= MAX_FAULTS:
+        if self.is_full:
             self._more += 1
             return
         self._faults[key] = Fault(place.file, place.line, place.column, found, mend, self._context)

@@ -221,7 +221,7 @@ ARGUMENTS = Named("a parameter", WORD, WORD_GRAMMAR, Anything())
 AREA_PATH = Text("an area of the site", rf"{WORD}(?:/{WORD})*", 128)
 DEVICE_OWN = (
     Key("area", Later(AREA_PATH), "The area it stands in."),
-    Key("description", DESCRIPTION, "One line for people.", ""),
+    Key("description", Later(DESCRIPTION), "One line for people.", None),
     Key(
         "repeat",
         Text("first..last, such as 1..12", REPEAT),

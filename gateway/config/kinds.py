@@ -310,7 +310,14 @@ class Anything:
 
     def read(self, node: Node, name: str, reading: Reading) -> bool | int | float | str | Hole:
         value = plain(node, name, self, reading)
-        return wrong(node, name, value, self, reading) if value is None else value
+        if value is None:
+            return wrong(node, name, value, self, reading)
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            reading.faults.add(
+                node.place, f"{quote(name)} has {len(value)} characters", f"write at most {MAX_TEXT}"
+            )
+            return HOLE
+        return value
 
     def schema(self, expressions: bool) -> Schema:
         return {"type": ["boolean", "number", "string"]}
@@ -426,11 +433,13 @@ class Section:
         for key_node, value_node in node.entries:
             key = self.by_name.get(key_node.text)
             if key is None:
-                meant.add(nearest(key_node.text, self.by_name))
+                if not reading.faults.is_full:  # the search for a near word is slow
+                    meant.add(nearest(key_node.text, self.by_name))
+                    mend = suggestion(key_node.text, self.by_name, "remove it")
+                else:
+                    mend = "remove it"
                 reading.faults.add(
-                    key_node.place,
-                    f"unknown key {quote(key_node.text)} in {self.title}",
-                    suggestion(key_node.text, self.by_name, "remove it"),
+                    key_node.place, f"unknown key {quote(key_node.text)} in {self.title}", mend
                 )
                 continue
             settings.put(
@@ -572,6 +581,11 @@ class States:
                 return HOLE
             value = node.value if isinstance(node, ScalarNode) else node
             return wrong(node, name, value, self, reading)
+        if len(node.entries) > MAX_ITEMS:
+            reading.faults.add(
+                node.place, f"{quote(name)} has {len(node.entries)} items", f"write at most {MAX_ITEMS}"
+            )
+            return HOLE
         states: dict[int, str] = {}
         for key, item in node.entries:
             if type(key.value) is not int:

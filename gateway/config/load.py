@@ -52,9 +52,11 @@ from gateway.config.site import (
 from gateway.config.system import AREA, part_names, part_tags
 
 MAX_FILES = 500  # of one site: a file a device of a large one
+MAX_SITE_BYTES = 4 * MAX_FILE_BYTES  # of all files together; their text is kept until the site is read
 MAX_INCLUDE_DEPTH = 16  # nobody follows more
 
 _NAMED: Mapping[str, Named] = {"areas": AREAS, "templates": TEMPLATES, "devices": DEVICES, "users": USERS}
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 _SINGLE = ("site", "historian", "servers", "simulator", "journal")
 
 
@@ -82,6 +84,7 @@ class Loading:
         self._path = path
         self._faults = FaultLog()
         self._budget = NodeBudget()
+        self._bytes_left = MAX_SITE_BYTES
         self._gathered = _Gathered()
         self._read: dict[Path, Path] = {}  # real path → the name that faults use
         self._digest = hashlib.sha256()
@@ -103,10 +106,17 @@ class Loading:
         real = _real(path)
         self._read[real] = path
         self._digest.update(len(raw).to_bytes(8, "little") + raw)
+        self._bytes_left -= len(raw)
         if len(raw) > MAX_FILE_BYTES:
             self._faults.unsure = True
             self._faults.add(
                 Place(path, 1, 1), f"a file of {len(raw):,} bytes", f"keep it below {MAX_FILE_BYTES:,}"
+            )
+            return
+        if self._bytes_left < 0:
+            self._faults.unsure = True
+            self._faults.add(
+                Place(path, 1, 1), f"more than {MAX_SITE_BYTES:,} bytes in all files", "use templates"
             )
             return
         source = read_source(path, raw, self._faults)
@@ -266,7 +276,8 @@ class Loading:
             return
         if not (opcua.is_sound("host", "port") and hmi.is_sound("host", "port")):
             return
-        if (opcua["host"], opcua["port"]) == (hmi["host"], hmi["port"]):
+        share_host = opcua["host"] == hmi["host"] or not _EVERYWHERE.isdisjoint((opcua["host"], hmi["host"]))
+        if share_host and opcua["port"] == hmi["port"]:
             self._faults.add(
                 hmi.at("port"),
                 f"'port' is {hmi['port']}, as the OPC UA server's",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.cli import add_commands
+from gateway.config.cli import add_commands, load_or_explain
 from gateway.config.load import load_site
 from gateway.config.schema import schema_text
 
@@ -180,3 +180,15 @@ def test_starter_reads_the_simulators_registers_as_the_demo_does(tmp_path: Path)
             assert (point.table, point.address, point.type, point.word_order, point.byte_order, point.scale) == (
                 twin.table, twin.address, twin.type, twin.word_order, twin.byte_order, twin.scale,
             )  # fmt: skip
+
+
+def test_commands_that_need_a_site_say_why_there_is_none(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = load_or_explain(site)
+    assert loaded is not None
+    assert loaded.name == "plant"
+    assert load_or_explain(BROKEN / "trap_octal.yaml") is None
+    assert "'012'" in capsys.readouterr().err
+    assert load_or_explain(site.parent / "none.yaml") is None
+    assert "does not exist" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.fault import Fault
+from gateway.config.fault import Fault, SiteFaults
 from gateway.config.load import load_site
 from gateway.config.modbus import (
     ModbusDevice,
@@ -425,8 +425,6 @@ def test_unused_template_is_checked_too(faults_of: Faults, minimal: str) -> None
 
 
 def test_faults_are_bounded_and_the_rest_counted(faults_of: Faults, minimal: str, load: Load) -> None:
-    from gateway.config.fault import SiteFaults
-
     points = "".join(f"      p{i}: {{table: input, address: {i}, type: int17}}\n" for i in range(1500))
     with pytest.raises(SiteFaults) as raised:
         load(minimal + points)
@@ -438,3 +436,38 @@ def test_faults_are_bounded_and_the_rest_counted(faults_of: Faults, minimal: str
 def test_reference_into_a_broken_file_is_not_blamed(faults_of: Faults) -> None:
     faults = faults_of(WHOLE, templates=TEMPLATES + "  - oops\n")
     assert [fault.file.name for fault in faults] == ["templates.yaml"]
+
+
+def test_repeated_device_without_a_template_uses_its_number(load: Load, minimal: str) -> None:
+    text = minimal.replace(
+        "    area: grid\n", '    area: grid\n    repeat: 1..2\n    description: "Meter ${n}"\n'
+    )
+    site = load(
+        text.replace("host: 192.0.2.1", 'host: "192.0.2.${n}"').replace("address: 0", 'address: "${10 * n}"')
+    )
+    assert [(d.name, d.host, d.points[0].address) for d in site.modbus] == [
+        ("meter1", "192.0.2.1", 10), ("meter2", "192.0.2.2", 20),
+    ]  # fmt: skip
+
+
+def test_server_on_every_address_takes_its_port_from_all(faults_of: Faults, minimal: str) -> None:
+    (fault,) = faults_of(minimal + "servers: {opcua: {host: 0.0.0.0, port: 8080}, hmi: {}}\n")
+    assert fault.found == "'port' is 8080, as the OPC UA server's"
+
+
+def test_a_hundred_thousand_unknown_keys_are_soon_refused(load: Load, minimal: str) -> None:
+    with pytest.raises(SiteFaults) as raised:
+        load(minimal + "".join(f"unknown_{i}: 1\n" for i in range(100_000)))
+    assert len(raised.value.faults) + raised.value.more == 100_000
+
+
+def test_long_parameter_cannot_blow_up_a_text(faults_of: Faults, minimal: str) -> None:
+    text = minimal.replace("address: 0,", 'address: 0, description: "' + "${n}" * 300 + '",')
+    (fault,) = faults_of(text.replace("    area: grid\n", "    area: grid\n    repeat: 1..1\n"))
+    assert fault.found == "a text of 1200 characters with '${'"
+
+
+def test_parameter_of_too_many_characters_is_refused(faults_of: Faults, minimal: str) -> None:
+    device = f"  f: {{area: grid, template: feeder, with: {{port: 1, number: 1, host: {'x' * 1001}}}}}\n"
+    (fault,) = faults_of(minimal + device + TEMPLATES)
+    assert fault.found == "'host' has 1001 characters"
