@@ -29,7 +29,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     fault.add_argument("device", metavar="DEVICE", nargs="?", help="a device such as battery1, or: utility")
     fault.add_argument("kind", metavar="KIND", nargs="?", help="what to do with it")
-    fault.add_argument("--site", metavar="SITE", type=Path, required=True, help="the site file")
+    fault.add_argument("--site", metavar="SITE", type=Path, help="the site file; not needed with --state")
     fault.add_argument(
         "--state", metavar="DIR", type=Path, help="the state folder, where it is not the usual one"
     )
@@ -45,10 +45,16 @@ def _fault(arguments: argparse.Namespace) -> int:
     if (arguments.list + arguments.clear + has_both) != 1 or (arguments.device and not has_both):
         print("say DEVICE KIND, or --list, or --clear", file=sys.stderr)
         return _EXIT_USAGE
-    site = load_or_explain(arguments.site)
-    if site is None:
-        return _EXIT_FAULT
-    client = ControlClient(run_paths(site.name, arguments.state).simulator_socket)
+    name = ""
+    if arguments.state is None:
+        if arguments.site is None:
+            print("say which: --site SITE or --state DIR", file=sys.stderr)
+            return _EXIT_USAGE
+        site = load_or_explain(arguments.site)
+        if site is None:
+            return _EXIT_FAULT
+        name = site.name
+    client = ControlClient(run_paths(name, arguments.state).simulator_socket)
     try:
         if arguments.list:
             _show(client)
@@ -60,7 +66,7 @@ def _fault(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return _EXIT_USAGE
     except OSError as error:
-        print(f"the simulator of {site.name} does not run here: {error}", file=sys.stderr)
+        print(f"the simulator does not run here: {error}", file=sys.stderr)
         return _EXIT_FAULT
     return 0
 

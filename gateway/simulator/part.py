@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 
 from gateway.config.part import PartContext
 from gateway.config.site import SimulatorSettings
@@ -15,6 +16,7 @@ from gateway.simulator.plant.nominal import STEP_S
 from gateway.simulator.server import DeviceServer
 
 TICK_S = 0.01  # between two looks at the clock: a device answers with values at most this old
+TOLD_EVERY_S = 60.0  # at most one line of the log so often about time that was left out
 SETTLE_S = 5.0  # simulated before the doors open, so that nobody sees lags starting from zero
 
 log = logging.getLogger(__name__)
@@ -54,15 +56,15 @@ async def live(grid: Microgrid, speed: float, stop: asyncio.Event) -> None:
     clock = asyncio.get_running_loop()
     pace = Pace(clock.time(), speed)
     next_s = clock.time()
-    dropped_s = 0.0
+    told_s, told_dropped_s = -math.inf, 0.0
     while not stop.is_set():
         for _ in range(pace.due(clock.time())):
             grid.step()
-        if pace.dropped_s > dropped_s:
-            log.warning("the simulator fell behind; %.1f s were left out", pace.dropped_s - dropped_s)
-            dropped_s = pace.dropped_s
         next_s += TICK_S
         now_s = clock.time()
+        if pace.dropped_s > told_dropped_s and now_s > told_s + TOLD_EVERY_S:
+            log.warning("the simulator fell behind; %.1f s were left out", pace.dropped_s - told_dropped_s)
+            told_s, told_dropped_s = now_s, pace.dropped_s
         if next_s < now_s:
             next_s = now_s  # late: the steps are made up for, the ticks are not
         await asyncio.sleep(next_s - now_s)

@@ -163,4 +163,23 @@ async def test_fault_explains_what_it_cannot_do(tieline, tmp_path, capsys, words
 async def test_the_same_site_without_a_template_says_which(tmp_path, tieline, capsys) -> None:
     shutil.copytree(ROOT / "config/sites", tmp_path / "sites")
     assert await tieline("fault", "--list", "--site", tmp_path / "sites/demo/site.yaml") == 1
-    assert "ev_charger.yaml" in capsys.readouterr().err
+    assert "ev_charger.yaml" in "".join(capsys.readouterr())
+
+
+async def test_fault_needs_to_know_where(tieline, capsys) -> None:
+    assert await tieline("fault", "--list") == 2
+    assert "--site SITE or --state DIR" in capsys.readouterr().err
+
+
+async def test_a_simulator_that_cannot_keep_up_leaves_time_out_and_says_so_once(caplog) -> None:
+    grid, stop = Microgrid(chargers=0, feeders=0), asyncio.Event()
+    with caplog.at_level("WARNING"):
+        task = asyncio.create_task(part.live(grid, 1e6, stop))
+        for _ in range(1000):
+            if caplog.messages:
+                break
+            await asyncio.sleep(0.01)
+        stop.set()
+        await task
+    assert len(caplog.messages) == 1
+    assert "left out" in caplog.messages[0]

@@ -1,0 +1,44 @@
+"""docs/simulator.md names every device template, fault and flag there is."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from gateway.simulator import cli
+from gateway.simulator.devices.roster import devices
+from gateway.simulator.faults import FaultKind
+from gateway.simulator.plant.microgrid import Microgrid
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs/simulator.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "template", sorted((ROOT / "config/devices").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_template_is_documented(template: Path) -> None:
+    assert f"`{template.stem}`" in PAGE
+
+
+@pytest.mark.parametrize("kind", FaultKind)
+def test_every_fault_is_documented(kind: FaultKind) -> None:
+    assert f"\n| `{kind.value}` |" in PAGE
+
+
+def test_every_flag_is_documented() -> None:
+    parser = argparse.ArgumentParser()
+    subparsers = parser.add_subparsers()
+    cli.add_commands(subparsers)
+    for command in subparsers.choices.values():
+        for action in command._actions:
+            for flag in action.option_strings:
+                assert flag in PAGE or flag in ("-h", "--help"), flag
+
+
+def test_every_device_is_documented_with_its_port() -> None:
+    rows = {line.split("`")[1]: line.split("|")[2] for line in PAGE.splitlines() if line.startswith("| `")}
+    for name, offset, _, _ in devices(Microgrid(chargers=1, feeders=1)):
+        assert rows[name].split()[0] == (f"+{offset}" if offset else "base")
