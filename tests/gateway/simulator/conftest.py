@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import pytest
+import uvloop
 from pymodbus.client import AsyncModbusTcpClient
 
 from gateway.simulator.devices.roster import devices
@@ -13,6 +15,11 @@ from gateway.simulator.plant.microgrid import Microgrid
 from gateway.simulator.server import DeviceServer
 
 LOOPBACK = "127.0.0.1"
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """A part runs on uvloop; its resets and late tasks differ from asyncio's own."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 def free_base_port(count: int) -> int:

@@ -9,6 +9,7 @@ import stat
 import time
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymodbus.exceptions import ModbusException
@@ -219,7 +220,8 @@ async def test_one_device_takes_no_more_connections_than_it_says(servers) -> Non
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(garbage=st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=4), framed=st.booleans())
 def test_garbage_never_stops_a_device(garbage: list[bytes], framed: bool) -> None:
-    asyncio.run(_throw(garbage, framed))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_throw(garbage, framed))
 
 
 async def _throw(garbage: list[bytes], framed: bool) -> None:
