@@ -314,23 +314,29 @@ class AuditTrail:
 
     async def _flush(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._pending:
-            batch, self._pending = self._pending, []
-            owed, self._owed = self._owed, []
-            try:
-                events = [*owed, *(event for event, _ in batch)]
-                await loop.run_in_executor(self._thread, self._file.append, events)
-            except AuditError as error:
-                self._owed = [*owed, *self._owed]
-                for _, durable in batch:
-                    if not durable.done():
-                        durable.set_exception(AuditError(str(error)))
-                continue
+        while (
+            self._pending
+        ):  # asked again after each await: others note meanwhile, and see that this task runs
+            await self._write()
+            if not self._open_intents and not self._owed:
+                await loop.run_in_executor(self._thread, self._file.turn)
+
+    async def _write(self) -> None:
+        """Everything pending, in one go."""
+        batch, self._pending = self._pending, []
+        owed, self._owed = self._owed, []
+        events = [*owed, *(event for event, _ in batch)]
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._file.append, events)
+        except AuditError as error:
+            self._owed = [*owed, *self._owed]
             for _, durable in batch:
                 if not durable.done():
-                    durable.set_result(None)
-        if not self._open_intents and not self._owed:
-            await loop.run_in_executor(self._thread, self._file.turn)
+                    durable.set_exception(AuditError(str(error)))
+            return
+        for _, durable in batch:
+            if not durable.done():
+                durable.set_result(None)
 
 
 def verify(path: Path, known: Link | None = None) -> Verification:

@@ -116,7 +116,7 @@ class CommandClient:
                     await asyncio.sleep(CONNECT_PAUSE_S)
                     continue
                 if peer_uid(writer) not in self._server_uids:
-                    writer.close()
+                    await _closed(writer)
                     return None
                 self._writer = writer
                 self._receiving = asyncio.create_task(self._receive(reader, writer))
@@ -139,7 +139,6 @@ class CommandClient:
         except (OSError, ValueError, wire.WireError):
             pass  # whatever ended it, those who wait connect again or give up
         finally:
-            writer.close()
             if self._writer is writer:
                 self._writer = None
             lost, self._waiting = self._waiting, {}
@@ -148,6 +147,13 @@ class CommandClient:
                     waiting.set_result(None)
             if self._signing_in is not None and not self._signing_in.done():
                 self._signing_in.set_exception(ConnectionError("the command router closed the connection"))
+            await _closed(writer)
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):  # it may have been lost before
+        await writer.wait_closed()
 
 
 def peer_uid(writer: asyncio.StreamWriter) -> int:

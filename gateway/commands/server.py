@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.commands import wire
@@ -52,29 +53,38 @@ class CommandServer:
         """Close the door and all connections; commands under way are the router's to end."""
         if self._server is not None:
             self._server.close()
+            self._server = None
             self._path.unlink(missing_ok=True)
         for peer in list(self._peers):
             peer.cancel()
         if self._peers:
             await asyncio.wait(self._peers)
 
-    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Called as soon as somebody has connected."""
+        uid = peer_uid(writer)
+        if self._server is None:
+            writer.close()
+        elif uid not in (0, os.geteuid()):
+            log.warning("user id %d was turned away from the command socket", uid)
+            writer.close()
+        elif len(self._peers) >= CONNECTIONS:
+            writer.write(wire.encode_reply(wire.Fault(f"{CONNECTIONS} connections are open")))
+            writer.close()
+        else:
+            peer = asyncio.create_task(self._serve(reader, writer))
+            self._peers.add(peer)
+            peer.add_done_callback(self._peers.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            uid = peer_uid(writer)
-            if uid not in (0, os.geteuid()):
-                log.warning("user id %d was turned away from the command socket", uid)
-            elif len(self._peers) >= CONNECTIONS:
-                writer.write(wire.encode_reply(wire.Fault(f"{CONNECTIONS} connections are open")))
-            else:
-                self._peers.add(task)
-                await _Peer(self._router, self._accounts, reader, writer).serve()
+            await _Peer(self._router, self._accounts, reader, writer).serve()
         except (ConnectionError, asyncio.CancelledError):
             pass  # the peer is gone, or `stop`: nobody else waits for this task
         finally:
-            self._peers.discard(task)
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 class _Peer:
