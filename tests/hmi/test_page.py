@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -15,6 +15,7 @@ from gateway.config.site import Tag
 from gateway.tags.quality import Quality
 from gateway.tags.tag import ValueType
 
+DOCS = Path(__file__).parents[2] / "docs"
 PASSWORD = "correct horse battery staple"
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
@@ -297,6 +298,22 @@ async def test_the_diagram_of_the_demo_fits_one_screen_without_scrolling(page, s
         )
 
 
+async def test_every_kind_and_point_of_the_diagram_is_in_the_docs(page, stand):
+    await open_page(page, stand)
+    kinds = await page.evaluate("""async () => {
+        const { KINDS, POWER } = await import("/static/page/kinds.js");
+        return KINDS.map((kind) => ({
+            name: kind.match.source.match(/[a-z]+/)[0],
+            points: [POWER, kind.breaker, kind.farVoltage, kind.setpoint, kind.state, kind.connected, kind.level?.[0],
+                ...kind.facts.map(([point]) => point)].filter(Boolean),
+        }));
+    }""")
+    rows = [line for line in (DOCS / "hmi.md").read_text().splitlines() if line.startswith("| `")]
+    described = {line.split("`")[1]: line for line in rows}
+    missing = [(k["name"], p) for k in kinds for p in k["points"] if f"`{p}`" not in described[k["name"]]]
+    assert missing == []
+
+
 async def test_a_message_that_was_held_up_on_the_way_does_not_pass_for_live(page, stand):
     await open_page(page, stand)
     verdicts = await page.evaluate("""async () => {
@@ -315,7 +332,6 @@ async def test_a_message_that_was_held_up_on_the_way_does_not_pass_for_live(page
 
 async def test_a_server_whose_clock_is_an_hour_off_is_believed_about_its_own_ages(page, stand):
     await open_page(page, stand)
-    await asyncio.sleep(0)
     shown = await page.evaluate("""async () => {
         const { Clock } = await import("/static/page/clock.js");
         const { Tags } = await import("/static/page/tags.js");

@@ -116,7 +116,6 @@ export const KINDS = [
     positive: "GIVING BACK",
     negative: "CHARGING",
     brief: { positive: "V2G", negative: "charging" }, // a cell is narrow
-    setpoint: "power_setpoint_kw",
     state: "state",
     connected: "connected",
     level: ["state_of_charge_pct", "Charge"],
