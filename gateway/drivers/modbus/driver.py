@@ -39,7 +39,6 @@ class ModbusDriver:
         self._points: dict[int, tuple[Device, ModbusPoint]] = {
             point.tag: (device, point) for device in self.devices for point in device.config.points
         }
-        self._last_errors: list[str | None] = [None] * len(self.devices)  # as written; None before the first
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; then the points are Bad_CommunicationError, since nobody watches them."""
@@ -92,7 +91,7 @@ class ModbusDriver:
         latencies: list[tuple[int, float]] = []
         error_tags: list[int] = []
         errors: list[str] = []
-        for place, device in enumerate(self.devices):
+        for device in self.devices:
             system = device.config.system
             counters = device.station.counters
             words += (
@@ -106,10 +105,8 @@ class ModbusDriver:
             latency_ms = counters.latency_ms()
             if latency_ms is not None:
                 latencies += zip((system.latency_p50_ms, system.latency_p99_ms), latency_ms, strict=True)
-            if counters.last_error != self._last_errors[place]:
-                self._last_errors[place] = counters.last_error
-                error_tags.append(system.last_error)
-                errors.append(counters.last_error)
+            error_tags.append(system.last_error)
+            errors.append(counters.last_error)
         stamp = time.time_ns()
         tags = np.array([tag for tag, _ in words] + [tag for tag, _ in latencies], np.uint32)
         bits = np.concatenate(
@@ -119,8 +116,8 @@ class ModbusDriver:
             )
         )
         self._writer.write(tags, bits, Quality.GOOD, stamp, stamp)
-        if errors:
-            self._writer.write_texts(np.array(error_tags, np.uint32), errors, Quality.GOOD, stamp, stamp)
+        # unchanged or not, like the counters: a tag that nobody refreshes is stale after `stale_after_ms`
+        self._writer.write_texts(np.array(error_tags, np.uint32), errors, Quality.GOOD, stamp, stamp)
 
 
 def _line_of(device: ModbusDevice, shared: dict[tuple[str, int], Line]) -> Line:
