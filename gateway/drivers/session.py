@@ -99,6 +99,10 @@ class Session:
 
     def on(self, event: Event) -> State:
         """Take the transition. An event that the state has no use for is a bug."""
+        if event is Event.ANSWERED and self.state is State.UP:
+            return (
+                self.state
+            )  # all but a few; the look-up would cost more than the rest of a poll's bookkeeping
         following = TRANSITIONS[self.state].get(event)
         assert following is not None, f"{event} in {self.state}"
         if following is State.UP and self.state is not State.UP:
@@ -114,7 +118,7 @@ class Session:
     @property
     def is_open(self) -> bool:
         """True while requests may be sent."""
-        return self.state in OPEN
+        return self.state is State.UP or self.state in OPEN
 
     def retry_s(self) -> float:
         """How long to stay DOWN this time."""
@@ -128,23 +132,21 @@ class Schedule:
     period_s: float
     start_s: float
     next_s: float = field(init=False)
-    skipped: int = 0
+    _periods: int = 0  # from the start to `next_s`: counted, so that rounding does not add up
 
     def __post_init__(self) -> None:
         self.next_s = self.start_s
 
-    def is_due(self, now_s: float) -> bool:
-        return now_s >= self.next_s
-
     def advance(self, now_s: float) -> None:
         """Set the next due time: the first one after both ``now_s`` and the present one."""
-        now_s = max(now_s, self.next_s)  # a timer may come a little early
-        periods = math.floor((now_s - self.start_s) / self.period_s) + 1
-        following = self.start_s + periods * self.period_s
-        if following <= now_s:  # the division rounded down
-            following = self.start_s + (periods + 1) * self.period_s
-        self.skipped += max(0, round((following - self.next_s) / self.period_s) - 1)
-        self.next_s = following
+        self._periods += 1
+        self.next_s = self.start_s + self._periods * self.period_s
+        if self.next_s <= now_s:
+            periods = math.floor((now_s - self.start_s) / self.period_s) + 1
+            if self.start_s + periods * self.period_s <= now_s:  # the division rounded down
+                periods += 1
+            self._periods = periods
+            self.next_s = self.start_s + periods * self.period_s
 
 
 @dataclass(slots=True)

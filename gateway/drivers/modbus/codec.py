@@ -196,7 +196,8 @@ class Decoder:
         self._scaled = self._bits[: len(doubles)].view(np.float64)
         self._scale = np.array([point.scale for point in doubles], np.float64)
         self._offset = np.array([point.offset for point in doubles], np.float64)
-        self._is_scaled = bool((self._scale != 1).any() or (self._offset != 0).any())
+        self._is_scaled = bool((self._scale != 1).any())
+        self._is_shifted = bool((self._offset != 0).any())
         self._ranges: list[_Range] = []
         self._add_range(rows, 0, len(doubles), np.dtype(np.float64))
         signed = sum(not row.is_double and _rank(row) == 0 for row in rows)
@@ -282,9 +283,9 @@ class Decoder:
                 rows = first + np.flatnonzero(wrong)
                 status = self._mark(status, rows, Quality.BAD_DATA_ENCODING_INVALID)
         if self._is_scaled:
-            scaled = self._scaled
-            np.multiply(scaled, self._scale, out=scaled)
-            np.add(scaled, self._offset, out=scaled)
+            np.multiply(self._scaled, self._scale, out=self._scaled)
+        if self._is_shifted:
+            np.add(self._scaled, self._offset, out=self._scaled)
         has_bad = status is not None
         for bounds in self._ranges:
             np.greater_equal(bounds.values, bounds.low, out=bounds.above)
@@ -336,6 +337,13 @@ def _running(sizes: Iterable[int]) -> list[int]:
     return [0, *accumulate(sizes)][:-1]
 
 
+def switch(point: ModbusPoint, value: Value) -> bool:
+    """A value for a coil or a bit. Raises EncodeError for what is neither on nor off."""
+    if isinstance(value, str) or value not in (0, 1):
+        raise EncodeError(f"{point.name} takes true or false, not {value!r}")
+    return bool(value)
+
+
 def encode(point: ModbusPoint, value: Value) -> bytes:
     """The registers that hold ``value`` (engineering units), as they go over the wire. Raises EncodeError.
 
@@ -346,7 +354,7 @@ def encode(point: ModbusPoint, value: Value) -> bytes:
     if isinstance(value, str):
         raise EncodeError(f"{point.name} takes a number, not {value!r}")
     if point.type is RegisterType.BOOL:
-        pattern = int(bool(value))
+        pattern = int(switch(point, value))
     elif point.type in (RegisterType.FLOAT32, RegisterType.FLOAT64):
         pattern = _float_pattern(point, value)
     else:

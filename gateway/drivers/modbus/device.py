@@ -26,7 +26,7 @@ from gateway.drivers.modbus.client import (
     write_register_request,
     write_registers_request,
 )
-from gateway.drivers.modbus.codec import ALL_GOOD, Decoder, EncodeError, encode
+from gateway.drivers.modbus.codec import ALL_GOOD, Decoder, EncodeError, encode, switch
 from gateway.drivers.modbus.line import Line, Station
 from gateway.drivers.modbus.plan import limits_of, plan
 from gateway.drivers.modbus.poll import SILENCES_UNTIL_SLOW, SLOW_RETRY_S, Poll, Read
@@ -35,6 +35,8 @@ from gateway.tags.image import Region, Writer
 from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.quality import SEVERITY_BAD, Quality, is_bad
 from gateway.tags.sample import Value, value_from_bits
+
+SPREAD_S = 0.2  # devices do not all poll in one instant; short, since the first values wait for it
 
 # Answers that say the read itself is wrong. Many devices say 3 for a length they do not like.
 _SPLIT = frozenset({ExceptionCode.ILLEGAL_ADDRESS, ExceptionCode.ILLEGAL_VALUE})
@@ -62,14 +64,14 @@ class Device:
         self._has_mask_write = True  # the same of function 22
 
     async def run(self, phase: float) -> None:
-        """Until cancelled. ``phase`` (0..1) spreads the polls of many devices over a period."""
+        """Until cancelled. ``phase`` (0..1) spreads the polls of many devices."""
         loop = asyncio.get_running_loop()
         start_s = loop.time()
         limits = {table: limits_of(self.config, table) for table in Table}
         for place, group in enumerate(self.config.groups):
             points = [point for point in self.config.points if point.group == place]
             if points:
-                phase_s = phase * group.period_ms / 1000
+                phase_s = phase * min(group.period_ms / 1000, SPREAD_S)
                 self._polls.append(Poll(group, points, limits, self._region.types, start_s, phase_s))
         if not self._polls:
             return
@@ -97,7 +99,7 @@ class Device:
     # Polling
 
     async def _poll_next(self, loop: asyncio.AbstractEventLoop) -> None:
-        poll = min(self._polls, key=_next_s)
+        poll = self._polls[0] if len(self._polls) == 1 else min(self._polls, key=_next_s)
         wait_s = poll.schedule.next_s - loop.time()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
@@ -256,7 +258,8 @@ class Device:
             if decoded.has_bad:
                 bad = np.flatnonzero(status & SEVERITY_BAD)
                 bits[bad] = self._region.read(tags[bad])["value"]
-            self._writer.write(tags, bits, status, stamp, stamp)
+            if len(tags):
+                self._writer.write(tags, bits, status, stamp, stamp)
         if decoder.text_points:
             self._write_texts(decoder, data, counted, stamp)
 
@@ -301,11 +304,11 @@ class Device:
         """Write ``value``, once. Raises OperateError, NotConnectedError, TimeoutError (it may have acted)."""
         try:
             if point.table is Table.COIL:
-                await self._send(write_coil_request(point.address, bool(value)))
+                await self._send(write_coil_request(point.address, switch(point, value)))
             elif point.table is not Table.HOLDING:
                 raise OperateError(f"{point.name} is in a table that cannot be written")
             elif point.type is RegisterType.BOOL and point.bit is not None:
-                await self._write_bit(point.address, point.bit, bool(value))
+                await self._write_bit(point.address, point.bit, switch(point, value))
             elif point.registers == 1:
                 await self._write_register(point.address, encode(point, value))
             else:
