@@ -30,6 +30,7 @@ MAX_TEXT_BYTES = 1 << 28  # 16,384 samples of 4,000 bytes are 64 MiB; four times
 MAX_DECIMALS = 9  # finer than a nano-unit is not a decimal reading but a measured double
 EXACT_INTEGER = 1 << 53  # doubles hold every integer up to here
 PROBE = 16  # so many values show most misfits of a decimal before the whole column is tried
+PROBE_ABOVE = 512  # below, trying the whole column costs no more than the probe
 MAX_EXCEPTION_SHARE = (
     8  # an exception costs 12 bytes, a raw double at most 8: above 1 in 8 decimals do not pay
 )
@@ -83,6 +84,11 @@ def encode_values(type: ValueType, values: NDArray[Any], decimals: int | None = 
     elif len(bits):
         candidates.append((Encoding.PCO, 0, standalone.simple_compress(bits.view(_NUMBERS[type]), _PCO)))
     return _smallest(len(bits), candidates)
+
+
+def decimals_of(column: bytes) -> int | None:
+    """The decimal scale a column of doubles was found to have: the best guess for the tag's next one."""
+    return column[2] if column[1] in (Encoding.QUOTIENT, Encoding.PRODUCT) else None
 
 
 def decode_values(type: ValueType, column: bytes) -> NDArray[Any]:
@@ -189,13 +195,13 @@ def _decimal_candidate(values: NDArray[np.float64], guess: int | None) -> Candid
     order = [d for d in range(MAX_DECIMALS + 1) if d != guess]
     if guess is not None and 0 <= guess <= MAX_DECIMALS:
         order.insert(0, guess)
-    probe = values[:: max(1, len(values) // PROBE)]
+    probe = values[:: max(1, len(values) // PROBE)] if len(values) > PROBE_ABOVE else None
     best: tuple[int, int, Encoding, NDArray[np.int64], NDArray[np.int64]] | None = None
     for decimals in order:
         for encoding in (Encoding.QUOTIENT, Encoding.PRODUCT):
             if decimals == 0 and encoding is Encoding.PRODUCT:
                 continue  # times one and divided by one are the same
-            if len(_misfits(probe, decimals, encoding)[1]) * 4 > len(probe):
+            if probe is not None and len(_misfits(probe, decimals, encoding)[1]) * 4 > len(probe):
                 continue
             integers, misfits = _misfits(values, decimals, encoding)
             if len(misfits) * MAX_EXCEPTION_SHARE > len(values):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import re
 from pathlib import Path
 
@@ -25,10 +26,10 @@ def day_path(directory: Path, day: int) -> Path:
 def day_files(directory: Path) -> dict[int, Path]:
     """Every day file there is, by day, in order of days."""
     found: dict[int, Path] = {}
-    for path in directory.glob("*.sqlite"):
-        match = _DAY_FILE.fullmatch(path.name)
+    for name in _names(directory):
+        match = _DAY_FILE.fullmatch(name)
         if match:
-            found[(datetime.date(*map(int, match.groups())) - _EPOCH).days] = path
+            found[(datetime.date(*map(int, match.groups())) - _EPOCH).days] = directory / name
     return dict(sorted(found.items()))
 
 
@@ -43,10 +44,11 @@ def segment_path(directory: Path, number: int) -> Path:
 def segments(directory: Path) -> dict[int, Path]:
     """Every journal segment there is, by number, in order."""
     found: dict[int, Path] = {}
-    for path in journal_directory(directory).glob("*.journal"):
-        match = _SEGMENT.fullmatch(path.name)
+    journal = journal_directory(directory)
+    for name in _names(journal):
+        match = _SEGMENT.fullmatch(name)
         if match:
-            found[int(match[1])] = path
+            found[int(match[1])] = journal / name
     return dict(sorted(found.items()))
 
 
@@ -60,3 +62,11 @@ def status_path(directory: Path) -> Path:
 
 def lock_path(directory: Path) -> Path:
     return directory / "lock"
+
+
+def _names(directory: Path) -> list[str]:
+    """What is in a folder; nothing where it is not there."""
+    try:
+        return os.listdir(directory)  # noqa: PTH208 - every query lists two folders; this is ten times faster
+    except FileNotFoundError:
+        return []

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gateway.tags.tag import ValueType
 from historian.errors import DamagedBlock
-from historian.store import blocks
+from historian.store import blocks, columns
 from historian.store.blocks import Block, Samples
 from historian.store.catalogue import Catalogue, Entry
 from historian.store.day_file import DayFile
@@ -48,6 +48,7 @@ class Packer:
         self._keep_days = keep_days
         self._report = report
         self._open: dict[int, DayFile] = {}
+        self._decimals: dict[int, int] = {}  # what scale each tag's last block had
         # Days packed into before this run: how often is not known, and merging once more costs little.
         newest = list(day_files(directory))[-MAX_OPEN_DAYS:]
         self._unmerged = dict.fromkeys(newest, MERGE_AFTER_SEGMENTS // 2)
@@ -109,13 +110,18 @@ class Packer:
             for piece in slices:
                 entry = self._catalogue.entry(piece.tag)
                 entries.append(entry)
-                new += blocks.build(
+                decimals = self._decimals.get(piece.tag, entry.decimals)
+                built = blocks.build(
                     piece.tag,
                     entry.type,
                     segment.number,
                     samples_at(rows, entry.type, piece.places),
-                    entry.decimals,
+                    decimals,
                 )
+                found = columns.decimals_of(built[-1].value_data)
+                if found is not None:
+                    self._decimals[piece.tag] = found
+                new += built
                 if stopping():
                     return False
             file.add(segment.number, entries, new)

@@ -60,7 +60,7 @@ def plain(value):
 
 
 @given(STEPS, st.integers(-45, 45), st.integers(0, 60), st.none() | st.integers(1, 15), st.booleans())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_every_answer_equals_a_model_in_memory(steps, low, span, limit, newest_first):
     directory = Path(tempfile.mkdtemp())
     folder = Folder(directory / "history", Clock(), HistorianSettings())
@@ -141,7 +141,7 @@ def brute_force(known, start, end, gaps, over):
     st.lists(TIME, max_size=2),
     st.integers(-45, 45),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_time_average_equals_brute_force(batches, moves, low, span, interval, gap_starts, now):
     directory = Path(tempfile.mkdtemp())
     folder = Folder(directory / "history", Clock(), HistorianSettings())
