@@ -58,7 +58,6 @@ class Microgrid:
 
     __slots__ = (
         "_excitation_v",
-        "_was_tied",
         "battery",
         "chargers",
         "feeders",
@@ -91,7 +90,6 @@ class Microgrid:
         self.voltage_v = NOMINAL_V
         self.losses_kw = 0.0
         self._excitation_v = NOMINAL_V
-        self._was_tied = True
 
     @property
     def seconds(self) -> float:
@@ -155,12 +153,9 @@ class Microgrid:
             if not is_live:
                 self.frequency_hz = NOMINAL_HZ
                 self._excitation_v = 0.0
-            elif self._was_tied:
-                self._excitation_v = self.voltage_v
             self.mode = BusMode.ISLANDED
         else:
             self._collapse()
-        self._was_tied = tied
 
     def _collapse(self) -> None:
         """The island is lost: all that held it lets go."""
@@ -205,9 +200,7 @@ class Microgrid:
         wanted_kw = genset.reference_kw(0.0) - diesel.DROOP_KW_PER_HZ * self.frequency_hz
         wanted_kw = min(max(wanted_kw, 0.0), diesel.MOST_KW)
         if voltage_pu < BLOCKED_BELOW_PU:
-            wanted_kw = genset.engine_kw = (
-                0.0  # nothing can be fed into a collapsed bus; the rack goes to zero
-            )
+            wanted_kw = genset.engine_kw = 0.0  # nothing can be fed into a collapsed bus: the rack closes
         genset.engine_kw += (wanted_kw - genset.engine_kw) * STEP_S / diesel.ENGINE_S
         genset.power_kw = genset.engine_kw - diesel.INERTIA_KW_S_PER_HZ * rocof_hz_s
 

@@ -36,9 +36,9 @@ OFF, ASLEEP, PRODUCING, LIMITED = 1, 2, 4, 5  # SunSpec model 103, St
 def clear_sky_w_m2(hour: float) -> float:
     """Horizontal irradiance at a solar hour of the day, by Haurwitz (1945); 0 at night."""
     hour_angle = math.radians(15.0 * (hour - 12.0))
-    cos_zenith = math.sin(LATITUDE_RAD) * math.sin(DECLINATION_RAD) + math.cos(LATITUDE_RAD) * math.cos(
-        DECLINATION_RAD
-    ) * math.cos(hour_angle)
+    height = math.sin(LATITUDE_RAD) * math.sin(DECLINATION_RAD)
+    swing = math.cos(LATITUDE_RAD) * math.cos(DECLINATION_RAD)
+    cos_zenith = height + swing * math.cos(hour_angle)
     if cos_zenith <= 0.0:
         return 0.0
     return 1098.0 * cos_zenith * math.exp(-0.059 / cos_zenith)

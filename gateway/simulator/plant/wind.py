@@ -69,9 +69,8 @@ class Wind:
             yielded_kw = HIGH_SHARE_PER_HZ * (frequency_hz - HIGH_HZ) * RATED_KW
             most_kw = max(0.0, min(most_kw, RATED_KW - yielded_kw))
         if most_kw < self.power_kw and most_kw < available_kw:
-            self.power_kw = toward(
-                self.power_kw, most_kw, RATED_KW * STEP_S
-            )  # the converter gives way in a second
+            # The converter gives way in a second; the rotor takes what is left.
+            self.power_kw = toward(self.power_kw, most_kw, RATED_KW * STEP_S)
         else:
             change_kw = (most_kw - self.power_kw) * ROTOR_LAG
             self.power_kw = toward(self.power_kw, self.power_kw + change_kw, RAMP_KW_PER_S * STEP_S)
