@@ -39,7 +39,7 @@ class Driver(Protocol):
         ...
 
     async def read_back(self, tag: int) -> Value:
-        """Ask the device, now, what the tag is; not from a cache. It does not write the image.
+        """Ask the device, now, what the tag is; not from a cache. What it says goes into the image as well.
 
         Raises OperateError, NotConnectedError, TimeoutError.
         """

@@ -531,6 +531,8 @@ async def test_commands_on_a_shared_line_go_before_the_polls_of_all(site, new_de
     site.start()
     await site.until_good("u1.m0", "u2.m0", "u3.m0")
     device.delay_s = 0.02
+    before = len(device.requests) + 6
+    await site.until(lambda: len(device.requests) >= before)  # by now two polls wait for the third
     before = len(device.requests)
     await asyncio.gather(*(site.driver.operate(site.tag(f"u{unit}.m0"), unit) for unit in (1, 2, 3)))
     assert [asked.unit for asked in device.requests[before : before + 4] if asked.pdu[0] == 6] == [1, 2, 3]
