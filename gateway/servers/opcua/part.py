@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gateway.config.accounts import Accounts
 from gateway.config.part import PartContext
@@ -31,7 +34,8 @@ async def run(context: PartContext, commander: Commander, history: HistorySource
     try:
         with Region.attach(context.region_name) as region:
             server = OpcUaServer(context.site, region, commander, history, identity, trust, sign_in)
-            await server.open()
+            with _no_collection():
+                await server.open()
             await server.start()
             try:
                 async with asyncio.TaskGroup() as group:
@@ -43,6 +47,21 @@ async def run(context: PartContext, commander: Commander, history: HistorySource
                 await server.stop()
     finally:
         sign_in.close()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Make what stays for ever without the collector looking, now or later.
+
+    The standard's 6,000 nodes are a million objects: loading takes a third less, and no collection stops the loop
+    for 100 ms to walk them.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class LineLimit(logging.Filter):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlparse
 
@@ -115,6 +117,11 @@ class SiteServer(InternalServer):
         return Session(self, self.space, self.subscriptions, name, self.plant)
 
     async def stop(self) -> None:
+        if self.time_task is not None:  # which would take its second first
+            self.time_task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self.time_task
+            self.time_task = None
         await super().stop()
         self.readers.shutdown(wait=False, cancel_futures=True)
 
