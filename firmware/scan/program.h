@@ -31,6 +31,29 @@ enum tl_fault {
     TL_FAULT_INTERFACE = 8, /* a call through an interface or reference that nothing implements */
 };
 
+/* How the bytes of an elementary variable are read. TIME, DATE and their long forms are I64, in nanoseconds. */
+enum tl_kind {
+    TL_KIND_BOOL = 1, /* one byte, 0 or 1 */
+    TL_KIND_I8 = 2,
+    TL_KIND_I16 = 3,
+    TL_KIND_I32 = 4,
+    TL_KIND_I64 = 5,
+    TL_KIND_U8 = 6,
+    TL_KIND_U16 = 7,
+    TL_KIND_U32 = 8,
+    TL_KIND_U64 = 9,
+    TL_KIND_F32 = 10,
+    TL_KIND_F64 = 11,
+    TL_KIND_STRING = 12, /* struct tl_string */
+};
+
+/* A STRING[capacity]: `length` bytes count; a NUL follows them, so that a debugger shows it. */
+struct tl_string {
+    uint16_t capacity;
+    uint16_t length;
+    char bytes[]; /* capacity + 1 */
+};
+
 /* How the state begins (IEC 61131-3 6.5.6: cold and warm restart). */
 enum tl_start {
     TL_START_COLD = 0, /* every variable gets its initial value */
