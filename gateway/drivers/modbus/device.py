@@ -93,8 +93,11 @@ class Device:
             await self._line.open(self.station)
         except LinkLostError:
             self.session.on(Event.REFUSED)
-        else:
-            self.session.on(Event.OPENED)
+            return
+        self.session.on(Event.OPENED)
+        for poll in self._polls:
+            for read in poll.aside:
+                read.retry_at_s = 0.0  # it may have been started anew, with other registers
 
     # Polling
 
@@ -103,9 +106,9 @@ class Device:
         wait_s = poll.schedule.next_s - loop.time()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
+        await self._poll(poll)
         if poll.aside:
             await self._retry_aside(poll)
-        await self._poll(poll)
         poll.schedule.advance(loop.time())
 
     async def _poll(self, poll: Poll) -> None:

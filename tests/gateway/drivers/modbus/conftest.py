@@ -144,6 +144,7 @@ class PlainDevice:
         self.delay_s = 0.0
         self.delay_of: dict[int, float] = {}  # by address, instead
         self.is_silent = False
+        self.answers_as_unit: int | None = None
         self.silent_units: set[int] = set()
         self.silent_addresses: set[int] = set()
         self.resets = False
@@ -162,10 +163,13 @@ class PlainDevice:
         if self._server is None:
             return
         self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
+        self.drop_clients()
         await self._server.wait_closed()
         self._server = None
+
+    def drop_clients(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
 
     async def until_left(self) -> None:
         """Wait until no client is connected."""
@@ -199,7 +203,7 @@ class PlainDevice:
                 answer = self._answer(pdu, address)
                 if self.is_silent or asked.unit in self.silent_units or address in self.silent_addresses:
                     continue
-                writer.write(asked.answer(answer))
+                writer.write(asked.answer(answer, unit=self.answers_as_unit))
                 self.times.append((came_s, loop.time()))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

@@ -217,6 +217,45 @@ async def test_an_illegal_register_comes_back_once_the_device_has_it(
     assert site.value("d.m2") == 7
 
 
+async def test_an_illegal_register_is_asked_again_after_a_new_connection(site, new_device, point) -> None:
+    device = await new_device(registers())
+    del device.tables[3][2]
+    site.add("d", device.port, meter(point))
+    site.start()
+    await site.until(lambda: site.status("d.m2") == Quality.BAD_CONFIGURATION_ERROR)
+    await device.stop()
+    device.tables[3][2] = 7
+    await device.start()
+    await site.until_good("d.m2")
+
+
+async def test_answers_of_another_unit_are_no_data_and_are_counted(site, new_device, point) -> None:
+    device = await new_device(registers())
+    device.answers_as_unit = 3
+    site.add("d", device.port, meter(point))
+    site.start()
+    await site.until(lambda: site.status("d.m0") == Quality.BAD_COMMUNICATION_ERROR)
+    assert site.value("d.m0") == 0
+    await site.until(lambda: site.value("_system.d.last_error") == "unit 3 answered for unit 1")
+    assert site.value("_system.d.errors_protocol") >= 1
+    device.answers_as_unit = None
+    await site.until_good("d.m0")
+
+
+async def test_a_connection_that_ends_between_polls_is_made_again(site, new_device, point) -> None:
+    device = await new_device(registers())
+    site.add("d", device.port, meter(point), groups=(PollGroup("slow", 200, 2000),))
+    site.start()
+    await site.until_good("d.m0")
+    reader = site.region.reader()
+    device.drop_clients()
+    await site.until(lambda: device.connections == 2)
+    before = len(device.requests)
+    await site.until(lambda: len(device.requests) > before)
+    records = reader.take().records
+    assert set(records["status"][records["tag"] == site.tag("d.m0")]) <= {Quality.GOOD}
+
+
 async def test_a_table_the_device_does_not_know_leaves_the_others(site, new_device, point) -> None:
     device = await new_device(registers())
     device.unsupported.add(4)
