@@ -1,0 +1,127 @@
+"""node-opcua, which shares no code with the server: signs in encrypted, browses, watches, writes, reads history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from opcua_plant import PASSWORD, Plant, site_of
+
+from gateway.config.site import OpcUaSettings, Trust
+from gateway.tags.history import Series
+from gateway.tags.quality import Quality
+from gateway.tags.tag import ValueType
+
+ALL = OpcUaSettings(
+    port=0,
+    security=(
+        "Basic256Sha256:SignAndEncrypt",
+        "Aes256_Sha256_RsaPss:SignAndEncrypt",
+        "Aes128_Sha256_RsaOaep:Sign",
+    ),
+    trust=Trust.ALL,
+)
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[Plant]:
+    made = Plant(site_of(settings=ALL), tmp_path)
+    yield made
+    made.close()
+
+
+async def test_a_whole_shift_of_an_operator(plant: Plant, node_client: Any) -> None:
+    first = plant.write("battery1.power_kw", 12.5, late_ns=3_000_000)
+    begin_ms = first // 1_000_000
+    async with plant.running(), node_client(plant.url, user="operator", password=PASSWORD) as client:
+        signed_in = await client.expect("signed in")
+        assert signed_in["mode"] == "SignAndEncrypt"
+        assert signed_in["policy"].endswith("#Basic256Sha256")
+
+        objects = await client.wish("browse", node="i=85")
+        assert {"storage", "loads", "_system"} <= {found["name"] for found in objects["found"]}
+        battery = await client.wish("browse", node="ns=2;s=/storage/battery1")
+        assert "ns=2;s=battery1.power_kw" in {found["node"] for found in battery["found"]}
+        found = await client.wish("translate", path="/2:storage/2:battery1/2:power_kw")
+        assert found["node"] == "ns=2;s=battery1.power_kw"
+
+        span = await client.wish("read", node="ns=2;s=battery1.power_kw/EURange")
+        assert (span["value"]["low"], span["value"]["high"]) == (-60, 60)
+        unit = await client.wish("read", node="ns=2;s=battery1.power_kw/EngineeringUnits")
+        assert unit["value"]["unitId"] == int.from_bytes(b"KWT", "big")
+        assert unit["value"]["displayName"]["text"] == "kW"
+
+        now = await client.wish("read", node="ns=2;s=battery1.power_kw")
+        assert (now["status"], now["value"]) == ("Good", 12.5)
+        assert (now["source"], now["server"]) == (begin_ms, (first + 3_000_000) // 1_000_000)
+
+        await client.wish("watch", node="ns=2;s=battery1.power_kw", queue=100)
+        await client.until_changes(1)
+        times = [plant.write("battery1.power_kw", float(n)) for n in range(20)]
+        plant.writer.invalidate(Quality.BAD_COMMUNICATION_ERROR, time.time_ns())
+        await client.until_changes(22)
+        assert [change["value"] for change in client.changes] == [12.5, *map(float, range(20)), 19.0]
+        assert [change["source"] for change in client.changes[1:21]] == [at // 1_000_000 for at in times]
+        assert [change["status"] for change in client.changes] == ["Good"] * 21 + ["BadCommunicationError"]
+
+        setpoint = "ns=2;s=battery1.power_setpoint_kw"
+        assert (await client.wish("write", node=setpoint, type="Double", value=-7.5))["status"] == "Good"
+        assert (await client.wish("read", node=setpoint))["value"] == -7.5
+        assert (await client.wish("write", node=setpoint, type="Double", value=99))[
+            "status"
+        ] == "BadOutOfRange"
+        assert (await client.wish("write", node=setpoint, type="Int32", value=1))[
+            "status"
+        ] == "BadTypeMismatch"
+        breaker = "ns=2;s=feeder1.breaker_close_command"
+        refused = await client.wish("write", node=breaker, type="Boolean", value=True)
+        assert refused["status"] == "BadUserAccessDenied"
+
+        values = np.arange(2500.0)
+        plant.history.series["battery1.power_kw"] = Series(
+            ValueType.DOUBLE,
+            (first + np.arange(2500) * 1_000_000).astype(np.int64),
+            values,
+            np.zeros(2500, np.uint32),
+        )
+        history = await client.wish(
+            "history", node="ns=2;s=battery1.power_kw", start=begin_ms, end=begin_ms + 60_000, page=1000
+        )
+        assert (history["status"], history["pages"]) == ("Good", 3)
+        assert [value for _, value, _ in history["values"]] == values.tolist()
+        assert history["values"][1][0] == begin_ms + 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "mode"), [("Aes256_Sha256_RsaPss", "SignAndEncrypt"), ("Aes128_Sha256_RsaOaep", "Sign")]
+)
+async def test_other_policies_that_the_site_allows(
+    plant: Plant, node_client: Any, policy: str, mode: str
+) -> None:
+    plant.write("battery1.power_kw", 1.5)
+    async with (
+        plant.running(),
+        node_client(plant.url, user="viewer", password=PASSWORD, policy=policy, mode=mode) as client,
+    ):
+        assert (await client.expect("signed in"))["mode"] == mode
+        assert (await client.wish("read", node="ns=2;s=battery1.power_kw"))["value"] == 1.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"user": "operator", "password": "wrong"},
+        {},
+        {"user": "operator", "password": PASSWORD, "policy": "None", "mode": "None"},
+        {"user": "operator", "password": PASSWORD, "mode": "Sign"},
+    ],
+    ids=["wrong password", "anonymous", "no security", "signed only"],
+)
+async def test_who_is_not_let_in(plant: Plant, node_client: Any, options: dict[str, str]) -> None:
+    async with plant.running(), node_client(plant.url, **options) as client:
+        await client.expect("failed")
+        assert plant.devices.commands == []
