@@ -98,7 +98,7 @@ def samples(kind: str, rows: Samples, values: Sequence[Any], clock: Clock) -> st
 def json_values(rows: Samples, types: NDArray[np.uint8], texts: Sequence[str]) -> list[Any]:
     """The values of ``rows`` as JSON holds them; ``types`` is by row, ``texts`` those of the STRING rows.
 
-    None where there is no value: not a finite number, or nothing has come from the device yet.
+    None where nothing has come from the device yet. What is not finite becomes null when it is encoded (orjson).
     """
     values = np.empty(len(rows), dtype=object)
     for type in ValueType:
@@ -110,9 +110,7 @@ def json_values(rows: Samples, types: NDArray[np.uint8], texts: Sequence[str]) -
             continue
         numbers = from_bits(rows["value"][chosen], type)
         values[chosen] = numbers.tolist()
-        if type is ValueType.DOUBLE:
-            values[chosen[~np.isfinite(numbers)]] = None
-        elif type is not ValueType.BOOL:
+        if type in (ValueType.INT64, ValueType.UINT64):
             for i in chosen[(numbers > LARGEST_EXACT_INTEGER) | (numbers < -LARGEST_EXACT_INTEGER)]:
                 values[i] = str(values[i])
     values[(rows["status"] & CODE_MASK) == Quality.BAD_WAITING_FOR_INITIAL_DATA] = None
