@@ -3,6 +3,7 @@
 HistoryError
 ├── DirectoryInUse    another historian has this folder
 ├── UnknownFormat     a file says it is of another version, or is no file of ours
+├── NotASegment       a file of the journal whose first bytes are damaged
 ├── DamagedColumn     a blob whose CRC or shape is wrong
 └── DamagedBlock      the same, with the file and the block it is in
 """
@@ -25,6 +26,10 @@ class DirectoryInUse(HistoryError):  # noqa: N818 - reads as the claim it makes
 
 class UnknownFormat(HistoryError):  # noqa: N818
     """A file says it is of another version, or is no file of ours."""
+
+
+class NotASegment(HistoryError):  # noqa: N818
+    """A file of the journal whose first bytes are damaged."""
 
 
 class DamagedColumn(HistoryError):  # noqa: N818

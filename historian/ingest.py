@@ -86,7 +86,9 @@ class Ingest:
     def _hand_over(self, piece: Slice, positions: dict[str, int]) -> None:
         now = self._clock()
         spans = {owner: (self._positions[owner], end) for owner, end in positions.items()}
-        unread = [row for row, text in piece.texts.items() if text is None]
+        unread = [
+            row for row, text in piece.texts.items() if text is None and self._is_kept(piece.records, row)
+        ]
         rows = self._rows(piece.records, piece.texts)
         instance = self._region.instance
         if piece.lost:
@@ -101,6 +103,9 @@ class Ingest:
             self._recorder.offer(SamplesFrame(instance, now, here, self._present()))
         self._positions = positions
         self._taken_at = now
+
+    def _is_kept(self, records: Samples, row: int) -> bool:
+        return bool(self._ids[records["tag"][row]] != UNKEPT)
 
     def _rows(self, records: Samples, texts: Mapping[int, str | None]) -> Rows:
         """Kept rows in order; a string that could not be read is left out."""

@@ -57,6 +57,8 @@ def edges_of(start: int, end: int, interval: int) -> NDArray[np.int64]:
     """Where intervals start, and the end of the last, which may be shorter. Raises ValueError."""
     if end <= start:
         raise ValueError("the end lies before the start")
+    if not -(2**62) < start < end < 2**62:
+        raise ValueError("the times lie outside 1823..2116")
     if interval <= 0:
         raise ValueError("an interval must be longer than nothing")
     count = -(-(end - start) // interval)

@@ -35,6 +35,7 @@ from historian.store.layout import DAY_NS, catalogue_path, day_of
 
 log = logging.getLogger(__name__)
 
+_FIRST, _LAST = -(2**63), 2**63 - 1
 _UNKNOWN = -1  # the place of what is appended behind all samples
 RESYNCED = (
     "lapped",
@@ -92,6 +93,8 @@ class History:
         self, tag: str, start_ns: int, end_ns: int, *, limit: int | None = None, newest_first: bool = False
     ) -> Series:
         """Samples with start_ns <= source time < end_ns, at most ``limit``."""
+        # OPC UA's first DateTime, 1601, lies before what 64 bits of nanoseconds can say.
+        start_ns, end_ns = max(start_ns, _FIRST), min(end_ns, _LAST)
         with self._turn:
             entry = self._entry(tag)
             self._tail.refresh()

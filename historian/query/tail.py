@@ -9,11 +9,12 @@ import numpy as np
 
 from gateway.tags.tag import ValueType
 from historian.errors import HistoryError
+from historian.query import merge
 from historian.store import frame as frames
 from historian.store.blocks import Samples, newest_of_each_time
 from historian.store.frame import Found, GapFrame, SamplesFrame
 from historian.store.layout import segments
-from historian.store.rows import NO_ROWS, Rows, join
+from historian.store.rows import Rows, join
 
 MAX_KEPT_ROWS = 16_000_000  # 400 MB: a packer that is stuck must not make every reader eat the machine
 
@@ -23,15 +24,14 @@ class _Known:
     """A segment as far as it has been read."""
 
     end: int
-    rows: Rows
-    fresh: list[Rows]
+    pieces: list[Rows]
     gaps: list[GapFrame]
 
-    def all_rows(self) -> Rows:
-        if self.fresh:
-            self.rows = join([piece for piece in (self.rows, *self.fresh) if len(piece)])
-            self.fresh = []
-        return self.rows
+    def add(self, rows: Rows) -> None:
+        """Keep few pieces, each less than half of the one before: a row is copied log(n) times, not at each look."""
+        self.pieces.append(rows)
+        while len(self.pieces) > 1 and len(self.pieces[-1]) * 2 >= len(self.pieces[-2]):
+            self.pieces[-2:] = [join(self.pieces[-2:])]
 
 
 class Tail:
@@ -54,7 +54,7 @@ class Tail:
                 self._known.pop(number, None)
         kept = 0
         for known in reversed(list(self._known.values())):
-            kept += len(known.rows) + sum(map(len, known.fresh))
+            kept += sum(map(len, known.pieces))
             if kept > MAX_KEPT_ROWS:
                 raise HistoryError(f"{self._directory}: over {MAX_KEPT_ROWS} samples wait to be packed")
 
@@ -62,13 +62,14 @@ class Tail:
         """The tag's samples by segment number, ascending; each sorted, newest of each time."""
         found: list[tuple[int, Samples]] = []
         for number, known in sorted(self._known.items()):
-            rows = known.all_rows()
-            places = np.flatnonzero(rows.tags == tag)
-            if len(places):
-                values = rows.texts_at(places) if type is ValueType.STRING else rows.values[places]
-                found.append(
-                    (number, newest_of_each_time(Samples(rows.times[places], values, rows.statuses[places])))
-                )
+            runs: list[Samples] = []
+            for rows in known.pieces:
+                places = np.flatnonzero(rows.tags == tag)
+                if len(places):
+                    values = rows.texts_at(places) if type is ValueType.STRING else rows.values[places]
+                    runs.append(Samples(rows.times[places], values, rows.statuses[places]))
+            if runs:
+                found.append((number, newest_of_each_time(merge.join(runs, type))))
         return found
 
     def gaps(self) -> list[GapFrame]:
@@ -83,7 +84,7 @@ class Tail:
                 # New, or cut back by the writer after an error: what was cut comes again in the next segment.
                 file.seek(0)
                 frames.decode_head(file.read(frames.SEGMENT_HEAD.size))
-                known = self._known[number] = _Known(frames.SEGMENT_HEAD.size, NO_ROWS, [], [])
+                known = self._known[number] = _Known(frames.SEGMENT_HEAD.size, [], [])
             if size == known.end:
                 return
             file.seek(known.end)
@@ -94,7 +95,7 @@ class Tail:
             if isinstance(item, Found):
                 match item.frame:
                     case SamplesFrame(rows=rows) if len(rows):
-                        known.fresh.append(rows)
+                        known.add(rows)
                     case GapFrame():
                         known.gaps.append(item.frame)
                     case _:

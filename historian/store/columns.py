@@ -179,6 +179,8 @@ def _decode_values(
         case Encoding.BITS | Encoding.BITS_ZSTD if type is ValueType.BOOL:
             if encoding is Encoding.BITS_ZSTD:
                 payload = _unzstd(payload, (count + 7) // 8)
+            if len(payload) != (count + 7) // 8:
+                raise DamagedColumn(f"{len(payload)} bytes do not hold {count} bits")
             return np.unpackbits(np.frombuffer(payload, np.uint8), count=count).astype(np.uint64)
         case Encoding.QUOTIENT | Encoding.PRODUCT if type is ValueType.DOUBLE:
             return _decode_decimals(encoding, parameter, payload)

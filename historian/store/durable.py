@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+MAX_SET_ASIDE = 100  # of one name; the hundredth replaces the ninety-ninth
+
 
 def write_all(file: int, data: bytes) -> None:
     """Write all of ``data``, in as many pieces as the system takes. Raises OSError."""
@@ -18,6 +20,17 @@ def truncate(path: Path, length: int) -> None:
     with path.open("r+b") as file:
         file.truncate(length)
         os.fsync(file.fileno())
+
+
+def set_aside(path: Path) -> None:
+    """Take a damaged file out of the way and keep it for whoever can save something. Raises OSError."""
+    target = path.with_name(path.name + ".damaged")
+    for again in range(1, MAX_SET_ASIDE):
+        if not target.exists():
+            break
+        target = path.with_name(f"{path.name}.damaged{again}")
+    path.rename(target)
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 import zstandard
 
-from historian.errors import UnknownFormat
+from historian.errors import NotASegment, UnknownFormat
 from historian.store.rows import NO_ROWS, Rows
 
 SEGMENT_MAGIC = b"TLHIST\x01\x00"
@@ -91,9 +91,11 @@ def encode_head(number: int, made_at: int) -> bytes:
 
 
 def decode_head(data: bytes) -> tuple[int, int]:
-    """Number and time of making. Raises UnknownFormat."""
-    if len(data) < SEGMENT_HEAD.size or data[:8] != SEGMENT_MAGIC:
-        raise UnknownFormat("not a journal segment of version 1")
+    """Number and time of making. Raises UnknownFormat, NotASegment."""
+    if len(data) < SEGMENT_HEAD.size or data[:6] != SEGMENT_MAGIC[:6]:
+        raise NotASegment("not a journal segment")
+    if data[:8] != SEGMENT_MAGIC:
+        raise UnknownFormat(f"journal segment of version {data[6]}; this program reads {SEGMENT_MAGIC[6]}")
     _, number, made_at = SEGMENT_HEAD.unpack_from(data)
     return number, made_at
 

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from historian.errors import NotASegment
 from historian.store import frame as frames
-from historian.store.durable import sync_directory, truncate, write_all
+from historian.store.durable import set_aside, sync_directory, truncate, write_all
 from historian.store.frame import Damage, Found, Frame, GapFrame, SamplesFrame
 from historian.store.layout import journal_directory, segment_path, segments
 
@@ -45,7 +46,7 @@ class Segment:
 
 
 def read_segment(path: Path) -> Segment:
-    """All good frames of a file. Raises OSError; UnknownFormat where it is no segment."""
+    """All good frames of a file. Raises OSError, UnknownFormat; NotASegment where its head is damaged."""
     data = path.read_bytes()
     number, _ = frames.decode_head(data)
     good: list[Found] = []
@@ -103,7 +104,14 @@ class Journal:
         gaps: list[GapFrame] = []
         self._number = last_consumed
         for number, path in segments(self._directory).items():
-            segment = read_segment(path)
+            self._number = max(self._number, number)
+            try:
+                segment = read_segment(path)
+            except NotASegment as error:
+                log.error("%s: %s; set aside as it is, with .damaged behind its name", path, error)
+                set_aside(path)
+                gaps.append(GapFrame("damage", self.durable.taken_at, now, None))
+                continue
             for damage in segment.damage:
                 gap = lost_in(segment, damage)
                 log.error(
@@ -117,7 +125,6 @@ class Journal:
             if segment.end < segment.size:
                 log.warning("%s: torn tail of %d bytes cut off", path, segment.size - segment.end)
                 truncate(path, segment.end)
-            self._number = max(self._number, number)
             if segment.frames:
                 self._sequence = max(self._sequence, segment.frames[-1].sequence)
             self.durable = segment.cursor or self.durable

@@ -49,8 +49,11 @@ class Packer:
         self._report = report
         self._open: dict[int, DayFile] = {}
         self._decimals: dict[int, int] = {}  # what scale each tag's last block had
-        # Days packed into before this run: how often is not known, and merging once more costs little.
-        newest = list(day_files(directory))[-MAX_OPEN_DAYS:]
+        self._unmerged: dict[int, int] = {}
+
+    def open(self) -> None:
+        """See which days may want merging: how often they were packed into before this run is not known."""
+        newest = list(day_files(self._directory))[-MAX_OPEN_DAYS:]
         self._unmerged = dict.fromkeys(newest, MERGE_AFTER_SEGMENTS // 2)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from gateway.config.site import HistorianSettings
 from historian.errors import DamagedBlock, DirectoryInUse
 from historian.store.catalogue import Catalogue
 from historian.store.day_file import consumed_by
+from historian.store.durable import set_aside
 from historian.store.frame import Frame, GapFrame, SamplesFrame
 from historian.store.journal import Journal
 from historian.store.layout import day_files, day_of, lock_path, status_path
@@ -79,7 +81,8 @@ class Recorder:
         self._lock = _take_lock(self._directory)
         now = self._clock()
         self.catalogue.open(now)
-        consumed = max(map(consumed_by, day_files(self._directory).values()), default=0)
+        consumed = max(map(_consumed_by, day_files(self._directory).values()), default=0)
+        self._packer.open()
         gaps = self._journal.recover(consumed, now)
         self.catalogue.add_found_gaps(gaps)
         self._segment_opened = now
@@ -281,6 +284,20 @@ def _joined(run: list[SamplesFrame]) -> SamplesFrame:
         join([frame.rows for frame in run if len(frame.rows)]) if any(len(f.rows) for f in run) else NO_ROWS
     )
     return replace(run[-1], positions=positions, rows=rows)
+
+
+def _consumed_by(path: Path) -> int:
+    """`consumed_by`; a file that is no database any more is set aside, so that its day can be written again."""
+    try:
+        return consumed_by(path)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        log.error(
+            "%s cannot be read and is set aside as it is, with .damaged behind its name: %s", path, error
+        )
+        set_aside(path)
+        return 0
 
 
 def _take_lock(directory: Path) -> int:

@@ -303,6 +303,26 @@ def test_a_day_file_that_is_garbage_is_named_and_other_days_are_read(folder):
     assert [damage.file for damage in damages] == [path]
 
 
+def test_a_day_file_that_is_garbage_is_set_aside_when_the_historian_starts(folder, caplog):
+    folder.write("a.count", [NOON], [1])
+    folder.pack()
+    folder.recorder.close()
+    path = day_path(folder.directory, day_of(NOON))
+    path.write_bytes(b"this is no database, and longer than a header" * 100)
+    folder.reopen()
+    folder.write("a.count", [NOON + 1], [2])
+    folder.pack()
+    assert folder.raw("a.count") == [(NOON + 1, 2, 0)]
+    assert path.with_name(path.name + ".damaged").exists()
+    assert "set aside" in caplog.text
+
+
+def test_times_beyond_64_bits_of_ns_are_all_there_is(folder):
+    folder.write("a.count", [NOON], [1])
+    folder.pack()
+    assert folder.raw("a.count", -11_644_473_600 * SECOND, 2**70) == [(NOON, 1, 0)]
+
+
 def test_a_missing_day_leaves_the_others(folder):
     folder.write("a.count", [NOON - 2 * DAY_NS, NOON - DAY_NS, NOON], [1, 2, 3])
     folder.pack()
@@ -413,7 +433,7 @@ def test_an_unknown_tag_is_a_key_error(folder, tmp_path):
 def test_a_question_of_too_many_intervals_is_refused(folder):
     history = folder.history()
     with pytest.raises(ValueError, match="more than"):
-        history.time_average("a.count", 0, 2**62, 1)
+        history.time_average("a.count", 0, 2**61, 1)
     history.close()
 
 

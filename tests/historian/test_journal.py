@@ -18,6 +18,7 @@ from historian.store.journal import Journal, lost_in, read_segment
 from historian.store.layout import segment_path, segments
 from historian.store.rows import Rows, join
 
+UNHURRIED = settings(deadline=None, max_examples=60)  # a loaded machine is no failure
 WORD = st.integers(0, 2**64 - 1)
 ROW = st.tuples(
     st.integers(0, 2**32 - 1),
@@ -74,6 +75,7 @@ def written(directory: Path, *batches: list[frames.Frame]) -> Path:
     return segment_path(directory, journal.number)
 
 
+@UNHURRIED
 @given(
     st.lists(ROW, max_size=40),
     st.integers(0, 2**62),
@@ -88,11 +90,13 @@ def test_rows_and_positions_come_back_from_a_frame(rows, instance, positions):
     assert listed(found.frame.rows) == rows
 
 
+@UNHURRIED
 @given(st.lists(st.lists(ROW, max_size=6), max_size=6))
 def test_joined_rows_are_the_rows_in_order(pieces):
     assert listed(join([rows_of(piece) for piece in pieces])) == [row for piece in pieces for row in piece]
 
 
+@UNHURRIED
 @given(st.binary(max_size=300))
 def test_garbage_is_no_frame(garbage):
     assert list(frames.scan(garbage, 0)) == []
@@ -124,8 +128,8 @@ def test_power_cut_at_every_byte_leaves_a_prefix_of_what_was_appended(tmp_path):
         assert journal.durable.ends == ({"drivers": 5 * survived} if survived else {})
 
 
+@UNHURRIED
 @given(st.integers(0, 2**32), st.integers(1, 255))
-@settings(max_examples=60, deadline=None)
 def test_damage_in_the_middle_is_reported_with_what_was_lost(tmp_path_factory, place, flip):
     path = written(tmp_path_factory.mktemp("damage"), *([samples(start, 5)] for start in range(0, 40, 5)))
     data = bytearray(path.read_bytes())
@@ -209,5 +213,22 @@ def test_a_gap_comes_back():
 def test_a_segment_of_another_version_is_refused(tmp_path):
     path = tmp_path / "x.journal"
     path.write_bytes(b"TLHIST\x02\x00" + bytes(16))
-    with pytest.raises(UnknownFormat):
+    with pytest.raises(UnknownFormat, match="version 2"):
         read_segment(path)
+
+
+def test_a_segment_whose_head_is_damaged_is_set_aside_and_the_rest_goes_on(tmp_path, caplog):
+    path = written(tmp_path, [samples(0, 5)])
+    journal = Journal(tmp_path)
+    journal.recover(0, 0)
+    journal.append([samples(5, 5)], 0)
+    journal.close()
+    path.write_bytes(bytes(100))
+    again = Journal(tmp_path)
+    gaps = again.recover(0, 9)
+    again.close()
+    assert [(gap.kind, gap.lost) for gap in gaps] == [("damage", None)]
+    assert list(segments(tmp_path)) == [2, 3]
+    assert path.with_name(path.name + ".damaged").read_bytes() == bytes(100)
+    assert "set aside" in caplog.text
+    assert again.durable.ends == {"drivers": 10}
