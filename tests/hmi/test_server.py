@@ -63,6 +63,18 @@ async def test_signing_in_gives_a_cookie_no_script_can_read_and_no_other_site_ca
     assert (session["user"], session["role"]) == ("operator", "operator")
 
 
+@pytest.mark.parametrize("forgery", [None, "", "0" * 43, "truncated"])
+async def test_while_somebody_is_signed_in_a_stranger_still_gets_nothing(stand, forgery):
+    answer = await stand.request("POST", "/sign-in", form={"user": "operator", "password": PASSWORD})
+    name, _, token = answer.headers["set-cookie"].split("; ")[0].partition("=")
+    cookie = None if forgery is None else f"{name}={token[:-1] if forgery == 'truncated' else forgery}"
+    assert (await stand.request("GET", "/", cookie=cookie)).status == 303
+    assert (await stand.request("GET", "/api/session", cookie=cookie)).status == 401
+    with pytest.raises(InvalidStatus) as refused:
+        await feed_of(stand, cookie).__aenter__()
+    assert refused.value.response.status_code == 401
+
+
 @pytest.mark.parametrize(
     "form",
     [
