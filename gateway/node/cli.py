@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-import historian.cli
-
 import gateway.commands.cli
 import gateway.config.cli
 import gateway.simulator.cli
+import historian.cli
 from gateway.config.accounts import Accounts, AccountsError
 from gateway.config.cli import load_or_explain
 from gateway.config.paths import run_paths
