@@ -44,7 +44,7 @@ lint: build
 	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run -Werror $(SOURCES)
 	$(BIN)/cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
-	  --suppress=missingIncludeSystem -I firmware/image -I firmware/port/posix firmware/image firmware/port
+	  --suppress=missingIncludeSystem -I firmware/image -I firmware/port/posix -I firmware/scan firmware/image firmware/port firmware/scan
 
 CMAKE_C := cmake -S firmware -G Ninja -DTIELINE_TESTS=ON
 test-c:
