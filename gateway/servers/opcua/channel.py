@@ -20,7 +20,7 @@ import asyncio
 import logging
 import struct
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
@@ -121,6 +121,18 @@ class Channel(SecureConnection):
     def __init__(self, bounds: TransportLimits) -> None:
         super().__init__(security_policies.SecurityPolicyNone(), bounds)
         self.is_signed_in = False
+
+    def open(self, params: Any, server: Any) -> ua.OpenSecureChannelResult:
+        least, most = limits.CHANNEL_LIFETIME_MS
+        params.RequestedLifetime = min(max(params.RequestedLifetime, least), most)
+        return super().open(params, server)
+
+    def _check_sym_header(self, security_hdr: ua.SymmetricAlgorithmHeader) -> None:
+        super()._check_sym_header(security_hdr)
+        token = self.security_token
+        # OPC 10000-4, 5.6.2.1: messages are taken for a quarter of the lifetime beyond its end.
+        if datetime.now(UTC) > token.CreatedAt + timedelta(milliseconds=token.RevisedLifetime * 1.25):
+            raise ServiceError(StatusCodes.BadSecureChannelTokenUnknown)
 
     def _receive(self, msg: MessageChunk) -> ua.Message | None:
         if not self.is_signed_in and (

@@ -24,6 +24,9 @@ from gateway.tags.tag import ValueType
 WAIT_S = 0.5  # of a quiet journal, before looking whether to stop
 PAUSE_S = 0.02  # after a batch: drivers write one poll's blocks in a burst, and publishing is slower still
 RECORDS = 4_096  # at once, an owner: 20 ms of the loop at most
+CATCH_UP_STEPS = (
+    16  # of RECORDS: where writers outrun us, a newcomer does not wait for a journal's end that never comes
+)
 
 Content = int | str | None  # what tells two values apart: raw bits, a string, or None for no value yet
 
@@ -78,8 +81,9 @@ class Feed:
         """Offer the present sample once more."""
         # A writer changes the image before the journal says so. With the journal read to its end first, what it
         # brings later is no older than what the image shows now.
-        while self.step():
-            pass
+        for _ in range(CATCH_UP_STEPS):
+            if not self.step():
+                break
         self._offer_present(np.array([watcher.tag], np.uint32), {watcher.tag: [watcher]})
 
     async def run(self) -> None:
@@ -100,15 +104,16 @@ class Feed:
                 await asyncio.sleep(PAUSE_S)
 
     def step(self) -> bool:
-        """Tell the watchers the next changes of the journal; False where there were none."""
+        """Tell the watchers the next changes of the journal; False where that was all of it."""
         if self._reader is None:
             return False
         taken = self._reader.take(RECORDS)
         if len(taken.records) or taken.lost:
             self._spread(taken)
+        if len(taken.records) >= RECORDS:
             return True
         if self._is_lossy:
-            # Only now: what is left of the journal is older than the image.
+            # Only now: before its end, the journal is older than the image.
             self._is_lossy = False
             self._offer_present(np.fromiter(self._watchers, np.uint32, len(self._watchers)), self._watchers)
         return False

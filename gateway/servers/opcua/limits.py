@@ -26,7 +26,7 @@ PENDING_SLOW_REQUESTS = 16  # writes and history reads under way, per connection
 
 SESSIONS = 100
 SESSION_TIMEOUT_MS = (10_000, 3_600_000)  # least and most
-CHANNEL_LIFETIME_MS = (60_000, 3_600_000)
+CHANNEL_LIFETIME_MS = (10_000, 3_600_000)  # of its keys; a client renews them in time
 NONCE_BYTES = 32  # OPC 10000-4, 5.7.2, and the nonce of every policy offered (OPC 10000-7)
 
 SUBSCRIPTIONS = 200

@@ -7,6 +7,7 @@ import logging
 import stat
 import struct
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import opcua_wire as wire
@@ -244,6 +245,33 @@ async def test_a_request_needs_its_sessions_token(plant: Plant, client_of: Clien
         assert caught.value.code == StatusCodes.BadSessionIdInvalid
         session.protocol.authentication_token = header
         await client.nodes.objects.read_browse_name()
+
+
+async def test_a_channel_goes_on_with_new_keys(plant: Plant, client_of: Clients) -> None:
+    client = await client_of(plant)
+    client.secure_channel_timeout = 1
+    async with client:
+        assert client.secure_channel_timeout == limits.CHANNEL_LIFETIME_MS[0]
+        (door,) = plant.server.bserver.clients
+        channel = door.processor._connection
+        first = channel.security_token.TokenId
+        node = client.get_node(node_id("battery1.power_kw/EURange"))
+        for renewals in range(1, 4):
+            await client.open_secure_channel(renew=True)
+            assert (await node.read_value()).High == 60.0
+            assert channel.security_token.TokenId == first + renewals
+
+
+async def test_a_channel_whose_keys_are_too_old_is_closed(
+    plant: Plant, client_of: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await client_of(plant) as client:
+        (door,) = plant.server.bserver.clients
+        token = door.processor._connection.security_token
+        token.CreatedAt -= timedelta(milliseconds=token.RevisedLifetime * 1.3)
+        with pytest.raises((ua.UaError, ConnectionError, TimeoutError, asyncio.CancelledError)):
+            await client.nodes.objects.read_browse_name()
+        await until(lambda: not plant.server.bserver.clients)
 
 
 # Certificates
