@@ -198,8 +198,9 @@ class Connection(asyncio.Protocol):
             assert self._answer is not None
             assert self._answer.cancelled(), "one request at a time"
             self._abandon()
-        if self._end is not None:
-            answer.set_exception(NotOpenError(str(self._end)))
+        assert self._transport is not None
+        if self._end is not None or self._transport.is_closing():  # closing: connection_lost is on its way
+            answer.set_exception(NotOpenError(str(self._end or "the connection is closing")))
             return answer
         transaction = self._transaction % LAST_TRANSACTION + 1
         while transaction in self._abandoned:
@@ -214,7 +215,6 @@ class Connection(asyncio.Protocol):
             if self._timer is not None:
                 self._timer.cancel()
             self._arm(deadline)
-        assert self._transport is not None
         self._transport.write(self._framer.encode(request.pdu, unit, transaction))
         return answer
 

@@ -59,7 +59,6 @@ class Device:
         self._polls: list[Poll] = []
         self._stamp = np.zeros(1, np.int64)  # of the poll being written
         self._watch: asyncio.TimerHandle | None = None
-        self._overtaken: set[int] = set()  # tags read back for a command while a poll was under way
         self._has_single_write = True  # until the device says it knows no function 6
         self._has_mask_write = True  # the same of function 22
 
@@ -80,8 +79,8 @@ class Device:
             while True:
                 self.session.on(Event.RETRY_DUE)
                 await self._connect()
-                while self.session.is_open:
-                    await self._poll_next(loop)
+                if self.session.is_open:
+                    await self._poll_while_open()
                 await asyncio.sleep(self.session.retry_s())
         finally:
             if self._watch is not None:
@@ -101,19 +100,34 @@ class Device:
 
     # Polling
 
-    async def _poll_next(self, loop: asyncio.AbstractEventLoop) -> None:
-        poll = self._polls[0] if len(self._polls) == 1 else min(self._polls, key=_next_s)
-        wait_s = poll.schedule.next_s - loop.time()
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
-        await self._poll(poll)
-        if poll.aside:
-            await self._retry_aside(poll)
-        poll.schedule.advance(loop.time())
+    async def _poll_while_open(self) -> None:
+        """Each group at its own pace: on the line their requests take turns, so a long poll delays no short one."""
+        tasks = [asyncio.create_task(self._keep_polling(poll)) for poll in self._polls]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()  # raises where it ended by a bug
+
+    async def _keep_polling(self, poll: Poll) -> None:
+        """Until the session is down."""
+        loop = asyncio.get_running_loop()
+        while self.session.is_open:
+            wait_s = poll.schedule.next_s - loop.time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            await self._poll(poll)
+            if poll.aside:
+                await self._retry_aside(poll)
+            poll.schedule.advance(loop.time())
 
     async def _poll(self, poll: Poll) -> None:
         """Ask all reads of the group, then write what was answered at once."""
-        self._overtaken.clear()
+        poll.overtaken.clear()
         answers: list[bytes] = []
         try:
             for read in poll.reads:
@@ -249,13 +263,13 @@ class Device:
         data = b"".join(payloads)
         stamp = self._stamp
         stamp[0] = time.time_ns()
-        is_whole = len(answered) == len(poll.reads) and not self._overtaken
+        is_whole = len(answered) == len(poll.reads) and not poll.overtaken
         counted = None if is_whole else {poll.reads.index(read) for read in answered}
         if len(decoder.tags):
             decoded = decoder.decode(data)
             tags, bits, status = decoder.tags, decoded.bits, decoded.status
             if counted is not None:
-                keep = np.isin(decoder.block_of, list(counted)) & ~np.isin(tags, list(self._overtaken))
+                keep = np.isin(decoder.block_of, list(counted)) & ~np.isin(tags, list(poll.overtaken))
                 tags, bits = tags[keep], bits[keep]
                 status = status if status is ALL_GOOD else status[keep]
             if decoded.has_bad:
@@ -264,15 +278,16 @@ class Device:
             if len(tags):
                 self._writer.write(tags, bits, status, stamp, stamp)
         if decoder.text_points:
-            self._write_texts(decoder, data, counted, stamp)
+            self._write_texts(poll, data, counted, stamp)
 
     def _write_texts(
-        self, decoder: Decoder, data: bytes, counted: set[int] | None, stamp: NDArray[np.int64]
+        self, poll: Poll, data: bytes, counted: set[int] | None, stamp: NDArray[np.int64]
     ) -> None:
+        decoder = poll.decoder
         good: list[int] = []
         texts: list[str] = []
         for (place, point, _), text in zip(decoder.text_points, decoder.texts(data), strict=True):
-            if counted is not None and (place not in counted or point.tag in self._overtaken):
+            if counted is not None and (place not in counted or point.tag in poll.overtaken):
                 continue
             if text.value is None:
                 self._writer.invalidate(text.status, int(stamp[0]), np.array([point.tag], np.uint32))
@@ -331,7 +346,8 @@ class Device:
         data = payload + b"\0"
         stamp = time.time_ns()
         tags = np.array([point.tag], np.uint32)
-        self._overtaken.add(point.tag)
+        for poll in self._polls:
+            poll.overtaken.add(point.tag)
         if decoder.text_points:
             [text] = decoder.texts(data)
             if text.value is None:
@@ -414,10 +430,6 @@ class Device:
 
 def _why(error: EncodeError | ExceptionAnswerError) -> str:
     return f"the device answered {error}" if isinstance(error, ExceptionAnswerError) else str(error)
-
-
-def _next_s(poll: Poll) -> float:
-    return poll.schedule.next_s
 
 
 def _by_quality(reads: Iterable[Read]) -> list[tuple[Quality, NDArray[np.uint32]]]:

@@ -58,6 +58,9 @@ class Poll:
             for block in plan([point for point in points if point.table is table], limits[table])
         ]
         self.aside: list[Read] = []
+        self.overtaken: set[int] = (
+            set()
+        )  # tags read back for a command since this poll began: theirs is newer
         self._types = types
         self.decoder = Decoder([read.block for read in self.reads], types)
 

@@ -351,9 +351,11 @@ class Site:
             self._task = None
 
     async def close(self) -> None:
-        await self.stop()
-        if hasattr(self, "region"):
-            self.region.close()
+        try:
+            await self.stop()
+        finally:
+            if hasattr(self, "region"):
+                self.region.close()
 
     def sample(self, name: str) -> Sample:
         return self.region.sample(name)

@@ -223,6 +223,13 @@ async def test_a_close_by_the_device_is_a_lost_link(pair) -> None:
         await waiting
 
 
+async def test_a_request_between_the_end_and_its_news_is_not_sent(pair) -> None:
+    connection, _ = pair
+    connection._transport.abort()  # connection_lost comes with the loop's next turn
+    with pytest.raises(NotOpenError):
+        await ask(connection)
+
+
 async def test_a_refused_connection_says_where(unused_tcp_port) -> None:
     with pytest.raises(LinkLostError, match=f"no connection to 127.0.0.1:{unused_tcp_port}"):
         await connect("127.0.0.1", unused_tcp_port, LONG_S)

@@ -160,6 +160,23 @@ async def test_a_slow_device_is_slow_alone(site, new_device, point) -> None:
     assert np.median(np.diff(source_times(taken, site.tag("slow.m0"))) / 1e6) == pytest.approx(150, abs=15)
 
 
+async def test_a_long_poll_of_one_group_does_not_hold_up_another(site, new_device, point) -> None:
+    device = await new_device(registers(21))
+    points = [point("fast", H, 20, U16), *(point(f"slow{i}", H, i, U16, group=1) for i in range(20))]
+    groups = (PollGroup("fast", 50, 2000), PollGroup("slow", 500, 2000))
+    site.add("d", device.port, points, max_registers=1, groups=groups)
+    site.start()
+    await site.until_good("d.fast", "d.slow0")
+    reader = site.region.reader()
+    device.delay_s = 0.015  # twenty reads: 300 ms
+    before = len(device.requests)
+    await site.until(lambda: len(device.requests) >= before + 90)
+    taken = reader.take()
+    assert (np.diff(source_times(taken, site.tag("d.fast"))) / 1e6).max() < 150
+    assert len(source_times(taken, site.tag("d.slow0"))) >= 2
+    assert device.most_at_once == 1
+
+
 async def test_polls_keep_their_rate_over_time(site, new_device, point) -> None:
     device = await new_device(registers())
     site.add("d", device.port, meter(point), groups=(PollGroup("fast", 20, 1000),))
