@@ -1,0 +1,207 @@
+"""The demo as `tieline run` runs it: a copy of its site with free ports, all parts real, in a folder of its own."""
+
+import contextlib
+import json
+import os
+import queue
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.config.load import load_site
+from gateway.config.paths import RunPaths, region_name, run_paths
+from gateway.config.site import Site
+from gateway.tags.image import Presence, Region, presence_of
+
+CONFIG = Path(__file__).parents[2] / "config"
+TIELINE = Path(sys.executable).with_name("tieline")
+START_PATIENCE_S = 60.0
+PARTS = ("simulator", "drivers", "historian", "opcua", "hmi")
+
+
+def free_ports() -> int:
+    """The first of a block of free ports, below those that the system hands out for connections."""
+    for _ in range(100):
+        first = random.randrange(20_000, 32_000, 100)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + 100):
+                probe = stack.enter_context(socket.socket())
+                probe.bind(("127.0.0.1", port))
+            return first
+    raise AssertionError("no block of 100 free ports")
+
+
+def copied_site(folder: Path) -> Path:
+    """The demo with every port moved: devices from the first free port, the doors after them."""
+    shutil.copytree(CONFIG, folder)
+    first = free_ports()
+    for file in (folder / "sites" / "demo").glob("*.yaml"):
+        text = file.read_text()
+        text = re.sub(r"\b150(\d\d)\b", lambda match: str(first - 20 + int(match[1])), text)
+        text = text.replace("4840", str(first + 90)).replace("8080", str(first + 91))
+        file.write_text(text)
+    return folder / "sites" / "demo" / "site.yaml"
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, not counting one that has ended and is not yet waited for."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+@dataclass(slots=True)
+class Demo:
+    """One run of the demo."""
+
+    site_path: Path
+    state: Path
+    process: "subprocess.Popen[str]"
+    site: Site
+    paths: RunPaths
+    output: "queue.Queue[str]" = field(default_factory=queue.Queue)
+    lines: list[str] = field(default_factory=list)
+    passwords: dict[str, str] = field(default_factory=dict)
+    reading: threading.Thread = field(init=False)
+
+    @property
+    def region_name(self) -> str:
+        return region_name(self.site.name, self.paths)
+
+    def __post_init__(self) -> None:
+        self.reading = threading.Thread(target=self.read, daemon=True)
+        self.reading.start()
+
+    def read_until(self, pattern: str, timeout_s: float = START_PATIENCE_S) -> str:
+        """The first line of its output from here on that matches."""
+        end = time.monotonic() + timeout_s
+        with contextlib.suppress(queue.Empty):
+            while line := self.output.get(timeout=max(end - time.monotonic(), 0)):
+                self.lines.append(line.rstrip("\n"))
+                if match := re.match(r"\s+sign in\s+(\S+)\s+(\S+)", line):
+                    self.passwords[match[1]] = match[2]
+                if re.search(pattern, line):
+                    return line
+        raise AssertionError(f"no line matches {pattern!r}:\n" + "\n".join(self.lines))
+
+    def run(self, *arguments: str, input: str = "") -> "subprocess.CompletedProcess[str]":
+        """Another `tieline` command."""
+        return subprocess.run(
+            [TIELINE, *arguments], capture_output=True, text=True, input=input, timeout=60, check=False
+        )
+
+    def status(self) -> dict[str, Any]:
+        """What `tieline status` says."""
+        said = self.run("status", "--state", str(self.state), "--format", "json")
+        assert said.stdout, said.stderr
+        status: dict[str, Any] = json.loads(said.stdout)
+        return status
+
+    @staticmethod
+    def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+        """Wait for something other processes do."""
+        end = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end, f"not so after {timeout_s} s"
+            time.sleep(0.02)
+
+    def assert_nothing_left(self, pids: Iterable[int]) -> None:
+        """No process, no socket; and no region, or one that the next start removes."""
+        self.until(lambda: not any(is_alive(pid) for pid in pids), 6)
+        assert presence_of(self.region_name) is not Presence.LIVE
+        assert not self.paths.command_socket.exists()
+        assert not self.paths.simulator_socket.exists()
+
+    def pid(self, region: Region, part: str) -> int:
+        return int(region.sample(f"_system.parts.{part}.pid").value)
+
+    def pids(self, region: Region) -> dict[str, int]:
+        return {part: self.pid(region, part) for part in PARTS}
+
+    def until_well(self, region: Region) -> None:
+        """All parts run and all devices are connected."""
+        names = [f"_system.parts.{part}.running" for part in PARTS]
+        names += [f"_system.{device.name}.connected" for device in self.site.modbus]
+        self.until(lambda: all(region.sample(name).value is True for name in names), 60)
+
+    def end(self) -> None:
+        """Whatever has become of it, nothing of it is left."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.reading.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def again(self) -> "Demo":
+        """Another run of the same site and state folder."""
+        return started(self.site_path, self.state)
+
+    def read(self) -> None:
+        """In a thread: its output, line by line; an empty one at the end."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output.put(line)
+        self.output.put("")
+
+
+def started(site_path: Path, state: Path) -> Demo:
+    """Start it; use `Demo.read_until` to see it come up."""
+    process = subprocess.Popen(
+        [TIELINE, "run", site_path, "--state", state],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        bufsize=1,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    site = load_site(site_path)
+    return Demo(site_path, state, process, site, run_paths(site.name, state))
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One demo for all tests that leave it well."""
+    folder = tmp_path_factory.mktemp("demo")
+    demo = started(copied_site(folder / "config"), folder / "state")
+    try:
+        demo.read_until("all parts run")
+        yield demo
+    finally:
+        demo.end()
+
+
+@pytest.fixture
+def region(demo: Demo) -> Iterator[Region]:
+    with Region.attach(demo.region_name) as region:
+        demo.until_well(region)
+        yield region
+
+
+@pytest.fixture
+def own_demo(tmp_path: Path) -> Iterator[Demo]:
+    """A demo that the test may end as it likes."""
+    demo = started(copied_site(tmp_path / "config"), tmp_path / "state")
+    try:
+        demo.read_until("all parts run")
+        yield demo
+    finally:
+        demo.end()
