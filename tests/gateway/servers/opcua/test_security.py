@@ -13,6 +13,8 @@ from typing import Any
 import opcua_wire as wire
 import pytest
 from asyncua import ua
+from asyncua.common.utils import ServiceError
+from asyncua.crypto import uacrypto
 from asyncua.crypto.security_policies import (
     SecurityPolicyAes256Sha256RsaPss,
     SecurityPolicyBasic256Sha256,
@@ -220,6 +222,45 @@ async def test_a_wrong_user_or_password_is_refused(
         await (await client_of(plant, user, password)).connect()
     assert caught.value.code == StatusCodes.BadUserAccessDenied
     await until(lambda: plant.server.iserver.session_count == 0)
+
+
+OAEP = "http://www.w3.org/2001/04/xmlenc#rsa-oaep"
+
+
+@pytest.mark.parametrize(
+    ("nonce", "length", "algorithm", "blocks", "is_taken"),
+    [
+        (b"n" * 32, 0, OAEP, 1, True),
+        (b"o" * 32, 0, OAEP, 1, False),
+        (b"n" * 31, 0, OAEP, 1, False),
+        (b"n" * 32, 1000, OAEP, 1, False),
+        (b"n" * 32, 0, "http://www.w3.org/2001/04/xmlenc#rsa-1_5", 1, False),
+        (b"n" * 32, 0, "", 1, False),
+        (b"n" * 32, 0, OAEP, 9, False),
+    ],
+    ids=["right", "another session's", "short nonce", "wrong length", "weak", "plain", "too long"],
+)
+async def test_a_recorded_password_is_of_no_use(
+    plant: Plant, nonce: bytes, length: int, algorithm: str, blocks: int, is_taken: bool
+) -> None:
+    """Length, password and the session's nonce, encrypted for the server (OPC 10000-4, 7.41.2.2)."""
+    session = plant.server.iserver.create_session("test")
+    session.nonce = b"n" * 32
+    content = PASSWORD.encode() + nonce
+    plain = struct.pack("<I", length or len(content)) + content
+    key = plant.server.iserver.certificate.public_key()
+    token = ua.UserNameIdentityToken(
+        PolicyId="username",
+        UserName="operator",
+        Password=uacrypto.encrypt_rsa_oaep(key, plain) * blocks,
+        EncryptionAlgorithm=algorithm,
+    )
+    if is_taken:
+        assert session._password(token, OAEP) == PASSWORD
+        return
+    with pytest.raises(ServiceError) as caught:
+        session._password(token, OAEP)
+    assert caught.value.code == StatusCodes.BadIdentityTokenInvalid
 
 
 async def test_guessing_a_password_ends_unheard(plant: Plant, client_of: Clients) -> None:

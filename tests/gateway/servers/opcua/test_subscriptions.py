@@ -181,6 +181,7 @@ async def test_lapped_by_the_journal_the_last_value_arrives_marked(
         last = float(3 * plant.site.journal_records - 1)
         await until(lambda: inbox.numbers("battery1.power_kw")[-1] == last)
         await until(lambda: inbox.numbers("battery1.cycles")[-1] == 77)
+        assert inbox.values["battery1.cycles"][-1].StatusCode.value == OVERFLOW
         codes = [found.StatusCode.value for found in inbox.values["battery1.power_kw"]]
         assert OVERFLOW in codes
         assert plant.server.iserver.feed.changes_lost > 0
