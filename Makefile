@@ -58,8 +58,8 @@ test-tsan:
 	ctest --test-dir build/c-tsan --output-on-failure
 
 interop: $(NODE_TESTS)/node_modules/.made
-$(NODE_TESTS)/node_modules/.made: $(NODE_TESTS)/package.json
-	cd $(NODE_TESTS) && npm install --no-audit --no-fund --ignore-scripts --silent
+$(NODE_TESTS)/node_modules/.made: $(NODE_TESTS)/package-lock.json
+	cd $(NODE_TESTS) && npm ci --no-audit --no-fund --ignore-scripts --silent
 	touch $@
 
 test-python: build interop
