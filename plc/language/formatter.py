@@ -27,7 +27,9 @@ from plc.language.tokens import (
 )
 
 INDENT = "    "
-_STATEMENT_ENDS = frozenset({"END_IF", "END_CASE", "END_FOR", "END_WHILE", "END_REPEAT"})
+_TAKES_SEMICOLON = frozenset(
+    {"END_IF", "END_CASE", "END_FOR", "END_WHILE", "END_REPEAT", "END_STRUCT", "END_UNION"}
+)
 _ENDS_LINE_ABOVE = frozenset({"ELSE", "ELSIF", "UNTIL"}) | {
     word for word in RESERVED if word.startswith("END_")
 }
@@ -270,7 +272,7 @@ class _Writer:
         self.line.append(text)
         self.after_comment = False
         self.last_end = self.tokens.ends[index]
-        if kind in _STATEMENT_ENDS and self.tokens.kinds[index + 1] != ";":
+        if kind in _TAKES_SEMICOLON and self.tokens.kinds[index + 1] not in (";", ":="):
             self.line.append(";")
 
     def stays_behind_label(self, start: int) -> bool:

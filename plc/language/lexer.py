@@ -20,6 +20,7 @@ from plc.language.tokens import (
     STRING,
     TIME_OF_DAY,
     WIDE_STRING,
+    WRONG,
     Tokens,
     Trivia,
 )
@@ -132,6 +133,10 @@ def lex(source: Source, diagnostics: Diagnostics) -> Tokens:
                 kind, word = ADDRESS, word.upper()
             else:
                 resume = _not_a_token(source, start, diagnostics)
+                kinds.append(WRONG)
+                words.append("")
+                starts.append(start)
+                ends.append(resume)
                 break
             kinds.append(kind)
             words.append(word)

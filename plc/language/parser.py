@@ -30,6 +30,7 @@ from plc.language.tokens import (
     TIME_OF_DAY,
     VARIABLE_SECTIONS,
     WIDE_STRING,
+    WRONG,
     Tokens,
 )
 
@@ -175,8 +176,10 @@ class _Parser:
         return f"“{text if len(text) <= 30 else text[:29] + '…'}”"
 
     def fail(self, expected: str) -> _Unreadable:
-        """Report that something else stands here."""
+        """Report that something else stands here; about what the lexer could not read all is said."""
         kind = self.kinds[self.at]
+        if kind == WRONG:
+            return _Unreadable()
         if kind in RESERVED and expected.endswith("name"):
             self.diagnostics.report(
                 "ST0106",
@@ -250,6 +253,10 @@ class _Parser:
             self.at += 1
             return
         last = self.at - 1
+        if WRONG in (self.kinds[last], self.kinds[self.at]):
+            if self.kinds[self.at] == WRONG:
+                raise _Unreadable
+            return
         self.diagnostics.report(
             "ST0111",
             Span(self.source, self.starts[last], self.ends[last]),
@@ -1316,6 +1323,8 @@ class _Parser:
             if kind in _PRECEDENCE:
                 self.at = first
                 self.expression()
+            if isinstance(target, ast.Wrong):
+                raise _Unreadable
             self.diagnostics.report(
                 "ST0117",
                 self.span(first),
@@ -1749,6 +1758,11 @@ class _Parser:
         self.at += 1
         return ast.BoolLiteral(self.kinds[at] == "TRUE", None, self.span(at))
 
+    def unreadable(self) -> ast.Expression:
+        at = self.at
+        self.at += 1
+        return ast.Wrong(self.span(at))
+
     def text_literal(self) -> ast.Expression:
         return self.string(None, self.at)
 
@@ -1819,5 +1833,6 @@ _PRIMARIES: dict[str, Callable[[_Parser], ast.Expression]] = {
     TIME_OF_DAY: _Parser.time,
     DATE_AND_TIME: _Parser.time,
     ADDRESS: _Parser.direct_variable,
+    WRONG: _Parser.unreadable,
     ".": _Parser.global_use,
 }

@@ -21,6 +21,7 @@ DATE = "date"
 TIME_OF_DAY = "time of day"
 DATE_AND_TIME = "date and time"
 PREFIX = "type prefix"  # INT# or Colour# before a literal or an enumeration's value
+WRONG = "what could not be read"  # reported by the lexer: nothing more is said about it
 ADDRESS = "address"  # %IX0.0, or the %X3 of a partial access
 END = "end of file"
 

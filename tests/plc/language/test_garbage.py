@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plc.language.analysis import analyse
 from plc.language.diagnostics import Diagnostics, as_json, as_text
 from plc.language.formatter import format_source
 from plc.language.parser import parse
@@ -26,13 +27,14 @@ WORDS = [*sorted(RESERVED), *SOFT_WORDS.split(), *SIGNS.split(), "(* c *)", "// 
 
 def examine(text: str) -> None:
     source = Source("test.st", text)
-    diagnostics = Diagnostics()
-    parsed = parse(source, diagnostics)
-    for one in diagnostics.found:
+    program = analyse([source])
+    for one in program.diagnostics:
         assert one.span.source is source
         assert 0 <= one.span.start <= one.span.end <= len(text)
         assert as_text(one)
         assert as_json(one)["line"] >= 1
+    diagnostics = Diagnostics()
+    parsed = parse(source, diagnostics)
     if not diagnostics.has_errors:
         again = Diagnostics()
         parse(Source("again.st", format_source(parsed)), again)

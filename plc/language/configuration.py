@@ -1,0 +1,264 @@
+"""Checks configurations: resources, tasks, program instances and VAR_CONFIG (IEC 61131-3 6.8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plc.language import ast, typed
+from plc.language.declare import Declarations
+from plc.language.diagnostics import nearest
+from plc.language.expressions import Checker
+from plc.language.scope import Scope
+from plc.language.source import Span
+from plc.language.symbols import Block, Variable
+from plc.language.types import LTIME, TIME, UINT, UNKNOWN, Structure, Type
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """When programs run: every ``interval_ns``, or on the rising edge of ``single``; priority 0 goes first."""
+
+    name: str
+    interval_ns: int | None
+    single: typed.Expression | None
+    priority: int
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A program that runs under a name of its own. ``block_tasks`` are blocks in it that run in other tasks."""
+
+    name: str
+    program: Block
+    task: str | None
+    qualifiers: frozenset[str]
+    inputs: tuple[typed.Input, ...]
+    outputs: tuple[typed.Output, ...]
+    block_tasks: tuple[tuple[str, str], ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A processor with its tasks and programs; the name is empty for the only one of a configuration."""
+
+    name: str
+    tasks: tuple[Task, ...]
+    programs: tuple[Instance, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of VAR_CONFIG: an instance's variable, as path from the resource on, its address and initial value."""
+
+    path: tuple[str, ...]
+    variable: Variable
+    location: str | None
+    initial: typed.Expression | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What runs where and when."""
+
+    name: str
+    resources: tuple[Resource, ...]
+    settings: tuple[Setting, ...]
+    span: Span
+
+
+def check_configuration(syntax: ast.Configuration, scope: Scope, declarations: Declarations) -> Configuration:
+    """A configuration with everything in it resolved."""
+    checker = _ConfigurationChecker(declarations, scope)
+    resources = tuple(checker.resource(one) for one in syntax.resources)
+    settings: list[Setting] = []
+    for block in syntax.settings:
+        for one in block.settings:
+            setting = checker.setting(one, resources)
+            if setting is not None:
+                settings.append(setting)
+    return Configuration(syntax.name.text, resources, tuple(settings), syntax.span)
+
+
+class _ConfigurationChecker(Checker):
+    def resource(self, syntax: ast.Resource) -> Resource:
+        tasks: dict[str, Task] = {}
+        for one in syntax.tasks:
+            if one.name.key in tasks:
+                self.diagnostics.report(
+                    "ST0202",
+                    one.name.span,
+                    f"{one.name.text} is declared twice",
+                    mend="give one another name",
+                )
+            tasks[one.name.key] = self.task(one)
+        programs: dict[str, Instance] = {}
+        for program in syntax.programs:
+            instance = self.instance(program, tasks)
+            if instance is None:
+                continue
+            if program.name.key in programs:
+                self.diagnostics.report(
+                    "ST0202", program.name.span, f"{program.name.text} is declared twice", mend="rename one"
+                )
+            programs[program.name.key] = instance
+        name = "" if syntax.name is None else syntax.name.text
+        return Resource(name, tuple(tasks.values()), tuple(programs.values()), syntax.span)
+
+    def task(self, syntax: ast.Task) -> Task:
+        interval: int | None = None
+        single: typed.Expression | None = None
+        priority = 0
+        for setting in syntax.settings:
+            key = "" if setting.name is None else setting.name.key
+            if setting.value is None or key not in ("INTERVAL", "PRIORITY", "SINGLE"):
+                near = None if setting.name is None else nearest(key, ("INTERVAL", "PRIORITY", "SINGLE"))
+                self.diagnostics.report(
+                    "ST0611",
+                    setting.span,
+                    "a task has the settings SINGLE, INTERVAL and PRIORITY",
+                    mend=f"did you mean {near}?" if near else "remove this one",
+                )
+            elif key == "SINGLE":
+                single = self.condition(setting.value)
+            elif key == "INTERVAL":
+                interval = self._interval(setting.value)
+            else:
+                literal = self.coerced_constant(setting.value, UINT)
+                priority = 0 if literal is None else literal
+        if interval is None and single is None and not self.diagnostics.has_errors:
+            self.diagnostics.report(
+                "ST0611",
+                syntax.name.span,
+                f"{syntax.name.text} never runs: it has neither INTERVAL nor SINGLE",
+                mend="write INTERVAL := T#10ms",
+            )
+        return Task(syntax.name.text, interval, single, priority, syntax.span)
+
+    def _interval(self, node: ast.Expression) -> int | None:
+        literal = self.constant(node)
+        if literal is None:
+            return None
+        if literal.type not in (TIME, LTIME) or not isinstance(literal.value, int) or literal.value <= 0:
+            self.diagnostics.report(
+                "ST0611", node.span, "an interval is a duration above zero", mend="write T#10ms"
+            )
+            return None
+        return literal.value
+
+    def coerced_constant(self, node: ast.Expression, type_: Type) -> int | None:
+        """A constant of an integer type."""
+        literal = self.constant(node)
+        if literal is None:
+            return None
+        value = self.coerce(literal, type_)
+        return value.value if isinstance(value, typed.Literal) and isinstance(value.value, int) else None
+
+    def instance(self, syntax: ast.ProgramInstance, tasks: dict[str, Task]) -> Instance | None:
+        path = syntax.type.path
+        found = self.declarations.find_type(path, self.scope)
+        if found is None:
+            return None
+        if not isinstance(found, Block) or found.kind is not ast.UnitKind.PROGRAM:
+            self.diagnostics.report(
+                "ST0610", syntax.type.span, f"{found.name} is no PROGRAM", mend="name a PROGRAM"
+            )
+            return None
+        task: str | None = None
+        if syntax.task is not None:
+            task = self._task_name(syntax.task, tasks)
+        inputs: list[typed.Input] = []
+        outputs: list[typed.Output] = []
+        block_tasks: list[tuple[str, str]] = []
+        by_key = {one.name.upper(): one for one in found.parameters()}
+        for connection in syntax.connections:
+            if isinstance(connection, ast.TaskOfBlock):
+                name = self._task_name(connection.task, tasks)
+                if name is not None:
+                    block_tasks.append((".".join(one.text for one in connection.path), name))
+                continue
+            parameter = None if connection.name is None else by_key.get(connection.name.key)
+            if parameter is None:
+                near = None
+                if connection.name is not None:
+                    near = nearest(connection.name.text, (one.name for one in by_key.values()))
+                self.diagnostics.report(
+                    "ST0401",
+                    connection.span,
+                    f"{found.name} has no such parameter",
+                    mend=f"did you mean {near}?" if near else "name one of its inputs and outputs",
+                )
+                continue
+            self._bind_one(parameter, connection, inputs, outputs, is_block=True)
+        return Instance(
+            syntax.name.text,
+            found,
+            task,
+            syntax.qualifiers,
+            tuple(inputs),
+            tuple(outputs),
+            tuple(block_tasks),
+            syntax.span,
+        )
+
+    def _task_name(self, name: ast.Name, tasks: dict[str, Task]) -> str | None:
+        task = tasks.get(name.key)
+        if task is not None:
+            return task.name
+        near = nearest(name.text, (one.name for one in tasks.values()))
+        self.diagnostics.report(
+            "ST0610",
+            name.span,
+            f"there is no task {name.text}",
+            mend=f"did you mean {near}?" if near else "declare it with TASK",
+        )
+        return None
+
+    def setting(self, syntax: ast.InstanceSetting, resources: tuple[Resource, ...]) -> Setting | None:
+        """``resource.program.block.variable``; the resource may be left out where there is one."""
+        names = list(syntax.path)
+        programs = [(resource, program) for resource in resources for program in resource.programs]
+        if len(names) > 2 and names[0].key in {resource.name.upper() for resource in resources}:
+            programs = [one for one in programs if one[0].name.upper() == names[0].key]
+            names = names[1:]
+        matching = [program for _, program in programs if program.name.upper() == names[0].key]
+        if not matching:
+            near = nearest(names[0].text, (program.name for _, program in programs))
+            self.diagnostics.report(
+                "ST0610",
+                names[0].span,
+                f"there is no program instance {names[0].text}",
+                mend=f"did you mean {near}?" if near else "start the path with the resource and the program",
+            )
+            return None
+        owner: Type = matching[0].program
+        variable: Variable | None = None
+        for name in names[1:]:
+            if isinstance(owner, Block):
+                variable = owner.find_variable(name.key)
+            else:
+                variable = owner.fields.get(name.key) if isinstance(owner, Structure) else None
+            if variable is None:
+                self.diagnostics.report(
+                    "ST0203", name.span, f"{owner} has no {name.text}", mend="name one of its variables"
+                )
+                return None
+            owner = variable.type
+        if variable is None:
+            return None
+        type_ = self.declarations.type_of(syntax.type, self.scope)
+        if type_ != variable.type and UNKNOWN not in (type_, variable.type):
+            self.diagnostics.report(
+                "ST0300",
+                syntax.type.span,
+                f"{variable.name} is {variable.type}, not {type_}",
+                mend=f"write {variable.type}",
+            )
+            return None
+        initial = None if syntax.initial is None else self.initial(syntax.initial, type_)
+        location = None if syntax.location is None else syntax.location.address
+        path = tuple(name.text for name in syntax.path)
+        return Setting(path, variable, location, initial, syntax.span)
