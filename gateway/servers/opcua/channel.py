@@ -21,7 +21,7 @@ import logging
 import struct
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from asyncua import ua
 from asyncua.common.connection import MessageChunk, SecureConnection, TransportLimits
@@ -383,9 +383,9 @@ class Door(OPCUAProtocol):
             return
         super().connection_made(transport)
         if self.processor is not None:
-            assert isinstance(transport, asyncio.Transport), transport
+            stream = cast(asyncio.Transport, transport)  # uvloop's transports are none by descent
             self.processor = Connection(
-                self._listener.server, transport, self.limits, self._listener.policies, self._listener.sign_in
+                self._listener.server, stream, self.limits, self._listener.policies, self._listener.sign_in
             )
 
     def connection_lost(self, ex: BaseException | None) -> None:
