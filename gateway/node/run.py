@@ -52,8 +52,9 @@ def run_site(site: Site, state: Path | None, *, new_passwords: bool = False) -> 
 
 def say(text: str) -> None:
     """One event, for the operator and for the log."""
-    print(f"{datetime.now().astimezone():%H:%M:%S} {text}", flush=True)
     log.info("%s", text)
+    with contextlib.suppress(BrokenPipeError):  # whoever read it has gone; that is no reason to stop a plant
+        print(f"{datetime.now().astimezone():%H:%M:%S} {text}", flush=True)
 
 
 def addresses_of(site: Site) -> tuple[str, ...]:
