@@ -29,7 +29,13 @@ enum tl_fault {
     TL_FAULT_LOOP = 6, /* a scan that did not end: its loop budget is used up */
     TL_FAULT_NOT_A_NUMBER = 7,
     TL_FAULT_INTERFACE = 8, /* a call through an interface or reference that nothing implements */
+    /* From 100 on: raised by the host, never by generated code. */
+    TL_FAULT_WATCHDOG = 100, /* a scan took longer than its watchdog time and counted no loop budget */
+    TL_FAULT_TRAP = 101,     /* the processor trapped in generated code */
+    TL_FAULT_IMAGE = 102,    /* the image refused the program's inputs or outputs */
 };
+
+#define TL_NO_FILE UINT32_MAX /* fault_file of a fault that has no place in a source */
 
 /* How the bytes of an elementary variable are read. TIME, DATE and their long forms are I64, in nanoseconds. */
 enum tl_kind {
@@ -119,9 +125,22 @@ static inline bool tl_program_step(const struct tl_task *task, struct tl_scan *s
 {
     jmp_buf escape;
     scan->fault = TL_FAULT_NONE;
-    scan->escape = &escape;
     if (setjmp(escape) == 0) {
+        scan->escape = &escape; /* only now: a watchdog's signal may use it the moment it is there */
         task->run(scan, state);
+    }
+    scan->escape = NULL;
+    return scan->fault == TL_FAULT_NONE;
+}
+
+/* Give a zeroed state its initial values; false if that faulted, as tl_program_step. */
+static inline bool tl_program_init(const struct tl_program *program, struct tl_scan *scan, void *state)
+{
+    jmp_buf escape;
+    scan->fault = TL_FAULT_NONE;
+    if (setjmp(escape) == 0) {
+        scan->escape = &escape;
+        program->init(scan, state);
     }
     scan->escape = NULL;
     return scan->fault == TL_FAULT_NONE;
