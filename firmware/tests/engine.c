@@ -567,12 +567,14 @@ static void test_an_online_change_keeps_variables_phase_and_forces_and_misses_no
     const uint32_t gone = 1;
     CHECK_EQUAL(tl_force_set(&engine.forces, AT(input), 4, &forced, sizeof state), TL_FORCE_OK);
     CHECK_EQUAL(tl_force_set(&engine.forces, AT(slow_scans), 4, &gone, sizeof state), TL_FORCE_OK);
+    const int32_t held = 900;
+    CHECK_EQUAL(tl_force_set(&engine.forces, AT(offset), 4, &held, sizeof state), TL_FORCE_OK);
     const uint32_t scans = running()->fast_scans;
     struct tl_change change = make_change();
     now += MS / 4; /* between two ticks */
     tl_engine_change(&engine, &change, now);
     CHECK_EQUAL(change.forces_dropped, 1);
-    CHECK(engine.forces.count == 1 && forces[0].offset == TO(input));
+    CHECK(engine.forces.count == 2 && forces[0].offset == TO(offset) && forces[1].offset == TO(input)); /* sorted */
     CHECK(got(OUT).value == 7 && got(OUT).status == TL_STATUS_OUT_OF_SERVICE); /* no longer wired */
     CHECK_EQUAL(edited_records[0].count, scans);
     CHECK(edited_records[0].deadline_ns == end + 2 * MS); /* the last scan was at `end`, now it comes every 2 ms */
