@@ -1,0 +1,41 @@
+"""An OPC UA client of the running site: signed in and encrypted, it sees values move and sets one."""
+
+import asyncio
+import shutil
+
+from asyncua import Client, ua
+from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+
+from gateway.servers.opcua.certificates import own_identity
+from gateway.tags.quality import is_good
+
+SETPOINT, MEASURED = "battery1.power_setpoint_kw", "battery1.power_kw"
+
+
+async def test_a_client_sees_values_move_and_its_setpoint_followed(demo, region, tmp_path):
+    identity = own_identity(tmp_path, "client", "127.0.0.1")
+    own = tmp_path / "own"
+    trusted = demo.paths.pki / "trusted"
+    await asyncio.to_thread(shutil.copy, own / "certificate.der", trusted / "client.der")
+    assert demo.site.opcua is not None
+    client = Client(f"opc.tcp://127.0.0.1:{demo.site.opcua.port}/", timeout=10)
+    client.application_uri = identity.application_uri
+    client.set_user("operator")
+    client.set_password(demo.passwords["operator"])
+    await client.set_security(
+        SecurityPolicyBasic256Sha256,
+        own / "certificate.der",
+        own / "private_key.pem",
+        None,
+        demo.paths.pki / "own" / "certificate.der",
+        ua.MessageSecurityMode.SignAndEncrypt,
+    )
+    async with client:
+        measured, setpoint = (client.get_node(f"ns=2;s={name}") for name in (MEASURED, SETPOINT))
+        for value in (30.0, -20.0):
+            await setpoint.write_value(ua.DataValue(ua.Variant(value, ua.VariantType.Double)))
+            async with asyncio.timeout(20):
+                while abs(float(await measured.read_value()) - value) > 2:  # noqa: ASYNC110 - the plant sets no event
+                    await asyncio.sleep(0.05)
+        await setpoint.write_value(ua.DataValue(ua.Variant(0.0, ua.VariantType.Double)))
+    assert is_good(region.sample(MEASURED).status)
