@@ -102,9 +102,8 @@ def _analyse(sources: tuple[Source, ...]) -> Program:
     declarations.declare(parsed.file for parsed in files)
     declarations.settle_initials()
     declarations.link_externals()
-    references: list[Reference] = []
     for unit_scope in declarations.units:
-        references.extend(_check_body(unit_scope, declarations))
+        _check_body(unit_scope, declarations)
     for block in declarations.blocks:
         check_block(block, diagnostics)
     configurations = tuple(
@@ -120,15 +119,14 @@ def _analyse(sources: tuple[Source, ...]) -> Program:
         tuple(declarations.blocks),
         tuple(declarations.functions),
         configurations,
-        tuple(references),
+        tuple(Reference(span, symbol) for span, symbol in declarations.uses),
         tuple(in_reading_order(diagnostics.found, sources)),
     )
 
 
-def _check_body(unit_scope: UnitScope, declarations: Declarations) -> list[Reference]:
+def _check_body(unit_scope: UnitScope, declarations: Declarations) -> None:
     unit = unit_scope.unit
     checker = BodyChecker(declarations, unit_scope.scope)
     syntax = unit.syntax
     assert syntax is not None
     unit.body = checker.body(syntax.body)
-    return [Reference(span, symbol) for span, symbol in checker.uses]

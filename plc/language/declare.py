@@ -15,7 +15,7 @@ from plc.language import ast, standard, typed
 from plc.language.diagnostics import Diagnostics, Related, nearest
 from plc.language.expressions import Checker
 from plc.language.parser import parse
-from plc.language.scope import Scope
+from plc.language.scope import Found, Scope
 from plc.language.source import Source, Span
 from plc.language.symbols import (
     Block,
@@ -98,6 +98,7 @@ class Declarations:
         self._unresolved: set[TypeName] = set()
         self._initials: list[Callable[[], None]] = []
         self._externals: list[tuple[Variable, Scope]] = []
+        self.uses: list[tuple[Span, Found | EnumMember]] = []  # every name in the text with what it means
 
     # ── names ──────────────────────────────────────────────────────────────────────────────────────
     def declare(self, files: Iterable[ast.File]) -> None:
@@ -303,7 +304,8 @@ class Declarations:
                 )
             case _:
                 type_name.type = self.type_of(syntax.type, scope)
-                type_name.initial = self._inherited_initial(syntax.type, scope)
+                if syntax.initial is None:
+                    self._later.append(lambda: self._inherit_type(type_name, scope))
         self._resolving.discard(type_name)
         self._depth -= 1
         if syntax.initial is not None:
@@ -316,6 +318,10 @@ class Declarations:
         if self._depth == 0:
             self._drain()
         return type_name.type
+
+    def _inherit_type(self, type_name: TypeName, scope: Scope) -> None:
+        """An alias begins like what it stands for."""
+        type_name.initial = self._inherited_initial(type_name.syntax.type, scope)
 
     def _drain(self) -> None:
         while self._later:
@@ -353,6 +359,7 @@ class Declarations:
         for name in path[1:]:
             symbol = symbol.symbols.get(name.key) if isinstance(symbol, Namespace) else None
         if isinstance(symbol, (TypeName, Block)):
+            self.uses.append((path[-1].span, symbol))
             return symbol
         written = ".".join(name.text for name in path)
         near = nearest(written, scope.type_names()) if len(path) == 1 else None
@@ -435,7 +442,7 @@ class Declarations:
             is_faulty = True
         if is_faulty:
             return UNKNOWN
-        return ArrayOf(tuple(bounds), element, self._inherited_initial(syntax.element, scope))
+        return ArrayOf(tuple(bounds), element, self._type_name(syntax.element, scope))
 
     def _subrange(self, syntax: ast.SubrangeType, scope: Scope) -> Type:
         base = plain(self._named(syntax.base, scope))
@@ -546,16 +553,22 @@ class Declarations:
             self._drain()
         return structure
 
+    def _type_name(self, syntax: ast.TypeExpression, scope: Scope) -> TypeName | None:
+        """The declared type that a type expression names, if it is only a name."""
+        if not isinstance(syntax, ast.NamedType):
+            return None
+        symbol: object = scope.find_outside(syntax.path[0].key)
+        for name in syntax.path[1:]:
+            symbol = symbol.symbols.get(name.key) if isinstance(symbol, Namespace) else None
+        return symbol if isinstance(symbol, TypeName) else None
+
     def _inherited_initial(self, syntax: ast.TypeExpression, scope: Scope) -> typed.Expression | None:
         """The initial value that a type's name brings with it."""
-        if isinstance(syntax, ast.NamedType):
-            symbol: object = scope.find_outside(syntax.path[0].key)
-            for name in syntax.path[1:]:
-                symbol = symbol.symbols.get(name.key) if isinstance(symbol, Namespace) else None
-            if isinstance(symbol, TypeName):
-                self.resolve(symbol)
-                return symbol.initial
-        return None
+        type_name = self._type_name(syntax, scope)
+        if type_name is None:
+            return None
+        self.resolve(type_name)
+        return type_name.initial
 
     # ── variables ──────────────────────────────────────────────────────────────────────────────────
     def settle(self, variable: Variable) -> None:

@@ -160,6 +160,7 @@ _VALUES = (
     typed.RoutineCall,
     typed.ArrayValue,
     typed.StructValue,
+    typed.TypeUse,
     typed.Wrong,
 )
 
@@ -172,7 +173,7 @@ class Checker:
         self.diagnostics = declarations.diagnostics
         self.scope = scope
         self.enumeration: Enumeration | None = None  # whose earlier values its own later values may use
-        self.uses: list[tuple[Span, Found | EnumMember]] = []
+        self.uses = declarations.uses
 
     # ── values ─────────────────────────────────────────────────────────────────────────────────────────────────
     def expression(self, node: ast.Expression, expected: Type | None = None) -> typed.Expression:
@@ -481,6 +482,8 @@ class Checker:
                 element: Type = WCHAR if type_.is_wide else CHAR
                 self._check_bounds(indices[0], (1, type_.length))
                 return typed.ElementUse(base, tuple(indices), element, node.span)
+            if isinstance(type_, Reference) and _is_pointer(type_) and len(indices) == 1:
+                return self._follow(typed.ElementUse(base, tuple(indices), type_.target, node.span))
             if not isinstance(type_, ArrayOf):
                 self.diagnostics.report(
                     "ST0304", node.span, f"{type_} is no array", mend="leave the index out"
@@ -758,6 +761,8 @@ class Checker:
             if isinstance(one, typed.Literal) and one.type is UNTYPED_INTEGER:
                 assert isinstance(one.value, int)
                 type_ = plain(other.type)
+                if _is_pointer(type_) and one.value == 0:
+                    return type_
                 if isinstance(type_, Enumeration):
                     return type_.base
                 is_whole = isinstance(type_, Elementary) and type_.family in _WHOLE
@@ -1011,6 +1016,10 @@ class Checker:
         value = literal.value
         if isinstance(value, str):
             return self._adapt_string(literal, value, target)
+        if literal.type is UNTYPED_INTEGER and _is_pointer(type_) and value == 0:
+            return typed.Literal(None, target, literal.span)
+        if literal.type is UNTYPED_INTEGER and isinstance(type_, Enumeration):
+            return self._adapt_enumeration(literal, type_)
         if not isinstance(type_, Elementary):
             return None
         if literal.type is UNTYPED_INTEGER or (isinstance(target, Subrange) and isinstance(value, int)):
@@ -1039,6 +1048,19 @@ class Checker:
             assert isinstance(value, float)
             return self._adapt_real(literal, value, type_)
         return None
+
+    def _adapt_enumeration(self, literal: typed.Literal, type_: Enumeration) -> typed.Expression | None:
+        """A number for an enumeration's value, as vendors allow where the type is not strict."""
+        if literal.value not in type_.values.values() or type_.is_qualified_only:
+            return None
+        name = next(name for key, name in type_.spelling.items() if type_.values[key] == literal.value)
+        self.diagnostics.report(
+            "ST0805",
+            literal.span,
+            f"{literal.value} is taken for {type_}#{name}",
+            mend=f"write {type_}#{name}",
+        )
+        return typed.Literal(literal.value, type_, literal.span)
 
     def _adapt_real(self, literal: typed.Literal, value: float, type_: Elementary) -> typed.Expression:
         stored = values.single(value) if type_ is REAL else value
@@ -1137,7 +1159,7 @@ class Checker:
         return self._struct_initial(tuple(fields), target, span)
 
     def _array_initial(self, node: ast.ArrayInitial, target: ArrayOf) -> typed.Expression:
-        inner = ArrayOf(target.bounds[1:], target.element, target.element_initial)
+        inner = ArrayOf(target.bounds[1:], target.element, target.element_name)
         room = 1
         for bounds in target.bounds:
             room *= 1 if bounds is None else bounds[1] - bounds[0] + 1
@@ -1463,6 +1485,8 @@ class Checker:
         value = self.expression(node)
         if value.type is UNKNOWN:
             return None
+        if parameter.is_constant and not self._is_place(value):
+            return self.coerce(value, parameter.type)
         if not self._is_place(value):
             self.diagnostics.report(
                 "ST0406",
@@ -1829,9 +1853,16 @@ class Checker:
                 mend="give it a variable",
             )
             return typed.Wrong(UNKNOWN, node.span)
-        entity = self.entity(arguments[0])
+        asked = arguments[0]
+        elementary = ELEMENTARY.get(asked.name.key) if isinstance(asked, ast.NameUse) else None
+        if key == "SIZEOF" and elementary is not None and self.scope.find(elementary.name) is None:
+            operand = typed.TypeUse(elementary, asked.span)
+            return typed.StandardCall(SIZEOF, (operand,), (), UDINT, node.span)
+        entity = self.entity(asked)
         if key == "SIZEOF":
-            return self._size_of(entity, arguments[0], node.span)
+            return self._size_of(entity, asked, node.span)
+        if key == "__ISVALIDREF":
+            return self._is_valid(entity, arguments[0], node.span)
         value = self.value(entity, arguments[0])
         if value.type is UNKNOWN:
             return typed.Wrong(UNKNOWN, node.span)
@@ -1845,6 +1876,18 @@ class Checker:
             return typed.ReferenceTo(value, Reference(kind, value.type), node.span)
         return self._bound(key, value, arguments[1], node)
 
+    def _is_valid(self, entity: Entity, node: ast.Expression, span: Span) -> typed.Expression:
+        """A vendor's question whether a REFERENCE TO refers to something."""
+        value = entity if isinstance(entity, _VALUES) else self.value(entity, node)
+        if not isinstance(value.type, Reference):
+            if value.type is not UNKNOWN:
+                self.diagnostics.report(
+                    "ST0306", node.span, f"{value.type} is no reference", mend="name a reference"
+                )
+            return typed.Wrong(BOOL, span)
+        null = typed.Literal(None, value.type, span)
+        return typed.Operation("<>", (value, null), BOOL, span)
+
     def _bound(
         self, key: str, array: typed.Expression, rank_node: ast.Expression, node: ast.Call
     ) -> typed.Expression:
@@ -1855,7 +1898,7 @@ class Checker:
             )
             return typed.Wrong(UNKNOWN, node.span)
         if rank is None or not isinstance(rank.value, int):
-            return typed.Wrong(DINT, node.span)
+            return typed.Wrong(UNKNOWN, node.span)
         if not 1 <= rank.value <= len(array.type.bounds):
             self.diagnostics.report(
                 "ST0304",
@@ -1863,7 +1906,7 @@ class Checker:
                 f"the array has {len(array.type.bounds)} ranks",
                 mend="count them from 1",
             )
-            return typed.Wrong(DINT, node.span)
+            return typed.Wrong(UNKNOWN, node.span)
         bounds = array.type.bounds[rank.value - 1]
         if bounds is not None:
             return typed.Literal(bounds[key == "UPPER_BOUND"], DINT, node.span)
@@ -1874,9 +1917,9 @@ class Checker:
     def _size_of(self, entity: Entity, node: ast.Expression, span: Span) -> typed.Expression:
         """SIZEOF takes a variable or a type; the code generator knows the bytes."""
         if isinstance(entity, TypeName):
-            operand: typed.Expression = typed.Wrong(self.declarations.resolve(entity), node.span)
+            operand: typed.Expression = typed.TypeUse(self.declarations.resolve(entity), node.span)
         elif isinstance(entity, Block):
-            operand = typed.Wrong(entity, node.span)
+            operand = typed.TypeUse(entity, node.span)
         else:
             operand = self.value(entity, node)
         return typed.StandardCall(SIZEOF, (operand,), (), UDINT, span)
@@ -1961,6 +2004,10 @@ def _default_integer(value: int) -> Elementary:
         if values.fits(value, type_):
             return type_
     return ULINT
+
+
+def _is_pointer(type_: Type) -> bool:
+    return isinstance(type_, Reference) and type_.kind is ReferenceKind.POINTER_TO
 
 
 def _bounds(type_: Type) -> tuple[int, int] | None:

@@ -433,6 +433,7 @@ class _Parser:
 
     # ── types ────────────────────────────────────────────────────────────────────────────────────────────
     def type_block(self) -> ast.TypeBlock:
+        of_all = self.pragmas_here()
         first = self.take("TYPE")
         opened = self.span(first)
         types: list[ast.TypeDeclaration] = []
@@ -443,7 +444,7 @@ class _Parser:
                 break
             before = self.at
             try:
-                types.append(self.type_declaration())
+                types.append(self.type_declaration(of_all))
             except _Unreadable:
                 self.skip(_SYNCHRONISE)
                 if self.at == before:
@@ -451,8 +452,8 @@ class _Parser:
         self.block_end("END_TYPE", opened, "TYPE")
         return ast.TypeBlock(tuple(types), self.span(first))
 
-    def type_declaration(self) -> ast.TypeDeclaration:
-        pragmas = self.pragmas_here()
+    def type_declaration(self, of_all: tuple[ast.Pragma, ...]) -> ast.TypeDeclaration:
+        pragmas = (*of_all, *self.pragmas_here())
         first = self.at
         while self.words[self.at] in _ACCESS and self.kinds[self.at] == self.kinds[self.at + 1] == NAME:
             self.accept_soft(self.words[self.at])
@@ -1323,6 +1324,11 @@ class _Parser:
             if kind in _PRECEDENCE:
                 self.at = first
                 self.expression()
+                if self.kinds[self.at] == ":=":
+                    self.diagnostics.report(
+                        "ST0110", self.span(first), "expected a variable left of :=, found an expression"
+                    )
+                    raise _Unreadable
             if isinstance(target, ast.Wrong):
                 raise _Unreadable
             self.diagnostics.report(

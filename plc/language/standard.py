@@ -221,7 +221,7 @@ def _read_table() -> dict[str, StandardFunction]:
 
 FUNCTIONS = _read_table()
 # Functions that ask about a variable or a type, and so take no plain value (6.6.2.5.16 and vendors).
-QUERIES = frozenset({"REF", "ADR", "SIZEOF", "LOWER_BOUND", "UPPER_BOUND"})
+QUERIES = frozenset({"REF", "ADR", "SIZEOF", "LOWER_BOUND", "UPPER_BOUND", "__ISVALIDREF"})
 
 
 @dataclass(frozen=True, slots=True)

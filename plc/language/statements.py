@@ -78,6 +78,9 @@ class BodyChecker(Checker):
         if isinstance(entity, BoundProperty):
             return self._set_property(entity, node)
         target = self.value(entity, node.target)
+        if not self.is_writable(target, node.target):
+            self.expression(node.value, None if target.type is UNKNOWN else target.type)
+            return None
         if node.operator in ("S=", "R="):
             value = self.condition(node.value)
             if target.type not in (BOOL, UNKNOWN):
@@ -89,8 +92,6 @@ class BodyChecker(Checker):
             return self._attempt(node, target)
         else:
             value = self.converted(node.value, target.type)
-        if not self.is_writable(target, node.target):
-            return None
         return typed.Assign(target, node.operator, value, node.span)
 
     def _attempt(self, node: ast.Assign, target: typed.Expression) -> typed.Statement | None:
@@ -105,8 +106,6 @@ class BodyChecker(Checker):
                 "?= is for references and interfaces",
                 mend="write :=",
             )
-            return None
-        if not self.is_writable(target, node.target):
             return None
         return typed.Assign(target, "?=", value, node.span)
 

@@ -3,7 +3,9 @@
 Where it differs from the syntax tree: constants are folded into ``Literal``, names are the variables that they mean,
 calls have their arguments in the order of the parameters with nothing implicit but a parameter's own initial value,
 properties are calls of their accessors, a REFERENCE TO is followed by a ``Dereference``, and every ``Convert`` that
-the language does silently is there with ``is_implicit``. Every node has the span that it was written at.
+the language does silently is there with ``is_implicit``. Three things stay of their own type: strings of different
+lengths (what does not fit is cut), addresses for a POINTER TO something else, and an instance of an extending block
+for an in-out or reference to the extended one. Every node has the span that it was written at.
 """
 
 from __future__ import annotations
@@ -68,7 +70,9 @@ class FieldUse:
 
 @_node
 class ElementUse:
-    """An element of an array; indices are of integer type, one a rank."""
+    """An element of an array, one integer index a rank; a character of a string, from 1; or, where the base
+    is a POINTER TO, the element that many behind the one it points to.
+    """
 
     base: Expression
     indices: tuple[Expression, ...]
@@ -214,6 +218,14 @@ class StructValue:
 
 
 @_node
+class TypeUse:
+    """A type's name where only its size is asked for: ``SIZEOF(Pump)``."""
+
+    type: Type
+    span: Span
+
+
+@_node
 class Wrong:
     """An expression with a fault that is reported."""
 
@@ -238,6 +250,7 @@ Expression: TypeAlias = (
     | RoutineCall
     | ArrayValue
     | StructValue
+    | TypeUse
     | Wrong
 )
 
@@ -315,7 +328,7 @@ class Case:
 
 @_node
 class For:
-    """Bounds and step are evaluated once. A constant step of zero is already refused."""
+    """Bounds and step are evaluated once, the step in the signed type as wide. A constant step is not zero."""
 
     variable: Expression
     start: Expression

@@ -14,7 +14,7 @@ from plc.language.ast import ReferenceKind
 
 if TYPE_CHECKING:
     from plc.language import typed
-    from plc.language.symbols import Block, Variable
+    from plc.language.symbols import Block, TypeName, Variable
 
 STRING_DEFAULT_LENGTH = 80  # implementer-specific (Table 10, footnote); the length that vendors agree on
 STRING_LONGEST = 32_767  # so that LEN fits an INT
@@ -118,6 +118,7 @@ ELEMENTARY: dict[str, Elementary] = {
             WCHAR,
         )
     },
+    "BIT": BOOL,  # of vendors' structures
     "TIME_OF_DAY": TOD,
     "LTIME_OF_DAY": LTOD,
     "DATE_AND_TIME": DT,
@@ -142,7 +143,12 @@ class ArrayOf:
 
     bounds: tuple[tuple[int, int] | None, ...]
     element: Type
-    element_initial: typed.Expression | None = field(default=None, compare=False, repr=False)
+    element_name: TypeName | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def element_initial(self) -> typed.Expression | None:
+        """The initial value that the element's named type gives to elements without one of their own."""
+        return None if self.element_name is None else self.element_name.initial
 
     def __str__(self) -> str:
         ranks = ", ".join("*" if one is None else f"{one[0]}..{one[1]}" for one in self.bounds)
@@ -287,6 +293,10 @@ def fit(source: Type, target: Type) -> Fit:
         return Fit.SAME if _same_array(source, target) else Fit.NO
     if isinstance(source, Enumeration) and isinstance(target, Elementary):
         return Fit.REINTERPRETS if _fit_elementary(source.base, target) is not Fit.NO else Fit.NO
+    if isinstance(source, Elementary) and isinstance(target, Enumeration):
+        is_whole = source.family in _INTEGERS and not target.is_qualified_only
+        fitting = is_whole and _fit_elementary(source, target.base) in (Fit.SAME, Fit.WIDENS)
+        return Fit.REINTERPRETS if fitting else Fit.NO
     if isinstance(source, (Elementary, Enumeration, Structure, StringOf, ArrayOf, Reference, Subrange)):
         if source is NULL and not isinstance(target, (Elementary, Enumeration, Structure, ArrayOf, Subrange)):
             return Fit.SAME if target.is_interface else Fit.NO

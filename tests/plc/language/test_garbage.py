@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from plc.language.analysis import analyse
 from plc.language.diagnostics import Diagnostics, as_json, as_text
 from plc.language.formatter import format_source
+from plc.language.lexer import lex
 from plc.language.parser import parse
 from plc.language.source import Source
 from plc.language.tokens import RESERVED
@@ -64,3 +65,39 @@ def test_a_program_with_something_cut_out_or_put_in(data: st.DataObject) -> None
 def test_a_program_cut_short(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(SNIPPETS))
     examine(text[: data.draw(st.integers(0, len(text)))])
+
+
+def _pool() -> dict[str, list[str]]:
+    """The tokens of all snippets by kind."""
+    pool: dict[str, set[str]] = {}
+    for text in SNIPPETS:
+        tokens = lex(Source("snippet.st", text), Diagnostics())
+        for kind, start, end in zip(tokens.kinds, tokens.starts, tokens.ends, strict=True):
+            pool.setdefault(_exchange(kind), set()).add(text[start:end])
+    return {kind: sorted(words) for kind, words in pool.items()}
+
+
+def _exchange(kind: str) -> str:
+    """Kinds that may stand for each other and leave a text readable."""
+    if kind in ("+", "-", "*", "/", "MOD", "AND", "OR", "XOR", "=", "<>", "<", ">", "<=", ">=", "**"):
+        return "operator"
+    if kind in ("integer", "real", "string", "duration", "date", "TRUE", "FALSE", "name"):
+        return "operand"
+    return kind
+
+
+POOL = _pool()
+
+
+@given(st.data())
+def test_a_readable_program_that_means_nonsense(data: st.DataObject) -> None:
+    text = data.draw(st.sampled_from(SNIPPETS))
+    tokens = lex(Source("snippet.st", text), Diagnostics())
+    exchangeable = [
+        index for index, kind in enumerate(tokens.kinds) if _exchange(kind) in ("operator", "operand")
+    ]
+    chosen = data.draw(st.lists(st.sampled_from(exchangeable), min_size=1, max_size=6, unique=True))
+    for index in sorted(chosen, reverse=True):
+        word = data.draw(st.sampled_from(POOL[_exchange(tokens.kinds[index])]))
+        text = text[: tokens.starts[index]] + word + text[tokens.ends[index] :]
+    examine(text)
