@@ -442,7 +442,7 @@ class Declarations:
             is_faulty = True
         if is_faulty:
             return UNKNOWN
-        return ArrayOf(tuple(bounds), element, self._type_name(syntax.element, scope))
+        return ArrayOf(tuple(bounds), element, element_name=self._type_name(syntax.element, scope))
 
     def _subrange(self, syntax: ast.SubrangeType, scope: Scope) -> Type:
         base = plain(self._named(syntax.base, scope))

@@ -1159,7 +1159,7 @@ class Checker:
         return self._struct_initial(tuple(fields), target, span)
 
     def _array_initial(self, node: ast.ArrayInitial, target: ArrayOf) -> typed.Expression:
-        inner = ArrayOf(target.bounds[1:], target.element, target.element_name)
+        inner = ArrayOf(target.bounds[1:], target.element, target.own_initial, target.element_name)
         room = 1
         for bounds in target.bounds:
             room *= 1 if bounds is None else bounds[1] - bounds[0] + 1

@@ -143,12 +143,15 @@ class ArrayOf:
 
     bounds: tuple[tuple[int, int] | None, ...]
     element: Type
+    own_initial: typed.Expression | None = field(default=None, compare=False, repr=False)
     element_name: TypeName | None = field(default=None, compare=False, repr=False)
 
     @property
     def element_initial(self) -> typed.Expression | None:
-        """The initial value that the element's named type gives to elements without one of their own."""
-        return None if self.element_name is None else self.element_name.initial
+        """What elements begin with that are given no value: what was said here, else what their type's name says."""
+        if self.own_initial is not None or self.element_name is None:
+            return self.own_initial
+        return self.element_name.initial  # asked for late: the name may be declared further down
 
     def __str__(self) -> str:
         ranks = ", ".join("*" if one is None else f"{one[0]}..{one[1]}" for one in self.bounds)
