@@ -10,9 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from gateway.config.fault import SiteFaults
-from gateway.config.load import load_site
-from gateway.config.paths import run_paths
+from gateway.config.place import add_place, place_of
 from historian import export
 from historian.errors import DamagedBlock, HistoryError
 from historian.export import Answer, MissingLibrary
@@ -34,8 +32,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     # argparse takes "-1h" for an option unless it looks like a negative number to it.
     history._negative_number_matcher = _LIKE_A_TIME
     history.add_argument("tag", metavar="TAG", help="the tag's name, as in battery1.power_kw")
-    history.add_argument("--site", type=Path, help="the site file")
-    history.add_argument("--state", type=Path, help="the site's state folder, where it is not the usual one")
+    add_place(history)
     history.add_argument(
         "--from", dest="start", default="-1h", metavar="TIME", help="ISO 8601, now, or -1h (default: -1h)"
     )
@@ -60,7 +57,7 @@ def run_history(args: argparse.Namespace) -> int:
     """Exit status 0 where all was read, 1 where something is missing or damaged, 2 where the question is wrong."""
     try:
         return _run(args)
-    except (ValueError, MissingLibrary, SiteFaults) as error:
+    except (ValueError, MissingLibrary) as error:
         print(f"tieline history: {error}", file=sys.stderr)
         return USAGE
     except BrokenPipeError:
@@ -84,7 +81,12 @@ def _run(args: argparse.Namespace) -> int:
     if args.format == "parquet" and args.output is None and sys.stdout.isatty():
         raise ValueError("parquet is no text: give --output FILE, or send it into a pipe")
     damages: list[DamagedBlock] = []
-    history = History(_directory(args), on_damage=damages.append)
+    paths = place_of(args)
+    if isinstance(paths, int):
+        return paths
+    if not paths.history.is_dir():
+        raise FileNotFoundError(f"{paths.history} is not there: no historian has run for this site")
+    history = History(paths.history, on_damage=damages.append)
     try:
         answer = _ask(history, args, start, end)
     except KeyError:
@@ -95,16 +97,6 @@ def _run(args: argparse.Namespace) -> int:
     for text in dict.fromkeys(map(str, damages)):
         print(f"tieline history: damaged, and left out: {text}", file=sys.stderr)
     return INCOMPLETE if damages else ANSWERED
-
-
-def _directory(args: argparse.Namespace) -> Path:
-    if args.site is None and args.state is None:
-        raise ValueError("say which site: --site SITE, or --state DIR")
-    name = load_site(args.site).name if args.site is not None else ""
-    directory = run_paths(name, args.state).history
-    if not directory.is_dir():
-        raise FileNotFoundError(f"{directory} is not there: no historian has run for this site")
-    return directory
 
 
 def _ask(history: History, args: argparse.Namespace, start: int, end: int) -> Answer:

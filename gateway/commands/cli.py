@@ -9,13 +9,13 @@ import getpass
 import sys
 import time
 import uuid
-from pathlib import Path
 from typing import assert_never
 
 from gateway.commands.audit import AuditError, Link, verify
 from gateway.commands.client import CommandClient
 from gateway.config.cli import load_or_explain
 from gateway.config.paths import owner_of, run_paths
+from gateway.config.place import SITE_VARIABLE, add_place, complete_place, place_of
 from gateway.config.site import Site, Tag
 from gateway.tags.command import Command, Done, Failed, Outcome, Refused, TimedOut
 from gateway.tags.sample import Value
@@ -34,10 +34,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     write.add_argument("tag", metavar="TAG", help="a writable tag, such as battery1.power_setpoint_kw")
     write.add_argument("value", metavar="VALUE", help="a number, a text, true/false, or the name of a state")
-    write.add_argument("--site", metavar="SITE", type=Path, required=True, help="the site file")
-    write.add_argument(
-        "--state", metavar="DIR", type=Path, help="the state folder, where it is not the usual one"
-    )
+    add_place(write)
     write.add_argument("--user", metavar="NAME", required=True, help="who asks: a user of the site")
     write.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     write.add_argument("--reason", default="", help="why, for the audit trail")
@@ -53,10 +50,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     audit = subparsers.add_parser("audit", help="the trail of commands")
     parts = audit.add_subparsers(title="commands", required=True, metavar="COMMAND")
     check = parts.add_parser("verify", help="find any line that was changed, removed or moved")
-    check.add_argument("site", metavar="SITE", type=Path, nargs="?", help="the site file")
-    check.add_argument(
-        "--state", metavar="DIR", type=Path, help="the state folder, where it is not the usual one"
-    )
+    add_place(check, site_flag="site")
     check.add_argument(
         "--known", metavar="NUMBER:HASH", type=_link, help="a line noted earlier in a safe place"
     )
@@ -64,6 +58,10 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _write(arguments: argparse.Namespace) -> int:
+    complete_place(arguments)
+    if arguments.site is None:
+        print(f"say which: --site SITE (or ${SITE_VARIABLE})", file=sys.stderr)
+        return _EXIT_USAGE
     site = load_or_explain(arguments.site)
     if site is None:
         return _EXIT_FAULT
@@ -107,27 +105,19 @@ async def _send(site: Site, arguments: argparse.Namespace, value: Value, passwor
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    if arguments.site is None and arguments.state is None:
-        print("say which: SITE or --state DIR", file=sys.stderr)
-        return _EXIT_USAGE
-    name = ""
-    if arguments.state is None:
-        site = load_or_explain(arguments.site)
-        if site is None:
-            return _EXIT_FAULT
-        name = site.name
-    path = run_paths(name, arguments.state).audit
+    paths = place_of(arguments)
+    if isinstance(paths, int):
+        return paths
     try:
-        found = verify(path, arguments.known)
+        found = verify(paths.audit, arguments.known)
     except AuditError as error:
         print(error, file=sys.stderr)
         return _EXIT_FAULT
     for fault in found.faults:
         print(f"{fault.file}: line {fault.line}: {fault.why}")
     if found.torn_bytes:
-        print(
-            f"{path.name}: the last line is not complete ({found.torn_bytes} bytes); the next start sets it aside"
-        )
+        torn = f"the last line is not complete ({found.torn_bytes} bytes); the next start sets it aside"
+        print(f"{paths.audit.name}: {torn}")
     for id in found.open_intents:
         print(f"command {id} has no outcome yet: it is under way, or the run was cut off")
     print(f"{found.lines} lines in {found.files} files; last line {found.last.number}:{found.last.hash}")

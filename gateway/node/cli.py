@@ -18,6 +18,7 @@ import historian.cli
 from gateway.config.accounts import Accounts, AccountsError
 from gateway.config.cli import load_or_explain
 from gateway.config.paths import run_paths
+from gateway.config.place import add_place, place_of
 from gateway.node.status import NotRunningError, read_status, status_text
 
 EXIT_FAULT = 1
@@ -58,8 +59,7 @@ def parser() -> argparse.ArgumentParser:
     run.set_defaults(run=_run)
 
     status = commands.add_parser("status", help="tell how a running site is; exit status 1 if not well")
-    status.add_argument("site", metavar="SITE", type=Path, nargs="?", help="the site file")
-    _add_state(status)
+    add_place(status, site_flag="site")
     status.add_argument("--format", choices=("text", "json"), default="text", help="how it is printed")
     status.set_defaults(run=_status)
 
@@ -96,17 +96,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    name = ""
-    if arguments.site is not None:
-        site = load_or_explain(arguments.site)
-        if site is None:
-            return EXIT_FAULT
-        name = site.name
-    elif arguments.state is None:
-        print("say which: SITE or --state DIR", file=sys.stderr)
-        return EXIT_USAGE
+    paths = place_of(arguments)
+    if isinstance(paths, int):
+        return paths
     try:
-        status = read_status(run_paths(name, arguments.state))
+        status = read_status(paths)
     except NotRunningError as error:
         print(error, file=sys.stderr)
         return EXIT_FAULT

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from gateway.config.cli import load_or_explain
-from gateway.config.paths import run_paths
+from gateway.config.place import add_place, place_of
 from gateway.simulator.control import ControlClient
 from gateway.simulator.faults import DEFAULT_CODE, DEFAULT_DELAY_MS, MEANING, Fault, FaultError, FaultKind
 
@@ -29,10 +27,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     fault.add_argument("device", metavar="DEVICE", nargs="?", help="a device such as battery1, or: utility")
     fault.add_argument("kind", metavar="KIND", nargs="?", help="what to do with it")
-    fault.add_argument("--site", metavar="SITE", type=Path, help="the site file; not needed with --state")
-    fault.add_argument(
-        "--state", metavar="DIR", type=Path, help="the state folder, where it is not the usual one"
-    )
+    add_place(fault)
     fault.add_argument("--list", action="store_true", help="show all devices and their faults")
     fault.add_argument("--clear", action="store_true", help="mend everything, the utility too")
     fault.add_argument("--delay-ms", type=int, default=DEFAULT_DELAY_MS, help="of slow (default: 1500)")
@@ -45,16 +40,10 @@ def _fault(arguments: argparse.Namespace) -> int:
     if (arguments.list + arguments.clear + has_both) != 1 or (arguments.device and not has_both):
         print("say DEVICE KIND, or --list, or --clear", file=sys.stderr)
         return _EXIT_USAGE
-    name = ""
-    if arguments.state is None:
-        if arguments.site is None:
-            print("say which: --site SITE or --state DIR", file=sys.stderr)
-            return _EXIT_USAGE
-        site = load_or_explain(arguments.site)
-        if site is None:
-            return _EXIT_FAULT
-        name = site.name
-    client = ControlClient(run_paths(name, arguments.state).simulator_socket)
+    paths = place_of(arguments)
+    if isinstance(paths, int):
+        return paths
+    client = ControlClient(paths.simulator_socket)
     try:
         if arguments.list:
             _show(client)

@@ -149,7 +149,7 @@ def test_an_average_of_a_string_is_told_with_status_2(state, capsys):
 
 def test_without_a_site_it_asks_for_one(capsys):
     assert ask("a.power_kw") == 2
-    assert "--site SITE, or --state DIR" in capsys.readouterr().err
+    assert "--site SITE or --state DIR" in capsys.readouterr().err
 
 
 def test_a_folder_without_history_is_told(tmp_path, capsys):
