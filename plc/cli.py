@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from plc.language import twincat
 from plc.language.analysis import analyse, read_source
 from plc.language.diagnostics import Diagnostic, Diagnostics, as_json, as_text
 from plc.language.formatter import format_source
@@ -17,7 +18,8 @@ from plc.language.problems import Severity
 from plc.language.source import Source
 
 CLEAN, FAULTY, USAGE = 0, 1, 2  # exit statuses
-SUFFIX = ".st"  # of the files that a folder is searched for
+PLAIN = (".st",)  # the suffixes that a folder is searched for
+READABLE = (*PLAIN, *twincat.SUFFIXES)
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,7 +38,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def run_check(args: argparse.Namespace) -> int:
     """Exit status 0 without errors (warnings may be), 1 with some, 2 where a file can not be read."""
-    sources = _read(args.files, "check")
+    sources = _read(args.files, "check", READABLE)
     if sources is None:
         return USAGE
     program = analyse(sources)
@@ -52,8 +54,12 @@ def run_check(args: argparse.Namespace) -> int:
 
 def run_fmt(args: argparse.Namespace) -> int:
     """Exit status 1 where a file has faults and so stays as it is, or with ``--check`` where one would change."""
-    sources = _read(args.files, "fmt")
+    sources = _read(args.files, "fmt", PLAIN)
     if sources is None:
+        return USAGE
+    wrapped = [one.path for one in sources if Path(one.path).suffix.lower() in twincat.SUFFIXES]
+    if wrapped:
+        print(f"tieline plc fmt: {wrapped[0]}: this is XML, only plain text is formatted", file=sys.stderr)
         return USAGE
     status = CLEAN
     for source in sources:
@@ -75,12 +81,14 @@ def run_fmt(args: argparse.Namespace) -> int:
     return status
 
 
-def _read(paths: list[Path], command: str) -> list[Source] | None:
+def _read(paths: list[Path], command: str, suffixes: tuple[str, ...]) -> list[Source] | None:
     sources: list[Source] = []
     for path in paths:
         try:
             found = (
-                [one for one in path.rglob("*") if one.suffix.lower() == SUFFIX] if path.is_dir() else [path]
+                [one for one in path.rglob("*") if one.suffix.lower() in suffixes]
+                if path.is_dir()
+                else [path]
             )
             sources.extend(read_source(one) for one in sorted(found))
         except OSError as error:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from plc.language import ast
+from plc.language import ast, twincat
 from plc.language.configuration import Configuration, check_configuration
 from plc.language.declare import Declarations, UnitScope, standard_blocks
 from plc.language.diagnostics import Diagnostic, Diagnostics, in_reading_order
@@ -26,6 +26,7 @@ from plc.language.scope import Found
 from plc.language.source import Source, Span
 from plc.language.statements import BodyChecker
 from plc.language.symbols import Block, EnumMember, Namespace, Routine, TypeName, Variable
+from plc.language.twincat import structured_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,13 @@ def analyse_files(paths: Iterable[Path]) -> Program:
 
 
 def read_source(path: Path) -> Source:
-    """A file's text; old tools wrote Latin-1."""
+    """A file's text; old tools wrote Latin-1, TwinCAT writes XML."""
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    return Source(str(path), text)
+    return Source(str(path), structured_text(text) if path.suffix.lower() in twincat.SUFFIXES else text)
 
 
 @contextmanager

@@ -711,13 +711,18 @@ class Checker:
         else:
             left = self.expression(node.left, hint)
             right = self.expression(node.right, left.type if operator in _COMPARISONS else hint)
-        return self.operate(operator, left, right, node.span)
+        return self.operate(operator, left, right, node.span, expected)
 
     def _is_bare_value(self, node: ast.Expression) -> bool:
         return isinstance(node, ast.NameUse) and self.scope.find(node.name.key) is None
 
     def operate(
-        self, operator: str, left: typed.Expression, right: typed.Expression, span: Span
+        self,
+        operator: str,
+        left: typed.Expression,
+        right: typed.Expression,
+        span: Span,
+        expected: Type | None = None,
     ) -> typed.Expression:
         """A binary operation on two values."""
         if left.type is UNKNOWN or right.type is UNKNOWN:
@@ -726,6 +731,8 @@ class Checker:
             return self._compare(operator, left, right, span)
         if operator in _LOGICAL:
             return self._combine(operator, left, right, span)
+        if operator == "**":
+            return self._power(left, right, span, expected)
         return self._calculate(operator, left, right, span)
 
     def _compare(
@@ -869,8 +876,6 @@ class Checker:
         self, operator: str, left: typed.Expression, right: typed.Expression, span: Span
     ) -> typed.Expression:
         a, b = plain(left.type), plain(right.type)
-        if operator == "**":
-            return self._power(left, right, span)
         timed = self._calculate_times(operator, left, right, a, b, span)
         if timed is not None:
             return timed
@@ -941,7 +946,10 @@ class Checker:
         self._overflow(overflowed, span, left.type)
         return typed.Literal(value, left.type, span)
 
-    def _power(self, left: typed.Expression, right: typed.Expression, span: Span) -> typed.Expression:
+    def _power(
+        self, left: typed.Expression, right: typed.Expression, span: Span, expected: Type | None
+    ) -> typed.Expression:
+        """``**`` and EXPT: a real to the power of any number (6.6.2.5.5); of two bare integers, an integer."""
         if left.type is UNTYPED_INTEGER and right.type is UNTYPED_INTEGER:
             return self._operation("**", left, right, UNTYPED_INTEGER, UNTYPED_INTEGER, span)
         base = common(left.type, UNTYPED_REAL)
@@ -949,9 +957,12 @@ class Checker:
             self._no_operator("**", span, (left.type, right.type))
             return typed.Wrong(UNKNOWN, span)
         if is_a(right.type, "ANY_REAL"):
-            meeting = common(base, right.type)
-            assert meeting is not None
-            return self._operation("**", left, right, meeting, meeting, span)
+            base = common(base, right.type)
+            assert base is not None
+        if base is UNTYPED_REAL and not isinstance(right, typed.Literal):
+            base = REAL if expected is REAL else LREAL
+        if is_a(right.type, "ANY_REAL"):
+            return self._operation("**", left, right, base, base, span)
         left = self.coerce(left, base)
         right = self.settled(right)
         if isinstance(left, typed.Literal) and isinstance(right, typed.Literal):
@@ -1737,7 +1748,8 @@ class Checker:
         )
         result = self.expression(given[0], expected)
         for index in range(1, len(given)):
-            result = self.operate(sign, result, self.expression(given[index], expected), node.span)
+            value = self.expression(given[index], expected)
+            result = self.operate(sign, result, value, node.span, expected)
         return result
 
     def _fold_standard(

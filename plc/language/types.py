@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from plc.language.ast import ReferenceKind
 
@@ -300,15 +300,11 @@ def fit(source: Type, target: Type) -> Fit:
         is_whole = source.family in _INTEGERS and not target.is_qualified_only
         fitting = is_whole and _fit_elementary(source, target.base) in (Fit.SAME, Fit.WIDENS)
         return Fit.REINTERPRETS if fitting else Fit.NO
-    if isinstance(source, (Elementary, Enumeration, Structure, StringOf, ArrayOf, Reference, Subrange)):
-        if source is NULL and not isinstance(target, (Elementary, Enumeration, Structure, ArrayOf, Subrange)):
-            return Fit.SAME if target.is_interface else Fit.NO
-        return Fit.NO
-    if isinstance(target, (Elementary, Enumeration, Structure, ArrayOf, Subrange)):
-        return Fit.NO
-    if source.is_derived_from(target):
-        return Fit.WIDENS if target.is_interface else Fit.NO
-    return Fit.NO
+    if not is_block(target) or not target.is_interface:
+        return Fit.NO  # two instances are never of one type but by being the same, which is said above
+    if source is NULL:
+        return Fit.SAME
+    return Fit.WIDENS if is_block(source) and source.is_derived_from(target) else Fit.NO
 
 
 def _fit_elementary(source: Elementary, target: Elementary) -> Fit:
@@ -348,7 +344,7 @@ def _fit_reference(source: Type, target: Reference) -> Fit:
 _NOT_BLOCKS = (Elementary, StringOf, ArrayOf, Subrange, Enumeration, Structure, Reference)
 
 
-def is_block(type_: Type) -> bool:
+def is_block(type_: Type) -> TypeGuard[Block]:
     """Whether a type is a function block, a class, an interface or a program."""
     return not isinstance(type_, _NOT_BLOCKS)
 

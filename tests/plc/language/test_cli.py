@@ -99,3 +99,12 @@ def test_latin_1_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.st"
     path.write_bytes(("(* Größe *)\n" + GOOD).encode("latin-1"))
     assert run("check", str(path)) == 0
+
+
+def test_xml_is_checked_and_not_formatted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "<GVL><Declaration><![CDATA[VAR_GLOBAL x : INT; END_VAR]]></Declaration></GVL>"
+    path = write(tmp_path, "a.TcGVL", text)
+    assert run("check", str(tmp_path)) == 0
+    assert run("fmt", path) == 2
+    assert Path(path).read_text() == text
+    assert "only plain text is formatted" in capsys.readouterr().err

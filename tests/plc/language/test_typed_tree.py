@@ -184,3 +184,11 @@ def test_several_sources_are_one_program_in_any_order() -> None:
     )
     assert analyse([user, maker]).diagnostics == ()
     assert analyse([maker, user]).diagnostics == ()
+
+
+def test_a_power_takes_the_real_that_is_wanted() -> None:
+    for wanted in ("REAL", "LREAL"):
+        text = f"FUNCTION f : {wanted} VAR_INPUT n : INT; END_VAR f := 10 ** n; END_FUNCTION"
+        power = only(typed.Operation, text)
+        assert str(power.type) == wanted
+        assert [str(one.type) for one in power.operands] == [wanted, "INT"]
