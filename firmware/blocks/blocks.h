@@ -1,0 +1,73 @@
+/* The standard function blocks of IEC 61131-3 6.6.3.5 (Tables 43 to 46), and all else that generated code calls.
+ *
+ * Members stand in the order in which plc/language/standard.py declares them, with what only the block itself uses
+ * after them: the compiler lays instances out by the same order and has the C compiler confirm it.
+ */
+#ifndef TIELINE_BLOCKS_H
+#define TIELINE_BLOCKS_H
+
+#include "arith.h"
+#include "calendar.h"
+#include "checks.h"
+#include "convert.h"
+#include "text.h"
+
+struct tl_sr {
+    bool s1, r, q1;
+};
+struct tl_rs {
+    bool s, r1, q1;
+};
+struct tl_trigger {
+    bool clk, q, m;
+};
+void tl_sr(struct tl_sr *self);
+void tl_rs(struct tl_rs *self);
+void tl_r_trig(struct tl_trigger *self);
+void tl_f_trig(struct tl_trigger *self);
+
+#define TL_COUNTERS(S, TYPE)                  \
+    struct tl_ctu_##S {                       \
+        bool cu, r;                           \
+        TYPE pv;                              \
+        bool q;                               \
+        TYPE cv;                              \
+        bool cu_before;                       \
+    };                                        \
+    struct tl_ctd_##S {                       \
+        bool cd, ld;                          \
+        TYPE pv;                              \
+        bool q;                               \
+        TYPE cv;                              \
+        bool cd_before;                       \
+    };                                        \
+    struct tl_ctud_##S {                      \
+        bool cu, cd, r, ld;                   \
+        TYPE pv;                              \
+        bool qu, qd;                          \
+        TYPE cv;                              \
+        bool cu_before, cd_before;            \
+    };                                        \
+    void tl_ctu_##S(struct tl_ctu_##S *self); \
+    void tl_ctd_##S(struct tl_ctd_##S *self); \
+    void tl_ctud_##S(struct tl_ctud_##S *self);
+TL_COUNTERS(i16, int16_t)
+TL_COUNTERS(i32, int32_t)
+TL_COUNTERS(i64, int64_t)
+TL_COUNTERS(u32, uint32_t)
+TL_COUNTERS(u64, uint64_t)
+
+/* Times are nanoseconds; `now_ns` is the program's clock. Done at ET >= PT; ET is 0 on the scan of the edge. */
+struct tl_timer {
+    bool in;
+    int64_t pt;
+    bool q;
+    int64_t et;
+    int64_t start;
+    bool running;
+};
+void tl_tp(struct tl_timer *self, int64_t now_ns);
+void tl_ton(struct tl_timer *self, int64_t now_ns);
+void tl_tof(struct tl_timer *self, int64_t now_ns);
+
+#endif
