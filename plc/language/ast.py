@@ -410,8 +410,9 @@ class Continue:
 
 @_node
 class Return:
-    """``RETURN``."""
+    """``RETURN``, or a vendor's ``RETURN(condition)``."""
 
+    condition: Expression | None
     span: Span
 
 

@@ -30,6 +30,7 @@ from plc.language.symbols import (
 )
 from plc.language.types import (
     BOOL,
+    BYTE,
     ELEMENTARY,
     INT,
     STRING_DEFAULT_LENGTH,
@@ -374,7 +375,9 @@ class Declarations:
     def _named(self, syntax: ast.NamedType, scope: Scope) -> Type:
         path = syntax.path
         if len(path) == 1:
-            elementary = ELEMENTARY.get(path[0].key)
+            elementary: Type | None = ELEMENTARY.get(path[0].key)
+            if path[0].key == "PVOID":
+                elementary = Reference(ast.ReferenceKind.POINTER_TO, BYTE)  # a vendor's address of anything
             if elementary is not None and not isinstance(scope.find_outside(path[0].key), (TypeName, Block)):
                 return elementary
         found = self.find_type(path, scope)

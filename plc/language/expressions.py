@@ -559,7 +559,8 @@ class Checker:
             )
             return typed.Wrong(UNKNOWN, span)
         self._called(getter, span)
-        return typed.RoutineCall(getter, bound.instance, bound.is_virtual, (), (), bound.property.type, span)
+        call = typed.RoutineCall(getter, bound.instance, bound.is_virtual, (), (), bound.property.type, span)
+        return self._follow(call)
 
     # ── literals ───────────────────────────────────────────────────────────────────────────────────────────────
     def _integer(self, node: ast.IntegerLiteral, expected: Type | None) -> Entity:
@@ -768,7 +769,7 @@ class Checker:
             if isinstance(one, typed.Literal) and one.type is UNTYPED_INTEGER:
                 assert isinstance(one.value, int)
                 type_ = plain(other.type)
-                if _is_pointer(type_) and one.value == 0:
+                if _may_be_null(type_) and one.value == 0:
                     return type_
                 if isinstance(type_, Enumeration):
                     return type_.base
@@ -1027,7 +1028,7 @@ class Checker:
         value = literal.value
         if isinstance(value, str):
             return self._adapt_string(literal, value, target)
-        if literal.type is UNTYPED_INTEGER and _is_pointer(type_) and value == 0:
+        if literal.type is UNTYPED_INTEGER and _may_be_null(type_) and value == 0:
             return typed.Literal(None, target, literal.span)
         if literal.type is UNTYPED_INTEGER and isinstance(type_, Enumeration):
             return self._adapt_enumeration(literal, type_)
@@ -2020,6 +2021,11 @@ def _default_integer(value: int) -> Elementary:
 
 def _is_pointer(type_: Type) -> bool:
     return isinstance(type_, Reference) and type_.kind is ReferenceKind.POINTER_TO
+
+
+def _may_be_null(type_: Type) -> bool:
+    """Whether vendors write 0 for a NULL of this type."""
+    return _is_pointer(type_) or (is_block(type_) and type_.is_interface)
 
 
 def _bounds(type_: Type) -> tuple[int, int] | None:

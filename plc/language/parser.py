@@ -1528,8 +1528,12 @@ class _Parser:
 
     def return_statement(self) -> ast.Statement:
         first = self.take("RETURN")
+        condition: ast.Expression | None = None
+        if self.accept("("):
+            condition = self.expression()
+            self.take(")")
         self.semicolon("RETURN")
-        return ast.Return(self.span(first))
+        return ast.Return(condition, self.span(first))
 
     # ── expressions ──────────────────────────────────────────────────────────────────────────────────────
     def expression(self) -> ast.Expression:

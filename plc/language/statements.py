@@ -310,7 +310,11 @@ class BodyChecker(Checker):
         return typed.Exit(node.span) if isinstance(node, ast.Exit) else typed.Continue(node.span)
 
     def _return(self, node: ast.Return) -> typed.Statement:
-        return typed.Return(node.span)
+        leave = typed.Return(node.span)
+        if node.condition is None:
+            return leave
+        branch = typed.Branch(self.condition(node.condition), (leave,), node.span)
+        return typed.If((branch,), (), node.span)
 
     # ── charts ─────────────────────────────────────────────────────────────────────────────────────
     def chart(self, node: ast.Chart) -> typed.Chart:

@@ -520,6 +520,8 @@ END_FUNCTION_BLOCK
         ("child.Rnu(3);", ["ST0203"]),
         ("runner.Stop();", ["ST0203"]),
         ("b := runner <> NULL;", []),
+        ("IF runner = 0 THEN runner := 0; END_IF; RETURN(runner = 0);", []),
+        ("RETURN(i);", ["ST0302"]),
         ("runner := NULL;", []),
         ("child := runner;", ["ST0300"]),
         ("runner ?= child;", []),
@@ -575,6 +577,7 @@ def test_6_6_5_to_6_6_7_promises(block: str, found: list[str]) -> None:
         ("IF ptr <> 0 THEN ptr := 0; END_IF;", []),
         ("link REF= byt; link := 5; byt := link + 1;", ["ST0805"]),
         ("IF __ISVALIDREF(link) THEN link := byt; END_IF;", []),
+        ("any := ADR(i); ptr := any;", []),
         ("byt REF= byt;", ["ST0306"]),
         ("link REF= i;", ["ST0300"]),
         ("di := ptr - ptr;", ["ST0300"]),
@@ -582,7 +585,7 @@ def test_6_6_5_to_6_6_7_promises(block: str, found: list[str]) -> None:
 )
 def test_pointers_and_references_as_libraries_use_them(statement: str, found: list[str]) -> None:
     declared = """
-    VAR_INPUT ptr : POINTER TO BYTE; link : REFERENCE TO BYTE; byt : BYTE; i : INT; di : DINT; END_VAR
+    VAR_INPUT ptr : POINTER TO BYTE; link : REFERENCE TO BYTE; byt : BYTE; i : INT; di : DINT; any : PVOID; END_VAR
     VAR PUBLIC bytes : ARRAY [0..7] OF BYTE; END_VAR
     """
     assert codes(declared, statement) == found

@@ -104,6 +104,24 @@ def test_a_reference_to_is_followed() -> None:
     assert all(node.type is ELEMENTARY["INT"] for node in followed)
 
 
+def test_a_conditional_return_is_an_if() -> None:
+    branch = only(
+        typed.Branch, "FUNCTION f : INT VAR_INPUT b : BOOL; END_VAR RETURN(b); f := 1; END_FUNCTION"
+    )
+    assert isinstance(branch.body[0], typed.Return)
+
+
+def test_a_property_that_is_a_reference_is_followed() -> None:
+    text = """
+    FUNCTION_BLOCK b
+        VAR x : INT; END_VAR
+        PROPERTY PUBLIC Link : REFERENCE TO INT GET Link REF= x; END_GET END_PROPERTY
+    END_FUNCTION_BLOCK
+    FUNCTION f : INT VAR_IN_OUT i : b; END_VAR f := i.Link + 1; END_FUNCTION
+    """
+    assert isinstance(only(typed.Dereference, text).base, typed.RoutineCall)
+
+
 def test_extensible_operator_functions_become_operators() -> None:
     text = "FUNCTION f : INT VAR_INPUT i : INT; END_VAR f := ADD(i, i, 3); END_FUNCTION"
     operators = [
