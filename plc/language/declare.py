@@ -99,6 +99,7 @@ class Declarations:
         self._unresolved: set[TypeName] = set()
         self._initials: list[Callable[[], None]] = []
         self._externals: list[tuple[Variable, Scope]] = []
+        self.suggestions: dict[tuple[int, str], str | None] = {}  # by scope and unknown name
         self.uses: list[tuple[Span, Found | EnumMember]] = []  # every name in the text with what it means
 
     # ── names ──────────────────────────────────────────────────────────────────────────────────────

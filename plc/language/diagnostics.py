@@ -91,8 +91,10 @@ def in_reading_order(diagnostics: Iterable[Diagnostic], sources: Iterable[Source
 
 def nearest(wrong: str, right: Iterable[str]) -> str | None:
     """The right name that was probably meant, in its own spelling."""
-    by_key = {name.upper(): name for name in right}
-    close = get_close_matches(wrong.upper(), by_key, n=1, cutoff=0.7)
+    key = wrong.upper()
+    most = max(1, len(key) // 3)
+    by_key = {name.upper(): name for name in right if abs(len(name) - len(key)) <= most}
+    close = get_close_matches(key, by_key, n=1, cutoff=0.7)
     return by_key[close[0]] if close else None
 
 

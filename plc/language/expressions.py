@@ -77,6 +77,9 @@ from plc.language.values import NoValue
 if TYPE_CHECKING:
     from plc.language.declare import Declarations
 
+MOST_SUGGESTIONS = (
+    300  # unknown names that are compared with all known ones: some ms each where there are thousands
+)
 _COMPARISONS = frozenset({"=", "<>", "<", ">", "<=", ">="})
 _LOGICAL = frozenset({"AND", "OR", "XOR", "AND_THEN", "OR_ELSE"})
 _WHOLE = frozenset({Family.SIGNED, Family.UNSIGNED})
@@ -284,7 +287,7 @@ class Checker:
         return self._unknown(node.name)
 
     def _unknown(self, name: ast.Name) -> typed.Expression:
-        near = nearest(name.text, self.scope.names())
+        near = self._suggest(name)
         self.diagnostics.report(
             "ST0200",
             name.span,
@@ -292,6 +295,14 @@ class Checker:
             mend=f"did you mean {near}?" if near else "declare it",
         )
         return typed.Wrong(UNKNOWN, name.span)
+
+    def _suggest(self, name: ast.Name) -> str | None:
+        """The nearest name that can be seen; a text full of unknown names is told so without."""
+        known = self.declarations.suggestions
+        asked = (id(self.scope), name.key)
+        if asked not in known and len(known) < MOST_SUGGESTIONS:
+            known[asked] = nearest(name.text, self.scope.names())
+        return known.get(asked)
 
     def _found(self, found: Found, span: Span) -> Entity:
         if isinstance(found, Variable):

@@ -1418,8 +1418,10 @@ class _Parser:
                 depth += 1
             elif kind == "END_IF":
                 depth -= 1
+                if -depth >= waiting:
+                    return True
             at += 1
-        return -depth >= waiting
+        return False
 
     def end_of_statement(self, closer: str, opened: Span, name: str) -> None:
         """``END_IF;``, the semicolon only warned about."""

@@ -119,6 +119,10 @@ def test_6_3_literals_that_do_not_fit(statement: str, code: str) -> None:
         ("td := DT_TO_TOD(dt);", []),
         ("ui := WORD_BCD_TO_UINT(w);", []),
         ("i := INT_TO_INT(r);", ["ST0300"]),
+        ("w := UINT_TO_BCD_WORD(ui);", []),
+        ("usi := BOOL_BCD_TO_USINT(b);", ["ST0200"]),
+        ("i := WORD_TRUNC_INT(w);", ["ST0200"]),
+        ("i := REAL_TRUNC_DINT(r);", ["ST0300"]),
         ("d := TIME_TO_DATE(t);", ["ST0200"]),
         ("i := DINT_TO_INT(di, di);", ["ST0403"]),
         ("lr := INT_TO_LREAL(si);", []),
@@ -568,6 +572,16 @@ def test_6_6_5_to_6_6_7_promises(block: str, found: list[str]) -> None:
     assert sorted(problem[:6] for problem in problems(BASE + block)) == sorted(found)
 
 
+def test_6_6_6_properties_that_an_interface_promises_have_the_same_accessors() -> None:
+    promised = "INTERFACE I PROPERTY p : INT GET END_GET SET END_SET END_PROPERTY END_INTERFACE\n"
+    getter = "GET p := x; END_GET"
+    block = f"FUNCTION_BLOCK b IMPLEMENTS I VAR x : INT; END_VAR PROPERTY p : INT {getter} ? END_PROPERTY "
+    block += "END_FUNCTION_BLOCK"
+    assert problems(promised + block.replace("?", "SET x := p; END_SET")) == []
+    assert problems(promised + block.replace("?", "")) == ["ST0501 2"]
+    assert problems(promised.replace("SET END_SET ", "") + block.replace("?", "")) == []
+
+
 # ── references of vendors ───────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize(
     ("statement", "found"),
@@ -575,6 +589,8 @@ def test_6_6_5_to_6_6_7_promises(block: str, found: list[str]) -> None:
         ("ptr := ADR(bytes); byt := ptr^; ptr := ptr + 1;", []),
         ("byt := ptr[3];", []),
         ("IF ptr <> 0 THEN ptr := 0; END_IF;", []),
+        ("IF ptr <> 5 THEN ptr := NULL; END_IF;", ["ST0301"]),
+        ("ptr := 5;", ["ST0300"]),
         ("link REF= byt; link := 5; byt := link + 1;", ["ST0805"]),
         ("IF __ISVALIDREF(link) THEN link := byt; END_IF;", []),
         ("any := ADR(i); ptr := any;", []),

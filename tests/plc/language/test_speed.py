@@ -24,3 +24,13 @@ def test_ten_thousand_lines_are_checked_in_time() -> None:
     assert text.count("\n") >= LINES
     assert not program.has_errors
     assert spent_s < LIMIT_S
+
+
+def test_a_text_full_of_unknown_names_is_told_so_in_time() -> None:
+    lines = [f"unknown_{number} := missing_{number * 7} + lost_{number % 50};" for number in range(3000)]
+    declared = "".join(f"known_{number} : INT; " for number in range(2000))
+    text = f"PROGRAM p VAR PUBLIC {declared} END_VAR\n" + "\n".join(lines) + "\nEND_PROGRAM"
+    start = time.process_time()
+    program = analyse([Source("unknown.st", text)])
+    assert len(program.diagnostics) == 9000
+    assert time.process_time() - start < 3 * LIMIT_S
