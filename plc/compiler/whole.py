@@ -1,0 +1,161 @@
+"""What all units of a program share while C is made of them: names, files, constants, and where variables live."""
+
+from __future__ import annotations
+
+from plc.compiler.layout import STATE_START, Layout, Record, is_open, root_of, safe, scalar
+from plc.compiler.refusals import NotCompiled
+from plc.language import ast, typed
+from plc.language.analysis import Program
+from plc.language.source import Span
+from plc.language.symbols import Block, Routine, Section, Variable
+from plc.language.types import Type
+
+LARGEST_LOCAL = 256  # bytes of one variable of a routine that go on the stack, which a board has 4 KiB of
+FRAMED_SECTIONS = (Section.LOCAL, Section.TEMP, Section.INPUT, Section.OUTPUT, Section.RESULT)
+
+
+class Whole:
+    """Everything that is decided once for a program."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.layout = Layout(program.blocks)
+        self.state = Record("state")
+        self.state.bytes = STATE_START
+        self.state.alignment = 8
+        self.globals: dict[Variable, str] = {}
+        self.direct: dict[str, str] = {}
+        self.framed: dict[Variable, str] = {}
+        self.statics: dict[Variable, str] = {}
+        self.programs: dict[Block, str] = {}  # where the one instance of a program is
+        self.names: dict[Routine | Block, str] = {}
+        self.texts: dict[str, str] = {}
+        self.text_lines: list[str] = []
+        self.dispatchers: dict[tuple[Block, str, str], str] = {}
+        self.dispatch_lines: list[str] = []
+        self.paths = [source.path for source in program.sources]
+        self._files = {id(source): index for index, source in enumerate(program.sources)}
+        self.derived: dict[Block, list[Block]] = {}
+        for block in program.blocks:
+            for base in {*block.lineage(), *block.all_interfaces()}:
+                self.derived.setdefault(base, []).append(block)
+        for function in program.functions:
+            self.names[function] = self.layout.unique(f"function_{function.qualified}")
+        for block in program.blocks:
+            if block.is_interface:
+                continue
+            self.names[block] = self.layout.unique(f"run_{block.qualified}")
+            for routine in routines(block):
+                kind = {"GET": "get_", "SET": "set_"}.get(routine.kind, "")
+                self.names[routine] = self.layout.unique(f"{block.qualified}_{kind}{routine.name}")
+
+    def file(self, span: Span) -> int:
+        """The number of a source, as faults carry it; the standard blocks' own text is none of the program's."""
+        return self._files.get(id(span.source), 0)
+
+    def text(self, value: str, span: Span) -> str:
+        """A string constant, once for all its uses."""
+        try:
+            encoded = value.encode("latin-1")
+        except UnicodeEncodeError:
+            raise NotCompiled(
+                span, "a STRING holds characters of Latin-1 only (one byte each)", "use other characters"
+            ) from None
+        name = self.texts.get(value)
+        if name is None:
+            name = f"text_{len(self.texts) + 1}"
+            self.texts[value] = name
+            quoted = "".join(
+                chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
+                for byte in encoded
+            )
+            size = len(encoded)
+            self.text_lines.append(
+                f"static const struct {{\n    uint16_t capacity, length;\n    char bytes[{size + 1}];\n"
+                f'}} {name} = {{{size}, {size}, "{quoted}"}};'
+            )
+        return name
+
+    # ── where variables are ────────────────────────────────────────────────────────────────────────────────────
+    def add_global(self, name: str, type_: Type, span: Span, variable: Variable | None = None) -> str:
+        """A place in the state."""
+        c_type, size, alignment = self.layout.shape(type_, span)
+        return f"state->{self.state.add(safe(name), c_type, size, alignment, variable).c_name}"
+
+    def place_frames(self) -> None:
+        """Locals that something refers to lie in the state: references are offsets in it, and never dangle."""
+        referred = self._referred()
+        units: list[tuple[Routine | Block, list[Variable]]] = [
+            (one, list(one.variables.values())) for one in self.program.functions
+        ]
+        for block in self.program.blocks:
+            if not block.is_interface:
+                units.append((block, [v for v in block.variables.values() if v.section is Section.TEMP]))
+                units += [(routine, list(routine.variables.values())) for routine in routines(block)]
+        for unit, variables in units:
+            framed = [one for one in variables if self._is_framed(unit, one, referred)]
+            if framed:
+                record = self.layout.frame(unit, framed)
+                member = self.state.add(
+                    record.c_name, f"struct {record.c_name}", record.bytes, record.alignment
+                )
+                for one in framed:
+                    self.framed[one] = f"state->{member.c_name}.{record.by_variable[one].c_name}"
+            for one in self._statics(unit):
+                self.statics[one] = self.add_global(
+                    f"static_{self.names[unit]}_{one.name}", one.type, one.span
+                )
+
+    def _statics(self, unit: Routine | Block) -> list[Variable]:
+        return [one for one in unit.variables.values() if one.section is Section.STATIC]
+
+    def _is_framed(self, unit: Routine | Block, variable: Variable, referred: set[Variable]) -> bool:
+        if variable.section not in FRAMED_SECTIONS or is_open(variable.type):
+            return False
+        if variable in referred or (isinstance(unit, Block) and bool(unit.actions)):
+            return True
+        if isinstance(variable.type, Block) and not variable.type.is_interface:
+            return True
+        return scalar(variable.type) is None and (
+            self.layout.shape(variable.type, variable.span)[1] > LARGEST_LOCAL
+        )
+
+    def _referred(self) -> set[Variable]:
+        found: set[Variable] = set()
+        for body in self.bodies():
+            for node in typed.walk(body):
+                match node:
+                    case typed.ReferenceTo(operand=operand):
+                        found.update(_root_variable(operand))
+                    case typed.Convert(operand=operand) if isinstance(node.type, Block):
+                        found.update(_root_variable(operand))
+                    case typed.Input(parameter=parameter, value=value):
+                        if parameter.section is Section.IN_OUT:
+                            found.update(_root_variable(value))
+        return found
+
+    def bodies(self) -> list[typed.Body]:
+        """The bodies of all units."""
+        found: list[typed.Body] = [one.body for one in self.program.functions]
+        for block in self.program.blocks:
+            found.append(block.body)
+            found += [one.body for one in routines(block)]
+        return found
+
+
+def routines(block: Block) -> list[Routine]:
+    """All that a block can be asked to do besides its body."""
+    found = [*block.methods.values(), *block.actions.values()]
+    for one in block.properties.values():
+        found += [accessor for accessor in (one.getter, one.setter) if accessor is not None]
+    return found
+
+
+def _root_variable(expression: typed.Expression) -> list[Variable]:
+    root = root_of(expression)
+    return [root.variable] if isinstance(root, typed.VariableUse) else []
+
+
+def is_program(block: Block) -> bool:
+    """Whether a block is a PROGRAM."""
+    return block.kind is ast.UnitKind.PROGRAM

@@ -1,0 +1,250 @@
+# ruff: noqa: E501  # lines of Structured Text
+"""IEC 61131-3 6.6 and 6.8: functions, blocks, methods, inheritance, references, tasks."""
+
+from __future__ import annotations
+
+import pytest
+
+from plc import load
+
+
+def test_function_with_inputs_in_outs_outputs_and_defaults() -> None:
+    p = load(
+        """FUNCTION f : INT
+        VAR_INPUT a : INT; b : INT := 5; END_VAR VAR_IN_OUT io : INT; END_VAR VAR_OUTPUT o : DINT; no : BOOL; END_VAR
+        VAR local : INT := 2; END_VAR
+        io := io + a; o := a * b; no := TRUE; a := 0; f := a + b + local; local := 99;
+        END_FUNCTION
+        PROGRAM main VAR x, r, r2 : INT; o : LINT; q : BOOL; END_VAR
+        r := f(a := 3, io := x, o => o, NOT no => q); r2 := f(1, 10, x);
+        END_PROGRAM"""
+    )
+    p.scan()
+    assert (p["main.r"], p["main.r2"], p["main.x"], p["main.o"], p["main.q"]) == (7, 12, 4, 15, False)
+
+
+def test_functions_take_and_give_strings_arrays_and_structures() -> None:
+    p = load(
+        """TYPE P : STRUCT x, y : INT; END_STRUCT; Row : ARRAY [1..3] OF INT; END_TYPE
+        FUNCTION swapped : P VAR_INPUT p : P; END_VAR swapped.x := p.y; swapped.y := p.x; p.x := 0; END_FUNCTION
+        FUNCTION twice : STRING[10] VAR_INPUT s : STRING[4]; END_VAR twice := CONCAT(s, s); END_FUNCTION
+        FUNCTION grown : Row VAR_INPUT r : Row; END_VAR VAR i : INT; END_VAR
+        FOR i := 1 TO 3 DO grown[i] := r[i] + 1; END_FOR; END_FUNCTION
+        FUNCTION shout VAR_IN_OUT s : STRING; END_VAR s := CONCAT(s, '!'); END_FUNCTION
+        PROGRAM main VAR p : P := (x := 1, y := 2); q : P; s : STRING := 'abcdef'; r : Row := [1, 2, 3]; t : STRING[3]; END_VAR
+        q := swapped(p); s := twice(s); r := grown(grown(r)); t := 'ab'; shout(t); shout(t);
+        END_PROGRAM"""
+    )
+    p.scan()
+    assert p["main.p"] == {"x": 1, "y": 2}
+    assert p["main.q"] == {"x": 2, "y": 1}
+    assert p["main.s"] == "abcdabcd"
+    assert p["main.r"] == [3, 4, 5]
+    assert p["main.t"] == "ab!"
+    assert p.call("twice", s="xy") == "xyxy"
+    assert p.call("GROWN", R=[5, 6, 7]) == [6, 7, 8]
+    assert p.call("swapped", p={"x": 8}) == {"x": 0, "y": 8}
+
+
+def test_arrays_of_variable_length() -> None:
+    p = load(
+        """FUNCTION total : DINT VAR_IN_OUT a : ARRAY [*] OF INT; END_VAR VAR i : DINT; END_VAR
+        FOR i := LOWER_BOUND(a, 1) TO UPPER_BOUND(a, 1) DO total := total + a[i]; END_FOR; END_FUNCTION
+        FUNCTION last : INT VAR_INPUT a : ARRAY [*, *] OF INT; END_VAR
+        last := a[UPPER_BOUND(a, 1), UPPER_BOUND(a, 2)]; END_FUNCTION
+        PROGRAM main VAR a : ARRAY [-2..2] OF INT := [1, 2, 3, 4, 5]; b : ARRAY [1..2, 1..2] OF INT := [1, 2, 3, 4];
+        x : DINT; y : INT; END_VAR
+        x := total(a); y := last(b); END_PROGRAM"""
+    )
+    p.scan()
+    assert (p["main.x"], p["main.y"]) == (15, 4)
+
+
+def test_instances_keep_their_variables_and_inputs() -> None:
+    p = load(
+        """FUNCTION_BLOCK Sum VAR_INPUT add : INT := 2; END_VAR VAR_OUTPUT total : INT := 100; END_VAR
+        VAR_IN_OUT seen : INT; END_VAR
+        total := total + add; seen := seen + 1; END_FUNCTION_BLOCK
+        PROGRAM main VAR a : Sum; b : Sum := (add := 7); many : ARRAY [1..3] OF Sum; n : INT; i : INT; x : INT; END_VAR
+        a(seen := n, total => x); b(add := b.add + 1, seen := n);
+        FOR i := 1 TO 3 DO many[i](add := i, seen := n); END_FOR; END_PROGRAM"""
+    )
+    p.scan(count=2)
+    assert (p["main.a.total"], p["main.b.total"], p["main.x"], p["main.n"]) == (104, 117, 104, 10)
+    assert [p[f"main.many[{i}].total"] for i in (1, 2, 3)] == [102, 104, 106]
+
+
+def test_edge_inputs_see_the_change() -> None:
+    p = load(
+        """FUNCTION_BLOCK E VAR_INPUT up : BOOL R_EDGE; down : BOOL F_EDGE; END_VAR VAR_OUTPUT ups, downs : INT; END_VAR
+        IF up THEN ups := ups + 1; END_IF; IF down THEN downs := downs + 1; END_IF; END_FUNCTION_BLOCK
+        PROGRAM main VAR e : E; x : BOOL; END_VAR e(up := x, down := x); END_PROGRAM"""
+    )
+    for x in (False, True, True, False, False, True):
+        p["main.x"] = x
+        p.scan()
+    assert (p["main.e.ups"], p["main.e.downs"], p["main.e.up"]) == (2, 1, True)
+
+
+def test_timers_on_virtual_time() -> None:
+    p = load("PROGRAM main VAR t : TON; x : BOOL; END_VAR t(IN := x, PT := T#10ms); END_PROGRAM")
+    p.scan(at_us=0)
+    p["main.x"] = True
+    p.scan(at_us=5_000)
+    assert (p["main.t.q"], p["main.t.et"]) == (False, 0)
+    p.scan(at_us=14_999)
+    assert (p["main.t.q"], p["main.t.et"]) == (False, 9_999_000)
+    p.scan(at_us=15_000)
+    assert (p["main.t.q"], p["main.t.et"]) == (True, 10_000_000)
+
+
+OBJECTS = """
+INTERFACE IShape METHOD area : REAL VAR_INPUT k : REAL; END_VAR END_METHOD PROPERTY name : STRING GET END_GET END_PROPERTY END_INTERFACE
+FUNCTION_BLOCK ABSTRACT Shape IMPLEMENTS IShape
+VAR PROTECTED size : REAL := 2.0; calls : INT; END_VAR
+METHOD PUBLIC ABSTRACT area : REAL VAR_INPUT k : REAL; END_VAR END_METHOD
+METHOD PUBLIC grow : REAL VAR_INPUT more : REAL; END_VAR size := size + more; calls := calls + 1; grow := THIS^.area(1.0); END_METHOD
+PROPERTY PUBLIC name : STRING GET name := 'shape'; END_GET END_PROPERTY
+PROPERTY PUBLIC Size2 : REAL GET Size2 := size; END_GET SET size := Size2; END_SET END_PROPERTY
+END_FUNCTION_BLOCK
+FUNCTION_BLOCK Square EXTENDS Shape
+METHOD PUBLIC OVERRIDE area : REAL VAR_INPUT k : REAL; END_VAR area := size * size * k; END_METHOD
+END_FUNCTION_BLOCK
+FUNCTION_BLOCK Cube EXTENDS Square
+VAR_INPUT extra : INT; END_VAR
+METHOD PUBLIC OVERRIDE area : REAL VAR_INPUT k : REAL; END_VAR area := 6.0 * SUPER^.area(k); END_METHOD
+PROPERTY PUBLIC name : STRING GET name := 'cube'; END_GET END_PROPERTY
+END_FUNCTION_BLOCK
+FUNCTION measure : REAL VAR_INPUT s : IShape; END_VAR IF s <> NULL THEN measure := s.area(10.0); END_IF; END_FUNCTION
+PROGRAM main
+VAR sq : Square; cu : Cube; s : IShape; a, b, c, d, e : REAL; n, m : STRING; back : REF_TO Cube; is_cube : BOOL; END_VAR
+a := sq.grow(1.0); b := cu.grow(1.0); c := measure(sq); s := cu; d := s.area(1.0); n := s.name; s := sq; m := s.name;
+cu.Size2 := 5.0; e := cu.Size2;
+s := cu; back ?= s; is_cube := back <> NULL; IF is_cube THEN back^.extra := 7; END_IF;
+s := sq; back ?= s;
+END_PROGRAM
+"""
+
+
+def test_methods_are_those_of_the_instances_own_type() -> None:
+    p = load(OBJECTS)
+    p.scan()
+    assert [p[f"main.{name}"] for name in "abcde"] == [9.0, 54.0, 90.0, 54.0, 5.0]
+    assert (p["main.n"], p["main.m"]) == ("cube", "shape")
+    assert p["main.is_cube"] is True
+    assert p["main.cu.extra"] == 7
+    assert p["main.back"] == 0
+    assert (p["main.cu.size"], p["main.cu.calls"]) == (5.0, 1)
+
+
+def test_method_inputs_statics_and_instance_variables() -> None:
+    p = load(
+        """FUNCTION_BLOCK B
+        METHOD count : INT VAR_INPUT more : INT := 1; END_VAR VAR_INST n : INT; END_VAR VAR_STAT all_ : INT; END_VAR
+        n := n + more; all_ := all_ + 1; count := n * 100 + all_; END_METHOD
+        END_FUNCTION_BLOCK
+        PROGRAM main VAR a, b : B; x, y : INT; END_VAR x := a.count(); y := b.count(more := 5); END_PROGRAM"""
+    )
+    p.scan()
+    assert (p["main.x"], p["main.y"]) == (101, 502)
+    p.scan()
+    assert (p["main.x"], p["main.y"]) == (203, 1004)
+
+
+def test_actions_work_on_the_blocks_own_variables() -> None:
+    p = load(
+        """PROGRAM main VAR x : INT; END_VAR VAR_TEMP t : INT; END_VAR
+        t := 5; bump(); bump();
+        ACTION bump: x := x + t; END_ACTION
+        END_PROGRAM"""
+    )
+    p.scan()
+    assert p["main.x"] == 10
+
+
+def test_references_reach_what_they_refer_to() -> None:
+    p = load(
+        """TYPE P : STRUCT x : INT; next : REF_TO P; END_STRUCT; END_TYPE
+        FUNCTION bump VAR_INPUT r : REF_TO INT; END_VAR r^ := r^ + 1; END_FUNCTION
+        FUNCTION local : INT VAR n : INT := 4; r : REF_TO INT; END_VAR r := REF(n); r^ := r^ + 1; local := n; END_FUNCTION
+        PROGRAM main VAR a : INT := 5; r : REF_TO INT; s : ARRAY [1..4] OF INT := [1, 2, 3, 4]; p : POINTER TO INT;
+        one, two : P; x, y, z : INT; alias : REFERENCE TO INT; is_null : BOOL; n : INT; END_VAR
+        is_null := r = NULL;
+        r := REF(a); r^ := r^ * 2; bump(r); bump(REF(s[2]));
+        p := ADR(s); p := p + SIZEOF(INT) * 2; x := p^;
+        one.next := REF(two); two.x := 9; y := one.next^.x;
+        alias REF= s[4]; alias := alias + 10; z := local(); n := local();
+        END_PROGRAM"""
+    )
+    p.scan()
+    assert (p["main.a"], p["main.x"], p["main.y"], p["main.z"], p["main.n"]) == (11, 3, 9, 5, 5)
+    assert p["main.s"] == [1, 3, 3, 14]
+    assert p["main.is_null"] is True
+
+
+def test_classes_namespaces_and_globals() -> None:
+    p = load(
+        """NAMESPACE Site.Tools
+        CLASS Adder VAR total : DINT; END_VAR
+        METHOD PUBLIC add : DINT VAR_INPUT x : DINT; END_VAR total := total + x; add := total; END_METHOD END_CLASS
+        FUNCTION twice : DINT VAR_INPUT x : DINT; END_VAR twice := 2 * x; END_FUNCTION
+        END_NAMESPACE
+        USING Site.Tools;
+        VAR_GLOBAL shared : DINT := 1; END_VAR
+        PROGRAM main VAR a : Adder; x : DINT; END_VAR
+        shared := shared + 1; x := a.add(twice(shared)) + Site.Tools.twice(1); END_PROGRAM"""
+    )
+    p.scan()
+    assert (p["main.x"], p["shared"], p["SHARED"]) == (6, 2, 2)
+    assert p.call("Site.Tools.twice", x=4) == 8
+
+
+def test_tasks_of_a_configuration_run_by_interval_priority_and_event() -> None:
+    p = load(
+        """PROGRAM P VAR_INPUT step : INT; END_VAR VAR_OUTPUT n : INT; END_VAR VAR_EXTERNAL trace : STRING; END_VAR
+        n := n + step; trace := CONCAT(trace, INT_TO_STRING(step)); END_PROGRAM
+        CONFIGURATION c
+        VAR_GLOBAL trace : STRING; go : BOOL; out : INT; END_VAR
+        RESOURCE r ON cpu
+        TASK slow (INTERVAL := T#10ms, PRIORITY := 1);
+        TASK fast (INTERVAL := T#1ms, PRIORITY := 2);
+        TASK event (SINGLE := go, PRIORITY := 0);
+        PROGRAM one WITH slow : P (step := 1);
+        PROGRAM two WITH fast : P (step := 2, n => out);
+        PROGRAM three WITH event : P (step := 3);
+        END_RESOURCE END_CONFIGURATION"""
+    )
+    p.scan(count=11)
+    assert (p["one.n"], p["two.n"], p["three.n"], p["out"]) == (2, 22, 0, 22)
+    assert p["trace"] == "12" + "2" * 9 + "12"
+    p["go"] = True
+    p.scan(count=2)
+    assert p["three.n"] == 3
+    assert p["trace"].endswith("322")
+
+
+def test_a_base_body_is_called_through_super() -> None:
+    p = load(
+        """FUNCTION_BLOCK A VAR_INPUT i : INT; END_VAR VAR_OUTPUT o : INT; END_VAR o := i + 1; END_FUNCTION_BLOCK
+        FUNCTION_BLOCK B EXTENDS A VAR_OUTPUT p : INT; END_VAR SUPER^(); p := o * 10; END_FUNCTION_BLOCK
+        PROGRAM main VAR b : B; x : INT; END_VAR b(i := 4, p => x); END_PROGRAM"""
+    )
+    p.scan()
+    assert (p["main.x"], p["main.b.o"]) == (50, 5)
+
+
+@pytest.mark.parametrize(
+    "block", ["CTU", "CTU_DINT", "CTD", "CTUD_ULINT", "TP_LTIME", "TOF", "SR", "RS", "F_TRIG"]
+)
+def test_every_standard_block_is_where_its_symbols_say(block: str) -> None:
+    p = load(f"PROGRAM main VAR b : {block}; after : INT := 77; END_VAR b(); END_PROGRAM")
+    before = p["main.b"]
+    p.scan()
+    assert set(p["main.b"]) == set(before)
+    assert p["main.after"] == 77
+
+
+def test_counters_count_down_below_zero() -> None:
+    p = load("PROGRAM main VAR c : CTD; x : BOOL; END_VAR c(CD := x, PV := 1); x := NOT x; END_PROGRAM")
+    p.scan(count=5)
+    assert (p["main.c.cv"], p["main.c.q"]) == (-2, True)
