@@ -52,7 +52,8 @@ class _Remembered:
 class Router:
     """A `Commander`. ``drivers`` maps an image index to the driver that reaches that tag.
 
-    `open` it before the first command; `close` it while the drivers still run.
+    `open` it before the first command; `close` it while the drivers still run. Where the audit trail cannot be opened
+    (a full disk), every command is refused until it can: that is no reason to stop asking the devices.
     """
 
     def __init__(
@@ -74,9 +75,28 @@ class Router:
         self._running: dict[str, asyncio.Task[None]] = {}  # by tag
         self._refusing: set[asyncio.Task[None]] = set()
         self._is_open = False
+        self._learning = asyncio.Lock()
+        self._has_learnt = False
+        self._learnt_late: dict[
+            str, tuple[Command, Outcome]
+        ] = {}  # of commands sent again while it was learnt
 
     async def open(self) -> None:
-        """Learn from the trail what was commanded before, and close what was cut off. Raises AuditError."""
+        """Take commands. Those before are known from the trail, if not now then as soon as it can be opened."""
+        self._is_open = True
+        try:
+            await self._learn()
+        except AuditError as error:
+            log.error("the audit trail cannot be opened; commands are refused until it can: %s", error)
+
+    async def _learn(self) -> None:
+        """Learn, once, what was commanded before, and close what was cut off. Raises AuditError."""
+        async with self._learning:
+            if not self._has_learnt:
+                await self._read_trail()
+                self._has_learnt = True
+
+    async def _read_trail(self) -> None:
         past = await self._trail.open()
         await self._trail.note(opened_event(self._site_name))
         cut_off = TimedOut("the gateway ended while this command ran; whether the device acted is not known")
@@ -86,9 +106,11 @@ class Router:
             past.outcomes[command.id] = (command, cut_off)
         for command, outcome in past.outcomes.values():
             left = (command.deadline_ns - self._now_ns()) / 1e9
-            if -REMEMBERED_AFTER_S < left <= LONGEST_WAIT_S:
+            sent_again = self._remembered.get(command.id)
+            if sent_again is not None and not sent_again.outcome.done():
+                self._learnt_late[command.id] = command, outcome
+            elif -REMEMBERED_AFTER_S < left <= LONGEST_WAIT_S:
                 self._remember(command, left).outcome.set_result(outcome)
-        self._is_open = True
 
     async def close(self) -> None:
         """Take no more; let commands under way end, or end them as TimedOut; close the trail."""
@@ -173,6 +195,10 @@ class Router:
         outcome: Outcome
         try:
             try:
+                await self._learn()
+                if command.id in self._learnt_late:
+                    remembered.outcome.set_result(self._late_outcome(remembered))
+                    return
                 await self._trail.begin(command)
             except AuditError as error:
                 outcome = Refused(Refusal.AUDIT_UNAVAILABLE, f"the audit trail cannot be written: {error}")
@@ -194,6 +220,13 @@ class Router:
             ):  # a bug or the end of the process: `open` of the next run closes it
                 remembered.outcome.set_result(TimedOut("the gateway failed while this command ran"))
 
+    def _late_outcome(self, remembered: _Remembered) -> Outcome:
+        """Of an id that the trail knows, sent again before the trail could be read."""
+        command, outcome = self._learnt_late.pop(remembered.command.id)
+        if remembered.is_same_wish(command):
+            return outcome
+        return Refused(Refusal.MALFORMED, "this id was used for another command")
+
     async def _act(self, command: Command, value: Value, limits: WriteLimits, deadline: float) -> Outcome:
         if asyncio.get_running_loop().time() >= deadline:
             return Refused(Refusal.EXPIRED, "the deadline passed while the intent was written down")
@@ -211,6 +244,7 @@ class Router:
     async def _note_refusal(self, command: Command, refused: Refused) -> None:
         log.info("%s by %s via %s: %s", command.tag, command.user, command.origin, refused)
         try:
+            await self._learn()
             await self._trail.note(refusal_event(command, refused))
         except AuditError as error:
             log.error("a refusal is not in the audit trail: %s", error)

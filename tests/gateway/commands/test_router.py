@@ -280,3 +280,45 @@ async def test_ids_are_forgotten_only_when_their_deadline_has_passed(opened, dev
         assert isinstance(again, Refused)
         assert again.code is Refusal.EXPIRED
     assert len(device.operated) == 4
+
+
+async def test_a_trail_that_cannot_be_opened_refuses_commands_but_stops_nothing_else(
+    opened, device, wish, audit_path
+):
+    audit_path.parent.write_text("in the way, as a full disk would be")
+    async with opened() as router:
+        refused = await router.send(wish())
+        assert (refused.code, device.operated) == (Refusal.AUDIT_UNAVAILABLE, [])
+        audit_path.parent.unlink()
+        assert isinstance(await router.send(wish()), Done)
+    assert verify(audit_path).faults == ()
+
+
+async def test_what_a_trail_opened_late_remembers_is_not_done_again(opened, device, wish, audit_path):
+    command = wish()
+    async with opened() as router:
+        first = await router.send(command)
+    hidden = audit_path.parent.rename(audit_path.parent.with_name("hidden"))
+    hidden.with_name("state").write_text("in the way")
+    async with opened() as router:
+        hidden.with_name("state").unlink()
+        hidden.rename(audit_path.parent)
+        outcomes = await asyncio.gather(router.send(command), router.send(wish(tag="genset1.trim", value=1)))
+    assert outcomes[0] == first
+    assert isinstance(outcomes[1], Done)
+    assert device.operated == [(1, 5.0), (4, 1)]
+
+
+async def test_an_outcome_learnt_late_is_not_given_to_another_wish(opened, device, wish, audit_path):
+    command = wish()
+    async with opened() as router:
+        await router.send(command)
+    hidden = audit_path.parent.rename(audit_path.parent.with_name("hidden"))
+    hidden.with_name("state").write_text("in the way")
+    async with opened() as router:
+        hidden.with_name("state").unlink()
+        hidden.rename(audit_path.parent)
+        outcome = await router.send(wish(id=command.id, value=6.0))
+    assert isinstance(outcome, Refused)
+    assert outcome.code is Refusal.MALFORMED
+    assert device.operated == [(1, 5.0)]
