@@ -13,6 +13,7 @@ from typing import assert_never
 
 from gateway.commands.audit import AuditError, Link, verify
 from gateway.commands.client import CommandClient
+from gateway.commands.router import LONGEST_WAIT_S
 from gateway.config.cli import load_or_explain
 from gateway.config.paths import owner_of, run_paths
 from gateway.config.place import SITE_VARIABLE, add_place, complete_place, place_of
@@ -41,7 +42,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     write.add_argument(
         "--wait",
         metavar="SECONDS",
-        type=float,
+        type=_seconds,
         default=DEFAULT_WAIT_S,
         help="give up after so long (default: 10)",
     )
@@ -163,6 +164,13 @@ def told(tag: str, outcome: Outcome) -> str:
 
 def _perhaps(near: list[str]) -> str:
     return f"; perhaps {', '.join(near)}?" if near else ""
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= LONGEST_WAIT_S:
+        raise argparse.ArgumentTypeError(f"from now to {LONGEST_WAIT_S:g} seconds, not {text}")
+    return seconds
 
 
 def _link(text: str) -> Link:

@@ -64,6 +64,7 @@ def edges_of(start: int, end: int, interval: int) -> NDArray[np.int64]:
     count = -(-(end - start) // interval)
     if count > MAX_INTERVALS:
         raise ValueError(f"{count} intervals are more than {MAX_INTERVALS}")
+    interval = min(interval, end - start)  # a longer one is cut at the end anyway, and need not fit 64 bits
     return np.append(start + interval * np.arange(count, dtype=np.int64), end)
 
 

@@ -215,3 +215,9 @@ def test_times_are_printed_as_finely_as_they_are():
 
 def test_every_calculated_quality_has_its_name():
     assert export.quality_name(0x40A4_0000) == "Uncertain_DataSubNormal"
+
+
+def test_an_interval_longer_than_the_question_is_one_row_however_long(state, capsys):
+    options = ("--aggregate", "time-average", "--interval", "999999999w", "--format", "json")
+    assert during(state, "a.power_kw", *options) == 0
+    assert len(json.loads(capsys.readouterr().out)["samples"]) == 1
