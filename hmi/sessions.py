@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
+
+log = logging.getLogger(__name__)
 
 TOKEN_BYTES = 32  # 256 bits
 LIFETIME_S = 12 * 3600.0  # one shift
@@ -53,7 +57,7 @@ class Sessions:
         }
 
     def open(self, user: str) -> str:
-        """A new session's token, for the cookie."""
+        """A new session's token, for the cookie. On a full disk it lasts as long as this process."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
         self._drop_expired()
         while len(self._open) >= MAX_SESSIONS:
@@ -83,6 +87,14 @@ class Sessions:
         self._open = {digest: session for digest, session in self._open.items() if session.expires_at > now}
 
     def _save(self) -> None:
+        try:
+            self._write()
+        except OSError as error:  # a full disk is the very time when an operator must be able to look
+            log.error("sessions are not saved, they end when this part does: %s", error)
+            with suppress(OSError):  # what it says is no longer so: an ended session must not come back
+                self._file.unlink(missing_ok=True)
+
+    def _write(self) -> None:
         kept = {digest: [session.user, session.expires_at] for digest, session in self._open.items()}
         fresh = self._file.with_suffix(".new")
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -36,6 +36,17 @@ def test_tokens_are_256_bits_and_only_their_hash_is_kept(tmp_path):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_disk_that_takes_nothing_keeps_nobody_out_or_in(tmp_path, caplog):
+    sessions = Sessions(tmp_path / "no such folder" / "sessions.json", Turned())
+    token = sessions.open("operator")
+    session = sessions.find(token)
+    assert session.user == "operator"
+    sessions.end(token)
+    assert session.ended.is_set()
+    assert sessions.find(token) is None
+    assert "sessions are not saved" in caplog.text
+
+
 def test_sessions_outlive_a_restart_of_the_part_but_not_of_their_user(tmp_path):
     clock = Turned()
     before = Sessions(tmp_path / "sessions.json", clock)
