@@ -24,8 +24,6 @@
 /* Outputs that did not change go out again this often, so that their receipt time says that the scan lives: who reads
  * them takes one older than three of these for not current. */
 #define TL_OUTPUT_REFRESH_NS INT64_C(1000000000)
-/* About a second of the shortest loop: the watchdog of the host is meant to come first. */
-#define TL_LOOP_BUDGET INT32_C(500000000)
 
 enum tl_mode { TL_MODE_STOPPED = 0, TL_MODE_RUNNING = 1, TL_MODE_FAULTED = 2 };
 #define TL_MODES 3u
@@ -88,7 +86,7 @@ struct tl_engine {
     struct tl_io *io;               /* checked and started */
     struct tl_task_record *records; /* program->task_count */
     struct tl_forces forces;        /* list and limit */
-    int32_t loop_budget;            /* TL_LOOP_BUDGET but in tests */
+    int32_t loop_budget;            /* turns of loops in one scan */
 
     /* Everything else is the engine's. */
     enum tl_mode mode;

@@ -119,6 +119,7 @@ void tl_trace_record(struct tl_trace *trace, uint32_t task, int64_t now_ns, cons
     }
     if (trace->mode == TL_TRACE_ARMED && crosses(trace, watched)) {
         trace->mode = TL_TRACE_TRIGGERED;
+        trace->is_triggered = true;
         trace->triggered = trace->recorded;
     }
     trace->last = watched;
@@ -131,11 +132,7 @@ void tl_trace_record(struct tl_trace *trace, uint32_t task, int64_t now_ns, cons
 uint64_t tl_trace_first(const struct tl_trace *trace, uint64_t *count)
 {
     const uint64_t rows = (uint64_t)trace->plan.before + trace->plan.after;
-    uint64_t first = trace->recorded > rows ? trace->recorded - rows : 0;
-    /* A trace ended by hand before its trigger keeps all there is; otherwise no more than `before` before it. */
-    if (trace->triggered > trace->plan.before && trace->triggered - trace->plan.before > first) {
-        first = trace->triggered - trace->plan.before;
-    }
+    const uint64_t first = trace->recorded > rows ? trace->recorded - rows : 0;
     *count = trace->recorded - first;
     return first;
 }

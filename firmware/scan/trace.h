@@ -48,8 +48,9 @@ struct tl_trace {
     enum tl_trace_mode mode;
     unsigned char *rows; /* of the caller: tl_trace_bytes(plan) */
     uint64_t recorded;   /* rows ever; row i stands at place i mod (before + after) */
-    uint64_t triggered;  /* the trigger's row */
-    double last;         /* the trigger's variable one row ago */
+    bool is_triggered;
+    uint64_t triggered; /* the trigger's row */
+    double last;        /* the trigger's variable one row ago */
 };
 
 /* Bytes of one row, and of the rows a plan needs; 0 where the plan is out of its limits or its variables outside the
@@ -66,7 +67,7 @@ void tl_trace_stop(struct tl_trace *trace);
 /* Record the state after a scan of `task`. */
 void tl_trace_record(struct tl_trace *trace, uint32_t task, int64_t now_ns, const void *state);
 
-/* Rows that count, and the first of them as a number in `recorded`; the trigger is row `before` of them or less. */
+/* Rows that are there, and the first of them as a number in `recorded`. */
 uint64_t tl_trace_first(const struct tl_trace *trace, uint64_t *count);
 
 /* Follow the variables to another state and the task to its new index (TL_NO_TASK: gone). */

@@ -1,0 +1,261 @@
+/* See scan_load.h. */
+#define _GNU_SOURCE
+#include "scan_load.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ALIGNMENT 64u
+
+static bool say(char why[TL_MAX_WHY], const char *what, const char *of)
+{
+    (void)snprintf(why, TL_MAX_WHY, "%s: %s", of, what);
+    return false;
+}
+
+/* Zeroed and aligned; never NULL for 0 bytes. */
+static void *take(size_t count, size_t bytes)
+{
+    const size_t whole = (count * bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+    void *memory = aligned_alloc(ALIGNMENT, whole);
+    if (memory != NULL) {
+        memset(memory, 0, whole);
+    }
+    return memory;
+}
+
+static bool take_io(struct tl_io *io)
+{
+    io->input_tags = take(io->input_count, sizeof *io->input_tags);
+    io->samples = take(io->input_count, sizeof *io->samples);
+    io->published = take(io->output_count, sizeof *io->published);
+    io->published_statuses = take(io->output_count, sizeof *io->published_statuses);
+    io->changed_tags = take(io->output_count, sizeof *io->changed_tags);
+    io->changed_values = take(io->output_count, sizeof *io->changed_values);
+    io->changed_statuses = take(io->output_count, sizeof *io->changed_statuses);
+    return io->input_tags != NULL && io->samples != NULL && io->published != NULL && io->published_statuses != NULL &&
+           io->changed_tags != NULL && io->changed_values != NULL && io->changed_statuses != NULL;
+}
+
+static void drop_io(struct tl_io *io)
+{
+    free(io->input_tags);
+    free(io->samples);
+    free(io->published);
+    free(io->published_statuses);
+    free(io->changed_tags);
+    free(io->changed_values);
+    free(io->changed_statuses);
+}
+
+static bool read_whole(const char *path, void **bytes, size_t *count, char why[TL_MAX_WHY])
+{
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat about;
+    if (file < 0 || fstat(file, &about) != 0) {
+        (void)say(why, strerror(errno), path);
+        if (file >= 0) {
+            (void)close(file);
+        }
+        return false;
+    }
+    const size_t size = (size_t)about.st_size;
+    *count = 0;
+    *bytes = size <= TL_MAX_WIRING_BYTES ? take(size, 1) : NULL;
+    ssize_t got = 1;
+    while (*bytes != NULL && *count < size && got > 0) {
+        got = read(file, (char *)*bytes + *count, size - *count);
+        *count += got > 0 ? (size_t)got : 0u;
+    }
+    (void)close(file);
+    return *bytes != NULL && *count == size ? true : say(why, "cannot be read whole", path);
+}
+
+static bool open_program(struct tl_load *load, const char *path, char why[TL_MAX_WHY])
+{
+    static const char *const reasons[] = {
+        [TL_PROGRAM_ABI_OTHER] = "compiled for another version of the scan: compile it again",
+        [TL_PROGRAM_TASKS] = "no task, more than 64, two of one name, or a name longer than 63",
+        [TL_PROGRAM_INTERVAL] = "a task with an interval below 100 us, or with neither interval nor event",
+        [TL_PROGRAM_OFFSET] = "an event or a retained variable outside the program's state",
+    };
+    if (strchr(path, '/') == NULL) {
+        return say(why, "give the path with a folder: a bare name would be looked for among the system's libraries",
+                   path);
+    }
+    load->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (load->library == NULL) {
+        const char *error = dlerror();
+        return say(why, error != NULL ? error : "not a shared object", path);
+    }
+    load->program = dlsym(load->library, TL_PROGRAM_SYMBOL);
+    if (load->program == NULL) {
+        return say(why, "no symbol " TL_PROGRAM_SYMBOL ": not a compiled program", path);
+    }
+    const enum tl_program_result result = tl_program_check(load->program);
+    if (result != TL_PROGRAM_OK) {
+        return say(why, reasons[result], path);
+    }
+    if (load->program->state_bytes > TL_MAX_STATE_BYTES) {
+        return say(why, "its state is larger than 1 GiB", path);
+    }
+    return true;
+}
+
+static bool open_wiring(struct tl_load *load, const char *path, const struct tl_image *image, uint32_t owner,
+                        char why[TL_MAX_WHY])
+{
+    static const char *const reasons[] = {
+        [TL_WIRING_FORMAT] = "not a whole wiring file of this version",
+        [TL_WIRING_INSTANCE] = "made for another region",
+        [TL_WIRING_DIGEST] = "made for another program",
+        [TL_WIRING_TAG] = "a tag that does not exist, or an output that belongs to another owner",
+        [TL_WIRING_TYPE] = "a tag of another type",
+        [TL_WIRING_VARIABLE] = "a variable that cannot be wired or lies outside the state",
+    };
+    size_t bytes;
+    if (!read_whole(path, &load->wiring_bytes, &bytes, why)) {
+        return false;
+    }
+    uint32_t row;
+    const enum tl_wiring_result result =
+        tl_wiring_open(load->wiring_bytes, bytes, image, owner, load->program, &load->wiring, &row);
+    if (result != TL_WIRING_OK) {
+        (void)snprintf(why, TL_MAX_WHY, "%s: row %u: %s", path, row, reasons[result]);
+        return false;
+    }
+    load->io.inputs = load->wiring.inputs;
+    load->io.outputs = load->wiring.outputs;
+    load->io.input_count = load->wiring.input_count;
+    load->io.output_count = load->wiring.output_count;
+    return true;
+}
+
+bool tl_load_open(struct tl_load *load, const char *program, const char *wiring, const struct tl_image *image,
+                  uint32_t owner, char why[TL_MAX_WHY])
+{
+    memset(load, 0, sizeof *load);
+    bool is_open = snprintf(load->path, sizeof load->path, "%s", program) < (int)sizeof load->path;
+    is_open = is_open ? open_program(load, program, why) && open_wiring(load, wiring, image, owner, why)
+                      : say(why, "too long a path", program);
+    if (is_open) {
+        const size_t bytes = load->program->state_bytes;
+        load->records = take(load->program->task_count, sizeof *load->records);
+        load->states[0] = take(bytes, 1);
+        load->states[1] = take(bytes, 1);
+        load->kept = take(bytes, 1);
+        load->saved = take(bytes, 1);
+        is_open = (take_io(&load->io) && load->records != NULL && load->states[0] != NULL &&
+                   load->states[1] != NULL && load->kept != NULL && load->saved != NULL) ||
+                  say(why, "no memory for it", program);
+    }
+    if (!is_open) {
+        tl_load_close(load);
+        return false;
+    }
+    tl_io_start(&load->io);
+    return true;
+}
+
+void tl_load_close(struct tl_load *load)
+{
+    drop_io(&load->io);
+    free(load->records);
+    free(load->states[0]);
+    free(load->states[1]);
+    free(load->kept);
+    free(load->saved);
+    free(load->wiring_bytes);
+    if (load->library != NULL) {
+        (void)dlclose(load->library);
+    }
+    memset(load, 0, sizeof *load);
+}
+
+static int by_number(const void *left, const void *right)
+{
+    const uint32_t a = *(const uint32_t *)left;
+    const uint32_t b = *(const uint32_t *)right;
+    return (a > b) - (a < b);
+}
+
+struct tl_io *tl_orphans_of(const struct tl_load *old, const struct tl_load *new, bool *is_short)
+{
+    const size_t count = old->io.output_count;
+    uint32_t *tags = take(new->io.output_count, sizeof *tags);
+    struct tl_point *points = take(count, sizeof *points);
+    struct tl_io *orphans = take(1, sizeof *orphans);
+    *is_short = tags == NULL || points == NULL || orphans == NULL;
+    if (*is_short) {
+        free(tags);
+        free(points);
+        free(orphans);
+        return NULL;
+    }
+    for (size_t i = 0; i < new->io.output_count; i++) {
+        tags[i] = new->io.outputs[i].tag;
+    }
+    qsort(tags, new->io.output_count, sizeof *tags, by_number);
+    orphans->outputs = points;
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t tag = old->io.outputs[i].tag;
+        if (bsearch(&tag, tags, new->io.output_count, sizeof *tags, by_number) == NULL) {
+            points[orphans->output_count++] = old->io.outputs[i];
+        }
+    }
+    free(tags);
+    *is_short = orphans->output_count != 0 && !take_io(orphans);
+    if (*is_short || orphans->output_count == 0) {
+        tl_orphans_free(orphans);
+        return NULL;
+    }
+    tl_io_start(orphans);
+    return orphans;
+}
+
+void tl_orphans_free(struct tl_io *orphans)
+{
+    if (orphans == NULL) {
+        return;
+    }
+    drop_io(orphans);
+    free((void *)(uintptr_t)orphans->outputs);
+    free(orphans);
+}
+
+const char *tl_fault_text(uint32_t code)
+{
+    switch (code) {
+    case TL_FAULT_NONE:
+        return "no fault";
+    case TL_FAULT_ARRAY_BOUNDS:
+        return "array index out of bounds";
+    case TL_FAULT_DIVISION_BY_ZERO:
+        return "division by zero";
+    case TL_FAULT_NULL_REFERENCE:
+        return "null reference";
+    case TL_FAULT_SUBRANGE:
+        return "value outside its subrange";
+    case TL_FAULT_STRING_LENGTH:
+        return "string too long";
+    case TL_FAULT_LOOP:
+        return "a loop that does not end";
+    case TL_FAULT_NOT_A_NUMBER:
+        return "not a number";
+    case TL_FAULT_INTERFACE:
+        return "call through an interface that nothing implements";
+    case TL_FAULT_WATCHDOG:
+        return "the scan took longer than its watchdog time";
+    case TL_FAULT_TRAP:
+        return "the processor trapped in the program";
+    case TL_FAULT_IMAGE:
+        return "the image refused the program's inputs or outputs";
+    default:
+        return "unknown fault";
+    }
+}
