@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from plc.language import ast, standard, typed, values
 from plc.language.ast import ReferenceKind
+from plc.language.coercion import (
+    conversion_type,
+    is_pointer,
+    with_article,
+)
 from plc.language.diagnostics import nearest
+from plc.language.operators import Operators
 from plc.language.scope import Found, Scope, enumeration_of, member_names
 from plc.language.source import Span
 from plc.language.standard import Conversion, StandardFunction
@@ -38,7 +44,6 @@ from plc.language.types import (
     INT,
     LDATE,
     LDT,
-    LINT,
     LREAL,
     LTIME,
     LTOD,
@@ -49,7 +54,6 @@ from plc.language.types import (
     TIME,
     TOD,
     UDINT,
-    ULINT,
     UNKNOWN,
     UNTYPED_INTEGER,
     UNTYPED_REAL,
@@ -80,7 +84,6 @@ if TYPE_CHECKING:
 # Unknown names that are compared with all known ones: 15 ms each where there are thousands of those.
 MOST_SUGGESTIONS = 100
 _COMPARISONS = frozenset({"=", "<>", "<", ">", "<=", ">="})
-_LOGICAL = frozenset({"AND", "OR", "XOR", "AND_THEN", "OR_ELSE"})
 _WHOLE = frozenset({Family.SIGNED, Family.UNSIGNED})
 _BY_SIZE = {1: BOOL, 8: BYTE, 16: WORD, 32: DWORD, 64: LWORD}
 _TIME_TYPES = {
@@ -89,15 +92,6 @@ _TIME_TYPES = {
     ast.TimeKind.TIME_OF_DAY: (TOD, LTOD),
     ast.TimeKind.DATE_AND_TIME: (DT, LDT),
 }
-_MOMENTS = {
-    DATE: TIME,
-    TOD: TIME,
-    DT: TIME,
-    LDATE: LTIME,
-    LTOD: LTIME,
-    LDT: LTIME,
-}  # to what their difference is
-_FUNCTION_OF = {">": "GT", ">=": "GE", "=": "EQ", "<=": "LE", "<": "LT", "<>": "NE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +161,12 @@ _VALUES = (
 )
 
 
-class Checker:
+class Checker(Operators):
     """Expressions in one scope."""
 
     def __init__(self, declarations: Declarations, scope: Scope) -> None:
+        super().__init__(declarations.diagnostics)
         self.declarations = declarations
-        self.diagnostics = declarations.diagnostics
         self.scope = scope
         self.enumeration: Enumeration | None = None  # whose earlier values its own later values may use
         self.uses = declarations.uses
@@ -492,7 +486,7 @@ class Checker:
                 element: Type = WCHAR if type_.is_wide else CHAR
                 self._check_bounds(indices[0], (1, type_.length))
                 return typed.ElementUse(base, tuple(indices), element, node.span)
-            if isinstance(type_, Reference) and _is_pointer(type_) and len(indices) == 1:
+            if isinstance(type_, Reference) and is_pointer(type_) and len(indices) == 1:
                 return self._follow(typed.ElementUse(base, tuple(indices), type_.target, node.span))
             if not isinstance(type_, ArrayOf):
                 self.diagnostics.report(
@@ -682,37 +676,6 @@ class Checker:
             return operand
         return typed.Operation(node.operator, (operand,), type_, node.span)
 
-    def _no_operator(self, operator: str, span: Span, types: tuple[Type, ...]) -> None:
-        self.diagnostics.report(
-            "ST0301",
-            span,
-            f"{operator} is not for {' and '.join(str(one) for one in types)}",
-            mend="convert an operand",
-        )
-
-    def _bits_warning(self, span: Span, type_: Type) -> None:
-        self.diagnostics.report(
-            "ST0805",
-            span,
-            f"{type_} is taken for a bit string"
-            if is_a(type_, "ANY_INT")
-            else f"{type_} is taken for a number",
-            mend="say so with a conversion",
-        )
-
-    def _unworkable(self, span: Span, why: NoValue) -> typed.Expression:
-        self.diagnostics.report("ST0318", span, f"this can not be worked out: {why}")
-        return typed.Wrong(UNKNOWN, span)
-
-    def _overflow(self, overflowed: bool, span: Span, type_: Type) -> None:
-        if overflowed:
-            self.diagnostics.report(
-                "ST0806",
-                span,
-                f"the result does not fit {type_} and wraps around",
-                mend="take a wider type for the constants",
-            )
-
     def _binary(self, node: ast.Binary, expected: Type | None) -> Entity:
         operator = node.operator
         hint = None if operator in _COMPARISONS else expected
@@ -726,414 +689,6 @@ class Checker:
 
     def _is_bare_value(self, node: ast.Expression) -> bool:
         return isinstance(node, ast.NameUse) and self.scope.find(node.name.key) is None
-
-    def operate(
-        self,
-        operator: str,
-        left: typed.Expression,
-        right: typed.Expression,
-        span: Span,
-        expected: Type | None = None,
-    ) -> typed.Expression:
-        """A binary operation on two values."""
-        if left.type is UNKNOWN or right.type is UNKNOWN:
-            return typed.Wrong(UNKNOWN, span)
-        if operator in _COMPARISONS:
-            return self._compare(operator, left, right, span)
-        if operator in _LOGICAL:
-            return self._combine(operator, left, right, span)
-        if operator == "**":
-            return self._power(left, right, span, expected)
-        return self._calculate(operator, left, right, span)
-
-    def _compare(
-        self, operator: str, left: typed.Expression, right: typed.Expression, span: Span
-    ) -> typed.Expression:
-        meeting = self._meeting(left, right)
-        is_equality = operator in ("=", "<>")
-        allowed = meeting is not None and (
-            is_a(meeting, "ANY_ELEMENTARY")
-            or (is_equality and (isinstance(meeting, Reference) or is_block(meeting) or meeting is NULL))
-        )
-        if meeting is None or not allowed:
-            self._no_operator(operator, span, (left.type, right.type))
-            return typed.Wrong(BOOL, span)
-        self._mixed_warning(left, right, meeting, span)
-        if is_equality and is_a(meeting, "ANY_REAL") and not isinstance(left, typed.Literal):
-            self.diagnostics.report(
-                "ST0809",
-                span,
-                "reals are rarely exactly equal",
-                mend="compare ABS of the difference with a tolerance",
-            )
-        self._always(operator, left, right, span)
-        left, right = self.coerce(left, meeting), self.coerce(right, meeting)
-        if isinstance(left, typed.Literal) and isinstance(right, typed.Literal):
-            value, _ = values.binary(operator, left.value, right.value, meeting)
-            return typed.Literal(value, BOOL, span)
-        return typed.Operation(operator, (left, right), BOOL, span)
-
-    def _meeting(self, left: typed.Expression, right: typed.Expression) -> Type | None:
-        """The common type. A literal that the other's type does not hold makes it wider; ``'x'`` can be a CHAR."""
-        for one, other in ((left, right), (right, left)):
-            if isinstance(one, typed.Literal) and one.type is UNTYPED_INTEGER:
-                assert isinstance(one.value, int)
-                type_ = plain(other.type)
-                if _may_be_null(type_) and one.value == 0:
-                    return type_
-                if isinstance(type_, Enumeration):
-                    return type_.base
-                is_whole = isinstance(type_, Elementary) and type_.family in _WHOLE
-                if is_whole and isinstance(type_, Elementary) and not values.fits(one.value, type_):
-                    return common(type_, _default_integer(one.value))
-            is_character = (
-                isinstance(one, typed.Literal) and isinstance(one.value, str) and len(one.value) == 1
-            )
-            if is_character and other.type in (CHAR, WCHAR):
-                return other.type
-        return common(left.type, right.type)
-
-    def _mixed_warning(
-        self, left: typed.Expression, right: typed.Expression, meeting: Type, span: Span
-    ) -> None:
-        for one in (left, right):
-            source = plain(one.type)
-            if isinstance(source, Enumeration) and source is not meeting:
-                self._bits_warning(one.span, source)
-                return
-            if isinstance(source, Elementary) and isinstance(meeting, Elementary):
-                is_mixed = source.family is Family.BIT and meeting.family in _WHOLE
-                if is_mixed or fit(source, meeting) is Fit.REINTERPRETS:
-                    self._bits_warning(one.span, source)
-                    return
-
-    def _always(self, operator: str, left: typed.Expression, right: typed.Expression, span: Span) -> None:
-        if isinstance(left, typed.Literal) == isinstance(right, typed.Literal):
-            return
-        if isinstance(left, typed.Literal):
-            left, right = right, left
-            operator = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(operator, operator)
-        bounds = _bounds(left.type)
-        assert isinstance(right, typed.Literal)
-        if bounds is None or isinstance(right.value, bool) or not isinstance(right.value, int):
-            return
-        low, high = bounds
-        value = right.value
-        outcomes = {
-            values.binary(operator, edge, value, UNTYPED_INTEGER)[0]
-            for edge in (low, high, min(max(value, low), high))
-        }
-        if operator in ("=", "<>") and low <= value <= high:
-            return
-        if len(outcomes) == 1:
-            always = "true" if outcomes == {True} else "false"
-            self.diagnostics.report(
-                "ST0808",
-                span,
-                f"this is always {always}: {left.type} goes from {low} to {high}",
-                mend="compare with a value inside of it, or leave the comparison out",
-            )
-
-    def _combine(
-        self, operator: str, left: typed.Expression, right: typed.Expression, span: Span
-    ) -> typed.Expression:
-        meeting = common(left.type, right.type)
-        is_shortcut = operator in ("AND_THEN", "OR_ELSE")
-        if is_shortcut and meeting is not BOOL:
-            meeting = None
-        if meeting is None or not (is_a(meeting, "ANY_BIT") or is_a(meeting, "ANY_INT")):
-            self._no_operator(operator, span, (left.type, right.type))
-            return typed.Wrong(UNKNOWN, span)
-        if not is_a(meeting, "ANY_BIT"):
-            self._bits_warning(span, meeting)
-        return self._operation(operator, left, right, meeting, meeting, span)
-
-    def _operation(
-        self,
-        operator: str,
-        left: typed.Expression,
-        right: typed.Expression,
-        meeting: Type,
-        result: Type,
-        span: Span,
-    ) -> typed.Expression:
-        left, right = self.coerce(left, meeting), self.coerce(right, meeting)
-        if isinstance(left, typed.Wrong) or isinstance(right, typed.Wrong):
-            return typed.Wrong(UNKNOWN, span)
-        if isinstance(left, typed.Literal) and isinstance(right, typed.Literal):
-            return self._fold(operator, left, right, meeting, result, span)
-        is_by_zero = operator in ("/", "MOD") and isinstance(right, typed.Literal) and right.value == 0
-        if is_by_zero and is_a(meeting, "ANY_INT"):
-            return self._unworkable(span, NoValue("division by zero"))
-        return typed.Operation(operator, (left, right), result, span)
-
-    def _fold(
-        self,
-        operator: str,
-        left: typed.Literal,
-        right: typed.Literal,
-        meeting: Type,
-        result: Type,
-        span: Span,
-    ) -> typed.Expression:
-        try:
-            value, overflowed = values.binary(operator, left.value, right.value, meeting)
-        except NoValue as none:
-            return self._unworkable(span, none)
-        self._overflow(overflowed, span, meeting)
-        return typed.Literal(value, result, span)
-
-    def _calculate(
-        self, operator: str, left: typed.Expression, right: typed.Expression, span: Span
-    ) -> typed.Expression:
-        a, b = plain(left.type), plain(right.type)
-        timed = self._calculate_times(operator, left, right, a, b, span)
-        if timed is not None:
-            return timed
-        if isinstance(a, Reference) and a.kind is ReferenceKind.POINTER_TO and operator in ("+", "-"):
-            if is_a(b, "ANY_INT"):
-                return typed.Operation(operator, (left, self.settled(right)), a, span)
-            if operator == "-" and isinstance(b, Reference):
-                return typed.Operation(operator, (left, right), LINT, span)
-        meeting = common(a, b)
-        wanted = "ANY_INT" if operator == "MOD" else "ANY_NUM"
-        if (
-            meeting is not None
-            and isinstance(meeting, Elementary)
-            and meeting.family is Family.BIT
-            and meeting is not BOOL
-        ):
-            meeting = as_unsigned(meeting)
-        if meeting is None or not is_a(meeting, wanted) or BOOL in (a, b):
-            self._no_operator(operator, span, (left.type, right.type))
-            return typed.Wrong(UNKNOWN, span)
-        self._mixed_warning(left, right, meeting, span)
-        return self._operation(operator, left, right, meeting, meeting, span)
-
-    def _calculate_times(
-        self,
-        operator: str,
-        left: typed.Expression,
-        right: typed.Expression,
-        a: Type,
-        b: Type,
-        span: Span,
-    ) -> typed.Expression | None:
-        """Table 35: sums and differences of times and dates, durations times numbers."""
-        if not isinstance(a, Elementary) or not isinstance(b, Elementary):
-            return None
-        if a.family is Family.DURATION and b.family is Family.DURATION and operator in ("+", "-"):
-            meeting = LTIME if LTIME in (a, b) else TIME
-            return self._operation(operator, left, right, meeting, meeting, span)
-        moments = (Family.DATE, Family.TIME_OF_DAY, Family.DATE_AND_TIME)
-        if a.family in moments:
-            if operator == "-" and b.family is a.family:
-                meeting_moment = common(a, b)
-                assert isinstance(meeting_moment, Elementary)
-                return self._operation(operator, left, right, meeting_moment, _MOMENTS[meeting_moment], span)
-            if b.family is Family.DURATION and operator in ("+", "-") and a.family is not Family.DATE:
-                if isinstance(left, typed.Literal) and isinstance(right, typed.Literal):
-                    return self._fold(operator, left, right, a, a, span)
-                return typed.Operation(operator, (left, right), a, span)
-        if a.family is Family.DURATION and operator in ("*", "/") and is_a(b, "ANY_NUM"):
-            number = self.settled(right, LREAL if b is UNTYPED_REAL else None)
-            if isinstance(left, typed.Literal) and isinstance(number, typed.Literal):
-                return self._scale(operator, left, number, span)
-            return typed.Operation(operator, (left, number), a, span)
-        if b.family is Family.DURATION and operator == "*" and is_a(a, "ANY_NUM"):
-            return self._calculate_times("*", right, left, b, a, span)
-        return None
-
-    def _scale(
-        self, operator: str, left: typed.Literal, number: typed.Literal, span: Span
-    ) -> typed.Expression:
-        assert isinstance(left.value, int)
-        try:
-            value, overflowed = values.binary(operator, left.value, number.value, left.type)
-            if isinstance(value, float):
-                value = values.nearest_integer(value)
-        except NoValue as none:
-            return self._unworkable(span, none)
-        self._overflow(overflowed, span, left.type)
-        return typed.Literal(value, left.type, span)
-
-    def _power(
-        self, left: typed.Expression, right: typed.Expression, span: Span, expected: Type | None
-    ) -> typed.Expression:
-        """``**`` and EXPT: a real to the power of any number (6.6.2.5.5); of two bare integers, an integer."""
-        if left.type is UNTYPED_INTEGER and right.type is UNTYPED_INTEGER:
-            return self._operation("**", left, right, UNTYPED_INTEGER, UNTYPED_INTEGER, span)
-        base = common(left.type, UNTYPED_REAL)
-        if base is None or not is_a(base, "ANY_REAL") or not is_a(right.type, "ANY_NUM"):
-            self._no_operator("**", span, (left.type, right.type))
-            return typed.Wrong(UNKNOWN, span)
-        if is_a(right.type, "ANY_REAL"):
-            base = common(base, right.type)
-            assert base is not None
-        if base is UNTYPED_REAL and not isinstance(right, typed.Literal):
-            base = REAL if expected is REAL else LREAL
-        if is_a(right.type, "ANY_REAL"):
-            return self._operation("**", left, right, base, base, span)
-        left = self.coerce(left, base)
-        right = self.settled(right)
-        if isinstance(left, typed.Literal) and isinstance(right, typed.Literal):
-            return self._fold("**", left, right, base, base, span)
-        return typed.Operation("**", (left, right), base, span)
-
-    # ── conversion ─────────────────────────────────────────────────────────────────────────────────────────────
-    def settled(self, value: typed.Expression, wanted: Type | None = None) -> typed.Expression:
-        """A value whose type is a real one: literals without a type get the smallest usual."""
-        if not isinstance(value, typed.Literal):
-            return value
-        if value.type is UNTYPED_INTEGER:
-            assert isinstance(value.value, int)
-            return self.coerce(value, wanted or _default_integer(value.value))
-        if value.type is UNTYPED_REAL:
-            return self.coerce(value, wanted or LREAL)
-        return value
-
-    def coerce(self, value: typed.Expression, target: Type) -> typed.Expression:
-        """A value as another type by implicit conversion; what does not fit is reported."""
-        source = value.type
-        if source is target or source is UNKNOWN or target is UNKNOWN:
-            return value
-        if isinstance(target, Reference) and target.kind is ReferenceKind.REFERENCE_TO:
-            target = target.target
-        if isinstance(value, typed.Literal):
-            adapted = self._adapt(value, target)
-            if adapted is not None:
-                return adapted
-        if source is NOTHING:
-            self.diagnostics.report(
-                "ST0315", value.span, "this call gives no value", mend="call it as a statement"
-            )
-            return typed.Wrong(UNKNOWN, value.span)
-        outcome = fit(source, target)
-        if outcome is Fit.NO:
-            self._misfit(value, target)
-            return typed.Wrong(UNKNOWN, value.span)
-        if outcome is Fit.LOSES:
-            self.diagnostics.report(
-                "ST0804",
-                value.span,
-                f"{source} as {target}: digits may be lost",
-                mend=f"if that is meant, write {_conversion_name(source, target)}(…)",
-            )
-        elif outcome is Fit.REINTERPRETS:
-            self.diagnostics.report(
-                "ST0805",
-                value.span,
-                f"{source} as {target}: the same bits mean something else",
-                mend=f"if that is meant, write {_conversion_name(source, target)}(…)",
-            )
-        if isinstance(value, typed.Literal):
-            return typed.Literal(_as(value.value, target), target, value.span)
-        if outcome is Fit.SAME and not isinstance(target, Subrange) and not isinstance(source, Subrange):
-            return value
-        return typed.Convert(value, target, True, value.span)
-
-    def _adapt(self, literal: typed.Literal, target: Type) -> typed.Expression | None:
-        """A literal in the type that is wanted, or ``None`` where the general rules say enough."""
-        type_ = plain(target)
-        value = literal.value
-        if isinstance(value, str):
-            return self._adapt_string(literal, value, target)
-        if literal.type is UNTYPED_INTEGER and _may_be_null(type_) and value == 0:
-            return typed.Literal(None, target, literal.span)
-        if literal.type is UNTYPED_INTEGER and isinstance(type_, Enumeration):
-            return self._adapt_enumeration(literal, type_)
-        if not isinstance(type_, Elementary):
-            return None
-        if literal.type is UNTYPED_INTEGER or (isinstance(target, Subrange) and isinstance(value, int)):
-            assert isinstance(value, int)
-            if type_.family in _WHOLE | {Family.BIT}:
-                low, high = _bounds(target) or (type_.low, type_.high)
-                if low <= value <= high:
-                    return typed.Literal(bool(value) if type_ is BOOL else value, target, literal.span)
-                if literal.type is not UNTYPED_INTEGER and not isinstance(target, Subrange):
-                    return None
-                self.diagnostics.report(
-                    "ST0311",
-                    literal.span,
-                    f"{value} is outside of {target}"
-                    + ("" if isinstance(target, Subrange) else f" ({low}..{high})"),
-                    mend="take a wider type, or another value",
-                )
-                return typed.Wrong(UNKNOWN, literal.span)
-            if type_.family is Family.REAL:
-                return self._adapt_real(
-                    literal, float(value) if abs(value) < 1 << 1000 else float("inf"), type_
-                )
-            if type_ is UNTYPED_REAL:
-                return typed.Literal(float(value), UNTYPED_REAL, literal.span)
-        if literal.type is UNTYPED_REAL and type_.family is Family.REAL:
-            assert isinstance(value, float)
-            return self._adapt_real(literal, value, type_)
-        return None
-
-    def _adapt_enumeration(self, literal: typed.Literal, type_: Enumeration) -> typed.Expression | None:
-        """A number for an enumeration's value, as vendors allow where the type is not strict."""
-        if literal.value not in type_.values.values() or type_.is_qualified_only:
-            return None
-        name = next(name for key, name in type_.spelling.items() if type_.values[key] == literal.value)
-        self.diagnostics.report(
-            "ST0805",
-            literal.span,
-            f"{literal.value} is taken for {type_}#{name}",
-            mend=f"write {type_}#{name}",
-        )
-        return typed.Literal(literal.value, type_, literal.span)
-
-    def _adapt_real(self, literal: typed.Literal, value: float, type_: Elementary) -> typed.Expression:
-        stored = values.single(value) if type_ is REAL else value
-        if stored in (float("inf"), float("-inf")):
-            self.diagnostics.report(
-                "ST0311", literal.span, f"{literal.span.text} is outside of {type_}", mend="take LREAL"
-            )
-            return typed.Wrong(UNKNOWN, literal.span)
-        if literal.type is UNTYPED_INTEGER and stored != literal.value:
-            self.diagnostics.report(
-                "ST0804",
-                literal.span,
-                f"{literal.value} has more digits than {type_} keeps: {stored:.0f}",
-                mend="take LREAL",
-            )
-        return typed.Literal(stored, type_, literal.span)
-
-    def _adapt_string(self, literal: typed.Literal, value: str, target: Type) -> typed.Expression | None:
-        source = literal.type
-        if not isinstance(source, StringOf):
-            return None
-        if target in (CHAR, WCHAR):
-            if len(value) == 1 and source.is_wide == (target is WCHAR):
-                return typed.Literal(value, target, literal.span)
-            return None
-        if isinstance(target, StringOf) and target.is_wide == source.is_wide:
-            if len(value) > target.length:
-                self.diagnostics.report(
-                    "ST0804",
-                    literal.span,
-                    f"{len(value)} characters do not fit {target}: the end is cut off",
-                    mend=f"take {'W' if target.is_wide else ''}STRING[{len(value)}]",
-                )
-                value = value[: target.length]
-            return typed.Literal(value, target, literal.span)
-        return None
-
-    def _misfit(self, value: typed.Expression, target: Type) -> None:
-        source = value.type
-        mend: str | None = None
-        if source is UNTYPED_REAL and is_a(target, "ANY_INT"):
-            mend = "write a whole number, or convert with REAL_TO_… (rounds) or TRUNC (cuts)"
-        elif source is UNTYPED_INTEGER and is_a(target, "ANY_DURATION"):
-            mend = "write a duration: T#5s"
-        elif isinstance(target, Enumeration):
-            mend = f"use one of the values of {target.name}"
-        elif standard.converts(_named(source), _named(target), "convert"):
-            mend = f"write {_conversion_name(source, target)}({value.span.text})"
-        elif isinstance(target, Reference):
-            mend = "write REF(…)"
-        self.diagnostics.report("ST0300", value.span, f"{_article(source)} does not fit {target}", mend=mend)
 
     # ── initial values ─────────────────────────────────────────────────────────────────────────────────────────
     def initial(self, node: ast.Expression, target: Type) -> typed.Expression:
@@ -1280,7 +835,7 @@ class Checker:
         if isinstance(entity, Block):
             what, mend = f"{entity.name} is a block's type", "declare an instance of it and call that"
         elif isinstance(entity, _VALUES):
-            what, mend = f"this is {_article(entity.type)}", "leave the () out"
+            what, mend = f"this is {with_article(entity.type)}", "leave the () out"
         else:
             what, mend = f"{callee.span.text} is no function", "leave the () out"
         self.diagnostics.report("ST0400", callee.span, f"{what}, it can not be called", mend=mend)
@@ -1492,7 +1047,7 @@ class Checker:
             self.diagnostics.report(
                 "ST0300",
                 span,
-                f"{_article(source)} does not fit {target.type}",
+                f"{with_article(source)} does not fit {target.type}",
                 mend="take a variable of its type",
             )
         elif outcome in (Fit.LOSES, Fit.REINTERPRETS):
@@ -1686,9 +1241,9 @@ class Checker:
             self.diagnostics.report(
                 "ST0300",
                 value.span,
-                f"{function.name} takes {generic}, and all alike: {_article(type_)} does not fit"
+                f"{function.name} takes {generic}, and all alike: {with_article(type_)} does not fit"
                 if seen is not None
-                else f"{function.name} takes {generic}: {_article(type_)} does not fit",
+                else f"{function.name} takes {generic}: {with_article(type_)} does not fit",
                 mend="convert it",
             )
             return False
@@ -1833,7 +1388,7 @@ class Checker:
             value = self.settled(value)
         if isinstance(value.type, Enumeration):
             value = typed.Convert(value, value.type.base, False, value.span)
-        source_type = _named(plain(value.type))
+        source_type = conversion_type(plain(value.type))
         if value.type is not UNKNOWN and not standard.converts(source_type, target, conversion.way):
             self.diagnostics.report(
                 "ST0300",
@@ -2022,56 +1577,6 @@ def is_block_or_reference(type_: Type) -> bool:
     return isinstance(type_, Reference) or is_block(type_)
 
 
-def _default_integer(value: int) -> Elementary:
-    for type_ in (INT, DINT, LINT):
-        if values.fits(value, type_):
-            return type_
-    return ULINT
-
-
-def _is_pointer(type_: Type) -> bool:
-    return isinstance(type_, Reference) and type_.kind is ReferenceKind.POINTER_TO
-
-
-def _may_be_null(type_: Type) -> bool:
-    """Whether vendors write 0 for a NULL of this type."""
-    return _is_pointer(type_) or (is_block(type_) and type_.is_interface)
-
-
-def _bounds(type_: Type) -> tuple[int, int] | None:
-    """The least and greatest value of an integer type."""
-    if isinstance(type_, Subrange):
-        return type_.low, type_.high
-    if isinstance(type_, Elementary) and type_.family in _WHOLE | {Family.BIT}:
-        return type_.low, type_.high
-    return None
-
-
-def _named(type_: Type) -> Type:
-    """A type as the conversions' names know it."""
-    type_ = plain(type_)
-    return type_.base if isinstance(type_, Enumeration) else type_
-
-
-def _conversion_name(source: Type, target: Type) -> str:
-    names = []
-    for type_ in (_named(source), _named(target)):
-        if isinstance(type_, StringOf):
-            names.append("WSTRING" if type_.is_wide else "STRING")
-        elif type_ is UNTYPED_INTEGER:
-            names.append("DINT")
-        elif type_ is UNTYPED_REAL:
-            names.append("LREAL")
-        else:
-            names.append(str(type_))
-    return "_TO_".join(names)
-
-
-def _article(type_: Type) -> str:
-    name = str(type_)
-    return f"{'an' if name[:1].upper() in 'AEIOU' and not name.startswith('U') else 'a'} {name}"
-
-
 def _type_by_name(name: str) -> Type:
     if name == "nothing":
         return NOTHING
@@ -2093,16 +1598,6 @@ def _size(value: typed.Expression, target: ArrayOf) -> int:
             size *= 1 if bounds is None else bounds[1] - bounds[0] + 1
         return size
     return 1
-
-
-def _as(value: values.Value, target: Type) -> values.Value:
-    """A constant's value after an implicit conversion."""
-    type_ = plain(target)
-    if isinstance(type_, Elementary) and type_.family is Family.REAL and isinstance(value, (int, float)):
-        return values.single(float(value)) if type_ is REAL else float(value)
-    if isinstance(type_, Elementary) and type_.family in _WHOLE | {Family.BIT} and isinstance(value, int):
-        return bool(value) if type_ is BOOL else values.wrap(int(value), type_)
-    return value
 
 
 def _convert_constant(value: values.Value, source: Type, target: Elementary) -> values.Value:
