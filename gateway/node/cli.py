@@ -15,6 +15,7 @@ import gateway.commands.cli
 import gateway.config.cli
 import gateway.simulator.cli
 import historian.cli
+import plc.cli
 from gateway.config.accounts import Accounts, AccountsError
 from gateway.config.cli import load_or_explain
 from gateway.config.paths import run_paths
@@ -75,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
         gateway.commands.cli.add_commands,
         historian.cli.add_commands,
         gateway.simulator.cli.add_commands,
+        plc.cli.add_commands,
     ):
         add_commands(commands)
     return whole
