@@ -19,6 +19,7 @@ from plc.language.types import (
     UNTYPED_INTEGER,
     UNTYPED_REAL,
     WCHAR,
+    WHOLE_NUMBERS,
     Elementary,
     Enumeration,
     Family,
@@ -32,8 +33,6 @@ from plc.language.types import (
     is_block,
     plain,
 )
-
-_WHOLE = frozenset({Family.SIGNED, Family.UNSIGNED})
 
 
 class Coercion:
@@ -107,7 +106,7 @@ class Coercion:
             return None
         if literal.type is UNTYPED_INTEGER or (isinstance(target, Subrange) and isinstance(value, int)):
             assert isinstance(value, int)
-            if type_.family in _WHOLE | {Family.BIT}:
+            if type_.family in WHOLE_NUMBERS | {Family.BIT}:
                 low, high = bounds_of(target) or (type_.low, type_.high)
                 if low <= value <= high:
                     return typed.Literal(bool(value) if type_ is BOOL else value, target, literal.span)
@@ -219,7 +218,7 @@ def bounds_of(type_: Type) -> tuple[int, int] | None:
     """The least and greatest value of an integer type."""
     if isinstance(type_, Subrange):
         return type_.low, type_.high
-    if isinstance(type_, Elementary) and type_.family in _WHOLE | {Family.BIT}:
+    if isinstance(type_, Elementary) and type_.family in WHOLE_NUMBERS | {Family.BIT}:
         return type_.low, type_.high
     return None
 
@@ -254,6 +253,10 @@ def implicit_value(value: values.Value, target: Type) -> values.Value:
     type_ = plain(target)
     if isinstance(type_, Elementary) and type_.family is Family.REAL and isinstance(value, (int, float)):
         return values.single(float(value)) if type_ is REAL else float(value)
-    if isinstance(type_, Elementary) and type_.family in _WHOLE | {Family.BIT} and isinstance(value, int):
+    if (
+        isinstance(type_, Elementary)
+        and type_.family in WHOLE_NUMBERS | {Family.BIT}
+        and isinstance(value, int)
+    ):
         return bool(value) if type_ is BOOL else values.wrap(int(value), type_)
     return value

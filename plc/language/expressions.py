@@ -7,24 +7,22 @@ everywhere, so that one fault does not cause others.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from plc.language import ast, standard, typed, values
 from plc.language.ast import ReferenceKind
 from plc.language.coercion import (
-    conversion_type,
     is_pointer,
     with_article,
 )
 from plc.language.diagnostics import nearest
-from plc.language.operators import Operators
+from plc.language.entities import VALUES, BaseCall, BoundMethod, BoundProperty, Entity, EnumChoice
 from plc.language.scope import Found, Scope, enumeration_of, member_names
 from plc.language.source import Span
 from plc.language.standard import Conversion, StandardFunction
+from plc.language.standard_calls import StandardCalls
 from plc.language.symbols import (
     Block,
-    EnumMember,
     Namespace,
     PropertySymbol,
     Routine,
@@ -37,41 +35,31 @@ from plc.language.types import (
     BYTE,
     CHAR,
     DATE,
-    DINT,
     DT,
     DWORD,
     ELEMENTARY,
-    INT,
     LDATE,
     LDT,
-    LREAL,
     LTIME,
     LTOD,
     LWORD,
-    NOTHING,
     NULL,
-    REAL,
     TIME,
     TOD,
-    UDINT,
     UNKNOWN,
     UNTYPED_INTEGER,
     UNTYPED_REAL,
     WCHAR,
+    WHOLE_NUMBERS,
     WORD,
     ArrayOf,
     Elementary,
     Enumeration,
     Family,
-    Fit,
     Reference,
     StringOf,
     Structure,
-    Subrange,
     Type,
-    as_unsigned,
-    common,
-    fit,
     is_a,
     is_block,
     plain,
@@ -84,7 +72,6 @@ if TYPE_CHECKING:
 # Unknown names that are compared with all known ones: 15 ms each where there are thousands of those.
 MOST_SUGGESTIONS = 100
 _COMPARISONS = frozenset({"=", "<>", "<", ">", "<=", ">="})
-_WHOLE = frozenset({Family.SIGNED, Family.UNSIGNED})
 _BY_SIZE = {1: BOOL, 8: BYTE, 16: WORD, 32: DWORD, 64: LWORD}
 _TIME_TYPES = {
     ast.TimeKind.DURATION: (TIME, LTIME),
@@ -94,91 +81,17 @@ _TIME_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class BoundMethod:
-    """A method with the instance that it is called on."""
-
-    routine: Routine
-    instance: typed.Expression
-    is_virtual: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BoundProperty:
-    """A property with its instance."""
-
-    property: PropertySymbol
-    instance: typed.Expression
-    is_virtual: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BaseCall:
-    """``SUPER^`` before it is called."""
-
-    block: Block
-
-
-@dataclass(frozen=True, slots=True)
-class EnumChoice:
-    """A bare name that is a value of several enumerations."""
-
-    members: tuple[EnumMember, ...]
-
-
-Entity: TypeAlias = (
-    typed.Expression
-    | Routine
-    | Block
-    | TypeName
-    | Namespace
-    | BoundMethod
-    | BoundProperty
-    | BaseCall
-    | EnumChoice
-    | StandardFunction
-    | Conversion
-)
-_VALUES = (
-    typed.Literal,
-    typed.VariableUse,
-    typed.ProgramUse,
-    typed.FieldUse,
-    typed.ElementUse,
-    typed.Dereference,
-    typed.PartialUse,
-    typed.DirectUse,
-    typed.ThisUse,
-    typed.ReferenceTo,
-    typed.Convert,
-    typed.Operation,
-    typed.StandardCall,
-    typed.RoutineCall,
-    typed.ArrayValue,
-    typed.StructValue,
-    typed.TypeUse,
-    typed.Wrong,
-)
-
-
-class Checker(Operators):
+class Checker(StandardCalls):
     """Expressions in one scope."""
 
     def __init__(self, declarations: Declarations, scope: Scope) -> None:
-        super().__init__(declarations.diagnostics)
-        self.declarations = declarations
-        self.scope = scope
+        super().__init__(declarations, scope)
         self.enumeration: Enumeration | None = None  # whose earlier values its own later values may use
-        self.uses = declarations.uses
 
     # ── values ─────────────────────────────────────────────────────────────────────────────────────────────────
     def expression(self, node: ast.Expression, expected: Type | None = None) -> typed.Expression:
         """The value of an expression, in its own type; ``expected`` only helps where a name alone says too little."""
         return self.value(self.entity(node, expected), node, expected)
-
-    def converted(self, node: ast.Expression, target: Type) -> typed.Expression:
-        """The value of an expression as a type, by implicit conversion."""
-        return self.coerce(self.expression(node, target), target)
 
     def condition(self, node: ast.Expression) -> typed.Expression:
         """A BOOL."""
@@ -213,7 +126,7 @@ class Checker(Operators):
 
     def value(self, entity: Entity, node: ast.Expression, expected: Type | None = None) -> typed.Expression:
         """What an entity gives when its value is asked for."""
-        if isinstance(entity, _VALUES):
+        if isinstance(entity, VALUES):
             return self._follow(entity)
         span = node.span
         if isinstance(entity, EnumChoice):
@@ -459,7 +372,7 @@ class Checker(Operators):
         type_ = plain(base.type)
         if type_ is UNKNOWN:
             return typed.Wrong(UNKNOWN, node.span)
-        if not isinstance(type_, Elementary) or type_.family not in _WHOLE | {Family.BIT}:
+        if not isinstance(type_, Elementary) or type_.family not in WHOLE_NUMBERS | {Family.BIT}:
             self.diagnostics.report(
                 "ST0307", node.span, f"{type_} has no bits to pick", mend="convert it to a bit string first"
             )
@@ -538,7 +451,7 @@ class Checker(Operators):
         entity = self.entity(node.base)
         if isinstance(entity, BaseCall):
             return entity
-        base = entity if isinstance(entity, _VALUES) else self.value(entity, node.base)
+        base = entity if isinstance(entity, VALUES) else self.value(entity, node.base)
         if base.type is UNKNOWN:
             return typed.Wrong(UNKNOWN, node.span)
         if isinstance(base, typed.ThisUse):
@@ -806,7 +719,7 @@ class Checker(Operators):
         if isinstance(entity, Routine):
             return self._call_routine(entity, None, node, is_virtual=False)
         if isinstance(entity, BaseCall) or (
-            isinstance(entity, _VALUES) and is_block(self._follow(entity).type)
+            isinstance(entity, VALUES) and is_block(self._follow(entity).type)
         ):
             self.diagnostics.report(
                 "ST0408",
@@ -834,21 +747,11 @@ class Checker(Operators):
     def _not_callable(self, entity: Entity, callee: ast.Expression) -> None:
         if isinstance(entity, Block):
             what, mend = f"{entity.name} is a block's type", "declare an instance of it and call that"
-        elif isinstance(entity, _VALUES):
+        elif isinstance(entity, VALUES):
             what, mend = f"this is {with_article(entity.type)}", "leave the () out"
         else:
             what, mend = f"{callee.span.text} is no function", "leave the () out"
         self.diagnostics.report("ST0400", callee.span, f"{what}, it can not be called", mend=mend)
-
-    def _check_arguments_alone(self, arguments: tuple[ast.Argument, ...]) -> None:
-        for argument in arguments:
-            if argument.value is not None:
-                self.entity(argument.value)
-
-    def _called(self, callee: Routine | Block, span: Span) -> None:
-        caller = self.scope.routine or self.scope.block
-        if caller is not None:
-            caller.calls.setdefault(callee, span)
 
     def call_statement(self, node: ast.Call) -> typed.Statement:
         """A call as a statement: of a block's instance, or of anything else for what it does."""
@@ -862,7 +765,7 @@ class Checker(Operators):
             inputs, outputs = self._bind(block.parameters(), node, block.name, is_block=True, is_base=True)
             self._called(block, node.span)
             return typed.BlockCall(instance, block, inputs, outputs, True, node.span)
-        if isinstance(entity, _VALUES):
+        if isinstance(entity, VALUES):
             instance = self._follow(entity)
             if is_block(instance.type):
                 assert isinstance(instance.type, Block)
@@ -890,617 +793,6 @@ class Checker(Operators):
             self._not_callable(entity, callee)
         self._check_arguments_alone(node.arguments)
         return typed.Evaluate(typed.Wrong(UNKNOWN, node.span), node.span)
-
-    def _call_routine(
-        self,
-        routine: Routine,
-        instance: typed.Expression | None,
-        node: ast.Call,
-        *,
-        is_virtual: bool,
-    ) -> typed.Expression:
-        self._called(routine, node.span)
-        if not is_virtual and routine.is_abstract:
-            self.diagnostics.report(
-                "ST0500",
-                node.span,
-                f"{routine.name} is abstract there: it has no body",
-                mend="call another one",
-            )
-        inputs, outputs = self._bind(routine.parameters(), node, routine.name, is_block=False)
-        return typed.RoutineCall(routine, instance, is_virtual, inputs, outputs, routine.result, node.span)
-
-    def _bind(
-        self,
-        parameters: list[Variable],
-        node: ast.Call,
-        name: str,
-        *,
-        is_block: bool,
-        is_base: bool = False,
-    ) -> tuple[tuple[typed.Input, ...], tuple[typed.Output, ...]]:
-        """Arguments to parameters (6.6.1.4): positional first, then formal."""
-        by_key = {one.name.upper(): one for one in parameters}
-        given: dict[Variable, ast.Argument] = {}
-        is_formal = False
-        for position, argument in enumerate(node.arguments):
-            if argument.name is None:
-                if is_formal:
-                    self.diagnostics.report(
-                        "ST0405", argument.span, "after a named argument all have names", mend="name it"
-                    )
-                    continue
-                if position >= len(parameters):
-                    self.diagnostics.report(
-                        "ST0403",
-                        argument.span,
-                        f"{name} takes {len(parameters)} arguments",
-                        mend="remove this one",
-                    )
-                    self._check_arguments_alone((argument,))
-                    continue
-                parameter = parameters[position]
-            else:
-                is_formal = True
-                found = by_key.get(argument.name.key)
-                if found is None:
-                    near = nearest(argument.name.text, (one.name for one in parameters))
-                    self.diagnostics.report(
-                        "ST0401",
-                        argument.name.span,
-                        f"{name} has no parameter {argument.name.text}",
-                        mend=f"did you mean {near}?" if near else None,
-                    )
-                    self._check_arguments_alone((argument,))
-                    continue
-                parameter = found
-                self.uses.append((argument.name.span, parameter))
-            if parameter in given:
-                self.diagnostics.report(
-                    "ST0404", argument.span, f"{parameter.name} is given twice", mend="remove one of them"
-                )
-                continue
-            given[parameter] = argument
-        is_positional = bool(node.arguments) and not is_formal
-        self._check_complete(parameters, given, node, name, is_block, is_positional, is_base)
-        inputs: list[typed.Input] = []
-        outputs: list[typed.Output] = []
-        for parameter, argument in given.items():
-            self._bind_one(parameter, argument, inputs, outputs, is_block=is_block)
-        return tuple(inputs), tuple(outputs)
-
-    def _check_complete(
-        self,
-        parameters: list[Variable],
-        given: dict[Variable, ast.Argument],
-        node: ast.Call,
-        name: str,
-        is_block: bool,
-        is_positional: bool,
-        is_base: bool,
-    ) -> None:
-        for parameter in parameters:
-            if parameter in given or is_base:
-                continue
-            is_missing = parameter.section is Section.IN_OUT or (
-                parameter.section is Section.INPUT
-                and not is_block
-                and parameter.initial is None
-                and (is_positional or not node.arguments or is_block_or_reference(parameter.type))
-            )
-            if is_missing:
-                self.diagnostics.report(
-                    "ST0402",
-                    node.span,
-                    f"{name} needs {parameter.name}",
-                    mend=f"write {parameter.name} := …",
-                )
-
-    def _bind_one(
-        self,
-        parameter: Variable,
-        argument: ast.Argument,
-        inputs: list[typed.Input],
-        outputs: list[typed.Output],
-        *,
-        is_block: bool,
-    ) -> None:
-        is_output = parameter.section is Section.OUTPUT
-        if argument.name is not None and argument.is_output != is_output:
-            right = "=>" if is_output else ":="
-            self.diagnostics.report(
-                "ST0407",
-                argument.span,
-                f"{parameter.name} is {'an output' if is_output else 'an input'}: it takes {right}",
-                mend=f"write {parameter.name} {right} …",
-            )
-            self._check_arguments_alone((argument,))
-            return
-        if argument.value is None:
-            return
-        if is_output:
-            target = self.target(argument.value)
-            source: Type = parameter.type
-            if target is not None:
-                if argument.is_negated and source is not BOOL:
-                    self._no_operator("NOT", argument.span, (source,))
-                self._check_output(source, target, argument.span)
-                outputs.append(typed.Output(parameter, target, argument.is_negated))
-        elif parameter.section is Section.IN_OUT:
-            variable = self._in_out(parameter, argument.value)
-            if variable is not None:
-                inputs.append(typed.Input(parameter, variable))
-        else:
-            inputs.append(typed.Input(parameter, self._argument(argument.value, parameter.type)))
-
-    def _argument(self, node: ast.Expression, type_: Type) -> typed.Expression:
-        if isinstance(type_, Reference) and type_.kind is ReferenceKind.REFERENCE_TO:
-            target = self.target(node)
-            if target is None:
-                return typed.Wrong(UNKNOWN, node.span)
-            return typed.ReferenceTo(target, type_, node.span)
-        return self.converted(node, type_)
-
-    def _check_output(self, source: Type, target: typed.Expression, span: Span) -> None:
-        outcome = fit(source, target.type)
-        if outcome is Fit.NO:
-            self.diagnostics.report(
-                "ST0300",
-                span,
-                f"{with_article(source)} does not fit {target.type}",
-                mend="take a variable of its type",
-            )
-        elif outcome in (Fit.LOSES, Fit.REINTERPRETS):
-            self.diagnostics.report(
-                "ST0804" if outcome is Fit.LOSES else "ST0805",
-                span,
-                f"{source} goes into {target.type}",
-                mend="take a variable of its type",
-            )
-
-    def _in_out(self, parameter: Variable, node: ast.Expression) -> typed.Expression | None:
-        value = self.expression(node)
-        if value.type is UNKNOWN:
-            return None
-        if parameter.is_constant and not self._is_place(value):
-            return self.coerce(value, parameter.type)
-        if not self._is_place(value):
-            self.diagnostics.report(
-                "ST0406",
-                node.span,
-                f"{parameter.name} is an in-out and takes a variable, not a value",
-                mend="put the value into a variable first",
-            )
-            return None
-        if not parameter.is_constant:
-            written = self.target(node)
-            if written is None:
-                return None
-            value = written
-        type_ = parameter.type
-        is_same = value.type == type_ or (
-            isinstance(value.type, (StringOf, ArrayOf, Block)) and fit(value.type, type_) is Fit.SAME
-        )
-        if is_block(value.type) and is_block(type_):
-            assert isinstance(value.type, Block)
-            is_same = value.type.is_derived_from(type_)
-        if not is_same and type_ is not UNKNOWN:
-            self.diagnostics.report(
-                "ST0406",
-                node.span,
-                f"{parameter.name} is {type_} and takes a variable of just that type, not {value.type}",
-                mend=f"take a variable of {type_}",
-            )
-            return None
-        return value
-
-    def _is_place(self, value: typed.Expression) -> bool:
-        return isinstance(
-            value,
-            (
-                typed.VariableUse,
-                typed.FieldUse,
-                typed.ElementUse,
-                typed.Dereference,
-                typed.PartialUse,
-                typed.DirectUse,
-                typed.ThisUse,
-            ),
-        )
-
-    # ── standard functions ─────────────────────────────────────────────────────────────────────────────────────
-    def _standard_arguments(
-        self, function: StandardFunction, node: ast.Call
-    ) -> tuple[dict[int, ast.Expression], list[tuple[standard.Parameter, ast.Argument]]] | None:
-        given: dict[int, ast.Expression] = {}
-        outputs: list[tuple[standard.Parameter, ast.Argument]] = []
-        most = len(node.arguments) + len(function.inputs) if function.is_extensible else len(function.inputs)
-        names = {function.parameter(index).name: index for index in range(most)}
-        output_names = {one.name: one for one in function.outputs}
-        is_whole = True
-        for position, argument in enumerate(node.arguments):
-            if argument.name is None:
-                index = position
-                if index >= most and position - most < len(function.outputs):
-                    outputs.append((function.outputs[position - most], argument))
-                    continue
-                if index >= most:
-                    self.diagnostics.report(
-                        "ST0403",
-                        argument.span,
-                        f"{function.name} takes {len(function.inputs)} arguments",
-                        mend="remove this one",
-                    )
-                    is_whole = False
-                    continue
-            elif argument.name.key in output_names:
-                outputs.append((output_names[argument.name.key], argument))
-                continue
-            elif argument.name.key in names:
-                index = names[argument.name.key]
-            else:
-                near = nearest(argument.name.text, [*names, *output_names])
-                self.diagnostics.report(
-                    "ST0401",
-                    argument.name.span,
-                    f"{function.name} has no parameter {argument.name.text}",
-                    mend=f"did you mean {near}?" if near else None,
-                )
-                is_whole = False
-                continue
-            if index in given:
-                self.diagnostics.report(
-                    "ST0404",
-                    argument.span,
-                    f"{argument.span.text} is given twice",
-                    mend="remove one",
-                )
-                is_whole = False
-            elif argument.value is not None:
-                given[index] = argument.value
-        needed = max(len(function.inputs), max(given, default=-1) + 1)
-        missing = [function.parameter(index).name for index in range(needed) if index not in given]
-        if missing and is_whole:
-            self.diagnostics.report(
-                "ST0402", node.span, f"{function.name} needs {', '.join(missing)}", mend="add it"
-            )
-            is_whole = False
-        if not is_whole:
-            for one in given.values():
-                self.entity(one)
-            return None
-        return given, outputs
-
-    def _call_standard(
-        self, function: StandardFunction, node: ast.Call, expected: Type | None
-    ) -> typed.Expression:
-        bound = self._standard_arguments(function, node)
-        if bound is None:
-            return typed.Wrong(UNKNOWN, node.span)
-        given, output_arguments = bound
-        if function.name in ("ADD", "SUB", "MUL", "DIV", "MOD", "EXPT", "AND", "OR", "XOR"):
-            return self._as_operator(function, given, node, expected)
-        letters: dict[str, Type | None] = {}
-        arguments: dict[int, typed.Expression] = {}
-        is_result = function.result in function.generics
-        hint = expected if is_result else None
-        for index in sorted(given):
-            letter = function.parameter(index).type
-            seen = letters.get(letter)
-            value = self.expression(given[index], seen if seen is not None else hint)
-            arguments[index] = value
-            if value.type is UNKNOWN:
-                return self._unknown_arguments(given, index, node)
-            if letter in function.generics and not self._meet(function, letter, value, letters, node.span):
-                return typed.Wrong(UNKNOWN, node.span)
-        for letter, type_ in letters.items():
-            letters[letter] = self._letter_type(type_, function, letter, expected)
-        converted = tuple(
-            self._standard_argument(function, index, arguments[index], letters) for index in sorted(given)
-        )
-        outputs = self._standard_outputs(output_arguments)
-        result = letters.get(function.result) or _type_by_name(function.result)
-        if isinstance(result, StringOf) and function.name in ("CONCAT", "INSERT", "REPLACE"):
-            result = _joined(function, converted)
-        folded = self._fold_standard(function, converted, result, node.span)
-        if folded is not None:
-            return folded
-        self._standard_warnings(function, converted, node.span)
-        return typed.StandardCall(function, converted, outputs, result, node.span)
-
-    def _unknown_arguments(
-        self, given: dict[int, ast.Expression], after: int, node: ast.Call
-    ) -> typed.Expression:
-        for index in sorted(given):
-            if index > after:
-                self.entity(given[index])
-        return typed.Wrong(UNKNOWN, node.span)
-
-    def _meet(
-        self,
-        function: StandardFunction,
-        letter: str,
-        value: typed.Expression,
-        letters: dict[str, Type | None],
-        span: Span,
-    ) -> bool:
-        generic = function.generics[letter]
-        seen = letters.get(letter)
-        type_ = plain(value.type)
-        is_right = is_a(type_, generic) or (generic == "ANY_BIT" and is_a(type_, "ANY_INT"))
-        is_right = is_right or (generic == "ANY_REAL" and is_a(type_, "ANY_NUM"))
-        is_right = is_right or (
-            generic in ("ANY_NUM", "ANY_INT") and is_a(type_, "ANY_BIT") and type_ is not BOOL
-        )
-        if type_ is NOTHING:
-            is_right = False
-        meeting = type_ if seen is None else common(seen, type_)
-        if generic == "ANY_REAL" and meeting is not None and is_a(meeting, "ANY_INT"):
-            meeting = common(meeting, UNTYPED_REAL)
-        if not is_right or meeting is None:
-            self.diagnostics.report(
-                "ST0300",
-                value.span,
-                f"{function.name} takes {generic}, and all alike: {with_article(type_)} does not fit"
-                if seen is not None
-                else f"{function.name} takes {generic}: {with_article(type_)} does not fit",
-                mend="convert it",
-            )
-            return False
-        if generic == "ANY_BIT" and not is_a(meeting, "ANY_BIT"):
-            self._bits_warning(value.span, meeting)
-        letters[letter] = meeting
-        return True
-
-    def _letter_type(
-        self, type_: Type | None, function: StandardFunction, letter: str, expected: Type | None
-    ) -> Type:
-        assert type_ is not None
-        if type_ in (UNTYPED_INTEGER, UNTYPED_REAL):
-            wanted = None if expected is None else plain(expected)
-            if function.result == letter and wanted is not None and common(type_, wanted) == wanted:
-                return wanted
-            if type_ is UNTYPED_REAL:
-                return LREAL
-            return DINT
-        generic = function.generics[letter]
-        if generic in ("ANY_NUM", "ANY_INT") and isinstance(type_, Elementary) and type_.family is Family.BIT:
-            return as_unsigned(type_)
-        if (
-            function.result == letter
-            and isinstance(type_, Elementary)
-            and expected is REAL
-            and type_ is LREAL
-        ):
-            return type_
-        return type_
-
-    def _standard_argument(
-        self,
-        function: StandardFunction,
-        index: int,
-        value: typed.Expression,
-        letters: dict[str, Type | None],
-    ) -> typed.Expression:
-        wanted = function.parameter(index).type
-        type_ = letters.get(wanted) or _type_by_name(wanted)
-        if isinstance(type_, StringOf) and isinstance(value.type, StringOf):
-            return value
-        return self.coerce(value, type_)
-
-    def _standard_outputs(
-        self, arguments: list[tuple[standard.Parameter, ast.Argument]]
-    ) -> tuple[typed.Output, ...]:
-        outputs: list[typed.Output] = []
-        for parameter, argument in arguments:
-            if argument.value is None:
-                continue
-            target = self.target(argument.value)
-            if target is not None:
-                self._check_output(_type_by_name(parameter.type), target, argument.span)
-                outputs.append(typed.Output(parameter.name, target, argument.is_negated))
-        return tuple(outputs)
-
-    def _as_operator(
-        self,
-        function: StandardFunction,
-        given: dict[int, ast.Expression],
-        node: ast.Call,
-        expected: Type | None,
-    ) -> typed.Expression:
-        """ADD(a, b, c) is a + b + c (6.6.2.5.5)."""
-        sign = {"ADD": "+", "SUB": "-", "MUL": "*", "DIV": "/", "EXPT": "**"}.get(
-            function.name, function.name
-        )
-        result = self.expression(given[0], expected)
-        for index in range(1, len(given)):
-            value = self.expression(given[index], expected)
-            result = self.operate(sign, result, value, node.span, expected)
-        return result
-
-    def _fold_standard(
-        self,
-        function: StandardFunction,
-        arguments: tuple[typed.Expression, ...],
-        result: Type,
-        span: Span,
-    ) -> typed.Expression | None:
-        """The functions that constants are made with are worked out here."""
-        literals = [one.value for one in arguments if isinstance(one, typed.Literal)]
-        if len(literals) < len(arguments) or any(value is None for value in literals):
-            return None
-        name = function.name
-        if name == "MAX":
-            return typed.Literal(max(literals), result, span)  # type: ignore[type-var]  # of one type by now
-        if name == "MIN":
-            return typed.Literal(min(literals), result, span)  # type: ignore[type-var]  # of one type by now
-        if name == "ABS" and isinstance(literals[0], (int, float)):
-            value = abs(literals[0])
-            if isinstance(value, int) and isinstance(result, Elementary):
-                value = values.wrap(value, result)
-            return typed.Literal(value, result, span)
-        if name == "LEN" and isinstance(literals[0], str):
-            return typed.Literal(len(literals[0]), INT, span)
-        if name == "MOVE":
-            return typed.Literal(literals[0], result, span)
-        return None
-
-    def _standard_warnings(
-        self, function: StandardFunction, arguments: tuple[typed.Expression, ...], span: Span
-    ) -> None:
-        if function.name in ("EQ", "NE") and arguments and is_a(arguments[0].type, "ANY_REAL"):
-            self.diagnostics.report(
-                "ST0809",
-                span,
-                "reals are rarely exactly equal",
-                mend="compare ABS of the difference with a tolerance",
-            )
-
-    def _call_conversion(
-        self, conversion: Conversion, node: ast.Call, expected: Type | None
-    ) -> typed.Expression:
-        if len(node.arguments) != 1 or node.arguments[0].value is None:
-            self._check_arguments_alone(node.arguments)
-            self.diagnostics.report(
-                "ST0402" if not node.arguments else "ST0403",
-                node.span,
-                f"{conversion.name} takes one argument",
-                mend="give it one value",
-            )
-            return typed.Wrong(UNKNOWN, node.span)
-        argument = node.arguments[0]
-        assert argument.value is not None
-        if conversion.name == "TRUNC" and isinstance(expected, Elementary) and is_a(expected, "ANY_INT"):
-            conversion = Conversion("TRUNC", None, expected, "trunc")
-        value = self.expression(argument.value, conversion.source)
-        if value.type is UNKNOWN:
-            return typed.Wrong(conversion.target, node.span)
-        target = conversion.target
-        if conversion.source is not None:
-            source = conversion.source
-            if isinstance(value.type, Enumeration) and fit(value.type.base, source) in (Fit.SAME, Fit.WIDENS):
-                value = typed.Convert(value, source, False, value.span)
-            elif not (isinstance(source, StringOf) and isinstance(value.type, StringOf)):
-                value = self.coerce(value, source)
-            elif value.type.is_wide != source.is_wide:
-                self._misfit(value, source)
-        else:
-            value = self.settled(value)
-        if isinstance(value.type, Enumeration):
-            value = typed.Convert(value, value.type.base, False, value.span)
-        source_type = conversion_type(plain(value.type))
-        if value.type is not UNKNOWN and not standard.converts(source_type, target, conversion.way):
-            self.diagnostics.report(
-                "ST0300",
-                value.span,
-                f"there is no conversion of {value.type} to {target}",
-                mend="go by another type",
-            )
-            return typed.Wrong(target, node.span)
-        if conversion.way == "convert":
-            return self._explicit(value, target, node.span)
-        function = StandardFunction(
-            conversion.name, {}, (standard.Parameter("IN", str(source_type)),), (), False, str(target)
-        )
-        if conversion.way == "trunc" and isinstance(value, typed.Literal) and isinstance(value.value, float):
-            whole = int(value.value) if abs(value.value) < 1 << 63 else None
-            if whole is not None and isinstance(target, Elementary) and values.fits(whole, target):
-                return typed.Literal(whole, target, node.span)
-        return typed.StandardCall(function, (value,), (), target, node.span)
-
-    def _explicit(self, value: typed.Expression, target: Type, span: Span) -> typed.Expression:
-        if isinstance(value, typed.Literal) and isinstance(target, Elementary):
-            try:
-                folded = _convert_constant(value.value, plain(value.type), target)
-            except NoValue as none:
-                return self._unworkable(span, none)
-            if folded is not None:
-                return typed.Literal(folded, target, span)
-        return typed.Convert(value, target, False, span)
-
-    def _query(self, key: str, node: ast.Call) -> typed.Expression:
-        """REF, ADR, SIZEOF, LOWER_BOUND, UPPER_BOUND: what they ask about is not read."""
-        arguments = [one.value for one in node.arguments if one.value is not None]
-        wanted = 2 if key.endswith("_BOUND") else 1
-        if len(arguments) != wanted:
-            self._check_arguments_alone(node.arguments)
-            self.diagnostics.report(
-                "ST0402" if len(arguments) < wanted else "ST0403",
-                node.span,
-                f"{key} takes {wanted} argument{'s' if wanted > 1 else ''}",
-                mend="give it a variable",
-            )
-            return typed.Wrong(UNKNOWN, node.span)
-        asked = arguments[0]
-        elementary = ELEMENTARY.get(asked.name.key) if isinstance(asked, ast.NameUse) else None
-        if key == "SIZEOF" and elementary is not None and self.scope.find(elementary.name) is None:
-            operand = typed.TypeUse(elementary, asked.span)
-            return typed.StandardCall(SIZEOF, (operand,), (), UDINT, node.span)
-        entity = self.entity(asked)
-        if key == "SIZEOF":
-            return self._size_of(entity, asked, node.span)
-        if key == "__ISVALIDREF":
-            return self._is_valid(entity, arguments[0], node.span)
-        value = self.value(entity, arguments[0])
-        if value.type is UNKNOWN:
-            return typed.Wrong(UNKNOWN, node.span)
-        if key in ("REF", "ADR"):
-            if not self._is_place(value) or isinstance(value, typed.PartialUse):
-                self.diagnostics.report(
-                    "ST0303", value.span, "only a variable can be referred to", mend="put it into a variable"
-                )
-                return typed.Wrong(UNKNOWN, node.span)
-            kind = ReferenceKind.REF_TO if key == "REF" else ReferenceKind.POINTER_TO
-            return typed.ReferenceTo(value, Reference(kind, value.type), node.span)
-        return self._bound(key, value, arguments[1], node)
-
-    def _is_valid(self, entity: Entity, node: ast.Expression, span: Span) -> typed.Expression:
-        """A vendor's question whether a REFERENCE TO refers to something."""
-        value = entity if isinstance(entity, _VALUES) else self.value(entity, node)
-        if not isinstance(value.type, Reference):
-            if value.type is not UNKNOWN:
-                self.diagnostics.report(
-                    "ST0306", node.span, f"{value.type} is no reference", mend="name a reference"
-                )
-            return typed.Wrong(BOOL, span)
-        null = typed.Literal(None, value.type, span)
-        return typed.Operation("<>", (value, null), BOOL, span)
-
-    def _bound(
-        self, key: str, array: typed.Expression, rank_node: ast.Expression, node: ast.Call
-    ) -> typed.Expression:
-        rank = self.constant(rank_node)
-        if not isinstance(array.type, ArrayOf):
-            self.diagnostics.report(
-                "ST0304", array.span, f"{array.type} is no array and has no bounds", mend="name an array"
-            )
-            return typed.Wrong(UNKNOWN, node.span)
-        if rank is None or not isinstance(rank.value, int):
-            return typed.Wrong(UNKNOWN, node.span)
-        if not 1 <= rank.value <= len(array.type.bounds):
-            self.diagnostics.report(
-                "ST0304",
-                rank.span,
-                f"the array has {len(array.type.bounds)} ranks",
-                mend="count them from 1",
-            )
-            return typed.Wrong(UNKNOWN, node.span)
-        bounds = array.type.bounds[rank.value - 1]
-        if bounds is not None:
-            return typed.Literal(bounds[key == "UPPER_BOUND"], DINT, node.span)
-        function = StandardFunction(key, {}, (), (), False, "DINT")
-        rank_value = typed.Literal(rank.value, DINT, rank.span)
-        return typed.StandardCall(function, (array, rank_value), (), DINT, node.span)
-
-    def _size_of(self, entity: Entity, node: ast.Expression, span: Span) -> typed.Expression:
-        """SIZEOF takes a variable or a type; the code generator knows the bytes."""
-        if isinstance(entity, TypeName):
-            operand: typed.Expression = typed.TypeUse(self.declarations.resolve(entity), node.span)
-        elif isinstance(entity, Block):
-            operand = typed.TypeUse(entity, node.span)
-        else:
-            operand = self.value(entity, node)
-        return typed.StandardCall(SIZEOF, (operand,), (), UDINT, span)
 
     # ── targets ────────────────────────────────────────────────────────────────────────────────────────────────
     def target(self, node: ast.Expression) -> typed.Expression | None:
@@ -1569,27 +861,6 @@ class Checker(Operators):
                     return "this is no variable", "write a variable"
 
 
-SIZEOF = StandardFunction("SIZEOF", {}, (), (), False, "UDINT")
-
-
-def is_block_or_reference(type_: Type) -> bool:
-    """Whether a type has no useful initial value."""
-    return isinstance(type_, Reference) or is_block(type_)
-
-
-def _type_by_name(name: str) -> Type:
-    if name == "nothing":
-        return NOTHING
-    return ELEMENTARY[name]
-
-
-def _joined(function: StandardFunction, arguments: tuple[typed.Expression, ...]) -> StringOf:
-    """The length that joining strings can reach."""
-    strings = [one.type for one in arguments if isinstance(one.type, StringOf)]
-    is_wide = any(one.is_wide for one in strings)
-    return StringOf(is_wide, max(1, sum(one.length for one in strings)))
-
-
 def _size(value: typed.Expression, target: ArrayOf) -> int:
     """How many elements an item of an array's initial value gives: a row of an array of several ranks, or one."""
     if len(target.bounds) > 1 and isinstance(value, typed.ArrayValue) and isinstance(value.type, ArrayOf):
@@ -1598,28 +869,6 @@ def _size(value: typed.Expression, target: ArrayOf) -> int:
             size *= 1 if bounds is None else bounds[1] - bounds[0] + 1
         return size
     return 1
-
-
-def _convert_constant(value: values.Value, source: Type, target: Elementary) -> values.Value:
-    """An explicit conversion of a constant number, or ``None`` to leave it to the target."""
-    assert isinstance(
-        source, (Elementary, StringOf, Enumeration, Reference, ArrayOf, Structure, Subrange, Block)
-    )
-    numbers = _WHOLE | {Family.REAL, Family.BIT, Family.UNTYPED_INTEGER, Family.UNTYPED_REAL}
-    if not isinstance(source, Elementary) or source.family not in numbers or target.family not in numbers:
-        return None
-    if not isinstance(value, (int, float)):
-        return None
-    if source.family is Family.BIT and target.family is Family.REAL and source is not BOOL:
-        return None  # DWORD_TO_REAL moves bits, which is the target's business
-    if source.family is Family.REAL and target.family is Family.BIT and target is not BOOL:
-        return None
-    if target.family is Family.REAL:
-        return values.single(float(value)) if target is REAL else float(value)
-    if target is BOOL:
-        return value != 0
-    whole = values.nearest_integer(value) if isinstance(value, float) else int(value)
-    return values.wrap(whole, target) if values.fits(whole, target) or not isinstance(value, float) else None
 
 
 _READERS: dict[type, Callable[[Checker, Any, Type | None], Entity]] = {

@@ -25,6 +25,7 @@ from plc.language.types import (
     UNTYPED_INTEGER,
     UNTYPED_REAL,
     WCHAR,
+    WHOLE_NUMBERS,
     Elementary,
     Enumeration,
     Family,
@@ -42,7 +43,6 @@ from plc.language.values import NoValue
 
 _COMPARISONS = frozenset({"=", "<>", "<", ">", "<=", ">="})
 _LOGICAL = frozenset({"AND", "OR", "XOR", "AND_THEN", "OR_ELSE"})
-_WHOLE = frozenset({Family.SIGNED, Family.UNSIGNED})
 _MOMENTS = {
     DATE: TIME,
     TOD: TIME,
@@ -112,7 +112,7 @@ class Operators(Coercion):
                     return type_
                 if isinstance(type_, Enumeration):
                     return type_.base
-                is_whole = isinstance(type_, Elementary) and type_.family in _WHOLE
+                is_whole = isinstance(type_, Elementary) and type_.family in WHOLE_NUMBERS
                 if is_whole and isinstance(type_, Elementary) and not values.fits(one.value, type_):
                     return common(type_, smallest_integer(one.value))
             is_character = (
@@ -131,7 +131,7 @@ class Operators(Coercion):
                 self._bits_warning(one.span, source)
                 return
             if isinstance(source, Elementary) and isinstance(meeting, Elementary):
-                is_mixed = source.family is Family.BIT and meeting.family in _WHOLE
+                is_mixed = source.family is Family.BIT and meeting.family in WHOLE_NUMBERS
                 if is_mixed or fit(source, meeting) is Fit.REINTERPRETS:
                     self._bits_warning(one.span, source)
                     return

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from plc.language import ast, typed
 from plc.language.ast import ReferenceKind
 from plc.language.diagnostics import Related, nearest
-from plc.language.expressions import BoundProperty, Checker
+from plc.language.entities import BoundProperty
+from plc.language.expressions import Checker
 from plc.language.scope import Scope
 from plc.language.source import Span
 from plc.language.symbols import Routine, Variable

@@ -217,13 +217,13 @@ def plain(type_: Type) -> Type:
 
 
 # ── the generic types (6.4.3, Figure 5) ────────────────────────────────────────────────────────────────────────
-_INTEGERS = frozenset({Family.SIGNED, Family.UNSIGNED})
+WHOLE_NUMBERS = frozenset({Family.SIGNED, Family.UNSIGNED})
 _DATES = frozenset({Family.DATE, Family.TIME_OF_DAY, Family.DATE_AND_TIME})
-_NUMBERS = _INTEGERS | {Family.REAL}
+_NUMBERS = WHOLE_NUMBERS | {Family.REAL}
 GENERIC: dict[str, frozenset[Family]] = {
     "ANY_SIGNED": frozenset({Family.SIGNED, Family.UNTYPED_INTEGER}),
     "ANY_UNSIGNED": frozenset({Family.UNSIGNED, Family.UNTYPED_INTEGER}),
-    "ANY_INT": _INTEGERS | {Family.UNTYPED_INTEGER},
+    "ANY_INT": WHOLE_NUMBERS | {Family.UNTYPED_INTEGER},
     "ANY_REAL": frozenset({Family.REAL, Family.UNTYPED_REAL}),
     "ANY_NUM": _NUMBERS | {Family.UNTYPED_INTEGER, Family.UNTYPED_REAL},
     "ANY_MAGNITUDE": _NUMBERS | {Family.UNTYPED_INTEGER, Family.UNTYPED_REAL, Family.DURATION},
@@ -297,7 +297,7 @@ def fit(source: Type, target: Type) -> Fit:
     if isinstance(source, Enumeration) and isinstance(target, Elementary):
         return Fit.REINTERPRETS if _fit_elementary(source.base, target) is not Fit.NO else Fit.NO
     if isinstance(source, Elementary) and isinstance(target, Enumeration):
-        is_whole = source.family in _INTEGERS and not target.is_qualified_only
+        is_whole = source.family in WHOLE_NUMBERS and not target.is_qualified_only
         fitting = is_whole and _fit_elementary(source, target.base) in (Fit.SAME, Fit.WIDENS)
         return Fit.REINTERPRETS if fitting else Fit.NO
     if not is_block(target) or not target.is_interface:
@@ -315,9 +315,13 @@ def _fit_elementary(source: Elementary, target: Elementary) -> Fit:
     from_, to = source.family, target.family
     if from_ is Family.REAL and to is Family.REAL:
         return Fit.LOSES
-    if from_ in _INTEGERS and to is Family.REAL:
+    if from_ in WHOLE_NUMBERS and to is Family.REAL:
         return Fit.LOSES
-    if from_ in _INTEGERS | {Family.BIT} and to in _INTEGERS | {Family.BIT} and BOOL not in (source, target):
+    if (
+        from_ in WHOLE_NUMBERS | {Family.BIT}
+        and to in WHOLE_NUMBERS | {Family.BIT}
+        and BOOL not in (source, target)
+    ):
         return Fit.REINTERPRETS if target.bits >= source.bits else Fit.NO
     return Fit.NO
 
@@ -404,7 +408,7 @@ def _common_elementary(left: Elementary, right: Elementary) -> Elementary | None
         if one is UNTYPED_REAL:
             if other.family is Family.REAL:
                 return other
-            if other.family in _INTEGERS:
+            if other.family in WHOLE_NUMBERS:
                 return REAL if other.bits <= 16 else LREAL
             return None
     if right in _WIDENS.get(left, ()):
@@ -415,11 +419,11 @@ def _common_elementary(left: Elementary, right: Elementary) -> Elementary | None
     if both:
         return both[0]
     families = {left.family, right.family}
-    if families <= _INTEGERS:
+    if families <= WHOLE_NUMBERS:
         return LINT  # ULINT with a signed type: there is no wider one
     if families <= _NUMBERS:
         return LREAL
-    if families <= _INTEGERS | {Family.BIT} and BOOL not in (left, right):
+    if families <= WHOLE_NUMBERS | {Family.BIT} and BOOL not in (left, right):
         return _common_elementary(_as_number(left), _as_number(right))
     return None
 
