@@ -433,6 +433,7 @@ def test_6_5_2_2_externals_are_their_globals() -> None:
     text = "VAR_GLOBAL CONSTANT n : INT := 3; END_VAR\nFUNCTION f : INT\nVAR_EXTERNAL CONSTANT n : INT; END_VAR\n"
     assert problems(text + "f := n; END_FUNCTION") == []
     assert problems(text + "n := 1; f := n; END_FUNCTION") == ["ST0303 4"]
+    assert problems(text + "CASE f OF n: f := 1; END_CASE; END_FUNCTION") == []
     assert problems(text.replace("n : INT; END_VAR\n", "m : INT; END_VAR\n") + "f := 1; END_FUNCTION") == [
         "ST0206 3"
     ]
@@ -564,6 +565,7 @@ def test_6_6_5_members(statement: str, found: list[str]) -> None:
             ["ST0202"],
         ),
         ("FUNCTION_BLOCK X METHOD ABSTRACT m END_METHOD END_FUNCTION_BLOCK", ["ST0505", "ST0501"]),
+        ("FUNCTION_BLOCK ABSTRACT X METHOD ABSTRACT m RETURN; END_METHOD END_FUNCTION_BLOCK", ["ST0505"]),
         ("CLASS X METHOD m : INT m := 1; END_METHOD END_CLASS", []),
         ("FUNCTION_BLOCK X VAR b : Base; END_VAR b(); END_FUNCTION_BLOCK", ["ST0500"]),
     ],
@@ -579,6 +581,7 @@ def test_6_6_6_properties_that_an_interface_promises_have_the_same_accessors() -
     block += "END_FUNCTION_BLOCK"
     assert problems(promised + block.replace("?", "SET x := p; END_SET")) == []
     assert problems(promised + block.replace("?", "")) == ["ST0501 2"]
+    assert problems(promised + block.replace(getter, "SET x := p; END_SET").replace("?", "")) == ["ST0501 2"]
     assert problems(promised.replace("SET END_SET ", "") + block.replace("?", "")) == []
 
 
@@ -618,6 +621,12 @@ def test_pointers_and_references_as_libraries_use_them(statement: str, found: li
         ("FUNCTION f : INT VAR_INPUT c : BOOL; END_VAR VAR_TEMP x : INT; END_VAR\n"
          "IF c THEN x := 1; END_IF; f := x; END_FUNCTION", []),
         ("FUNCTION f : INT VAR p : REF_TO INT; END_VAR f := p^; END_FUNCTION", ["ST0803 1"]),
+        ("FUNCTION g VAR_IN_OUT a : INT; END_VAR a := 1; END_FUNCTION\n"
+         "FUNCTION f : INT VAR_TEMP x : INT; END_VAR g(x); f := x; END_FUNCTION", []),
+        ("FUNCTION g VAR_INPUT a : INT; END_VAR RETURN; END_FUNCTION\n"
+         "FUNCTION f : INT VAR_TEMP x : INT; END_VAR g(x); f := x; END_FUNCTION", ["ST0803 2"]),
+        ("FUNCTION g VAR_OUTPUT a : INT; END_VAR a := 1; END_FUNCTION\n"
+         "FUNCTION f : INT VAR_TEMP x : INT; END_VAR g(a => x); f := x; END_FUNCTION", []),
         ("FUNCTION f : INT VAR_TEMP x, i : INT; END_VAR\n"
          "FOR i := 1 TO 3 DO f := f + x; x := i; END_FOR; END_FUNCTION", []),
         ("FUNCTION f : INT VAR_TEMP a : ARRAY [0..1] OF INT; END_VAR a[0] := 1; f := a[0]; END_FUNCTION", []),

@@ -77,3 +77,42 @@ def test_not_flips_all_bits_of_the_type() -> None:
     assert values.unary("NOT", 0b1010, ELEMENTARY["BYTE"]) == (0xF5, False)
     assert values.unary("NOT", True, ELEMENTARY["BOOL"]) == (False, False)
     assert values.unary("-", -128, ELEMENTARY["SINT"]) == (-128, True)
+
+
+@pytest.mark.parametrize(
+    ("left", "operator", "right", "type_name", "result"),
+    [
+        (True, "AND", False, "BOOL", (False, False)),
+        (True, "XOR", True, "BOOL", (False, False)),
+        (False, "OR_ELSE", True, "BOOL", (True, False)),
+        (0xF0, "OR", 0x0F, "BYTE", (0xFF, False)),
+        (200, "+", 100, "BYTE", (44, True)),
+        (7.5, "/", 2.5, "LREAL", (3.0, False)),
+        (0.1, "+", 0.2, "LREAL", (0.1 + 0.2, False)),
+        (2.0, "**", 0.5, "LREAL", (2.0**0.5, False)),
+        (2**62, "+", 2**62, "TIME", (-(2**63), True)),
+        (3 * 10**9, "-", 10**9, "TIME", (2 * 10**9, False)),
+        (1, "=", 1, "INT", (True, False)),
+        ("a", "<", "b", "BOOL", (True, False)),
+        (None, "=", None, "BOOL", (True, False)),
+        (None, "<>", None, "BOOL", (False, False)),
+    ],
+)
+def test_operations_worked_by_hand(
+    left: values.Value, operator: str, right: values.Value, type_name: str, result: tuple[values.Value, bool]
+) -> None:
+    assert values.binary(operator, left, right, ELEMENTARY[type_name]) == result
+
+
+@pytest.mark.parametrize(
+    ("left", "operator", "right"), [(1.0, "/", 0.0), (-8.0, "**", 0.5), (1e300, "**", 3.0), (1.0, "MOD", 2.0)]
+)
+def test_reals_without_a_value(left: float, operator: str, right: float) -> None:
+    with pytest.raises(values.NoValue):
+        values.binary(operator, left, right, ELEMENTARY["LREAL"])
+
+
+def test_untyped_numbers_are_exact_up_to_a_sensible_size() -> None:
+    assert values.binary("*", 2**64, 2**64, UNTYPED_INTEGER) == (2**128, False)
+    with pytest.raises(values.NoValue):
+        values.binary("*", 2**4000, 2**4000, UNTYPED_INTEGER)
