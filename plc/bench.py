@@ -185,8 +185,8 @@ class Bench:
     def scan(self, count: int = 1, at_us: int | None = None, period_us: int | None = None) -> None:
         """Run ``count`` scans, the first with the program's clock at ``at_us``, or where it stands.
 
-        After each scan the clock goes on by ``period_us``; without it by the shortest interval of the tasks, or not at
-        all where ``at_us`` is given. The first scan runs every cyclic task, each later one those whose interval is
+        After each scan the clock goes on by ``period_us``; without it by the shortest interval of the tasks, or not
+        at all where ``at_us`` is given. The first scan runs every cyclic task, each later one those whose interval is
         over, and always those with the shortest, by priority. Raises RunTimeFault; the clock stays at that scan.
         """
         if at_us is not None:
@@ -286,6 +286,7 @@ class Bench:
                         Place("", one["type"], place.offset + one["offset"], one["bytes"])
                     )
                     for one in type_["members"]
+                    if "hidden" not in one["flags"]
                 }
             case "array":
                 return self._read_rank(type_, place.offset, 0)[0]

@@ -469,9 +469,8 @@ class _Generator:
         lines += ["};", "", "static const struct tl_task tasks[] = {"]
         for number, plan in enumerate(plans):
             event = NO_OFFSET if plan.event is None else str(symbols.find(plan.event.name).offset)
-            lines.append(
-                f'    {{"{_quoted(plan.name)}", INT64_C({plan.interval_ns}), {plan.priority}u, {event}, task_{number}}},'
-            )
+            fields = f'"{_quoted(plan.name)}", INT64_C({plan.interval_ns}), {plan.priority}u, {event}'
+            lines.append(f"    {{{fields}, task_{number}}},")
         lines += ["};"]
         retained = symbols.retained()
         if retained:

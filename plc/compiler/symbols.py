@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from plc.compiler.layout import STRING_HEADER, Record, element_count, is_open, scalar, scalar_bytes
+from plc.compiler.layout import STRING_HEADER, Member, Record, element_count, is_open, scalar, scalar_bytes
 from plc.compiler.whole import Whole
 from plc.language import typed
 from plc.language.ast import UnitKind
 from plc.language.symbols import Block, Routine, Section, Variable
 from plc.language.types import (
+    BOOL,
+    LINT,
     ArrayOf,
     Elementary,
     Enumeration,
@@ -328,6 +330,7 @@ class _Describer:
             chain.insert(0, base)
         for one in chain:
             members += [self._member(one, variable) for variable in one.by_variable]
+            members += [self._hidden(member) for member in one.members if _is_memory(member)]
         return {"kind": kind, "name": name, "members": members, "bytes": record.bytes}
 
     def _member(self, record: Record, variable: Variable) -> dict[str, Any]:
@@ -344,6 +347,17 @@ class _Describer:
             "flags": flags(variable),
         }
 
+    def _hidden(self, member: Member) -> dict[str, Any]:
+        """What a block remembers without a name in ST: an online change carries it over too."""
+        number = self.type(BOOL if member.c_type == "bool" else LINT)
+        return {
+            "name": member.c_name,
+            "type": number,
+            "offset": member.offset,
+            "bytes": member.bytes,
+            "flags": ["hidden"],
+        }
+
     def _reference_to(self, type_: Type) -> int:
         name = f"in-out {type_}"
         number = self.numbers.get(name)
@@ -352,6 +366,10 @@ class _Describer:
             self.numbers[name] = number
             self.types.append({"kind": "reference", "name": name, "scalar": "u32", "bytes": 4})
         return number
+
+
+def _is_memory(member: Member) -> bool:
+    return member.variable is None and member.c_type in ("bool", "int64_t")
 
 
 _SECTION_FLAGS = {

@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from plc import load
+
+Apart = Callable[[str, list[dict[str, Any]], tuple[str, ...]], str]
 
 
 def test_function_with_inputs_in_outs_outputs_and_defaults() -> None:
@@ -135,6 +140,10 @@ def test_methods_are_those_of_the_instances_own_type() -> None:
     assert p["main.cu.extra"] == 7
     assert p["main.back"] == 0
     assert (p["main.cu.size"], p["main.cu.calls"]) == (5.0, 1)
+
+
+def test_objects_are_clean_c(apart: Apart, clean_flags: tuple[str, ...]) -> None:
+    assert apart(OBJECTS, [{}, {}], clean_flags) == "ran 2"
 
 
 def test_method_inputs_statics_and_instance_variables() -> None:

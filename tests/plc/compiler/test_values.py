@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import pytest
 
 from plc import load
 from plc.bench import Bench
 
+Apart = Callable[[str, list[dict[str, Any]], tuple[str, ...]], str]
 S, MS, US = 1_000_000_000, 1_000_000, 1_000
 DAY = 86_400 * S
 DECLARED = """
@@ -149,16 +152,20 @@ TABLE: list[tuple[str, str, str, object]] = [
 ]
 
 
-@cache
-def results() -> Bench:
+def table_program() -> str:
     """All expressions in one program."""
     variables = "\n".join(f"  r{index} : {type_};" for index, (_, type_, _, _) in enumerate(TABLE))
     statements = "\n".join(f"r{index} := {text};" for index, (_, _, text, _) in enumerate(TABLE))
-    text = (
+    return (
         "TYPE Colour : (Red, Green := 5, Blue); END_TYPE\n"
         f"PROGRAM main\nVAR\n{DECLARED}\n{variables}\nEND_VAR\n{statements}\nEND_PROGRAM\n"
     )
-    bench = load(text)
+
+
+@cache
+def results() -> Bench:
+    """That program after one scan."""
+    bench = load(table_program())
     bench.scan()
     return bench
 
@@ -172,3 +179,7 @@ def test_expression_gives_what_the_standard_says(index: int) -> None:
     else:
         assert found == expected
         assert type(found) is type(expected)
+
+
+def test_all_of_them_are_clean_c(apart: Apart, clean_flags: tuple[str, ...]) -> None:
+    assert apart(table_program(), [{}, {}], clean_flags) == "ran 2"
