@@ -164,6 +164,7 @@ class Calls(Operators, ABC):
         is_positional: bool,
         is_base: bool,
     ) -> None:
+        missing: list[str] = []
         for parameter in parameters:
             if parameter in given or is_base:
                 continue
@@ -174,12 +175,14 @@ class Calls(Operators, ABC):
                 and (is_positional or not node.arguments or is_block_or_reference(parameter.type))
             )
             if is_missing:
-                self.diagnostics.report(
-                    "ST0402",
-                    node.span,
-                    f"{name} needs {parameter.name}",
-                    mend=f"write {parameter.name} := …",
-                )
+                missing.append(parameter.name)
+        if missing:
+            self.diagnostics.report(
+                "ST0402",
+                node.span,
+                f"{name} needs {' and '.join(missing)}",
+                mend=f"write {', '.join(f'{one} := …' for one in missing)}",
+            )
 
     def _bind_one(
         self,

@@ -480,6 +480,13 @@ def test_6_6_1_4_calls(statement: str, found: list[str]) -> None:
     assert codes("VAR_INPUT i, j, k : INT; r : REAL; b : BOOL; END_VAR", statement, before=FUNCTION) == found
 
 
+def test_all_missing_arguments_are_said_at_once() -> None:
+    text = "FUNCTION g : INT VAR_INPUT x, y : INT; END_VAR g := x + y; END_FUNCTION "
+    text += "FUNCTION f : INT f := g(); END_FUNCTION"
+    (one,) = analyse([Source("t.st", text)]).diagnostics
+    assert one.message == "g needs x and y"
+
+
 def test_6_6_3_blocks_keep_their_outputs_to_themselves() -> None:
     before = (
         "FUNCTION_BLOCK g VAR_INPUT x : INT; END_VAR VAR_OUTPUT y : INT; END_VAR y := x; END_FUNCTION_BLOCK"
