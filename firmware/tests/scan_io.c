@@ -186,9 +186,38 @@ static void test_outputs_go_out_on_change_and_turn_safe_when_the_program_stops(v
     CHECK_EQUAL(sent, 3); /* what was refused goes out with the next */
 }
 
+static void test_each_of_many_inputs_arrives_in_its_own_variable(void)
+{
+    enum { MANY = 300 }; /* more than two pieces of the read, and a rest */
+    static struct tl_point inputs[MANY];
+    static uint32_t tags[MANY];
+    static struct tl_sample samples[MANY];
+    static struct {
+        int64_t variables[MANY];
+        uint32_t qualities[MANY];
+    } many;
+    for (uint32_t i = 0; i < MANY; i++) {
+        inputs[i] = (struct tl_point){.tag = i % 3 == 0 ? TAG_INT : TAG_UINT,
+                                      .offset = i * 8u,
+                                      .quality_offset = MANY * 8u + i * 4u,
+                                      .kind = TL_KIND_I64,
+                                      .type = i % 3 == 0 ? TL_INT64 : TL_UINT64};
+    }
+    struct tl_io io = {.inputs = inputs, .input_count = MANY, .input_tags = tags, .samples = samples};
+    put(TAG_INT, (uint64_t)-7, 0);
+    put(TAG_UINT, 9, UINT32_C(0x40940000));
+    tl_io_start(&io);
+    CHECK_EQUAL(tl_io_read(&io, &image, &many), TL_OK);
+    for (uint32_t i = 0; i < MANY; i++) {
+        CHECK_EQUAL(many.variables[i], i % 3 == 0 ? -7 : 9);
+        CHECK_EQUAL(many.qualities[i], i % 3 == 0 ? 0 : UINT32_C(0x40940000));
+    }
+}
+
 int main(void)
 {
     make_image();
+    test_each_of_many_inputs_arrives_in_its_own_variable();
     test_an_integer_that_fits_arrives_and_one_that_does_not_is_out_of_range();
     test_a_real_rounds_to_nearest_even_and_nan_or_infinity_is_no_integer();
     test_a_bad_sample_leaves_the_variable_and_gives_its_status();
