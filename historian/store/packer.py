@@ -140,6 +140,8 @@ class Packer:
         return file.merge(stopping, self._report)
 
     def _day(self, day: int) -> DayFile:
+        if day in self._open and not day_path(self._directory, day).exists():  # deleted under us
+            self._open.pop(day).close()
         if day not in self._open:
             while len(self._open) >= MAX_OPEN_DAYS:
                 self._open.pop(min(self._open)).close()

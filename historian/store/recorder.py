@@ -120,7 +120,10 @@ class Recorder:
             self._pending_bytes += _size(frame)
 
     def flush(self) -> bool:
-        """Make everything offered so far durable; False where the disk did not take it, and all is kept."""
+        """Make everything offered so far durable; False where the disk did not take it, and all is kept.
+
+        Raises FileNotFoundError where the folder was deleted: trying again mends nothing, opening it anew does.
+        """
         with self._journal_guard:
             flushed = False
             try:
@@ -129,6 +132,8 @@ class Recorder:
                     self._settle(batch)
                     flushed = True
                 self._rotate_when_due()
+            except FileNotFoundError:
+                raise
             except OSError as error:
                 self._flush_fault = f"journal: {error}"
                 self._complain("flush", self._flush_fault)

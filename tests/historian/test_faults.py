@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import resource
+import shutil
 import sqlite3
 from collections.abc import Iterator
 
@@ -148,3 +149,29 @@ def test_a_segment_is_closed_after_the_block_interval_or_when_the_clock_goes_bac
     assert folder.recorder.pack(never)
     assert list(segments(folder.directory)) == [2]
     assert day_path(folder.directory, day_of(NOON)).exists()
+
+
+def test_a_folder_deleted_under_it_ends_the_historian_which_begins_a_new_one(folder):
+    folder.write("a.count", [NOON], [1])
+    shutil.rmtree(folder.directory)
+    folder.write("a.count", [NOON + 1], [2], flush=False)
+    with pytest.raises(FileNotFoundError):
+        folder.recorder.rotate()
+    with pytest.raises(FileNotFoundError):
+        folder.recorder.flush()
+    folder.recorder.close()
+    folder.reopen()
+    folder.write("a.count", [NOON + 2], [3])
+    assert [value for _, value, _ in folder.raw("a.count")] == [3]
+
+
+def test_a_day_file_deleted_under_it_is_begun_anew(folder):
+    folder.write("a.count", [NOON], [1])
+    folder.pack()
+    for path in folder.directory.glob("*-*.sqlite*"):
+        path.unlink()
+    folder.write("a.count", [NOON + 1], [2])
+    folder.pack()
+    folder.recorder.close()
+    folder.reopen()
+    assert [value for _, value, _ in folder.raw("a.count")] == [2]
