@@ -196,6 +196,7 @@ class Site:
 
     def launch(self, **options: Any) -> subprocess.Popen[str]:
         other = os.environ.get("TIELINE_SCAN")  # a build with sanitizers
+        options.setdefault("watchdog_ms", 1000)  # a machine that is busy is no fault of the program
         words = command(self.region.name, self.files, path=Path(other) if other else None, **options)
         process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
         self.processes.append(process)

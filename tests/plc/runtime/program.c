@@ -1,6 +1,10 @@
 /* A program by hand for the tests of the scan's process, as plc/compiler would write it. -DEDITED is the same one after
  * an edit: variables lie elsewhere, one is new, one has another type, the output is doubled. */
+#define _GNU_SOURCE
 #include "program.h"
+
+#include <signal.h>
+#include <time.h>
 
 struct text {
     uint16_t capacity;
@@ -30,13 +34,20 @@ struct state {
     uint8_t is_high;
 };
 
-enum { COUNT = 0, RAISE = 1, COUNTED_LOOP = 2, LOOP = 3, NULL_POINTER = 4, STACK = 5 };
+enum { COUNT = 0, RAISE = 1, COUNTED_LOOP = 2, LOOP = 3, NULL_POINTER = 4, STACK = 5, DEAF_LOOP = 6, BUSY = 7 };
 
 static int deep(volatile int *from)
 {
     volatile int room[256];
     room[0] = *from + 1;
     return deep(room) + room[0];
+}
+
+static int64_t clock_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void misbehave(struct tl_scan *scan, int32_t how)
@@ -59,6 +70,18 @@ static void misbehave(struct tl_scan *scan, int32_t how)
         break;
     case NULL_POINTER:
         *nothing = 1;
+        break;
+    case DEAF_LOOP: {
+        sigset_t all;
+        (void)sigfillset(&all);
+        (void)pthread_sigmask(SIG_BLOCK, &all, 0);
+        while (endless) {
+        }
+        break;
+    }
+    case BUSY: /* almost always in the middle of a tick */
+        for (const int64_t end = clock_ms() + 50; clock_ms() < end;) {
+        }
         break;
     case STACK:
         (void)deep(&endless);
