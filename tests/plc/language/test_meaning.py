@@ -120,6 +120,8 @@ def test_6_3_literals_that_do_not_fit(statement: str, code: str) -> None:
         ("ui := WORD_BCD_TO_UINT(w);", []),
         ("i := INT_TO_INT(r);", ["ST0300"]),
         ("w := UINT_TO_BCD_WORD(ui);", []),
+        ("ws := INT_TO_WSTRING(i);", []),
+        ("s := INT_TO_WSTRING(i);", ["ST0300"]),
         ("usi := BOOL_BCD_TO_USINT(b);", ["ST0200"]),
         ("i := WORD_TRUNC_INT(w);", ["ST0200"]),
         ("i := REAL_TRUNC_DINT(r);", ["ST0300"]),
@@ -169,6 +171,15 @@ def test_6_6_2_5_2_conversions(statement: str, found: list[str]) -> None:
 )
 def test_7_3_2_operators(statement: str, found: list[str]) -> None:
     assert body(statement) == found
+
+
+@pytest.mark.parametrize(
+    ("comparison", "always"), [("usi < 256", "true"), ("ui < 0", "false"), ("si <> 300", "true")]
+)
+def test_what_a_comparison_always_is_is_said(comparison: str, always: str) -> None:
+    text = f"FUNCTION f : BOOL VAR_INPUT si : SINT; usi : USINT; ui : UINT; END_VAR f := {comparison}; END_FUNCTION"
+    (one,) = analyse([Source("t.st", text)]).diagnostics
+    assert one.message.startswith(f"this is always {always}")
 
 
 @pytest.mark.parametrize(
@@ -478,6 +489,11 @@ FUNCTION nothing VAR_INPUT x : INT; END_VAR RETURN; END_FUNCTION
 )
 def test_6_6_1_4_calls(statement: str, found: list[str]) -> None:
     assert codes("VAR_INPUT i, j, k : INT; r : REAL; b : BOOL; END_VAR", statement, before=FUNCTION) == found
+
+
+def test_arguments_of_what_can_not_be_called_are_checked_too() -> None:
+    assert body("nowhere(nothing, i, x := neither);") == ["ST0200"] * 3
+    assert body("i(nothing);") == ["ST0400", "ST0200"]
 
 
 def test_all_missing_arguments_are_said_at_once() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import pytest
+
 from plc.language import typed
 from plc.language.analysis import Program, analyse
 from plc.language.source import Source
@@ -128,6 +130,22 @@ def test_extensible_operator_functions_become_operators() -> None:
         node.operator for node in typed.walk(function_body(text)) if isinstance(node, typed.Operation)
     ]
     assert operators == ["+", "+"]
+
+
+@pytest.mark.parametrize(
+    ("call", "value"),
+    [
+        ("MOVE(3)", 3),
+        ("ABS(-3)", 3),
+        ("MAX(1, 7, 5)", 7),
+        ("MIN(4, 2)", 2),
+        ("LEN('four')", 4),
+        ("TRUNC(-2.9)", -2),
+    ],
+)
+def test_standard_functions_of_constants_are_worked_out(call: str, value: int) -> None:
+    literal = only(typed.Literal, f"FUNCTION f : INT f := {call}; END_FUNCTION")
+    assert (literal.value, str(literal.type)) == (value, "INT")
 
 
 def test_case_labels_are_numbers() -> None:
