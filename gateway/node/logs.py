@@ -26,5 +26,7 @@ def log_to(folder: Path, name: str) -> None:
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    # On a full disk each line would print a traceback; a part's is logged by the root, which would print two more.
+    logging.raiseExceptions = False
     for library, level in _QUIET.items():
         logging.getLogger(library).setLevel(level)

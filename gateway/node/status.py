@@ -13,9 +13,14 @@ from gateway.config.paths import RunPaths
 from gateway.node.state import RunRecord, is_running, read_record
 from gateway.tags.image import Region, RegionError
 from gateway.tags.quality import SEVERITY_MASK, SEVERITY_UNCERTAIN, name_of
+from historian.store.recorder import read_progress
 
+HISTORY_SILENCE_S = (
+    15.0  # the parts' health alone is a change each second, durable within flush_ms (10 s at most)
+)
 SUPERVISOR_SILENCE_S = 5.0  # it writes the parts' health every second
 
+HISTORIAN = "historian"
 _PREFIX = "_system."
 _PARTS = "_system.parts."
 _CONNECTED = ".connected"
@@ -80,10 +85,13 @@ def read_status(paths: RunPaths) -> SiteStatus:
     except RegionError as error:
         raise NotRunningError(f"the site in {paths.state} is starting or ending ({error})") from error
     with region:
-        return status_of(region, record, time.time_ns())
+        now_ns = time.time_ns()
+        return status_of(region, record, now_ns, history_troubles(record, paths, now_ns))
 
 
-def status_of(region: Region, record: RunRecord, now_ns: int) -> SiteStatus:
+def status_of(
+    region: Region, record: RunRecord, now_ns: int, history_troubles: Sequence[str] = ()
+) -> SiteStatus:
     """The status of a region of which ``record`` tells."""
     names = [region.name_of(tag) for tag in range(region.tag_count)]
     index = {name: tag for tag, name in enumerate(names) if name.startswith(_PREFIX)}
@@ -110,7 +118,7 @@ def status_of(region: Region, record: RunRecord, now_ns: int) -> SiteStatus:
         tags_uncertain=uncertain,
         tags_bad=len(statuses) - good - uncertain,
         bad_by_status={name_of(kind): count for kind, count in by_count},
-        troubles=tuple(_troubles(region, parts, devices, now_ns)),
+        troubles=(*_troubles(region, parts, devices, now_ns), *history_troubles),
     )
 
 
@@ -167,6 +175,19 @@ def _troubles(
             troubles.append(f"the supervisor is silent since {silent_s:.0f} s")
     troubles += [f"device {device.name} is not connected" for device in devices if not device.connected]
     return troubles
+
+
+def history_troubles(record: RunRecord, paths: RunPaths, now_ns: int) -> list[str]:
+    """Whether history is written. A full disk cannot even hold the word of it, so silence counts as trouble too."""
+    if HISTORIAN not in record.parts:
+        return []
+    progress = read_progress(paths.history)
+    if progress.fault:
+        return [f"history is not being written: {progress.fault}"]
+    silent_s = (now_ns - max(progress.taken_at, record.started_ns)) / 1e9
+    if silent_s > HISTORY_SILENCE_S:
+        return [f"history was last written {_span(silent_s)} ago: is the disk full? see logs/{HISTORIAN}.log"]
+    return []
 
 
 def _part(region: Region, name: str) -> PartStatus:

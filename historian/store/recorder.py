@@ -240,6 +240,23 @@ class Recorder:
         draft.replace(path)
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """When the newest durable samples were taken (UTC ns, 0: never), and what keeps more from being written."""
+
+    taken_at: int
+    fault: str
+
+
+def read_progress(directory: Path) -> Progress:
+    """As the historian of this folder last said, if it could."""
+    try:
+        status = orjson.loads(status_path(directory).read_bytes())
+        return Progress(status["taken_at"], status["fault"])
+    except (OSError, orjson.JSONDecodeError, KeyError):
+        return Progress(0, "")
+
+
 def read_status(directory: Path) -> Acknowledged:
     """What the historian of this folder has acknowledged; of instance 0 where it never did."""
     try:
