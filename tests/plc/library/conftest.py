@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from plc.bench import Bench, load
-
-LIBRARY = Path(__file__).parents[3] / "plc" / "library"
+from plc.library import FILES
 
 
 class Block:
@@ -75,10 +73,9 @@ class Block:
 
 @pytest.fixture(scope="session")
 def library() -> tuple[Bench, dict[str, int]]:
-    files = sorted(LIBRARY.glob("*.st"))
     names = [
         name
-        for file in files
+        for file in FILES
         for name in re.findall(r"^FUNCTION_BLOCK (\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
     ]
     numbers = {name: number for number, name in enumerate(names, 1)}
@@ -92,7 +89,7 @@ def library() -> tuple[Bench, dict[str, int]]:
 {calls}    END_CASE;
 END_PROGRAM
 """
-    return load(*files, main), numbers
+    return load(*FILES, main), numbers
 
 
 @pytest.fixture
