@@ -19,6 +19,7 @@ from gateway.tags.sample import to_bits
 from gateway.tags.tag import TagSpec, ValueType
 from plc.runtime.client import ScanClient
 from plc.runtime.process import ScanFiles, StartUp, command, connected, ended
+from plc.runtime.variables import Table
 from plc.runtime.wiring import Input, Output, System, SystemTag, encode_wiring
 
 ROOT = Path(__file__).parents[3]
@@ -202,10 +203,10 @@ class Site:
         self.processes.append(process)
         return process
 
-    def start(self, start: StartUp = StartUp.WARM, **options: Any) -> ScanClient:
+    def start(self, start: StartUp = StartUp.WARM, table: Table = PROGRAM, **options: Any) -> ScanClient:
         client = connected(self.launch(start=start, **options), self.files.control)
         self.clients.append(client)
-        client.use(PROGRAM)
+        client.use(table)
         return client
 
     @property
