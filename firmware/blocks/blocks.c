@@ -1,23 +1,23 @@
 #include "blocks.h"
 
-void tl_sr(struct tl_sr *self)
+TL_BLOCK void tl_sr(struct tl_sr *self)
 {
     self->q1 = self->s1 || (!self->r && self->q1);
 }
 
-void tl_rs(struct tl_rs *self)
+TL_BLOCK void tl_rs(struct tl_rs *self)
 {
     self->q1 = !self->r1 && (self->s || self->q1);
 }
 
-void tl_r_trig(struct tl_trigger *self)
+TL_BLOCK void tl_r_trig(struct tl_trigger *self)
 {
     self->q = self->clk && !self->m;
     self->m = self->clk;
 }
 
 /* As Table 44 writes it: M starts FALSE, so CLK FALSE on the first call is seen as an edge. */
-void tl_f_trig(struct tl_trigger *self)
+TL_BLOCK void tl_f_trig(struct tl_trigger *self)
 {
     self->q = !self->clk && !self->m;
     self->m = !self->clk;
@@ -31,7 +31,7 @@ static bool rises(bool now, bool *before)
 }
 
 #define COUNTERS(S, TYPE, LEAST, GREATEST)                   \
-    void tl_ctu_##S(struct tl_ctu_##S *self)                 \
+    TL_BLOCK void tl_ctu_##S(struct tl_ctu_##S *self)        \
     {                                                        \
         const bool up = rises(self->cu, &self->cu_before);   \
         if (self->r) {                                       \
@@ -41,7 +41,7 @@ static bool rises(bool now, bool *before)
         }                                                    \
         self->q = self->cv >= self->pv;                      \
     }                                                        \
-    void tl_ctd_##S(struct tl_ctd_##S *self)                 \
+    TL_BLOCK void tl_ctd_##S(struct tl_ctd_##S *self)        \
     {                                                        \
         const bool down = rises(self->cd, &self->cd_before); \
         if (self->ld) {                                      \
@@ -51,7 +51,7 @@ static bool rises(bool now, bool *before)
         }                                                    \
         self->q = self->cv <= 0;                             \
     }                                                        \
-    void tl_ctud_##S(struct tl_ctud_##S *self)               \
+    TL_BLOCK void tl_ctud_##S(struct tl_ctud_##S *self)      \
     {                                                        \
         const bool up = rises(self->cu, &self->cu_before);   \
         const bool down = rises(self->cd, &self->cd_before); \
@@ -81,7 +81,7 @@ static int64_t elapsed(const struct tl_timer *self, int64_t now_ns)
     return since < limit ? since : limit;
 }
 
-void tl_ton(struct tl_timer *self, int64_t now_ns)
+TL_BLOCK void tl_ton(struct tl_timer *self, int64_t now_ns)
 {
     if (!self->in) {
         self->running = false;
@@ -97,7 +97,7 @@ void tl_ton(struct tl_timer *self, int64_t now_ns)
     self->q = self->et >= self->pt;
 }
 
-void tl_tof(struct tl_timer *self, int64_t now_ns)
+TL_BLOCK void tl_tof(struct tl_timer *self, int64_t now_ns)
 {
     if (self->in) {
         self->running = false;
@@ -117,7 +117,7 @@ void tl_tof(struct tl_timer *self, int64_t now_ns)
 }
 
 /* RUNNING from the edge until the pulse is over and IN is FALSE again; Q while the pulse lasts. */
-void tl_tp(struct tl_timer *self, int64_t now_ns)
+TL_BLOCK void tl_tp(struct tl_timer *self, int64_t now_ns)
 {
     if (!self->running && self->in) {
         self->running = true;

@@ -1,9 +1,10 @@
 #include "calendar.h"
 
-#define DAYS_PER_ERA 146097   /* 400 years, after which the calendar repeats */
-#define DAYS_TO_1970 719468   /* from 0000-03-01, where an era starts */
-#define FURTHEST_YEAR 1000000 /* either way; far outside of what nanoseconds hold, so that nothing below overflows \
-                               */
+#define DAYS_PER_ERA 146097 /* 400 years, after which the calendar repeats */
+#define DAYS_TO_1970 719468 /* from 0000-03-01, where an era starts */
+#define FURTHEST_YEAR                                                                            \
+    1000000 /* either way; far outside of what nanoseconds hold, so that nothing below overflows \
+             */
 
 static int64_t within(int64_t value, int64_t limit)
 {

@@ -15,7 +15,12 @@
 #define TL_AT(file, line) (((uint32_t)(file) << TL_AT_LINE_BITS) | (uint32_t)(line))
 
 /* Leaves the scan. Out of line and cold, so that a check costs its caller a compare and a branch never taken. */
-_Noreturn void tl_fault_at(struct tl_scan *scan, enum tl_fault fault, uint32_t at);
+#if defined(__GNUC__)
+#define TL_COLD __attribute__((cold))
+#else
+#define TL_COLD
+#endif
+TL_COLD _Noreturn void tl_fault_at(struct tl_scan *scan, enum tl_fault fault, uint32_t at);
 
 static inline void tl_check(struct tl_scan *scan, bool holds, enum tl_fault fault, uint32_t at)
 {

@@ -136,8 +136,8 @@ def include_flags() -> tuple[str, ...]:
 
 
 def run_time_sources() -> list[Path]:
-    """What is linked into every program."""
-    return sorted((run_time() / "blocks").glob("*.c"))
+    """What is linked into every program; blocks.c is part of the generated file."""
+    return [path for path in sorted((run_time() / "blocks").glob("*.c")) if path.name != "blocks.c"]
 
 
 def _run(command: Sequence[str]) -> None:

@@ -29,8 +29,6 @@ NO_OFFSET = "UINT32_MAX"
 
 _HEAD = """\
 /* Made from Structured Text by plc.compiler: change that, not this. */
-#include "blocks.h"
-
 /* A program may declare what it does not use, and compare what is always so: the front end has warned of it. */
 #if defined(__GNUC__)
 #pragma GCC diagnostic ignored "-Wunused-function"
@@ -48,6 +46,9 @@ _HEAD = """\
 #pragma GCC diagnostic ignored "-Wtautological-compare"
 #pragma GCC diagnostic ignored "-Wself-assign"
 #endif
+#define TL_BLOCK static
+#include "blocks.h"
+#include "blocks.c"
 """
 
 # Lets a host that is no C program run any entry point within the guard of tl_program_step.
