@@ -1,7 +1,7 @@
 """From the journal to the queues of those who watch: every change, in order, at the cost of a few µs each.
 
-Nothing is read while nobody watches. Lapped by a writer, the feed says so to each watcher (Overflow) and goes on
-from the image.
+The journal is not read while nobody watches. Lapped by a writer, the feed says so to each watcher (Overflow) and
+goes on from the image.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.servers.opcua.encoding import encode_samples
+from gateway.servers.opcua.freshness import LOOK_S, Freshness
 from gateway.tags.image import JournalReader, Region, Slice
 from gateway.tags.sample import Samples
 from gateway.tags.tag import ValueType
@@ -48,8 +49,9 @@ class Watcher(Protocol):
 class Feed:
     """Follows the journal of one region on the loop it is run on."""
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Region, freshness: Freshness) -> None:
         self._region = region
+        self._freshness = freshness
         self._watchers: defaultdict[int, list[Watcher]] = defaultdict(list)
         self._watched = np.zeros(region.tag_count, np.bool_)
         self._reader: JournalReader | None = None
@@ -103,6 +105,15 @@ class Feed:
                     await asyncio.sleep(0)
                 await asyncio.sleep(PAUSE_S)
 
+    async def watch_age(self) -> None:
+        """Tell watchers of tags that nobody refreshes any more, until cancelled."""
+        while True:
+            gone = self._freshness.look(time.monotonic_ns())
+            watched = gone[self._watched[gone]]
+            if len(watched):
+                self._offer_present(watched, self._watchers)
+            await asyncio.sleep(LOOK_S)
+
     def step(self) -> bool:
         """Tell the watchers the next changes of the journal; False where that was all of it."""
         if self._reader is None:
@@ -134,7 +145,7 @@ class Feed:
         if len(rows):
             self._offer(taken.records[rows], texts, self._watchers)
 
-    def _offer_present(self, tags: NDArray[np.uint32], to: dict[int, list[Watcher]]) -> None:
+    def _offer_present(self, tags: NDArray[np.uint32], to: Mapping[int, list[Watcher]]) -> None:
         is_text = self._region.types[tags] == ValueType.STRING
         records = self._region.read(tags)
         texts: dict[int, str | None] = {}
@@ -143,6 +154,7 @@ class Feed:
             found, strings = self._region.texts(tags[rows])
             records[rows] = found
             texts = dict(zip(rows.tolist(), strings, strict=True))
+        self._freshness.mark(records, time.time_ns())
         self._offer(records, texts, to)
 
     def _offer(self, records: Samples, texts: dict[int, str | None], to: Mapping[int, list[Watcher]]) -> None:

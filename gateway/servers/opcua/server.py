@@ -31,6 +31,7 @@ from gateway.servers.opcua import limits
 from gateway.servers.opcua.certificates import Identity, TrustList
 from gateway.servers.opcua.channel import PASSWORD_POLICY, Listener, Policy
 from gateway.servers.opcua.feed import Feed
+from gateway.servers.opcua.freshness import Freshness
 from gateway.servers.opcua.nodes import NAMESPACE, SiteSpace
 from gateway.servers.opcua.session import Plant, Session
 from gateway.servers.opcua.sign_in import SignIn
@@ -78,9 +79,10 @@ class SiteServer(InternalServer):
     def __init__(self, site: Site, region: Region, commander: Commander, history: HistorySource) -> None:
         super().__init__()
         self.readers = ThreadPoolExecutor(limits.HISTORY_READERS, "opcua-history")
-        self.plant = Plant(site.tags, region, commander, history, self.readers)
+        freshness = Freshness(region, site.tags)
+        self.plant = Plant(site.tags, region, freshness, commander, history, self.readers)
         self.space = SiteSpace(site, self.plant.present, time.time_ns())
-        self.feed = Feed(region)
+        self.feed = Feed(region, freshness)
         self.method_service.stop()
         # The library has made all of these on an address space of its own.
         self.aspace = self.space
@@ -210,5 +212,5 @@ class OpcUaServer(Server):
         )
 
     async def follow(self) -> None:
-        """Feed subscriptions from the journal until cancelled."""
-        await self.iserver.feed.run()
+        """Feed subscriptions from the journal, and watch the age of values, until cancelled."""
+        await asyncio.gather(self.iserver.feed.run(), self.iserver.feed.watch_age())

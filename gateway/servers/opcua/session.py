@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from gateway.config.site import Role, Tag
 from gateway.servers.opcua import history, limits, writes
 from gateway.servers.opcua.encoding import Stamps
+from gateway.servers.opcua.freshness import Freshness
 from gateway.servers.opcua.nodes import SiteSpace
 from gateway.servers.opcua.sign_in import SignIn
 from gateway.servers.opcua.subscriptions import Subscription, Subscriptions, demand_some, stamps_of
@@ -53,6 +54,7 @@ class Plant:
 
     tags: tuple[Tag, ...]
     region: Region
+    freshness: Freshness
     commander: Commander
     history: HistorySource
     readers: ThreadPoolExecutor
@@ -64,15 +66,17 @@ class Plant:
     def values(self, places: list[int], stamps: Stamps) -> list[ua.DataValue]:
         """Values now, in the order asked."""
         now_ns = time.time_ns()
-        rows = self.region.read(np.array(places, np.uint32)).tolist()
+        samples = self.region.read(np.array(places, np.uint32))
+        texts: dict[int, str] = {}
+        for row, place in enumerate(places):
+            if self.tags[place].type is ValueType.STRING:
+                samples[row : row + 1], [texts[row]] = self.region.texts(samples["tag"][row : row + 1])
+        self.freshness.mark(samples, now_ns)
         result = []
-        for place, (_, code, bits, source_time, receipt_time) in zip(places, rows, strict=True):
-            tag = self.tags[place]
-            if tag.type is ValueType.STRING:
-                sample = self.region.sample(tag.name)
-            else:
-                sample = Sample(value_from_bits(bits, tag.type), code, source_time, receipt_time)
-            result.append(data_value(sample, tag.type, stamps, now_ns))
+        for row, (place, code, bits, source_time, receipt_time) in enumerate(samples.tolist()):
+            type = self.tags[place].type
+            value = texts[row] if row in texts else value_from_bits(bits, type)
+            result.append(data_value(Sample(value, code, source_time, receipt_time), type, stamps, now_ns))
         return result
 
 

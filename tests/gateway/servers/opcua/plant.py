@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -104,7 +104,11 @@ AREAS = (Area("storage", "Battery"), Area("loads/feeders", "Feeders"))
 USERS = (User("operator", Role.OPERATOR), User("viewer", Role.VIEWER), User("engineer", Role.ENGINEER))
 
 
-def site_of(tags: tuple[Tag, ...] = TAGS, settings: OpcUaSettings | None = None) -> Site:
+def site_of(
+    tags: tuple[Tag, ...] = TAGS, settings: OpcUaSettings | None = None, stale_after_ms: int = 60_000
+) -> Site:
+    """The plant's site; its values are written once, so they stay current for longer than a test."""
+    tags = tuple(replace(tag, stale_after_ms=stale_after_ms) for tag in tags)
     return Site(
         name="testbed",
         description="",
