@@ -280,6 +280,25 @@ def test_totalizer_is_a_trapezoid_and_counts_only_above_the_crossing(block: Bloc
     )
 
 
+@pytest.mark.parametrize(
+    ("before_kw", "after_kw", "area_kws"),
+    [
+        (10.0, 30.0, 80.0),
+        (-10.0, 30.0, 0.5 * 30 * 3),
+        (30.0, -10.0, 0.5 * 30 * 3),
+        (-30.0, -10.0, 0.0),
+        (0.0, 30.0, 60.0),
+    ],
+)
+def test_one_long_scan_counts_what_is_above_zero_of_a_straight_line(
+    block: Blocks, before_kw: float, after_kw: float, area_kws: float
+) -> None:
+    counter = block("TOTALIZER")
+    counter.at(0, power_kw=before_kw)
+    counter.at(4, power_kw=after_kw)
+    assert counter["energy_kwh"] == pytest.approx(area_kws / 3600, rel=1e-9)
+
+
 def test_totalizer_never_falls(block: Blocks) -> None:
     counter, random, before = block("TOTALIZER"), Random(3), 0.0
     for step in range(2000):

@@ -24,6 +24,9 @@ def test_slope_of_a_ramp_is_exact_once_the_window_is_full(
     valid = rate.follow(lambda t: {"frequency_hz": 60 + slope_hz_s * t}, 0.45, period_s, "is_valid")
     assert not any(valid)
     assert rate["rocof_hz_s"] == 0.0
+    while not rate["is_valid"] and rate.time_s < 1.0:
+        rate.follow(lambda t: {"frequency_hz": 60 + slope_hz_s * t}, rate.time_s + period_s, period_s)
+    assert rate["rocof_hz_s"] == pytest.approx(slope_hz_s, rel=2e-4)
     # A part can be no shorter than a scan: at 20 ms, 32 parts are 640 ms.
     rate.follow(lambda t: {"frequency_hz": 60 + slope_hz_s * t}, 0.55 if period_s < 0.01 else 0.7, period_s)
     assert rate["is_valid"]

@@ -89,6 +89,13 @@ def test_a_dead_side_is_energised_only_where_allowed(
     assert not sync["is_permitted"]
 
 
+def test_dead_and_live_begin_at_their_thresholds(sync: Any) -> None:
+    sync.at(0, bus_v=80.0, line_v=320.0, allow_dead_bus=True)
+    sync.at(1)
+    assert sync["is_bus_dead"]
+    assert sync["is_permitted"]
+
+
 def test_a_half_dead_side_is_not_dead(sync: Any) -> None:
     sync.set(allow_dead_bus=True, allow_dead_line=True, allow_both_dead=True)
     sync.at(0, bus_v=81.0)

@@ -70,6 +70,7 @@ def test_fast_trips_of_category_iii_come_on_time_to_one_scan(
 def test_slow_trips_of_category_iii_come_on_time(trips: Any, element: str) -> None:
     quantity, value, delay_s = CATEGORY_III[element]
     disturb(trips, quantity, value)
+    assert trips["is_picked_up"]
     assert trips.when("trip", 0.1, 400.0) == pytest.approx(1.0 + delay_s)
     others = [name for name in CATEGORY_III if name != element and trips[name]]
     assert others == []
