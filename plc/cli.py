@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from plc.editor.cli import add_lsp
 from plc.language import twincat
 from plc.language.analysis import analyse, read_source
 from plc.language.diagnostics import Diagnostic, Diagnostics, as_json, as_text
@@ -24,7 +25,7 @@ READABLE = (*PLAIN, *twincat.SUFFIXES)
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``plc`` with its subcommands to ``tieline``'s parser."""
-    plc = subparsers.add_parser("plc", help="check and format Structured Text")
+    plc = subparsers.add_parser("plc", help="check, format and edit Structured Text")
     commands = plc.add_subparsers(metavar="COMMAND", required=True)
     check = commands.add_parser("check", help="find every fault in Structured Text, all files as one program")
     check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a file, or a folder of .st files")
@@ -34,6 +35,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     fmt.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a file, or a folder of .st files")
     fmt.add_argument("--check", action="store_true", help="change nothing; exit with 1 where something would")
     fmt.set_defaults(run=run_fmt)
+    add_lsp(commands)
 
 
 def run_check(args: argparse.Namespace) -> int:
