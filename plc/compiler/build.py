@@ -9,6 +9,7 @@ Integer arithmetic needs no flag: it is made in unsigned words, where C defines 
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import importlib.util
 import os
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from plc.compiler.generate import generate
+from plc.compiler.generate import Generated, generate
 from plc.compiler.refusals import CompileFault
 from plc.compiler.symbols import Symbols
 from plc.language.analysis import analyse
@@ -82,16 +83,27 @@ def build(
     key = _key(texts, options)
     home = folder / key
     if not (home / "symbols.json").exists():
-        program = analyse(texts)
-        if program.has_errors:
-            raise CompileFault(program.diagnostics)
-        generated = generate(program, with_calls=options.with_calls)
+        generated = translate(texts, options)
         _make(folder, home, generated.c, generated.symbols.to_json(), options)
         _prune(folder, keep=home)
     with contextlib.suppress(OSError):
         os.utime(home)  # what is used stays longest
     symbols = Symbols.from_json((home / "symbols.json").read_text())
     return Built(home / "program.so", home / "program.c", symbols, symbols.digest)
+
+
+def translate(sources: tuple[Source, ...], options: Options) -> Generated:
+    """C and symbols, no more. Trees are all growth and no garbage: the collector would walk them for nothing."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        program = analyse(sources)
+        if program.has_errors:
+            raise CompileFault(program.diagnostics)
+        return generate(program, with_calls=options.with_calls)
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def default_cache() -> Path:

@@ -96,8 +96,7 @@ class _Generator:
         self.whole = Whole(program)
         self.layout = self.whole.layout
         self.lines: list[Line] = []
-        self.roots: list[tuple[str, Variable | Block, str, Any]] = []
-        self.settings: dict[str, str] = {}
+        self.roots: list[tuple[str, Block | typed.DirectUse, str]] = []
 
     def generate(self) -> Generated:
         whole = self.whole
@@ -159,15 +158,12 @@ class _Generator:
             for variable in block.variables.values():
                 if variable.location is not None and "*" not in variable.location and is_program(block):
                     self._place_one(variable, located, sizes)
-        for body in self.whole.bodies():
-            for node in typed.walk(body):
-                if isinstance(node, typed.DirectUse) and node.address not in located:
-                    self._check_overlap(node.address, node.span, sizes)
-                    place = self.whole.add_global(
-                        node.address.strip("%").replace(".", "_"), node.type, node.span
-                    )
-                    located[node.address] = place
-                    self.roots.append((node.address, node, place, node))  # type: ignore[arg-type]
+        for node in self.whole.direct_uses:
+            if node.address not in located:
+                self._check_overlap(node.address, node.span, sizes)
+                place = self.whole.add_global(node.address.strip("%").replace(".", "_"), node.type, node.span)
+                located[node.address] = place
+                self.roots.append((node.address, node, place))
         self.whole.direct.update(located)
 
     def _place_one(self, variable: Variable, located: dict[str, str], sizes: dict[str, Span]) -> None:
@@ -242,7 +238,7 @@ class _Generator:
         if any(root[0].upper() == name.upper() for root in self.roots):
             raise NotCompiled(block.span, f"two program instances are called {name}", "rename one")
         place = self.whole.add_global(name, block, block.span)
-        self.roots.append((name, block, place, None))
+        self.roots.append((name, block, place))
         return place
 
     # ── functions ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -282,7 +278,7 @@ class _Generator:
         for variable, place in self.whole.statics.items():
             unit.span = variable.span
             self._try(partial(unit.settle, place, variable.type, variable.initial, variable.span))
-        for _, block, place, _ in self.roots:
+        for _, block, place in self.roots:
             if isinstance(block, Block):
                 unit.emit(f"start_{self.whole.names[block]}(scan, state, &{place});", placed=False)
         return [

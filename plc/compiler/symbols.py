@@ -397,7 +397,7 @@ def flags(variable: Variable) -> list[str]:
 
 def describe(
     whole: Whole,
-    roots: list[tuple[str, Any, str, Any]],
+    roots: list[tuple[str, Block | typed.DirectUse, str]],
     calls: list[tuple[Routine, str, Record]],
     digest: str,
     tasks: list[str],
@@ -421,11 +421,10 @@ def describe(
             },
         )
 
-    for name, thing, place, _ in roots:
+    for name, thing, place in roots:
         if isinstance(thing, Block):
             add(name, thing, place, ["program"] if thing.kind is UnitKind.PROGRAM else [])
         else:
-            assert isinstance(thing, typed.DirectUse)
             add(name, thing.type, place, ["global", f"at {name}"])
     for variable, place in whole.globals.items():
         prefix = "" if variable.owner is None else f"{variable.owner.name}."

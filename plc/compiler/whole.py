@@ -29,6 +29,8 @@ class Whole:
         self.statics: dict[Variable, str] = {}
         self.programs: dict[Block, str] = {}  # where the one instance of a program is
         self.names: dict[Routine | Block, str] = {}
+        self.referred: set[Variable] = set()  # those that something takes the address of
+        self.direct_uses: list[typed.DirectUse] = []
         self.texts: dict[str, str] = {}
         self.text_lines: list[str] = []
         self.dispatchers: dict[tuple[Block, str, str], str] = {}
@@ -48,6 +50,7 @@ class Whole:
             for routine in routines(block):
                 kind = {"GET": "get_", "SET": "set_"}.get(routine.kind, "")
                 self.names[routine] = self.layout.unique(f"{block.qualified}_{kind}{routine.name}")
+        self._look_through()
 
     def file(self, span: Span) -> int:
         """The number of a source, as faults carry it; the standard blocks' own text is none of the program's."""
@@ -84,7 +87,6 @@ class Whole:
 
     def place_frames(self) -> None:
         """Locals that something refers to lie in the state: references are offsets in it, and never dangle."""
-        referred = self._referred()
         units: list[tuple[Routine | Block, list[Variable]]] = [
             (one, list(one.variables.values())) for one in self.program.functions
         ]
@@ -93,7 +95,7 @@ class Whole:
                 units.append((block, [v for v in block.variables.values() if v.section is Section.TEMP]))
                 units += [(routine, list(routine.variables.values())) for routine in routines(block)]
         for unit, variables in units:
-            framed = [one for one in variables if self._is_framed(unit, one, referred)]
+            framed = [one for one in variables if self._is_framed(unit, one)]
             if framed:
                 record = self.layout.frame(unit, framed)
                 member = self.state.add(
@@ -109,10 +111,10 @@ class Whole:
     def _statics(self, unit: Routine | Block) -> list[Variable]:
         return [one for one in unit.variables.values() if one.section is Section.STATIC]
 
-    def _is_framed(self, unit: Routine | Block, variable: Variable, referred: set[Variable]) -> bool:
+    def _is_framed(self, unit: Routine | Block, variable: Variable) -> bool:
         if variable.section not in FRAMED_SECTIONS or is_open(variable.type):
             return False
-        if variable in referred or (isinstance(unit, Block) and bool(unit.actions)):
+        if variable in self.referred or (isinstance(unit, Block) and bool(unit.actions)):
             return True
         if isinstance(variable.type, Block) and not variable.type.is_interface:
             return True
@@ -120,19 +122,20 @@ class Whole:
             self.layout.shape(variable.type, variable.span)[1] > LARGEST_LOCAL
         )
 
-    def _referred(self) -> set[Variable]:
-        found: set[Variable] = set()
+    def _look_through(self) -> None:
+        """One walk through all bodies for what has to be known before the state is laid out."""
         for body in self.bodies():
             for node in typed.walk(body):
                 match node:
                     case typed.ReferenceTo(operand=operand):
-                        found.update(_root_variable(operand))
+                        self.referred.update(_root_variable(operand))
                     case typed.Convert(operand=operand) if isinstance(node.type, Block):
-                        found.update(_root_variable(operand))
+                        self.referred.update(_root_variable(operand))
                     case typed.Input(parameter=parameter, value=value):
                         if parameter.section is Section.IN_OUT:
-                            found.update(_root_variable(value))
-        return found
+                            self.referred.update(_root_variable(value))
+                    case typed.DirectUse():
+                        self.direct_uses.append(node)
 
     def bodies(self) -> list[typed.Body]:
         """The bodies of all units."""
