@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from gateway.config.accounts import Accounts
+from gateway.config.accounts import Accounts, AccountsError
 from gateway.config.part import PartContext
 from gateway.config.site import HmiSettings
 from gateway.tags.image import Region
@@ -26,6 +26,7 @@ BACKLOG = 128
 # What the kernel holds for a page that has stalled is sent before anything fresh: 10 s of the demo, not megabytes.
 SEND_BUFFER_BYTES = 256 * 1024
 SESSIONS_FILE = "hmi-sessions.json"
+SWEEP_S = 2.0  # how long a page may outlive its session
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +35,12 @@ async def run(context: PartContext) -> None:
     """Serve until ``context.stop``. Raises RegionError when the region is gone, OSError when the port is taken."""
     settings = context.site.hmi
     assert settings is not None, "this site has no HMI"
-    sessions = Sessions(context.paths.runtime / SESSIONS_FILE, time.time)
+    accounts = Accounts(context.paths.accounts)
+    sessions = Sessions(context.paths.runtime / SESSIONS_FILE, time.time, accounts.seal)
     sessions.load({user.name for user in context.site.users})
     with Region.attach(context.region_name) as region, _listen(settings) as listening:
         feed = Feed(region, context.site)
-        web = Web(context.site, feed, sessions, Accounts(context.paths.accounts))
+        web = Web(context.site, feed, sessions, accounts)
         server = _Server(
             uvicorn.Config(
                 web.application(),
@@ -55,7 +57,21 @@ async def run(context: PartContext) -> None:
                 ws_per_message_deflate=False,  # 25 KB/s a page on a local network is cheaper than zlib for each
             )
         )
-        await _serve(server, listening, feed, context)
+        sweeping = asyncio.create_task(_sweep(sessions))
+        try:
+            await _serve(server, listening, feed, context)
+        finally:
+            sweeping.cancel()
+
+
+async def _sweep(sessions: Sessions) -> None:
+    """An open page of somebody who is no longer signed in is cut off within SWEEP_S."""
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        try:
+            sessions.sweep()
+        except AccountsError as error:
+            log.error("sessions cannot be checked against the accounts: %s", error)
 
 
 async def _serve(server: _Server, listening: socket.socket, feed: Feed, context: PartContext) -> None:

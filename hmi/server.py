@@ -169,7 +169,11 @@ class Web:
             self._feed.leave(page)
 
     def _session_of(self, connection: HTTPConnection) -> Session | None:
-        return self._sessions.find(connection.cookies.get(self._cookie))
+        try:
+            return self._sessions.find(connection.cookies.get(self._cookie))
+        except AccountsError as error:
+            log.error("nobody is signed in: %s", error)
+            return None
 
     def _form(self, message: str, status: int, user: str = "") -> HTMLResponse:
         page = self._sign_in_page.substitute(message=html.escape(message), user=html.escape(user))

@@ -27,42 +27,45 @@ MAX_SESSIONS = 256  # the oldest ends when one more signs in
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One sign-in, until ``expires_at`` (UTC s) or until ``ended`` is set."""
+    """One sign-in, until ``expires_at`` (UTC s) or ``ended`` is set; ``seal`` is of the password it rests on."""
 
     user: str
     expires_at: float
+    seal: str
     ended: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
 
 
 class Sessions:
     """Open sessions by the SHA-256 of their token, in the order they were opened."""
 
-    def __init__(self, file: Path, now: Callable[[], float]) -> None:
+    def __init__(self, file: Path, now: Callable[[], float], seal_of: Callable[[str], str]) -> None:
         self._file = file
         self._now = now
+        self._seal_of = seal_of
         self._open: dict[str, Session] = {}
 
     def load(self, users: Collection[str]) -> None:
         """Take up the sessions of this run that are still good. Those of nobody in ``users`` are dropped."""
         try:
             kept = orjson.loads(self._file.read_bytes())
+            found = {digest: Session(*fields) for digest, fields in kept.items()}
         except FileNotFoundError:
             return
-        except orjson.JSONDecodeError:
-            return  # replaced atomically, so never ours half written: sign in again
+        except (ValueError, TypeError, AttributeError):
+            return  # replaced atomically, so never ours half written, but of another version: sign in again
         self._open = {
-            digest: Session(user, expires_at)
-            for digest, (user, expires_at) in kept.items()
-            if user in users and expires_at > self._now()
+            digest: session
+            for digest, session in found.items()
+            if session.user in users and session.expires_at > self._now()
         }
 
     def open(self, user: str) -> str:
         """A new session's token, for the cookie. On a full disk it lasts as long as this process."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        self._drop_expired()
+        self.sweep()
         while len(self._open) >= MAX_SESSIONS:
             self._open.pop(next(iter(self._open))).ended.set()
-        self._open[_digest(token)] = Session(user, self._now() + LIFETIME_S)
+        self._open[_digest(token)] = Session(user, self._now() + LIFETIME_S, self._seal_of(user))
         self._save()
         return token
 
@@ -71,9 +74,7 @@ class Sessions:
         if token is None:
             return None
         session = self._open.get(_digest(token))
-        if session is None or session.expires_at <= self._now():
-            return None
-        return session
+        return session if session is not None and self._is_good(session) else None
 
     def end(self, token: str) -> None:
         """Close it; its pages are cut off."""
@@ -82,9 +83,16 @@ class Sessions:
             session.ended.set()
             self._save()
 
-    def _drop_expired(self) -> None:
-        now = self._now()
-        self._open = {digest: session for digest, session in self._open.items() if session.expires_at > now}
+    def sweep(self) -> None:
+        """Cut off the pages of sessions that are over: their time is up, or their user's password was changed."""
+        over = [digest for digest, session in self._open.items() if not self._is_good(session)]
+        for digest in over:
+            self._open.pop(digest).ended.set()
+        if over:
+            self._save()
+
+    def _is_good(self, session: Session) -> bool:
+        return session.expires_at > self._now() and session.seal == self._seal_of(session.user)
 
     def _save(self) -> None:
         try:
@@ -95,7 +103,9 @@ class Sessions:
                 self._file.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        kept = {digest: [session.user, session.expires_at] for digest, session in self._open.items()}
+        kept = {
+            digest: [session.user, session.expires_at, session.seal] for digest, session in self._open.items()
+        }
         fresh = self._file.with_suffix(".new")
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as file:

@@ -96,6 +96,14 @@ class Accounts:
             same = (kept or _NOBODY).matches(raw if fits else b"")
         return same and fits and kept is not None
 
+    def seal(self, user: str) -> str:
+        """A word that changes whenever the user's password does; empty where there is none. Raises AccountsError.
+
+        What was granted on a password (a session) is good for as long as its seal is this one.
+        """
+        kept = self._read().get(user)
+        return "" if kept is None else hashlib.sha256(kept.salt + kept.digest).hexdigest()
+
     def set_password(self, user: str, password: str) -> None:
         """Keep a new password; durable when this returns. Raises ValueError, AccountsError, OSError."""
         raw = _prepared(password)
