@@ -201,6 +201,8 @@ def test_moving_average_leaves_bad_time_out(block: Blocks) -> None:
     )  # the second from 0 ended in a Bad value, so only 2 to 3 is known
     average.at(4, reset=True, value=5.0)
     assert average["mean"] == 5.0
+    average.at(6, reset=False)
+    assert average["mean"] == 5.0
 
 
 def test_moving_average_bears_a_window_changed_at_run_time(block: Blocks) -> None:

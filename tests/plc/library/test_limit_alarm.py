@@ -16,6 +16,7 @@ at_periods = pytest.mark.parametrize("period_s", [0.001, 0.05, 0.25])
 def test_alarm_comes_after_its_delay_and_goes_after_its_own(block: Blocks, period_s: float) -> None:
     alarm = block("LIMIT_ALARM")
     alarm.at(0, value=59.0, threshold=60.0, deadband=2.0, on_delay=5 * SECOND, off_delay=SECOND)
+    assert not alarm["is_pending"]
     alarm.at(1.0, value=60.0)
     assert alarm["is_pending"]
     came_s = alarm.when("is_active", period_s, 20)

@@ -51,7 +51,9 @@ def test_droop_without_frequency_or_with_wrong_settings_is_the_limited_reference
     assert (droop["power_kw"], droop["is_supporting"]) == (60.0, False)
     droop.at(1, is_good=True, reference_kw=10.0, droop_low_pct=0.0)
     assert (droop["power_kw"], droop["is_misconfigured"]) == (10.0, True)
-    droop.at(2, droop_low_pct=5.0, min_kw=40.0, max_kw=30.0)
+    droop.at(1, droop_low_pct=5.0, nominal_hz=0.0)
+    assert (droop["power_kw"], droop["is_misconfigured"]) == (10.0, True)
+    droop.at(2, nominal_hz=60.0, min_kw=40.0, max_kw=30.0)
     assert (droop["power_kw"], droop["is_misconfigured"]) == (40.0, True)
 
 
@@ -94,7 +96,7 @@ def test_volt_var_gives_way_to_zero_when_blind_or_misconfigured(block: Blocks) -
     assert curve["reactive_power_kvar"] == pytest.approx(100 * math.exp(-0.5 * math.log(10)), rel=1e-5)
     curve.at(60.0)
     assert curve["reactive_power_kvar"] == pytest.approx(0.0, abs=1e-6)
-    curve.at(61.0, is_good=True, v2_pu=0.5)
+    curve.at(61.0, is_good=True, v2_pu=0.92)
     curve.at(90.0)
     assert curve["is_misconfigured"]
     assert curve["reactive_power_kvar"] == pytest.approx(0.0, abs=1e-6)

@@ -141,6 +141,16 @@ def test_blind_protection_trips_after_its_delay_and_counts_nothing_before(trips:
     assert not trips["is_blind"]
 
 
+@pytest.mark.parametrize("blindness", [{"is_voltage_good": False}, {"nominal_v": 0.0}])
+def test_voltage_that_can_not_be_judged_trips_after_its_delay_too(
+    trips: Any, blindness: dict[str, Any]
+) -> None:
+    trips.at(1.0, lowest_v=0.0, **blindness)
+    assert not trips["is_picked_up"]
+    assert trips.when("trip", 0.01, 5.0) == pytest.approx(2.0)
+    assert trips["is_blind"]
+
+
 # ── TRIP_TIMER ───────────────────────────────────────────────────────────────────────────────────────────────────
 @at_periods
 def test_trip_timer_drops_out_past_its_hysteresis(block: Blocks, period_s: float) -> None:
