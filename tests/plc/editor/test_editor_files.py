@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from plc.cli import add_commands
 from plc.editor import words
@@ -59,7 +56,6 @@ def test_the_extension_starts_a_command_that_there_is() -> None:
     assert parser.parse_args(command[1:]).run.__name__ == "run_lsp"
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
 def test_the_extension_is_javascript_and_the_patterns_are_too() -> None:
     subprocess.run(["node", "--check", str(EXTENSION / "extension.js")], check=True, timeout=60)
     configuration = load("language-configuration.json")
