@@ -34,7 +34,9 @@ from gateway.config.system import DRIVERS_OWNER, TAGS_PER_DEVICE, device_tags
 COPY_NUMBER = "n"  # what a repeated device calls its number
 MIN_STALE_MS = 1_000  # a default below this would flicker on an ordinary network
 STALE_PERIODS = 3  # two lost answers in a row are no alarm yet
-RESERVED_DEVICES = frozenset({"parts"})  # `_system.parts` holds the health of Tieline's parts
+RESERVED_DEVICES = frozenset(
+    {"parts", "scan"}
+)  # what Tieline tells of itself is in `_system.parts` and `.scan`
 _ARTICLES = {"integer": "an integer", "number": "a number", "string": "a string", "boolean": "true or false"}
 
 _NAME_IN_EXPRESSION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -413,7 +415,7 @@ class Expansion:
         return True
 
     def build(self) -> tuple[list[Tag], tuple[ModbusDevice, ...]]:
-        """Tags in image order and the devices; call it only where there are no faults.
+        """Tags in image order and the devices; where there are faults, of those that could be read at all.
 
         Points come first, device by device as written, then the devices' own counters in the same order.
         """

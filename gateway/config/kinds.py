@@ -622,3 +622,31 @@ class Later:
 
     def schema(self, expressions: bool) -> Schema:
         return self.kind.schema(expressions if self.expressions is None else self.expressions)
+
+
+@dataclass(frozen=True, slots=True)
+class OrAlone:
+    """A section, or its key ``main`` alone: ``x: gvl.x`` stands for ``x: {variable: gvl.x}``."""
+
+    section: Section
+    main: str
+
+    @property
+    def what(self) -> str:
+        return f"{self.section.by_name[self.main].kind.what}, or keys"
+
+    def read(self, node: Node, name: str, reading: Reading) -> Settings | Hole:
+        if isinstance(node, MappingNode):
+            return self.section.read(node, name, reading)
+        settings = Settings(self.section, node.place)
+        value = self.section.by_name[self.main].kind.read(node, name, reading)
+        settings.put(self.main, value, node.place, node.place)
+        return settings
+
+    def schema(self, expressions: bool) -> Schema:
+        return {
+            "anyOf": [
+                self.section.by_name[self.main].kind.schema(expressions),
+                self.section.schema(expressions),
+            ]
+        }

@@ -40,6 +40,8 @@ from gateway.config.keys import (
     USERS,
 )
 from gateway.config.kinds import Key, ListOf, Named, Reading, Section, Settings
+from gateway.config.logic import LogicSettings
+from gateway.config.logic_section import read_logic
 from gateway.config.site import (
     Area,
     HistorianSettings,
@@ -57,7 +59,7 @@ MAX_INCLUDE_DEPTH = 16  # nobody follows more
 
 _NAMED: Mapping[str, Named] = {"areas": AREAS, "templates": TEMPLATES, "devices": DEVICES, "users": USERS}
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
-_SINGLE = ("site", "historian", "servers", "simulator", "journal")
+_SINGLE = ("site", "historian", "servers", "simulator", "journal", "logic")
 
 
 def load_site(path: Path) -> Site:
@@ -232,14 +234,19 @@ class Loading:
             expansion.add_template(name, node)
         for name, node in gathered.named["devices"].values():
             expansion.add_device(name, node)
+        tags, devices = expansion.build()
+        logic: LogicSettings | None = None
+        if "logic" in gathered.single:
+            areas = {path: name.place for path, (name, _) in gathered.named["areas"].items()}
+            added, logic = read_logic(gathered.single["logic"], tags, areas, self._faults)
+            tags += added
         if len(self._faults):
             return None
         assert header is not None
         opcua = _built(OpcUaSettings, gathered.servers.get("opcua"))
         hmi = _built(HmiSettings, gathered.servers.get("hmi"))
         simulator = _built(SimulatorSettings, gathered.single.get("simulator"))
-        tags, devices = expansion.build()
-        for part in part_names(opcua, hmi, simulator):
+        for part in part_names(opcua, hmi, simulator, logic):
             tags += part_tags(part)
         if len(tags) > MAX_TAGS:
             self._faults.add(start, f"{len(tags):,} tags", f"a site holds at most {MAX_TAGS:,}: split it")
@@ -260,6 +267,7 @@ class Loading:
             else _default(ROOT, "journal", "records"),
             files=tuple(self._read),
             digest=self._digest.hexdigest(),
+            logic=logic,
         )
 
     def _users(self, reading: Reading) -> tuple[User, ...]:

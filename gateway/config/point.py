@@ -11,7 +11,7 @@ from gateway.config.keys import POINT, TABLE_SIZE
 from gateway.config.kinds import Reading, Settings
 from gateway.config.modbus import Order, PollGroup, RegisterType, Table
 from gateway.config.site import Role, WriteLimits
-from gateway.config.units import unit_of, unit_of_name
+from gateway.config.units import contradiction
 from gateway.tags.tag import ValueType
 
 UTF8_BYTES_A_CHARACTER = 3  # a byte that is no UTF-8 becomes U+FFFD, three bytes
@@ -327,30 +327,15 @@ class _Check:
         s = self._settings
         if value_type in (ValueType.BOOL, ValueType.STRING) or ("unit" in s and s["unit"] is None):
             return
-        named = unit_of_name(self._name.text)
-        if named is None:
+        wrong = contradiction(self._name.text, s["unit"])
+        if wrong is None:
             return
-        # One letter at the end may be something else (phase_a, frame_c), so there only a unit of the same quantity,
-        # such as kV for `_v`, is a contradiction.
-        is_plain = len(named.suffix) > 1
-        unit = unit_of(s["unit"]) if s["unit"] is not None else None
-        if unit is None:
-            if is_plain:
-                self._faults.add(
-                    self._name.place,
-                    f"{quote(self._name.text)} without 'unit'",
-                    f"add 'unit: {named.symbol}'",
-                )
-                self._is_sound = False
-        elif unit is not named and (is_plain or unit.quantity == named.quantity):
-            renamed = (
-                f", or end the name in '_{unit.suffix}'" if unit.suffix else ", or end the name differently"
-            )
-            self._add(
-                "unit",
-                f"the unit '{unit.symbol}' of a point whose name ends in '_{named.suffix}'",
-                f"write '{named.symbol}'{renamed}",
-            )
+        is_given, found, mend = wrong
+        if is_given:
+            self._add("unit", found, mend)
+        else:
+            self._faults.add(self._name.place, found, mend)
+            self._is_sound = False
 
     def _write(self, table: Table, type: RegisterType, value_type: ValueType) -> WriteLimits | None:
         write: Settings | None = self._settings["write"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.keys import DEVICE_OWN, ROOT
-from gateway.config.kinds import REQUIRED, Key, Kind, Later, Named, Section
+from gateway.config.kinds import REQUIRED, Key, Kind, Later, Named, OrAlone, Section
 from gateway.config.units import UNITS
 
 BODY_TITLE = "a device"
@@ -29,6 +29,8 @@ def _sections(section: Section, known: list[Section]) -> list[Section]:
         kind = _inner(key.kind)
         if isinstance(kind, Named):
             kind = _inner(kind.value)
+        if isinstance(kind, OrAlone):
+            kind = kind.section
         if isinstance(kind, Section) and kind not in known:
             _sections(kind, known)
     return known
@@ -63,6 +65,10 @@ def _value(key: Key) -> str:
         inner = _inner(kind.value)
         if isinstance(inner, Section):
             return f"`name:` keys of [{_heading(inner)}](#{_anchor(inner)})"
+        if isinstance(inner, OrAlone):
+            section = inner.section
+            main = section.by_name[inner.main].kind.what
+            return f"`name:` {main}, or keys of [{_heading(section)}](#{_anchor(section)})"
         return f"`name:` {inner.what}"
     return kind.what.replace("|", "\\|")
 

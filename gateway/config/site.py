@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from gateway.config.logic import LogicSettings
 from gateway.config.modbus import ModbusDevice
 from gateway.tags.tag import TagSpec, ValueType
 
@@ -138,7 +139,7 @@ class Site:
     """Everything a site file says, expanded and checked.
 
     ``tags`` holds every tag, the ``_system`` ones included, in image order. ``digest`` is the SHA-256 (hex) over
-    all files read, so that parts can tell they run the same site.
+    all files read, so that parts can tell they run the same site; the programs of ``logic`` are not among them.
     """
 
     name: str
@@ -154,3 +155,4 @@ class Site:
     journal_records: int
     files: tuple[Path, ...]
     digest: str
+    logic: LogicSettings | None = None

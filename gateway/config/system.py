@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gateway.config.logic import LogicSettings, ScanTag
 from gateway.config.modbus import ModbusSystemTags
 from gateway.config.site import Area, HmiSettings, OpcUaSettings, SimulatorSettings, Tag
 from gateway.tags.tag import ValueType
 
 AREA = Area("_system", "Tieline itself: its parts, and its links to the devices")
-DRIVERS_OWNER, NODE_OWNER = "drivers", "node"
+DRIVERS_OWNER, NODE_OWNER, SCAN_OWNER = "drivers", "node", "scan"
 STATUS_TEXT_BYTES = 200  # of last_error and last_exit: one line for an operator
 STALE_AFTER_MS = 15_000  # refreshed every few seconds; a part silent for 10 s is taken for hung (PartContext)
 
@@ -29,16 +33,46 @@ _PART_TAGS = (
     ("memory_mb", ValueType.DOUBLE, "MB", 1, "Memory it holds (resident), in 10^6 bytes"),
     ("last_exit", ValueType.STRING, "", None, "How it ended last"),
 )
+# The scan writes all it owns every second; older than 3 s is not current (docs/scan.md), of which the OPC UA server
+# gives half a second's grace.
+SCAN_STALE_AFTER_MS = 2_500
+_SCAN_MODES = {0: "stopped", 1: "running", 2: "faulted"}
+_SCAN_TAGS = (
+    ("mode", ValueType.UINT64, "", None, "Whether the program runs"),
+    ("fault_code", ValueType.UINT64, "", 0, "Kind of the last fault; 0: there was none"),
+    ("fault_text", ValueType.STRING, "", None, "The last fault, with file and line"),
+    ("digest", ValueType.STRING, "", None, "Identity of the running program"),
+    ("forces", ValueType.UINT64, "", 0, "Variables that are forced"),
+    ("changes", ValueType.UINT64, "", 0, "Online changes since the scan began"),
+    ("retain_saves", ValueType.UINT64, "", 0, "How often retained variables were saved"),
+    ("retain_failures", ValueType.UINT64, "", 0, "How often that failed"),
+)
+_TASK_TAGS = (
+    ("count", ValueType.UINT64, "", 0, "Scans since the program's start"),
+    ("overruns", ValueType.UINT64, "", 0, "Deadlines that passed without a scan"),
+    ("jitter_p50_us", ValueType.DOUBLE, "µs", 0, "Median of how late a scan began"),
+    ("jitter_p99_us", ValueType.DOUBLE, "µs", 0, "99th percentile of how late a scan began"),
+    ("jitter_p999_us", ValueType.DOUBLE, "µs", 0, "99.9th percentile of how late a scan began"),
+    ("jitter_highest_us", ValueType.DOUBLE, "µs", 0, "The latest that a scan began"),
+    ("duration_p50_us", ValueType.DOUBLE, "µs", 0, "Median of how long a scan took"),
+    ("duration_p99_us", ValueType.DOUBLE, "µs", 0, "99th percentile of how long a scan took"),
+    ("duration_p999_us", ValueType.DOUBLE, "µs", 0, "99.9th percentile of how long a scan took"),
+    ("duration_highest_us", ValueType.DOUBLE, "µs", 0, "The longest that a scan took"),
+)
 TAGS_PER_DEVICE, TAGS_PER_PART = len(_DEVICE_TAGS), len(_PART_TAGS)
 
 
 def part_names(
-    opcua: OpcUaSettings | None, hmi: HmiSettings | None, simulator: SimulatorSettings | None
+    opcua: OpcUaSettings | None,
+    hmi: HmiSettings | None,
+    simulator: SimulatorSettings | None,
+    logic: LogicSettings | None = None,
 ) -> tuple[str, ...]:
     """The parts that a site has, in the order in which they are started."""
     wanted = (
         ("simulator", simulator is not None),
         ("drivers", True),
+        ("scan", logic is not None),
         ("historian", True),
         ("opcua", opcua is not None),
         ("hmi", hmi is not None),
@@ -61,6 +95,21 @@ def part_tags(part: str) -> list[Tag]:
         _tag(f"_system.parts.{part}.{name}", type, NODE_OWNER, f"parts.{part}", unit, decimals, description)
         for name, type, unit, decimals, description in _PART_TAGS
     ]
+
+
+def scan_tags(tasks: Iterable[str], first: int) -> tuple[list[Tag], tuple[ScanTag, ...]]:
+    """The tags by which the scan tells of itself and of its tasks, and which is which if the first is ``first``."""
+    rows = [("", None, *row) for row in _SCAN_TAGS]
+    rows += [(f"{task.lower()}.", task, *row) for task in tasks for row in _TASK_TAGS]
+    tags = [
+        replace(
+            _tag(f"_system.scan.{prefix}{what}", type, SCAN_OWNER, "scan", unit, decimals, description),
+            stale_after_ms=SCAN_STALE_AFTER_MS,
+            states=_SCAN_MODES if what == "mode" else {},
+        )
+        for prefix, _, what, type, unit, decimals, description in rows
+    ]
+    return tags, tuple(ScanTag(first + i, what, task) for i, (_, task, what, *_) in enumerate(rows))
 
 
 def _tag(

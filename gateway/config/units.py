@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.config.fault import quote
+
 UNECE_NAMESPACE = "http://www.opcfoundation.org/UA/units/un/cefact"
 NO_UNIT_ID = -1  # OPC 10000-8, 5.6.3: the unit has no numeric id in the namespace
 
@@ -149,3 +151,25 @@ def unit_of_name(name: str) -> Unit | None:
 def unit_of(written: str) -> Unit | None:
     """The unit that a site file names, by its symbol or as typed; None where there is no such unit."""
     return UNITS.get(written) or _TYPED.get(written)
+
+
+def contradiction(name: str, symbol: str | None) -> tuple[bool, str, str] | None:
+    """What is wrong with a unit (None: none is given) where the name ends in one: whether the unit itself is at fault
+    rather than missing, what was found, and how to mend it.
+    """
+    named = unit_of_name(name)
+    if named is None:
+        return None
+    # One letter at the end may be something else (phase_a, frame_c), so there only a unit of the same quantity,
+    # such as kV for `_v`, is a contradiction.
+    is_plain = len(named.suffix) > 1
+    unit = unit_of(symbol) if symbol is not None else None
+    if unit is None:
+        if not is_plain:
+            return None
+        return False, f"{quote(name)} without 'unit'", f"add 'unit: {named.symbol}'"
+    if unit is named or not (is_plain or unit.quantity == named.quantity):
+        return None
+    renamed = f", or end the name in '_{unit.suffix}'" if unit.suffix else ", or end the name differently"
+    found = f"the unit '{unit.symbol}' of a point whose name ends in '_{named.suffix}'"
+    return True, found, f"write '{named.symbol}'{renamed}"
