@@ -185,7 +185,7 @@ class Checker(StandardCalls):
             return EnumChoice(tuple(members))
         if isinstance(expected, Enumeration) and key in expected.values and not expected.is_qualified_only:
             return typed.Literal(expected.values[key], expected, node.span)
-        known = standard.FUNCTIONS.get(key) or standard.conversion(key)
+        known = standard.FUNCTIONS.get(key) or standard.typed_form(key) or standard.conversion(key)
         if known is not None:
             return known
         if key in self.declarations.lists:
@@ -274,6 +274,8 @@ class Checker(StandardCalls):
             if enumeration is None:
                 return self.value(base, node.base)
             return self._enum_value(enumeration, node.name, node.span)
+        if isinstance(base, BoundMethod) and base.routine.kind == "ACTION":
+            return self._action_flag(base, node)
         if isinstance(base, BaseCall):
             return self._block_member(self._this(node.base.span), base.block, node, is_virtual=False)
         value = self.value(base, node.base)
@@ -294,6 +296,27 @@ class Checker(StandardCalls):
             mend = f"follow the reference: {node.base.span.text}^.{node.name.text}"
         self.diagnostics.report("ST0203", node.name.span, f"{type_} has no members", mend=mend)
         return typed.Wrong(UNKNOWN, node.span)
+
+    def _action_flag(self, action: BoundMethod, node: ast.Member) -> Entity:
+        """``Action.Q`` (6.7.4.6): FALSE in an action's last run."""
+        owner = action.instance.type
+        assert isinstance(owner, Block)
+        control = owner.find_control(action.routine.name.upper())
+        if control is None or node.name.key != "Q":
+            self.diagnostics.report(
+                "ST0203",
+                node.name.span,
+                f"{action.routine.name} has no {node.name.text}",
+                mend="an action of a step has Q: FALSE when it runs for the last time"
+                if control is not None
+                else "name the action in a step: then it has Q",
+            )
+            return typed.Wrong(UNKNOWN, node.span)
+        assert isinstance(control.type, Block)
+        flag = control.type.variables["Q"]
+        self.uses.append((node.name.span, flag))
+        held = typed.FieldUse(action.instance, control, control.type, node.base.span)
+        return typed.FieldUse(held, flag, flag.type, node.span)
 
     def _block_member(
         self, instance: typed.Expression, block: Block, node: ast.Member, *, is_virtual: bool
@@ -848,6 +871,8 @@ class Checker(StandardCalls):
                         return f"{variable.name} is CONSTANT", "write another variable"
                     if isinstance(variable.owner, Block):
                         return None
+                    if isinstance(base.type, Structure) and base.type.is_step:
+                        return f"{variable.name} of a step is only read", "let a transition decide"
                     root = base
                 case typed.ElementUse(base=base) | typed.PartialUse(base=base):
                     root = base

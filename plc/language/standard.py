@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from plc.language.types import (
@@ -21,6 +21,7 @@ from plc.language.types import (
     Family,
     StringOf,
     Type,
+    is_a,
 )
 
 
@@ -30,6 +31,7 @@ class Parameter:
 
     name: str
     type: str
+    is_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,12 @@ class StandardFunction:
     outputs: tuple[Parameter, ...]
     is_extensible: bool
     result: str
+    fixed: Type | None = None  # of a typed form: what its first generic is
+
+    @property
+    def needed(self) -> int:
+        """How many inputs have to be given."""
+        return sum(not one.is_optional for one in self.inputs)
 
     def parameter(self, index: int) -> Parameter:
         """The input at a position, counted on where the function is extensible."""
@@ -56,7 +64,7 @@ class StandardFunction:
         return Parameter(f"{stem}{number}", last.type)
 
 
-# name | generics | inputs, "..." where the last may be repeated, => before outputs | result
+# name | generics | inputs, "..." where the last may be repeated, "?" where it may be left out, => before outputs | result
 _TABLE = """
 ABS       | T=ANY_NUM | IN T | T
 SQRT      | T=ANY_REAL | IN T | T
@@ -147,6 +155,10 @@ TO_BIG_ENDIAN      | T=ANY | IN T | T
 TO_LITTLE_ENDIAN   | T=ANY | IN T | T
 FROM_BIG_ENDIAN    | T=ANY | IN T | T
 FROM_LITTLE_ENDIAN | T=ANY | IN T | T
+ASSERT             | S=ANY_STRING | IN BOOL, MESSAGE S? | nothing
+ASSERT_EQUAL       | T=ANY_ELEMENTARY S=ANY_STRING | EXPECTED T, ACTUAL T, MESSAGE S? | nothing
+ASSERT_NEAR        | T=ANY_REAL S=ANY_STRING | EXPECTED T, ACTUAL T, TOLERANCE T, MESSAGE S? | nothing
+ADVANCE            | | BY TIME | nothing
 """
 
 # The blocks of 6.6.3.5, Tables 43 to 46, in the language itself; the runtime brings their bodies.
@@ -183,6 +195,18 @@ FUNCTION_BLOCK {name}{suffix}
 END_FUNCTION_BLOCK
 """
 
+# The block of 6.7.4.6, with what its flip-flops, triggers and timers remember.
+ACTION_CONTROL = """
+FUNCTION_BLOCK ACTION_CONTROL
+    VAR_INPUT N, R, S, L, D, P, P1, P0, SD, DS, SL : BOOL; T : TIME; END_VAR
+    VAR_OUTPUT Q, A : BOOL; END_VAR
+    VAR
+        S_FF, SD_FF, DS_FF, SL_FF, P_OLD, P1_OLD, P0_OLD, Q_OLD, L_ON, D_ON, DS_ON, SD_ON, SL_ON : BOOL;
+        L_ET, D_ET, DS_ET, SD_ET, SL_ET, SD_PT, SL_PT : TIME;
+    END_VAR
+END_FUNCTION_BLOCK
+"""
+
 
 def blocks_text() -> str:
     """The declarations of the standard blocks."""
@@ -200,7 +224,12 @@ def blocks_text() -> str:
 
 
 def _parameters(text: str) -> tuple[Parameter, ...]:
-    return tuple(Parameter(*one.split()) for one in text.replace("...", "").split(",") if one.strip())
+    found: list[Parameter] = []
+    for one in text.replace("...", "").split(","):
+        if one.strip():
+            name, type_ = one.split()
+            found.append(Parameter(name, type_.rstrip("?"), type_.endswith("?")))
+    return tuple(found)
 
 
 def _read_table() -> dict[str, StandardFunction]:
@@ -220,6 +249,19 @@ def _read_table() -> dict[str, StandardFunction]:
 
 
 FUNCTIONS = _read_table()
+
+
+@cache
+def typed_form(key: str) -> StandardFunction | None:
+    """``ADD_INT``, ``SQRT_LREAL``: an overloaded function for operands of one type (6.6.2.4, Table 27)."""
+    name, _, type_name = key.rpartition("_")
+    function, type_ = FUNCTIONS.get(name), ELEMENTARY.get(type_name)
+    if function is None or type_ is None or not function.generics:
+        return None
+    generic = next(iter(function.generics.values()))
+    return replace(function, fixed=type_) if is_a(type_, generic) else None
+
+
 # Functions that ask about a variable or a type, and so take no plain value (6.6.2.5.16 and vendors).
 QUERIES = frozenset({"REF", "ADR", "SIZEOF", "LOWER_BOUND", "UPPER_BOUND", "__ISVALIDREF"})
 

@@ -107,7 +107,7 @@ class StandardCalls(Calls):
                 is_whole = False
             elif argument.value is not None:
                 given[index] = argument.value
-        needed = max(len(function.inputs), max(given, default=-1) + 1)
+        needed = max(function.needed, max(given, default=-1) + 1)
         missing = [function.parameter(index).name for index in range(needed) if index not in given]
         if missing and is_whole:
             self.diagnostics.report(
@@ -136,7 +136,7 @@ class StandardCalls(Calls):
         for index in sorted(given):
             letter = function.parameter(index).type
             seen = letters.get(letter)
-            value = self.expression(given[index], seen if seen is not None else hint)
+            value = self._operand(function, letter, given[index], seen if seen is not None else hint)
             arguments[index] = value
             if value.type is UNKNOWN:
                 return self._unknown_arguments(given, index, node)
@@ -156,6 +156,14 @@ class StandardCalls(Calls):
             return folded
         self._standard_warnings(function, converted, node.span)
         return typed.StandardCall(function, converted, outputs, result, node.span)
+
+    def _operand(
+        self, function: StandardFunction, letter: str, node: ast.Expression, hint: Type | None
+    ) -> typed.Expression:
+        """An argument; of the type that a typed form such as ADD_INT is for."""
+        if function.fixed is None or letter != next(iter(function.generics)):
+            return self.expression(node, hint)
+        return self.coerce(self.expression(node, function.fixed), function.fixed)
 
     def _unknown_arguments(
         self, given: dict[int, ast.Expression], after: int, node: ast.Call
@@ -261,9 +269,9 @@ class StandardCalls(Calls):
         sign = {"ADD": "+", "SUB": "-", "MUL": "*", "DIV": "/", "EXPT": "**"}.get(
             function.name, function.name
         )
-        result = self.expression(given[0], expected)
+        result = self._operand(function, function.parameter(0).type, given[0], expected)
         for index in range(1, len(given)):
-            value = self.expression(given[index], expected)
+            value = self._operand(function, function.parameter(index).type, given[index], expected)
             result = self.operate(sign, result, value, node.span, expected)
         return result
 
@@ -297,12 +305,14 @@ class StandardCalls(Calls):
     def _standard_warnings(
         self, function: StandardFunction, arguments: tuple[typed.Expression, ...], span: Span
     ) -> None:
-        if function.name in ("EQ", "NE") and arguments and is_a(arguments[0].type, "ANY_REAL"):
+        if function.name in ("EQ", "NE", "ASSERT_EQUAL") and arguments and is_a(arguments[0].type, "ANY_REAL"):
             self.diagnostics.report(
                 "ST0809",
                 span,
                 "reals are rarely exactly equal",
-                mend="compare ABS of the difference with a tolerance",
+                mend="say how near, by ASSERT_NEAR"
+                if function.name == "ASSERT_EQUAL"
+                else "compare ABS of the difference with a tolerance",
             )
 
     def _call_conversion(
