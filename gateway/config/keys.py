@@ -297,6 +297,14 @@ SIMULATOR = Section(
         Key("ev_chargers", Integer(0, 200), "Chargers it has.", _SIMULATOR.ev_chargers),
         Key("feeders", Integer(0, 10), "Load feeders it has.", _SIMULATOR.feeders),
         Key("start_hour", Number(low=0, high=24), "Hour of the day it starts at.", _SIMULATOR.start_hour),
+        Key("nominal_hz", Number(low=45, high=65), "Frequency it is built for.", _SIMULATOR.nominal_hz),
+        Key("nominal_v", Number(low=100, high=1_000), "Its voltage, line to line.", _SIMULATOR.nominal_v),
+        Key(
+            "remote",
+            Boolean(),
+            "Relays and inverter come back only when commanded; false: by themselves.",
+            _SIMULATOR.remote,
+        ),
     ),
 )
 

@@ -132,6 +132,9 @@ class SimulatorSettings:
     ev_chargers: int = 12
     feeders: int = 4
     start_hour: float = 10.0
+    nominal_hz: float = 50.0
+    nominal_v: float = 400.0  # line to line
+    remote: bool = False  # its relays and inverter stand on remote control: they wait to be told to return
 
 
 @dataclass(frozen=True, slots=True)
