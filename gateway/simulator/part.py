@@ -12,7 +12,7 @@ from gateway.simulator.control import Control
 from gateway.simulator.devices.roster import devices
 from gateway.simulator.pace import Pace
 from gateway.simulator.plant.microgrid import Microgrid
-from gateway.simulator.plant.nominal import STEP_S
+from gateway.simulator.plant.nominal import STEP_S, Nominal
 from gateway.simulator.server import DeviceServer
 
 TICK_S = 0.01  # between two looks at the clock: a device answers with values at most this old
@@ -26,7 +26,8 @@ async def run(context: PartContext) -> None:
     """Until ``context.stop``. Raises OSError where a port is taken."""
     settings = context.site.simulator
     assert settings is not None, "the root starts the simulator only where the site has one"
-    grid = Microgrid(settings.seed, settings.ev_chargers, settings.feeders, settings.start_hour)
+    nominal = Nominal(settings.nominal_hz, settings.nominal_v, settings.remote)
+    grid = Microgrid(settings.seed, settings.ev_chargers, settings.feeders, settings.start_hour, nominal)
     for _ in range(round(SETTLE_S / STEP_S)):
         grid.step()
     servers = serve(grid, settings)

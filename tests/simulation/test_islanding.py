@@ -7,8 +7,8 @@ import pytest
 from gateway.simulator.plant import battery as storage
 from gateway.simulator.plant.battery import State
 from gateway.simulator.plant.microgrid import BusMode, Microgrid
-from gateway.simulator.plant.nominal import NOMINAL_V, STEP_S
-from gateway.simulator.plant.tie import RETURN_S, SYNC_DEGREES, SYNC_HZ
+from gateway.simulator.plant.nominal import NOMINAL, STEP_S
+from gateway.simulator.plant.tie import CLOSING_S, RETURN_S, SYNC_DEGREES, SYNC_HZ
 
 
 def seconds_until(grid: Microgrid, condition, limit_s: float) -> float:
@@ -35,7 +35,7 @@ def test_loss_of_the_utility_opens_the_tie_within_200_ms_and_the_island_lives(ru
     assert grid.battery.state is State.FORMING
     assert all(feeder.breaker_closed for feeder in grid.feeders)
     assert 49.0 < grid.frequency_hz < 50.2
-    assert grid.voltage_v == pytest.approx(NOMINAL_V, rel=0.02)
+    assert grid.voltage_v == pytest.approx(NOMINAL.v, rel=0.02)
     assert grid.tie.power_kw == 0.0
 
 
@@ -51,8 +51,8 @@ def test_the_tie_opens_on_voltage_or_frequency_out_of_band(run, monkeypatch, att
         def __getattr__(self, name: str):
             return value if name == attribute else getattr(Microgrid(seed=1).utility, name)
 
-        def step(self) -> None:
-            real()
+        def step(self, tied: bool) -> None:
+            real(tied)
 
         def weather(self) -> None:
             pass
@@ -102,7 +102,7 @@ def test_the_synchroniser_brings_the_island_in_step_and_closing_is_then_allowed(
     assert abs(grid.tie.angle_deg) < SYNC_DEGREES
     assert abs(grid.frequency_hz - grid.utility.frequency_hz) < SYNC_HZ
     assert grid.command_tie(True)
-    grid.step()
+    run(grid, CLOSING_S + STEP_S)
     assert grid.mode is BusMode.TIED
     before_kw = grid.battery.power_kw
     run(grid, 0.05)

@@ -48,12 +48,12 @@ def test_battery_alone_falls_at_the_analytic_rocof_to_the_droop_line(quiet, run)
     grid = island(quiet, run)
     step_kw, trace = switch_on(grid, 3.0)
     assert step_kw > 40.0
-    slope = storage.DROOP_KW_PER_HZ + frequency_slope(drawn_kw(grid))
-    tau_s = storage.INERTIA_KW_S_PER_HZ / slope
+    slope = grid.battery.droop_kw_per_hz + frequency_slope(drawn_kw(grid), grid.nominal.hz)
+    tau_s = grid.battery.inertia_kw_s_per_hz / slope
     settled_hz = -step_kw / slope
     first = STEP_S / tau_s
     rocof = trace[0] / STEP_S / ((1.0 - math.exp(-first)) / first)
-    assert rocof == pytest.approx(-step_kw / storage.INERTIA_KW_S_PER_HZ, rel=TOLERANCE)
+    assert rocof == pytest.approx(-step_kw / grid.battery.inertia_kw_s_per_hz, rel=TOLERANCE)
     assert min(trace) == pytest.approx(settled_hz, rel=TOLERANCE)
     one_tau = trace[round(tau_s / STEP_S) - 1]
     assert one_tau == pytest.approx(settled_hz * (1.0 - math.exp(-1.0)), rel=TOLERANCE)
@@ -74,8 +74,9 @@ def test_genset_alone_dips_to_the_analytic_nadir_and_comes_back_to_the_droop_lin
 
     step_kw, trace = switch_on(grid, 6.0)
 
-    inertia, lag_s = diesel.INERTIA_KW_S_PER_HZ, diesel.ENGINE_S
-    droop, damping = diesel.DROOP_KW_PER_HZ, frequency_slope(drawn_kw(grid))
+    inertia, lag_s = grid.genset.inertia_kw_s_per_hz, diesel.ENGINE_S
+    droop = grid.genset.droop_kw_per_hz
+    damping = frequency_slope(drawn_kw(grid), grid.nominal.hz)
     natural = math.sqrt((droop + damping) / (inertia * lag_s))
     decay = (inertia + damping * lag_s) / (2.0 * inertia * lag_s)
     ringing = math.sqrt(natural**2 - decay**2)
@@ -101,7 +102,7 @@ def test_battery_and_genset_share_a_load_by_their_droops(quiet, run) -> None:
     battery_kw, genset_kw = grid.battery.power_kw, grid.genset.power_kw
     switch_on(grid, 5.0)
     share = (grid.genset.power_kw - genset_kw) / (grid.battery.power_kw - battery_kw)
-    assert share == pytest.approx(diesel.DROOP_KW_PER_HZ / storage.DROOP_KW_PER_HZ, rel=TOLERANCE)
+    assert share == pytest.approx(grid.genset.droop_kw_per_hz / grid.battery.droop_kw_per_hz, rel=TOLERANCE)
 
 
 def test_voltage_dips_at_the_step_and_is_regulated_back(quiet, run) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pymodbus.constants import ExcCodes
+
 from gateway.simulator.devices.registers import (
+    BIT,
     FLOAT32,
     FLOAT64,
     INT16,
@@ -30,6 +33,11 @@ def _status(battery: Battery) -> int:
     return word
 
 
+def _form(battery: Battery, form: float) -> ExcCodes | None:
+    battery.command_forming(bool(form))
+    return None
+
+
 MAP: RegisterMap[Battery] = RegisterMap(
     [
         Row(Table.INPUT, 0, INT32, lambda b: b.power_kw, scale=0.001),
@@ -42,6 +50,7 @@ MAP: RegisterMap[Battery] = RegisterMap(
         Row(Table.INPUT, 8, FLOAT64.low_words_first(), lambda b: b.charge_kwh),
         Row(Table.INPUT, 12, FLOAT64.low_words_first(), lambda b: b.discharge_kwh),
         Row(Table.INPUT, 100, text(8), lambda b: SERIAL_NUMBER),
+        Row(Table.COIL, 0, BIT, lambda b: b.form_command, _form),
         Row(
             Table.HOLDING,
             0,

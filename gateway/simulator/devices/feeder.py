@@ -9,8 +9,8 @@ from gateway.simulator.plant.feeder import Feeder
 
 
 def _command(feeder: Feeder, close: float) -> ExcCodes | None:
-    feeder.command(bool(close))
-    return None
+    """A relay that has tripped on remote control answers with exception 4 until it is told to open."""
+    return None if feeder.command(bool(close)) else ExcCodes.DEVICE_FAILURE
 
 
 MAP: RegisterMap[Feeder] = RegisterMap(
@@ -20,6 +20,7 @@ MAP: RegisterMap[Feeder] = RegisterMap(
         Row(Table.INPUT, 3, UINT16.low_bytes_first(), lambda f: f.priority),
         Row(Table.INPUT, 4, UINT32.low_bytes_first().low_words_first(), lambda f: f.energy_kwh, scale=0.01),
         Row(Table.DISCRETE, 0, BIT, lambda f: f.breaker_closed),
+        Row(Table.DISCRETE, 1, BIT, lambda f: f.tripped),
         Row(Table.COIL, 0, BIT, lambda f: f.close_command, _command),
     ]
 )

@@ -6,12 +6,16 @@ from pymodbus.constants import ExcCodes
 
 from gateway.simulator.devices.registers import BIT, FLOAT32, UINT64, RegisterMap, Row, Table
 from gateway.simulator.plant.microgrid import LIVE_PU, BusMode, Microgrid
-from gateway.simulator.plant.nominal import NOMINAL_V
 
 
 def _bus_hz(grid: Microgrid) -> float:
     """A meter without voltage reads no frequency."""
-    return grid.frequency_hz if grid.voltage_v > LIVE_PU * NOMINAL_V else 0.0
+    return grid.frequency_hz if grid.voltage_v > LIVE_PU * grid.nominal.v else 0.0
+
+
+def _phase_deg(grid: Microgrid) -> float | None:
+    """There is a phase between two live sides only."""
+    return grid.tie.angle_deg if grid.utility.is_live and _bus_hz(grid) > 0.0 else None
 
 
 def _command(grid: Microgrid, close: float) -> ExcCodes | None:
@@ -27,10 +31,13 @@ MAP: RegisterMap[Microgrid] = RegisterMap(
         Row(Table.INPUT, 6, FLOAT32, _bus_hz),
         Row(Table.INPUT, 8, FLOAT32, lambda g: g.utility.voltage_v),
         Row(Table.INPUT, 10, FLOAT32, lambda g: g.utility.frequency_hz if g.utility.is_live else 0.0),
+        Row(Table.INPUT, 12, FLOAT32, _phase_deg),
         Row(Table.INPUT, 100, UINT64, lambda g: g.tie.import_kwh, scale=0.001),
         Row(Table.INPUT, 104, UINT64, lambda g: g.tie.export_kwh, scale=0.001),
         Row(Table.DISCRETE, 0, BIT, lambda g: g.tie.breaker_closed),
         Row(Table.DISCRETE, 1, BIT, lambda g: g.mode is not BusMode.TIED),
+        Row(Table.DISCRETE, 2, BIT, lambda g: g.tie.tripped),
+        Row(Table.DISCRETE, 3, BIT, lambda g: g.nominal.remote),
         Row(Table.COIL, 0, BIT, lambda g: g.tie.close_command, _command),
     ]
 )

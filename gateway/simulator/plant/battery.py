@@ -10,9 +10,10 @@ from enum import IntEnum
 
 from gateway.simulator.plant.nominal import (
     BLOCKED_BELOW_PU,
-    NOMINAL_HZ,
+    NOMINAL,
     SECONDS_PER_HOUR,
     STEP_S,
+    Nominal,
     clamp,
     lag,
     toward,
@@ -23,16 +24,15 @@ CAPACITY_KWH = 500.0
 CHARGE_EFFICIENCY = 0.96
 DISCHARGE_EFFICIENCY = 0.96
 STANDBY_KW = 0.3  # drawn from the cells, always
-DROOP_KW_PER_HZ = 250.0  # 2 % of nominal frequency at rated power
+DROOP = 0.02  # of nominal frequency at rated power
 POWER_FILTER_S = 0.2
-INERTIA_KW_S_PER_HZ = DROOP_KW_PER_HZ * POWER_FILTER_S
 RAMP_KW_PER_S = 250.0
 FOLLOW_LAG = lag(STEP_S, 0.05)
 EMPTY_SHARE, FULL_SHARE = 0.05, 1.0  # no discharge below, no charge above; power tapers on the way there
 EMPTY_TAPER, FULL_TAPER = 0.05, 0.08
 OVERLOAD = 1.5  # of rated power, for OVERLOAD_S
 OVERLOAD_S = 0.2
-LOW_HZ, HIGH_HZ, BAND_S = 47.0, 52.0, 0.2  # forming outside this band for so long: trip
+LOW_PU, HIGH_PU, BAND_S = 0.94, 1.04, 0.2  # of frequency; forming outside this band for so long: trip
 RESET_S = 8.0  # from a trip to the next try
 START_SHARE = 0.08  # least state of charge to start a dead bus
 START_RAMP_S = 2.0  # soft start of the voltage, so that transformers do not saturate
@@ -50,17 +50,26 @@ class State(IntEnum):
 
 
 class Battery:
-    """``setpoint_kw`` is followed while tied, and leaned on while forming. Positive discharges."""
+    """``setpoint_kw`` is followed while tied, and leaned on while forming. Positive discharges.
+
+    ``form_command`` lets it form the bus when the tie is open. On remote control a trip, and a dead bus, wait for the
+    command to be given anew (a rising edge).
+    """
 
     __slots__ = (
         "_band_s",
+        "_is_asked",
+        "_nominal",
         "_overload_s",
         "_ramped_kw",
         "_rest_s",
         "charge_kwh",
         "current_a",
         "discharge_kwh",
+        "droop_kw_per_hz",
+        "form_command",
         "heat_kw",
+        "inertia_kw_s_per_hz",
         "power_kw",
         "setpoint_kw",
         "start_s",
@@ -70,7 +79,11 @@ class Battery:
         "voltage_v",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, nominal: Nominal = NOMINAL) -> None:
+        self._nominal = nominal
+        self.droop_kw_per_hz = RATED_KW / (DROOP * nominal.hz)
+        self.inertia_kw_s_per_hz = self.droop_kw_per_hz * POWER_FILTER_S
+        self.form_command = True
         self.setpoint_kw = 0.0
         self.power_kw = 0.0
         self.stored_kwh = 0.62 * CAPACITY_KWH
@@ -86,6 +99,7 @@ class Battery:
         self._overload_s = 0.0
         self._band_s = 0.0
         self._rest_s = 0.0
+        self._is_asked = False
 
     @property
     def charge_share(self) -> float:
@@ -102,26 +116,39 @@ class Battery:
     def most_charge_kw(self) -> float:
         return RATED_KW * clamp((FULL_SHARE - self.charge_share) / FULL_TAPER, 0.0, 1.0)
 
+    def command_forming(self, form: bool) -> None:
+        """Form the bus when the tie is open, or do not."""
+        self._is_asked = form and (self._is_asked or not self.form_command)
+        self.form_command = form
+
     def choose(self, tied: bool, bus_is_live: bool) -> None:
-        """Which state to be in for the next step; the breaker's auxiliary contact says ``tied``."""
+        """Which state to be in for the next step; the breaker's auxiliary contact wired to it says ``tied``."""
+        waits = self._nominal.remote and not self._is_asked
         if self.state is State.TRIPPED:
             self._rest_s -= STEP_S
-            if self._rest_s > 0.0:
+            if self._rest_s > 0.0 or waits:
                 return
             self.state = State.STANDBY
         if tied:
             if self.state is not State.FOLLOWING:
                 self.state = State.FOLLOWING
                 self._ramped_kw = self.power_kw  # bumpless: from what it gives now, along the ramp
+            self._is_asked = False
+        elif not self.form_command:
+            self.state = State.STANDBY
         elif self.is_forming:
             return
+        elif not bus_is_live and waits:
+            self.state = State.STANDBY
         elif self.state is not State.FOLLOWING and self.charge_share < START_SHARE:
             self.state = State.STANDBY  # too empty to try; the genset or the utility must come first
         elif bus_is_live:
             self.state = State.FORMING
+            self._is_asked = False
         else:
             self.state = State.BLACK_START
             self.start_s = 0.0
+            self._is_asked = False
 
     def follow(self, voltage_pu: float) -> None:
         """Power for one STEP_S where somebody else holds the bus."""
@@ -140,9 +167,12 @@ class Battery:
             if self.start_s > START_RAMP_S:
                 self.state = State.FORMING
         self._overload_s = self._overload_s + STEP_S if abs(self.power_kw) > OVERLOAD * RATED_KW else 0.0
-        self._band_s = 0.0 if LOW_HZ < frequency_hz < HIGH_HZ else self._band_s + STEP_S
+        self._band_s = 0.0 if self._is_in_band(frequency_hz) else self._band_s + STEP_S
         if self._overload_s > OVERLOAD_S or self._band_s > BAND_S or self.charge_share < 0.5 * EMPTY_SHARE:
             self.trip()
+
+    def _is_in_band(self, frequency_hz: float) -> bool:
+        return LOW_PU * self._nominal.hz < frequency_hz < HIGH_PU * self._nominal.hz
 
     def trip(self) -> None:
         """Block from the next step on, and rest before trying again."""
@@ -151,6 +181,10 @@ class Battery:
         self._overload_s = 0.0
         self._band_s = 0.0
         self._rest_s = RESET_S
+
+    def reference_kw(self, trim_hz: float) -> float:
+        """Power at 0 Hz of the droop line: P = reference - K f passes through the setpoint at nominal plus trim."""
+        return self.setpoint_kw + self.droop_kw_per_hz * (self._nominal.hz + trim_hz)
 
     def account(self) -> None:
         """What the power of this step does to the cells; ``heat_kw`` is all that is lost on the way."""
@@ -170,8 +204,3 @@ class Battery:
         self.voltage_v = open_v - RESISTANCE_OHM * self.current_a
         warm_c = AIR_C + HEAT_K_PER_KW * self.heat_kw
         self.temperature_c += (warm_c - self.temperature_c) * STEP_S / THERMAL_S
-
-
-def droop_reference(setpoint_kw: float, trim_hz: float) -> float:
-    """Power at 0 Hz of the droop line: P = reference - K f passes through the setpoint at nominal plus trim."""
-    return setpoint_kw + DROOP_KW_PER_HZ * (NOMINAL_HZ + trim_hz)

@@ -8,9 +8,11 @@ from enum import IntEnum
 
 from gateway.simulator.plant.nominal import (
     BLOCKED_BELOW_PU,
+    NOMINAL,
     SECONDS_PER_HOUR,
     STEP_S,
     WEATHER_S,
+    Nominal,
     clamp,
     lag,
 )
@@ -25,7 +27,7 @@ FOLLOW_LAG = lag(STEP_S, 0.4)
 RETURN_S = 3.0  # wait after the voltage is back
 # Charging gives way as frequency falls, from all to nothing (as LFSM-UC does for large storage), so that an
 # island keeps its lights before it fills its cars.
-LOW_FROM_HZ, LOW_TO_HZ = 49.7, 49.2
+LOW_FROM_PU, LOW_TO_PU = 0.994, 0.984  # 49.7 and 49.2 Hz at 50
 OCCUPIED_AT_START = 0.65
 VACANT_S = 1500.0  # mean, between two vehicles
 STAY_S = (1800.0, 10_800.0)
@@ -62,6 +64,8 @@ class Charger:
 
     __slots__ = (
         "_back_s",
+        "_low_from_hz",
+        "_low_to_hz",
         "_random",
         "_vacant_s",
         "charge_kwh",
@@ -72,7 +76,8 @@ class Charger:
         "vehicle",
     )
 
-    def __init__(self, seed: int, number: int) -> None:
+    def __init__(self, seed: int, number: int, nominal: Nominal = NOMINAL) -> None:
+        self._low_from_hz, self._low_to_hz = LOW_FROM_PU * nominal.hz, LOW_TO_PU * nominal.hz
         self._random = random.Random(f"{seed}:charger {number}")
         self.setpoint_kw = -RATED_KW
         self.power_kw = 0.0
@@ -127,8 +132,9 @@ class Charger:
                 most_kw *= 1.0 - (1.0 - TAPER_TO_SHARE) * (share - TAPER_FROM) / (1.0 - TAPER_FROM)
             if share >= FULL_SHARE:
                 most_kw = 0.0
-            if frequency_hz < LOW_FROM_HZ:
-                most_kw *= clamp((frequency_hz - LOW_TO_HZ) / (LOW_FROM_HZ - LOW_TO_HZ), 0.0, 1.0)
+            if frequency_hz < self._low_from_hz:
+                share_left = (frequency_hz - self._low_to_hz) / (self._low_from_hz - self._low_to_hz)
+                most_kw *= clamp(share_left, 0.0, 1.0)
             wanted_kw = max(wanted_kw, -most_kw)
         elif wanted_kw > 0.0:
             wanted_kw = min(wanted_kw, vehicle.most_kw) if share > LEAST_SHARE else 0.0

@@ -6,7 +6,14 @@ import math
 import random
 from dataclasses import dataclass
 
-from gateway.simulator.plant.nominal import NOMINAL_HZ, NOMINAL_V, SECONDS_PER_HOUR, STEP_S, WEATHER_S, Noise
+from gateway.simulator.plant.nominal import (
+    NOMINAL,
+    SECONDS_PER_HOUR,
+    STEP_S,
+    WEATHER_S,
+    Noise,
+    Nominal,
+)
 
 VOLTAGE_EXPONENT = 1.3  # of active power: mixed motors, electronics and heating
 REACTIVE_EXPONENT = 2.0
@@ -16,11 +23,23 @@ CABLE_LOSS_PER_KW = 3.3e-4  # kW a kW squared: 2 % at 60 kW
 COLD_LOAD_SHARE, COLD_LOAD_S, COLD_AFTER_S = 0.5, 60.0, 300.0
 NOISE_SHARE, NOISE_TAU_S = 0.03, 8.0
 NO_VOLTAGE_PU, NO_VOLTAGE_S = 0.7, 0.5  # the release drops out: a dead bus comes back without load
-SHED_S = 0.15
-# Under-frequency relay by priority: the island's battery alone reaches 49.0 Hz at rated power.
-SHED_BELOW_HZ = {4: 49.0, 3: 48.8, 2: 48.6, 1: 0.0}
-RETURN_HZ, RETURN_PU = 49.6, 0.9
+BREAKER_S = 0.04  # from trip coil to open contacts
+RETURN_FREQUENCY_PU, RETURN_VOLTAGE_PU = 0.992, 0.9
 RETURN_S_PER_PRIORITY = 5.0  # recloses by itself, the most important first
+
+
+@dataclass(frozen=True, slots=True)
+class UnderFrequency:
+    """Setting of the feeders' under-frequency relays: below which share of nominal, by priority, and how long."""
+
+    below_pu: tuple[float, float, float, float]  # of priority 1 to 4
+    delay_s: float
+
+
+# Alone: the island's battery reaches 0.98 at rated power. Below a controller, whose stages are 59.5, 59.0 and 58.6 Hz
+# after 150 ms at 60 Hz: a backup, lower than all of them and slower.
+ALONE = UnderFrequency((0.0, 0.972, 0.976, 0.980), 0.15)
+BACKUP = UnderFrequency((0.0, 0.962, 0.966, 0.970), 0.30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +60,43 @@ KINDS = (
 
 
 class Feeder:
-    """``close_command`` is what was asked; the relay may hold the breaker open meanwhile."""
+    """``close_command`` is what was asked; the relay may hold the breaker open meanwhile.
+
+    On remote control, what the relay has opened (``tripped``) stays open until the breaker is told to open, and to
+    close after that. ``jammed``: the breaker does not move.
+    """
 
     __slots__ = (
         "_kind",
+        "_nominal",
         "_open_s",
+        "_opening_s",
         "_outside_s",
         "_pickup",
         "_return_s",
+        "_under_hz",
+        "_under_s",
         "base_kw",
         "breaker_closed",
         "close_command",
         "energy_kwh",
+        "jammed",
         "noise",
         "power_kw",
         "reactive_kvar",
+        "tripped",
         "voltage_v",
     )
 
-    def __init__(self, seed: int, number: int, hour: float) -> None:
+    def __init__(self, seed: int, number: int, hour: float, nominal: Nominal = NOMINAL) -> None:
         self._kind = KINDS[(number - 1) % len(KINDS)]
+        self._nominal = nominal
+        relay = BACKUP if nominal.remote else ALONE
+        self._under_hz = relay.below_pu[self._kind.priority - 1] * nominal.hz
+        self._under_s = relay.delay_s
+        self._opening_s: float | None = None
+        self.tripped = False
+        self.jammed = False
         self.noise = Noise(random.Random(f"{seed}:feeder {number}"), NOISE_SHARE, NOISE_TAU_S)
         self._open_s = 0.0
         self._outside_s = 0.0
@@ -70,7 +106,7 @@ class Feeder:
         self.breaker_closed = True
         self.power_kw = 0.0
         self.reactive_kvar = 0.0
-        self.voltage_v = NOMINAL_V  # behind the breaker
+        self.voltage_v = nominal.v  # behind the breaker
         self.energy_kwh = 60_000.0 + 1000.0 * number
         self.base_kw = 0.0  # at nominal voltage and frequency
         self._load(hour)
@@ -79,12 +115,17 @@ class Feeder:
     def priority(self) -> int:
         return self._kind.priority
 
-    def command(self, close: bool) -> None:
+    def command(self, close: bool) -> bool:
+        """Close or open; False where the relay refuses, and everything is as before."""
+        if close and self.tripped and self._nominal.remote:
+            return False
         self.close_command = close
         if close:
             self._close()
         else:
-            self._open()
+            self.tripped = False
+            self._begin_opening()
+        return True
 
     def weather(self, hour: float) -> None:
         """Every WEATHER_S."""
@@ -103,7 +144,7 @@ class Feeder:
         self.reactive_kvar = 0.0
         self.voltage_v = 0.0
         if self.breaker_closed:
-            self.voltage_v = NOMINAL_V * voltage_pu
+            self.voltage_v = self._nominal.v * voltage_pu
             self.reactive_kvar = (
                 self.base_kw * (1.0 + self._pickup) * KVAR_PER_KW * math.pow(voltage_pu, REACTIVE_EXPONENT)
             )
@@ -111,31 +152,51 @@ class Feeder:
         self._pickup -= self._pickup * STEP_S / COLD_LOAD_S
 
     def watch(self, frequency_hz: float, voltage_pu: float) -> None:
-        """The relay, for one STEP_S."""
+        """The relay and the breaker, for one STEP_S."""
+        if self._opening_s is not None:
+            self._opening_s -= STEP_S
+            if self._opening_s <= 1e-9:
+                self._open()
         if self.breaker_closed:
             if voltage_pu < NO_VOLTAGE_PU:
                 self._outside_s += STEP_S
                 if self._outside_s >= NO_VOLTAGE_S:
-                    self._open()
-            elif frequency_hz < SHED_BELOW_HZ[self.priority]:
+                    self._trip()
+            elif frequency_hz < self._under_hz:
                 self._outside_s += STEP_S
-                if self._outside_s >= SHED_S:
-                    self._open()
+                if self._outside_s >= self._under_s:
+                    self._trip()
             else:
                 self._outside_s = 0.0
             return
         self._open_s += STEP_S
-        is_fit = voltage_pu > RETURN_PU and frequency_hz > RETURN_HZ
+        if self._nominal.remote:
+            return
+        return_hz = RETURN_FREQUENCY_PU * self._nominal.hz
+        is_fit = voltage_pu > RETURN_VOLTAGE_PU and frequency_hz > return_hz
         self._return_s = self._return_s + STEP_S if is_fit else 0.0
         if self.close_command and self._return_s >= RETURN_S_PER_PRIORITY * self.priority:
             self._close()
 
+    def _trip(self) -> None:
+        self.tripped = True
+        self._begin_opening()
+
+    def _begin_opening(self) -> None:
+        if self.breaker_closed and self._opening_s is None and not self.jammed:
+            self._opening_s = BREAKER_S
+
     def _open(self) -> None:
         self.breaker_closed = False
+        self._opening_s = None
         self._outside_s = 0.0
         self._return_s = 0.0
 
     def _close(self) -> None:
+        self._opening_s = None
+        if self.jammed:
+            return
+        self.tripped = False
         if not self.breaker_closed:
             self._pickup = COLD_LOAD_SHARE * min(1.0, self._open_s / COLD_AFTER_S)
         self.breaker_closed = True
@@ -150,6 +211,6 @@ class Feeder:
         self.base_kw = self._kind.peak_kw * share * (1.0 + self.noise.value)
 
 
-def frequency_slope(demand_kw: float) -> float:
+def frequency_slope(demand_kw: float, nominal_hz: float) -> float:
     """kW of demand a Hz."""
-    return FREQUENCY_SENSITIVITY * demand_kw / NOMINAL_HZ
+    return FREQUENCY_SENSITIVITY * demand_kw / nominal_hz

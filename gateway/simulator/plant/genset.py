@@ -5,23 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from gateway.simulator.plant.nominal import NOMINAL_HZ, SECONDS_PER_HOUR, STEP_S, lag, toward
+from gateway.simulator.plant.nominal import NOMINAL, SECONDS_PER_HOUR, STEP_S, Nominal, lag, toward
 
 RATED_KW = 120.0
 RATED_KVA = 150.0
 LEAST_KW = 36.0  # 30 %: below it a diesel slobbers; kept while on line and not unloading
 MOST_KW = 1.1 * RATED_KW
 DROOP = 0.04
-DROOP_KW_PER_HZ = RATED_KW / (DROOP * NOMINAL_HZ)
 ENGINE_S = 0.3  # actuator, turbocharger and dead time as one lag
 INERTIA_S = 1.2  # H
-INERTIA_KW_S_PER_HZ = 2.0 * INERTIA_S * RATED_KVA / NOMINAL_HZ
 RAMP_KW_PER_S = 20.0
 RPM_PER_HZ = 30.0  # four poles
 TANK_L = 400.0
 IDLE_L_PER_H, L_PER_KWH = 3.0, 0.25
 UNLOADED_KW = 5.0
-LOW_HZ = 46.0  # on line below this: trip
+LOW_PU = 0.92  # of frequency; on line below this: trip
 _SPIN = lag(STEP_S, 0.8)
 
 
@@ -44,17 +42,17 @@ class Stage:
     running: State
     stopping: State
     leaves_at_once: bool  # where the run command is gone, without waiting for the seconds
-    speed_rpm: float
+    speed_pu: float
 
 
 SEQUENCE = {
     State.STOPPED: Stage(0.0, State.CRANKING, State.STOPPED, False, 0.0),
-    State.CRANKING: Stage(2.0, State.WARMING_UP, State.STOPPED, True, 180.0),
-    State.WARMING_UP: Stage(4.0, State.SYNCHRONISING, State.COOLING_DOWN, True, 1500.0),
-    State.SYNCHRONISING: Stage(3.0, State.ON_LINE, State.COOLING_DOWN, True, 1500.0),
-    State.ON_LINE: Stage(0.0, State.ON_LINE, State.UNLOADING, True, 1500.0),
-    State.UNLOADING: Stage(20.0, State.ON_LINE, State.COOLING_DOWN, False, 1500.0),
-    State.COOLING_DOWN: Stage(10.0, State.SYNCHRONISING, State.STOPPED, False, 1500.0),
+    State.CRANKING: Stage(2.0, State.WARMING_UP, State.STOPPED, True, 0.12),
+    State.WARMING_UP: Stage(4.0, State.SYNCHRONISING, State.COOLING_DOWN, True, 1.0),
+    State.SYNCHRONISING: Stage(3.0, State.ON_LINE, State.COOLING_DOWN, True, 1.0),
+    State.ON_LINE: Stage(0.0, State.ON_LINE, State.UNLOADING, True, 1.0),
+    State.UNLOADING: Stage(20.0, State.ON_LINE, State.COOLING_DOWN, False, 1.0),
+    State.COOLING_DOWN: Stage(10.0, State.SYNCHRONISING, State.STOPPED, False, 1.0),
     State.FAULT: Stage(30.0, State.STOPPED, State.STOPPED, False, 0.0),
 }
 
@@ -64,10 +62,13 @@ class Genset:
 
     __slots__ = (
         "_in_state_s",
+        "_nominal_hz",
         "_ramped_kw",
+        "droop_kw_per_hz",
         "energy_kwh",
         "engine_kw",
         "fuel_l",
+        "inertia_kw_s_per_hz",
         "power_kw",
         "run_command",
         "setpoint_kw",
@@ -75,7 +76,10 @@ class Genset:
         "state",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, nominal: Nominal = NOMINAL) -> None:
+        self._nominal_hz = nominal.hz
+        self.droop_kw_per_hz = RATED_KW / (DROOP * nominal.hz)
+        self.inertia_kw_s_per_hz = 2.0 * INERTIA_S * RATED_KVA / nominal.hz
         self.run_command = False
         self.setpoint_kw = 60.0
         self.state = State.STOPPED
@@ -117,7 +121,7 @@ class Genset:
         """Move the load reference along its ramp; the power at 0 Hz of the droop line."""
         wanted_kw = 0.0 if self.state is State.UNLOADING else max(self.setpoint_kw, LEAST_KW)
         self._ramped_kw = toward(self._ramped_kw, wanted_kw, RAMP_KW_PER_S * STEP_S)
-        return self._ramped_kw + DROOP_KW_PER_HZ * (NOMINAL_HZ + trim_hz)
+        return self._ramped_kw + self.droop_kw_per_hz * (self._nominal_hz + trim_hz)
 
     def trip(self) -> None:
         """Open and run on to cool; with the run command standing it tries again."""
@@ -130,7 +134,8 @@ class Genset:
         else:
             self.power_kw = 0.0
             self.engine_kw = 0.0
-            self.speed_rpm += (SEQUENCE[self.state].speed_rpm - self.speed_rpm) * _SPIN
+            wanted_rpm = SEQUENCE[self.state].speed_pu * RPM_PER_HZ * self._nominal_hz
+            self.speed_rpm += (wanted_rpm - self.speed_rpm) * _SPIN
         if self.is_running:
             litres = (IDLE_L_PER_H + L_PER_KWH * self.engine_kw) * STEP_S / SECONDS_PER_HOUR
             self.fuel_l = max(0.0, self.fuel_l - litres)

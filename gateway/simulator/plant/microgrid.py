@@ -23,12 +23,12 @@ from gateway.simulator.plant.feeder import CABLE_LOSS_PER_KW, Feeder, frequency_
 from gateway.simulator.plant.genset import Genset
 from gateway.simulator.plant.nominal import (
     BLOCKED_BELOW_PU,
-    NOMINAL_HZ,
-    NOMINAL_V,
+    NOMINAL,
     SECONDS_PER_HOUR,
     STEP_S,
     SWING_STEPS,
     WEATHER_STEPS,
+    Nominal,
     lag,
 )
 from gateway.simulator.plant.solar import Solar
@@ -44,7 +44,7 @@ EXCITATION_LAG = lag(STEP_S, 0.05)
 STORAGE_KVA = 280.0
 LIVE_PU = 0.1
 SWING_S = STEP_S / SWING_STEPS
-COLLAPSED_HZ = 45.0  # below this no source of the island stays on
+COLLAPSED_PU = 0.9  # of frequency; below this no source of the island stays on
 
 
 class BusMode(Enum):
@@ -54,7 +54,10 @@ class BusMode(Enum):
 
 
 class Microgrid:
-    """``seed`` fixes sun, wind, loads and vehicles; ``start_hour`` is the solar time at which it begins."""
+    """``seed`` fixes sun, wind, loads and vehicles; ``start_hour`` is the solar time at which it begins.
+
+    ``nominal`` is what it is built for, and whether its relays stand on remote control.
+    """
 
     __slots__ = (
         "_excitation_v",
@@ -65,6 +68,7 @@ class Microgrid:
         "genset",
         "losses_kw",
         "mode",
+        "nominal",
         "solar",
         "start_hour",
         "steps",
@@ -74,22 +78,30 @@ class Microgrid:
         "wind",
     )
 
-    def __init__(self, seed: int = 1, chargers: int = 12, feeders: int = 4, start_hour: float = 10.0) -> None:
+    def __init__(
+        self,
+        seed: int = 1,
+        chargers: int = 12,
+        feeders: int = 4,
+        start_hour: float = 10.0,
+        nominal: Nominal = NOMINAL,
+    ) -> None:
+        self.nominal = nominal
         self.start_hour = start_hour
         self.steps = 0
-        self.utility = Utility(seed)
-        self.tie = Tie()
-        self.solar = Solar(seed, start_hour)
-        self.wind = Wind(seed)
-        self.battery = Battery()
-        self.genset = Genset()
-        self.chargers = [Charger(seed, number) for number in range(1, chargers + 1)]
-        self.feeders = [Feeder(seed, number, start_hour) for number in range(1, feeders + 1)]
+        self.utility = Utility(seed, nominal)
+        self.tie = Tie(nominal)
+        self.solar = Solar(seed, start_hour, nominal)
+        self.wind = Wind(seed, nominal)
+        self.battery = Battery(nominal)
+        self.genset = Genset(nominal)
+        self.chargers = [Charger(seed, number, nominal) for number in range(1, chargers + 1)]
+        self.feeders = [Feeder(seed, number, start_hour, nominal) for number in range(1, feeders + 1)]
         self.mode = BusMode.TIED
-        self.frequency_hz = NOMINAL_HZ
-        self.voltage_v = NOMINAL_V
+        self.frequency_hz = nominal.hz
+        self.voltage_v = nominal.v
         self.losses_kw = 0.0
-        self._excitation_v = NOMINAL_V
+        self._excitation_v = nominal.v
 
     @property
     def seconds(self) -> float:
@@ -105,10 +117,11 @@ class Microgrid:
         if self.steps % WEATHER_STEPS == 0:
             self._weather()
         self.steps += 1
-        self.utility.step()
+        self.utility.step(self.tie.breaker_closed)
         self.tie.step(self.utility, self.voltage_v, self.frequency_hz)
         self._choose()
-        voltage_pu = self.voltage_v / NOMINAL_V
+        nominal_hz = self.nominal.hz
+        voltage_pu = self.voltage_v / self.nominal.v
         hz = self.frequency_hz
         self.solar.step(hz, voltage_pu)
         self.wind.step(hz, voltage_pu)
@@ -118,12 +131,12 @@ class Microgrid:
             fed_kw += charger.power_kw
         demands_kw = [feeder.demand_at_nominal_hz(voltage_pu) for feeder in self.feeders]
         if self.mode is BusMode.DEAD:
-            mean_hz = NOMINAL_HZ
+            mean_hz = nominal_hz
             self.losses_kw = self.battery.power_kw = self.genset.power_kw = 0.0
         else:
             self._lose(demands_kw, voltage_pu)
             mean_hz = self._hold(fed_kw, demands_kw, voltage_pu)
-        factor = 1.0 + frequency_slope(1.0) * (mean_hz - NOMINAL_HZ)
+        factor = 1.0 + frequency_slope(1.0, nominal_hz) * (mean_hz - nominal_hz)
         reactive_kvar = 0.0
         for feeder, demand_kw in zip(self.feeders, demands_kw, strict=True):
             feeder.account(demand_kw * factor, voltage_pu)
@@ -146,12 +159,12 @@ class Microgrid:
         tied = self.tie.breaker_closed
         is_live = self.mode is not BusMode.DEAD
         self.battery.choose(tied, is_live)
-        self.genset.choose(self.voltage_v > LIVE_PU * NOMINAL_V)
+        self.genset.choose(self.voltage_v > LIVE_PU * self.nominal.v)
         if tied:
             self.mode = BusMode.TIED
         elif self.battery.is_forming or self.genset.is_on_line:
             if not is_live:
-                self.frequency_hz = NOMINAL_HZ
+                self.frequency_hz = self.nominal.hz
                 self._excitation_v = 0.0
             self.mode = BusMode.ISLANDED
         else:
@@ -186,7 +199,9 @@ class Microgrid:
         before_hz, self.frequency_hz = self.frequency_hz, self.utility.frequency_hz
         self.battery.follow(voltage_pu)
         self._drive_tied(voltage_pu, (self.frequency_hz - before_hz) / STEP_S)
-        demand_kw = sum(demands_kw) * (1.0 + frequency_slope(1.0) * (self.frequency_hz - NOMINAL_HZ))
+        nominal_hz = self.nominal.hz
+        factor = 1.0 + frequency_slope(1.0, nominal_hz) * (self.frequency_hz - nominal_hz)
+        demand_kw = sum(demands_kw) * factor
         power_kw = demand_kw + self.losses_kw - fed_kw - self.battery.power_kw - self.genset.power_kw
         self.tie.meter(power_kw, self.tie.reactive_kvar)
         return self.frequency_hz
@@ -197,12 +212,12 @@ class Microgrid:
         if not genset.is_on_line:
             genset.power_kw = genset.engine_kw = 0.0
             return
-        wanted_kw = genset.reference_kw(0.0) - diesel.DROOP_KW_PER_HZ * self.frequency_hz
+        wanted_kw = genset.reference_kw(0.0) - genset.droop_kw_per_hz * self.frequency_hz
         wanted_kw = min(max(wanted_kw, 0.0), diesel.MOST_KW)
         if voltage_pu < BLOCKED_BELOW_PU:
             wanted_kw = genset.engine_kw = 0.0  # nothing can be fed into a collapsed bus: the rack closes
         genset.engine_kw += (wanted_kw - genset.engine_kw) * STEP_S / diesel.ENGINE_S
-        genset.power_kw = genset.engine_kw - diesel.INERTIA_KW_S_PER_HZ * rocof_hz_s
+        genset.power_kw = genset.engine_kw - genset.inertia_kw_s_per_hz * rocof_hz_s
 
     def _swing(self, fed_kw: float, demand_kw: float) -> float:
         """SWING_STEPS of the island's one mass; semi-implicit Euler, 1 ms against time constants of 200 ms."""
@@ -211,26 +226,27 @@ class Microgrid:
         most_kw, least_kw = (
             (battery.most_discharge_kw(), -battery.most_charge_kw()) if forming else (0.0, 0.0)
         )
-        battery_ref_kw = storage.droop_reference(battery.setpoint_kw, trim_hz)
+        battery_ref_kw = battery.reference_kw(trim_hz)
         genset_ref_kw = genset.reference_kw(trim_hz) if on_line else 0.0
-        inertia = (storage.INERTIA_KW_S_PER_HZ if forming else 0.0) + (
-            diesel.INERTIA_KW_S_PER_HZ if on_line else 0.0
+        inertia = (battery.inertia_kw_s_per_hz if forming else 0.0) + (
+            genset.inertia_kw_s_per_hz if on_line else 0.0
         )
+        battery_droop, genset_droop = battery.droop_kw_per_hz, genset.droop_kw_per_hz
         engine_kw = genset.engine_kw
-        slope = frequency_slope(demand_kw)
-        drawn_kw = demand_kw - slope * NOMINAL_HZ + self.losses_kw - fed_kw
+        slope = frequency_slope(demand_kw, self.nominal.hz)
+        drawn_kw = demand_kw - slope * self.nominal.hz + self.losses_kw - fed_kw
         start_hz = hz = self.frequency_hz
         battery_sum = engine_sum = hz_sum = 0.0
         battery_kw = 0.0
         for _ in range(SWING_STEPS):
             if forming:
-                battery_kw = battery_ref_kw - storage.DROOP_KW_PER_HZ * hz
+                battery_kw = battery_ref_kw - battery_droop * hz
                 if battery_kw > most_kw:
                     battery_kw = most_kw
                 elif battery_kw < least_kw:
                     battery_kw = least_kw
             if on_line:
-                wanted_kw = genset_ref_kw - diesel.DROOP_KW_PER_HZ * hz
+                wanted_kw = genset_ref_kw - genset_droop * hz
                 if wanted_kw > diesel.MOST_KW:
                     wanted_kw = diesel.MOST_KW
                 elif wanted_kw < 0.0:
@@ -243,12 +259,12 @@ class Microgrid:
         rocof_hz_s = (hz - start_hz) / STEP_S
         self.frequency_hz = hz
         if forming:
-            battery.power_kw = battery_sum / SWING_STEPS - storage.INERTIA_KW_S_PER_HZ * rocof_hz_s
+            battery.power_kw = battery_sum / SWING_STEPS - battery.inertia_kw_s_per_hz * rocof_hz_s
         else:
             battery.power_kw = 0.0
         if on_line:
             genset.engine_kw = engine_kw
-            genset.power_kw = engine_sum / SWING_STEPS - diesel.INERTIA_KW_S_PER_HZ * rocof_hz_s
+            genset.power_kw = engine_sum / SWING_STEPS - genset.inertia_kw_s_per_hz * rocof_hz_s
         return hz_sum / SWING_STEPS
 
     def _settle_voltage(self, reactive_kvar: float) -> None:
@@ -256,7 +272,7 @@ class Microgrid:
         if self.mode is BusMode.TIED:
             self.tie.reactive_kvar = reactive_kvar
             utility_v = self.utility.voltage_v
-            if utility_v > LIVE_PU * NOMINAL_V:
+            if utility_v > LIVE_PU * self.nominal.v:
                 ohm, reactance = TIE_OHM
                 drop_v = 1000.0 * (ohm * self.tie.power_kw + reactance * reactive_kvar) / utility_v
                 utility_v -= drop_v
@@ -267,15 +283,15 @@ class Microgrid:
                 diesel.RATED_KVA if self.genset.is_on_line else 0.0
             )
             loading = reactive_kvar / rated_kva
-            target_v = NOMINAL_V * (1.0 + (REACTANCE - VOLTAGE_DROOP) * loading)
+            target_v = self.nominal.v * (1.0 + (REACTANCE - VOLTAGE_DROOP) * loading)
             if self.battery.state is storage.State.BLACK_START and not self.genset.is_on_line:
                 target_v *= min(1.0, self.battery.start_s / storage.START_RAMP_S)
             self._excitation_v += (target_v - self._excitation_v) * EXCITATION_LAG
-            self.voltage_v = max(0.0, self._excitation_v - NOMINAL_V * REACTANCE * loading)
+            self.voltage_v = max(0.0, self._excitation_v - self.nominal.v * REACTANCE * loading)
 
     def _account(self) -> None:
         """Meters and relays, after the step's powers are known; what a relay does shows in the next step."""
-        voltage_pu = self.voltage_v / NOMINAL_V
+        voltage_pu = self.voltage_v / self.nominal.v
         for feeder in self.feeders:
             feeder.watch(self.frequency_hz, voltage_pu)
         self.battery.account()
@@ -283,7 +299,7 @@ class Microgrid:
         if self.mode is BusMode.ISLANDED:
             if self.battery.is_forming:
                 self.battery.watch(self.frequency_hz)
-            if self.genset.is_on_line and self.frequency_hz < diesel.LOW_HZ:
+            if self.genset.is_on_line and self.frequency_hz < diesel.LOW_PU * self.nominal.hz:
                 self.genset.trip()
-            if self.frequency_hz < COLLAPSED_HZ:
+            if self.frequency_hz < COLLAPSED_PU * self.nominal.hz:
                 self._collapse()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import dataclass
 
-NOMINAL_HZ = 50.0
-NOMINAL_V = 400.0  # line to line
 STEP_S = 0.005  # of the whole plant; the swing inside an islanded step runs at SWING_STEPS a step, 1 ms
 SWING_STEPS = 5
 WEATHER_STEPS = 20  # sun, wind, load profiles and vehicles change every 20 steps, 100 ms
@@ -15,6 +14,23 @@ SECONDS_PER_HOUR = 3600.0
 BLOCKED_BELOW_PU = (
     0.5  # momentary cessation: below this voltage converters feed nothing (IEEE 1547-2018 6.4.2)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Nominal:
+    """What the plant is built for. Every threshold of its devices is a share of these (per unit).
+
+    ``remote``: relays and inverter stand on remote control. They keep their own protection, slower and lower than
+    that of the logic above them, and do nothing by themselves to come back: a breaker closes, and a tripped inverter
+    starts, only when told. On local they are alone and return by themselves.
+    """
+
+    hz: float = 50.0
+    v: float = 400.0  # line to line
+    remote: bool = False
+
+
+NOMINAL = Nominal()
 
 
 def lag(dt_s: float, time_constant_s: float) -> float:

@@ -7,9 +7,11 @@ import random
 
 from gateway.simulator.plant.nominal import (
     BLOCKED_BELOW_PU,
+    NOMINAL,
     SECONDS_PER_HOUR,
     STEP_S,
     WEATHER_S,
+    Nominal,
     clamp,
     lag,
 )
@@ -24,7 +26,7 @@ EFFICIENCY = 0.97
 MPP_LAG, CURTAIL_LAG = lag(STEP_S, 0.4), lag(STEP_S, 0.1)
 RETURN_KW_PER_S = 50.0  # full power three seconds after a voltage dip
 # Gives way at high frequency with 2 % droop, the steepest of EN 50549-1 4.6.1: a full island needs it.
-HIGH_HZ, HIGH_SHARE_PER_HZ = 50.2, 1.0
+HIGH_PU, HIGH_DROOP = 1.004, 0.02
 WAKE_KW = 0.2
 CLEAR_S, CLOUDY_S = 90.0, 45.0  # mean spells
 _CLOUD_EDGE = lag(WEATHER_S, 6.0)
@@ -49,6 +51,7 @@ class Solar:
 
     __slots__ = (
         "_clearness",
+        "_nominal_hz",
         "_random",
         "_spell_s",
         "_target",
@@ -61,7 +64,8 @@ class Solar:
         "temperature_c",
     )
 
-    def __init__(self, seed: int, hour: float) -> None:
+    def __init__(self, seed: int, hour: float, nominal: Nominal = NOMINAL) -> None:
+        self._nominal_hz = nominal.hz
         self._random = random.Random(f"{seed}:clouds")
         self._spell_s = 0.0
         self._target = 1.0
@@ -89,8 +93,9 @@ class Solar:
     def step(self, frequency_hz: float, voltage_pu: float) -> None:
         """Every STEP_S."""
         most_kw = min(self.available_kw, self.limit_kw)
-        if frequency_hz > HIGH_HZ:
-            yielded_kw = HIGH_SHARE_PER_HZ * (frequency_hz - HIGH_HZ) * RATED_KW
+        high_pu = frequency_hz / self._nominal_hz - HIGH_PU
+        if high_pu > 0.0:
+            yielded_kw = high_pu / HIGH_DROOP * RATED_KW
             most_kw = max(0.0, min(most_kw, RATED_KW - yielded_kw))
         if voltage_pu < BLOCKED_BELOW_PU:
             self.power_kw = 0.0

@@ -6,10 +6,12 @@ import random
 
 from gateway.simulator.plant.nominal import (
     BLOCKED_BELOW_PU,
+    NOMINAL,
     SECONDS_PER_HOUR,
     STEP_S,
     WEATHER_S,
     Noise,
+    Nominal,
     lag,
     toward,
 )
@@ -20,7 +22,7 @@ MEAN_M_S, SLOW_SIGMA_M_S, SLOW_TAU_S = 8.0, 1.6, 900.0
 TURBULENCE_INTENSITY, TURBULENCE_TAU_S = 0.12, 6.0  # IEC 61400-1, class C
 ROTOR_LAG = lag(STEP_S, 2.5)
 RAMP_KW_PER_S = 12.0
-HIGH_HZ, HIGH_SHARE_PER_HZ = 50.2, 1.0  # as PV
+HIGH_PU, HIGH_DROOP = 1.004, 0.02  # as PV
 STOPPED, WAITING, PRODUCING, LIMITED, STORM = 0, 1, 2, 3, 4
 
 
@@ -36,9 +38,20 @@ def curve_kw(wind_m_s: float) -> float:
 class Wind:
     """One turbine. ``limit_kw`` is the setpoint."""
 
-    __slots__ = ("_gusts", "_slow", "_storm", "energy_kwh", "limit_kw", "power_kw", "speed_m_s", "state")
+    __slots__ = (
+        "_gusts",
+        "_nominal_hz",
+        "_slow",
+        "_storm",
+        "energy_kwh",
+        "limit_kw",
+        "power_kw",
+        "speed_m_s",
+        "state",
+    )
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, nominal: Nominal = NOMINAL) -> None:
+        self._nominal_hz = nominal.hz
         self._slow = Noise(random.Random(f"{seed}:wind"), SLOW_SIGMA_M_S, SLOW_TAU_S)
         self._gusts = Noise(random.Random(f"{seed}:gusts"), 1.0, TURBULENCE_TAU_S)
         self._storm = False
@@ -65,8 +78,9 @@ class Wind:
             return
         available_kw = 0.0 if self._storm else curve_kw(self.speed_m_s)
         most_kw = min(available_kw, self.limit_kw)
-        if frequency_hz > HIGH_HZ:
-            yielded_kw = HIGH_SHARE_PER_HZ * (frequency_hz - HIGH_HZ) * RATED_KW
+        high_pu = frequency_hz / self._nominal_hz - HIGH_PU
+        if high_pu > 0.0:
+            yielded_kw = high_pu / HIGH_DROOP * RATED_KW
             most_kw = max(0.0, min(most_kw, RATED_KW - yielded_kw))
         if most_kw < self.power_kw and most_kw < available_kw:
             # The converter gives way in a second; the rotor takes what is left.

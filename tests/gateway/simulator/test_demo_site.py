@@ -30,7 +30,8 @@ TRUTH = {
         "grid_voltage_v": lambda g: g.utility.voltage_v, "grid_frequency_hz": lambda g: g.utility.frequency_hz,
         "breaker_closed": lambda g: g.tie.breaker_closed, "breaker_close_command": lambda g: g.tie.close_command,
         "islanded": lambda g: not g.tie.breaker_closed, "import_energy_kwh": lambda g: g.tie.import_kwh,
-        "export_energy_kwh": lambda g: g.tie.export_kwh,
+        "export_energy_kwh": lambda g: g.tie.export_kwh, "phase_deg": lambda g: g.tie.angle_deg,
+        "tripped": lambda g: g.tie.tripped, "remote": lambda g: g.nominal.remote,
     },
     "pv": {
         "power_kw": lambda s: s.power_kw, "power_limit_kw": lambda s: s.limit_kw,
@@ -45,7 +46,8 @@ TRUTH = {
         "power_kw": lambda b: b.power_kw, "power_setpoint_kw": lambda b: b.setpoint_kw,
         "state_of_charge_pct": lambda b: 100 * b.charge_share, "voltage_v": lambda b: b.voltage_v,
         "current_a": lambda b: b.current_a, "temperature_c": lambda b: b.temperature_c,
-        "grid_forming": lambda b: b.is_forming, "state": lambda b: b.state, "serial_number": lambda b: "TLB250-0417",
+        "grid_forming": lambda b: b.is_forming,
+        "grid_forming_command": lambda b: b.form_command, "state": lambda b: b.state, "serial_number": lambda b: "TLB250-0417",
         "charge_energy_kwh": lambda b: b.charge_kwh, "discharge_energy_kwh": lambda b: b.discharge_kwh,
     },
     "genset": {
@@ -56,7 +58,7 @@ TRUTH = {
     },
     "feeder": {
         "power_kw": lambda f: f.power_kw, "voltage_v": lambda f: f.voltage_v,
-        "breaker_closed": lambda f: f.breaker_closed, "breaker_close_command": lambda f: f.close_command,
+        "tripped": lambda f: f.tripped, "breaker_closed": lambda f: f.breaker_closed, "breaker_close_command": lambda f: f.close_command,
         "priority": lambda f: f.priority, "energy_kwh": lambda f: f.energy_kwh,
     },
     "ev": {
