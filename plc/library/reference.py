@@ -25,10 +25,11 @@ GROUPS = {
         "moving_average",
         "statistics",
         "totalizer",
+        "calendar",
     ),
     "Control and alarms": ("pid", "limit_alarm"),
-    "Power, voltage and frequency": ("droop_p_f", "volt_var", "rocof"),
-    "Protection": ("trip_timer", "der_trips", "sync_check"),
+    "Power, voltage and frequency": ("phasor", "frequency", "rocof", "droop_p_f", "volt_var", "load_share"),
+    "Protection": ("trip_timer", "der_trips", "sync_check", "dead_bus"),
     "Load": ("load_arrays", "ufls", "contingency_shed", "restoration"),
     "Storage, generating sets and vehicles": ("peak_limit", "soc_limit", "ev_charge_point", "genset_start"),
 }
