@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plc.bench import CompileFault, RunTimeFault, load
+    from plc.bench import AssertFault, CompileFault, RunTimeFault, load
 
-__all__ = ["CompileFault", "RunTimeFault", "load"]
+__all__ = ["AssertFault", "CompileFault", "RunTimeFault", "load"]
 
 
 def __getattr__(name: str) -> Any:

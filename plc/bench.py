@@ -12,16 +12,19 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from plc.compiler.build import Built, Options, build
 from plc.compiler.refusals import CompileFault
 from plc.compiler.symbols import Place, Symbols, UnknownPathError
+from plc.coverage.record import Coverage
 from plc.language.analysis import read_source
 from plc.language.source import Source
+from plc.sources import with_library
 
 LOOP_BUDGET = (
     10_000_000  # turns of loops in one task of one scan: far more than any real one, 0.1 s of an endless one
@@ -50,7 +53,10 @@ FAULTS = {
     6: "a loop that does not end",
     7: "something that is not a number",
     8: "a call of an interface that nothing implements",
+    9: "an assertion does not hold",
 }
+ASSERTION = 9
+MOST_TRACED = 20  # changes of the watched variables that are kept: as many as a report shows
 
 
 class RunTimeFault(Exception):  # noqa: N818  # what the program did wrong, with where
@@ -59,6 +65,20 @@ class RunTimeFault(Exception):  # noqa: N818  # what the program did wrong, with
     def __init__(self, fault: int, file: str, line: int) -> None:
         self.fault, self.file, self.line = fault, file, line
         super().__init__(f"{file}:{line}: {FAULTS.get(fault, f'fault {fault}')}")
+
+
+class AssertFault(RunTimeFault):
+    """An ASSERT does not hold: what was expected and what was there, as text (both empty for a plain ASSERT)."""
+
+    def __init__(self, file: str, line: int, expected: str, actual: str, message: str) -> None:
+        super().__init__(ASSERTION, file, line)
+        self.expected, self.actual, self.message = expected, actual, message
+
+    def __str__(self) -> str:
+        told = [f"{self.file}:{self.line}: {self.message or FAULTS[ASSERTION]}"]
+        if self.expected or self.actual:
+            told += [f"  expected {self.expected}", f"  actual   {self.actual}"]
+        return "\n".join(told)
 
 
 class _Scan(ctypes.Structure):
@@ -129,12 +149,15 @@ class _Running:
 
 
 def load(
-    *what: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], options: Options | None = None
+    *what: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    options: Options | None = None,
+    coverage: bool = False,
 ) -> Bench:
     """A program from files, source text, or several of either, started cold with its clock at 0.
 
     A string with a line break or a semicolon is source text, any other the path of a file. Raises CompileFault with
-    all diagnostics, OSError where a file can not be read.
+    all diagnostics, OSError where a file can not be read. Blocks of the library that the program names come with it.
+    ``coverage`` counts what runs: see `Bench.coverage`.
     """
     sources: list[Source] = []
     for one in what:
@@ -145,8 +168,8 @@ def load(
                 sources.append(read_source(Path(each)))
     if not sources:
         raise ValueError("load() needs a file or source text")
-    chosen = options or Options(with_calls=True)
-    return Bench(build(sources, chosen))
+    chosen = options or Options(with_calls=True, with_tests=True)
+    return Bench(build(with_library(sources), replace(chosen, coverage=coverage or chosen.coverage)))
 
 
 class Bench:
@@ -166,6 +189,10 @@ class Bench:
         self._start = -ctypes.addressof(self._buffer) % _ALIGNMENT
         self._view = memoryview(self._buffer).cast("B")[self._start : self._start + self._program.state_bytes]
         self._scan = _Scan()
+        self._coverage = Coverage.of(self.symbols)
+        self._counts = (ctypes.c_uint8 * len(self.symbols.coverage))()
+        self._watched: dict[str, Place] = {}
+        self._trace: deque[tuple[int, list[Any]]] = deque(maxlen=MOST_TRACED)
         self._tasks: list[_Running] = []
         self.clock_ns = 0
         self.restart()
@@ -175,6 +202,9 @@ class Bench:
         """A cold start: every variable gets its initial value, the clock goes back to 0."""
         self.clock_ns = 0
         self._scan = _Scan()
+        self._trace.clear()
+        if self.symbols.coverage:
+            self._scan.coverage = ctypes.addressof(self._counts)
         self._tasks = [
             _Running(one.name.decode(), one.interval_ns, one.priority, one.event_offset, one.run)
             for one in self._program.tasks[: self._program.task_count]
@@ -200,6 +230,7 @@ class Bench:
             for task in self._tasks:
                 if self._is_due(task, shortest):
                     self._run_task(task)
+            self._note()
             self.clock_ns += period_ns
 
     def _is_due(self, task: _Running, shortest: int) -> bool:
@@ -227,9 +258,59 @@ class Bench:
         scan.now_ns = self.clock_ns
         scan.wall_ns = self.clock_ns
         scan.loop_budget = LOOP_BUDGET
-        if not self._guard(entry, ctypes.byref(scan), ctypes.addressof(self._buffer) + self._start):
-            file = self._program.files[scan.fault_file].decode()
-            raise RunTimeFault(scan.fault, file, scan.fault_line)
+        is_done = self._guard(entry, ctypes.byref(scan), ctypes.addressof(self._buffer) + self._start)
+        if self.symbols.coverage:
+            self._coverage.add(bytes(self._counts))
+            ctypes.memset(self._counts, 0, len(self._counts))
+        if not is_done:
+            self._note()
+            raise self._fault()
+
+    def _fault(self) -> RunTimeFault:
+        scan = self._scan
+        file, line = self._program.files[scan.fault_file].decode(), scan.fault_line
+        if scan.fault != ASSERTION:
+            return RunTimeFault(scan.fault, file, line)
+        texts = [self[f"__assertion.{name}"] for name in ("expected", "actual", "message")]
+        return AssertFault(file, line, *texts)
+
+    # ── tests in Structured Text ───────────────────────────────────────────────────────────────────────────────
+    @property
+    def tests(self) -> list[str]:
+        """The units and methods marked ``{test}``, in the order of the text."""
+        return [str(one["name"]) for one in self.symbols.tests]
+
+    def run_test(self, name: str) -> None:
+        """One test from a cold start. Raises AssertFault or another RunTimeFault where it fails, KeyError."""
+        number = {one.upper(): index for index, one in enumerate(self.tests)}[name.upper()]
+        entries = (ctypes.c_void_p * len(self.tests)).in_dll(self._library, "tl_tests_v1")
+        self.restart()
+        self._run(entries[number])
+
+    # ── what happened ──────────────────────────────────────────────────────────────────────────────────────────
+    def coverage(self) -> Coverage:
+        """What has run since this bench was loaded; raises ValueError where it was loaded without ``coverage``."""
+        if not self.symbols.coverage:
+            raise ValueError("load(..., coverage=True) counts what runs; this program was loaded without")
+        return self._coverage
+
+    def watch(self, *paths: str) -> None:
+        """Keep the last changes of some variables: `trace` tells them, and the pytest plugin where a test fails."""
+        self._watched |= {path: self.symbols.find(path) for path in paths}
+        self._trace.clear()
+
+    def trace(self) -> list[dict[str, Any]]:
+        """The last changes of what is watched, at the end of a scan each: ``clock_ns`` and the variables by path."""
+        return [
+            {"clock_ns": clock_ns, **dict(zip(self._watched, values, strict=True))}
+            for clock_ns, values in self._trace
+        ]
+
+    def _note(self) -> None:
+        if self._watched:
+            values = [self._read(place) for place in self._watched.values()]
+            if not self._trace or self._trace[-1][1] != values:
+                self._trace.append((self.clock_ns, values))
 
     def call(self, name: str, **arguments: Any) -> Any:
         """The value of a function, with inputs by name; what is not given takes its initial value.
@@ -399,4 +480,4 @@ def _flat(value: Any, shape: list[int], path: str) -> list[Any]:
     return [each for row in rows for each in _flat(row, shape[1:], path)]
 
 
-__all__ = ["Bench", "CompileFault", "RunTimeFault", "UnknownPathError", "load"]
+__all__ = ["AssertFault", "Bench", "CompileFault", "RunTimeFault", "UnknownPathError", "load"]

@@ -29,6 +29,7 @@ enum tl_fault {
     TL_FAULT_LOOP = 6, /* a scan that did not end: its loop budget is used up */
     TL_FAULT_NOT_A_NUMBER = 7,
     TL_FAULT_INTERFACE = 8, /* a call through an interface or reference that nothing implements */
+    TL_FAULT_ASSERTION = 9, /* an ASSERT that does not hold */
     /* From 100 on: raised by the host, never by generated code. */
     TL_FAULT_WATCHDOG = 100, /* a scan took longer than its watchdog time and counted no loop budget */
     TL_FAULT_TRAP = 101,     /* the processor trapped in generated code */

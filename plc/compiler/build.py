@@ -53,10 +53,15 @@ class NoCompilerError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a program is compiled. ``checks`` off is for measuring what they cost; ``flags`` come after our own."""
+    """How a program is compiled. ``checks`` off is for measuring what they cost; ``flags`` come after our own.
+
+    ``with_calls`` and ``with_tests`` are for the test bench, ``coverage`` counts what runs.
+    """
 
     checks: bool = True
     with_calls: bool = False
+    with_tests: bool = False
+    coverage: bool = False
     flags: tuple[str, ...] = ()
 
 
@@ -100,7 +105,12 @@ def translate(sources: tuple[Source, ...], options: Options) -> Generated:
         program = analyse(sources)
         if program.has_errors:
             raise CompileFault(program.diagnostics)
-        return generate(program, with_calls=options.with_calls)
+        return generate(
+            program,
+            with_calls=options.with_calls,
+            with_tests=options.with_tests,
+            coverage=options.coverage,
+        )
     finally:
         if was_enabled:
             gc.enable()
@@ -162,7 +172,7 @@ def _run(command: Sequence[str]) -> None:
 def _key(sources: tuple[Source, ...], options: Options) -> str:
     hash_ = hashlib.sha256(_tool_identity())
     hash_.update(_compiler_identity(compiler()))
-    hash_.update(repr((options.checks, options.with_calls, FLAGS, options.flags)).encode())
+    hash_.update(repr((options, FLAGS)).encode())
     for source in sources:
         hash_.update(f"{source.path}\0{len(source.text)}\0{source.text}".encode())
     return hash_.hexdigest()

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from plc.compiler.coverage import HEAD as COVERAGE_HEAD
+from plc.compiler.coverage import Places
 from plc.compiler.expressions import implementation
 from plc.compiler.layout import Record, definition, is_open, scalar
 from plc.compiler.refusals import CompileFault, NotCompiled, Refusal
 from plc.compiler.symbols import Symbols, describe
+from plc.compiler.testing import Test, check_signature, place_assertion, tests_of, without_tests
 from plc.compiler.units import Unit, argument_names, parameter_list
 from plc.compiler.whole import Whole, is_program, routines
 from plc.compiler.writer import Line, with_line_directives
@@ -80,20 +83,32 @@ class _TaskPlan:
     instances: list[tuple[str, Instance | None, Block]]  # where in the state
 
 
-def generate(program: Program, *, with_calls: bool = False) -> Generated:
+def generate(
+    program: Program, *, with_calls: bool = False, with_tests: bool = False, coverage: bool = False
+) -> Generated:
     """C for a program without errors; raises CompileFault with everything that is not compiled yet.
 
-    ``with_calls`` adds an entry point for each function, with its parameters in the state, for the test bench.
+    ``with_calls`` adds an entry point for each function, with its parameters in the state, for the test bench;
+    ``with_tests`` one for each test, which are left out otherwise; ``coverage`` counts what runs.
     """
-    return _Generator(program, with_calls).generate()
+    if not with_tests:
+        try:
+            program = without_tests(program)
+        except NotCompiled as refused:
+            raise CompileFault([refused.refusal]) from None
+    return _Generator(program, with_calls, with_tests, coverage).generate()
 
 
 class _Generator:
-    def __init__(self, program: Program, with_calls: bool) -> None:
+    def __init__(self, program: Program, with_calls: bool, with_tests: bool, coverage: bool) -> None:
         self.program = program
         self.with_calls = with_calls
         self.refusals: list[Refusal] = []
         self.whole = Whole(program)
+        self.whole.places = Places() if coverage else None
+        self.whole.with_tests = with_tests
+        self.tests = tests_of(program) if with_tests else []
+        self.test_places: list[str] = []
         self.layout = self.whole.layout
         self.lines: list[Line] = []
         self.roots: list[tuple[str, Block | typed.DirectUse, str]] = []
@@ -102,6 +117,8 @@ class _Generator:
         whole = self.whole
         self._try(self._place_globals)
         plans = self._try(self._plan_tasks) or []
+        self._try(self._place_tests)
+        self._try(partial(place_assertion, whole, self.program))
         self._try(whole.place_frames)
         calls = self._call_records() if self.with_calls else []
         self._stop_if_refused()
@@ -122,7 +139,7 @@ class _Generator:
         init = self._init()
         dispatch = self._dispatchers()
         tasks = self._tasks(plans)
-        entries = self._call_entries(calls)
+        entries = [*self._call_entries(calls), *self._test_entries()]
         self._stop_if_refused()
         digest = self._digest()
         symbols = self._symbols(plans, calls, digest)
@@ -143,7 +160,8 @@ class _Generator:
             raise CompileFault(dict.fromkeys(self.refusals))
 
     def _digest(self) -> str:
-        hash_ = hashlib.sha256(f"tieline {VERSION} {self.with_calls}".encode())
+        options = f"{self.with_calls} {self.whole.with_tests} {self.whole.places is not None}"
+        hash_ = hashlib.sha256(f"tieline {VERSION} {options}".encode())
         for source in self.program.sources:
             hash_.update(source.path.encode() + b"\0" + source.text.encode() + b"\0")
         return hash_.hexdigest()
@@ -195,6 +213,8 @@ class _Generator:
         if not self.program.configurations:
             instances: list[tuple[str, Instance | None, Block]] = []
             for block in self.program.programs:
+                if any(one.block is block for one in self.tests):
+                    continue
                 place = self._add_program(block.name, block)
                 self.whole.programs[block] = place
                 instances.append((place, None, block))
@@ -429,6 +449,32 @@ class _Generator:
         ]
         return lines if self.with_calls else []
 
+    # ── tests ──────────────────────────────────────────────────────────────────────────────────────────────────
+    def _place_tests(self) -> None:
+        """One instance of each unit with tests; every test begins with a cold start."""
+        places: dict[Block, str] = {}
+        for one in self.tests:
+            check_signature(one)
+            if one.block not in places:
+                places[one.block] = self.whole.programs[one.block] = self._add_program(
+                    one.block.qualified, one.block
+                )
+            self.test_places.append(places[one.block])
+
+    def _test_entries(self) -> list[Line]:
+        lines: list[Line] = []
+        for number, (test, place) in enumerate(zip(self.tests, self.test_places, strict=True)):
+            units: list[Block | Routine] = [test.block, *([] if test.method is None else [test.method])]
+            calls = [f"    {self.whole.names[unit]}(scan, state, &{place});" for unit in units]
+            head = f"static void test_{number}(struct tl_scan *scan, void *memory) /* {_comment(test.name)} */"
+            body = ["", head, "{", "    struct state *const state = memory;", *calls, "}"]
+            lines += [Line(0, one, None) for one in body]
+        table = "void (*const tl_tests_v1[])(struct tl_scan *, void *)"
+        names = [f"    test_{number}," for number in range(len(self.tests))] or ["    0,"]
+        closing = ["", f"TL_PUBLIC extern {table};", f"TL_PUBLIC {table} = {{", *names, "};"]
+        lines += [Line(0, one, None) for one in closing]
+        return lines if self.whole.with_tests else []
+
     # ── the file ───────────────────────────────────────────────────────────────────────────────────────────────
     def _assemble(
         self,
@@ -445,7 +491,8 @@ class _Generator:
     ) -> str:
         state = self.whole.state
         reserved = "struct state {\n    uint64_t tl_null; /* offset 0 is the NULL of references */"
-        parts = [_HEAD, *self.layout.definitions]
+        head = _HEAD if self.whole.places is None else f"{_HEAD}{COVERAGE_HEAD}"
+        parts = [head, *self.layout.definitions]
         parts.append(definition(state).replace("struct state {", reserved, 1))
         parts += self.whole.text_lines
         parts += ["", *(head for head, _ in starts), *signatures, *(head for head, _ in dispatch)]
@@ -492,6 +539,7 @@ class _Generator:
             f"    .file_count = {len(self.whole.paths)},",
             f"    .task_count = {len(plans)},",
             f"    .retained_count = {len(retained)},",
+            f"    .coverage_places = {len(symbols.coverage)},",
             "    .init = init,",
             "};",
         ]
@@ -500,7 +548,13 @@ class _Generator:
     def _symbols(
         self, plans: list[_TaskPlan], calls: list[tuple[Routine, str, Record]], digest: str
     ) -> Symbols:
-        return describe(self.whole, self.roots, calls, digest, [plan.name for plan in plans])
+        symbols = describe(self.whole, self.roots, calls, digest, [plan.name for plan in plans])
+        symbols.coverage = [] if self.whole.places is None else self.whole.places.rows
+        symbols.tests = [self._described(one) for one in self.tests]
+        return symbols
+
+    def _described(self, test: Test) -> dict[str, Any]:
+        return {"name": test.name, "file": self.whole.file(test.span), "line": test.span.position.line}
 
 
 _PROGRAM = ast.UnitKind.PROGRAM

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from plc.compiler.layout import c_scalar, scalar
 from plc.compiler.refusals import NotCompiled
+from plc.compiler.testing import FUNCTIONS as ASSERTIONS
+from plc.compiler.testing import advance, assertion
 from plc.language import typed
 from plc.language.types import DATE, DT, INT, LDATE, LDT, LTOD, TOD, StringOf, Type, plain
 
@@ -301,4 +303,6 @@ STANDARD: dict[str, Maker] = {
     "trunc": _trunc,
     "from bcd": _from_bcd,
     "to bcd": _to_bcd,
+    **dict.fromkeys(ASSERTIONS, assertion),
+    "ADVANCE": advance,
 }

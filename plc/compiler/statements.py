@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plc.compiler.conversions import literal
+from plc.compiler.coverage import Places
 from plc.compiler.expressions import Expressions, bare
 from plc.compiler.initials import Initials
 from plc.compiler.layout import c_scalar, scalar, standard_call
@@ -33,6 +34,7 @@ class Loop:
 class Statements(Initials, Expressions):
     """The statements of one unit."""
 
+    places: Places | None
     loops: list[Loop]
     loop_count: int
     has_return: bool
@@ -41,6 +43,8 @@ class Statements(Initials, Expressions):
         """A list of statements."""
         for statement in statements:
             self.span = statement.span
+            if self.places is not None:
+                self.count(self.places.statement(self.whole, statement))
             self.statement(statement)
 
     def nested(self, statements: tuple[typed.Statement, ...]) -> None:
@@ -48,6 +52,17 @@ class Statements(Initials, Expressions):
         self.depth += 1
         self.body(statements)
         self.depth -= 1
+
+    def count(self, place: int) -> None:
+        """Count a place of the coverage."""
+        self.emit(f"tl_cover(scan, {place});", placed=False)
+
+    def decided(self, condition: typed.Expression, text: str) -> str:
+        """A condition's value, counted by how it turns out where coverage is wanted."""
+        places = self.places
+        if places is None or isinstance(condition, typed.Literal):
+            return text
+        return f"tl_cover_if(scan, {places.condition(self.whole, condition.span)}, {bare(text)})"
 
     def close(self) -> None:
         """The end of a C block."""
@@ -194,7 +209,8 @@ class Statements(Initials, Expressions):
     # ── branches ───────────────────────────────────────────────────────────────────────────────────────────────
     def _if(self, branches: tuple[typed.Branch, ...], otherwise: tuple[typed.Statement, ...]) -> None:
         """An ELSIF whose condition takes statements of its own opens a new level."""
-        self.emit(f"if ({bare(self.value(branches[0].condition))}) {{")
+        first = branches[0].condition
+        self.emit(f"if ({bare(self.decided(first, self.value(first)))}) {{")
         self.nested(branches[0].body)
         for index, branch in enumerate(branches[1:], 1):
             self.span = branch.condition.span
@@ -209,7 +225,7 @@ class Statements(Initials, Expressions):
                 self.depth -= 1
                 self.close()
                 return
-            self.emit(f"}} else if ({bare(condition)}) {{")
+            self.emit(f"}} else if ({bare(self.decided(branch.condition, condition))}) {{")
             self.nested(branch.body)
         if otherwise:
             self.emit("} else {", placed=False)
@@ -224,6 +240,7 @@ class Statements(Initials, Expressions):
         if labels > MOST_LABELS:
             self._case_by_comparison(statement, selector, kind)
             return
+        arms = self.arms(statement)
         self.emit(f"switch ({bare(selector)}) {{")
         if self.loops:
             self.loops[-1].switches += 1
@@ -234,9 +251,11 @@ class Statements(Initials, Expressions):
                 self.emit(f"case {literal(value, kind)}:")
             if not values:
                 continue
+            self.arm(arms, branch)
             self.nested(branch.body)
             self.emit("    break;", placed=False)
         self.emit("default:", placed=False)
+        self.arm(arms, None)
         self.nested(statement.otherwise)
         self.emit("    break;", placed=False)
         if self.loops:
@@ -244,6 +263,7 @@ class Statements(Initials, Expressions):
         self.close()
 
     def _case_by_comparison(self, statement: typed.Case, selector: str, kind: str) -> None:
+        arms = self.arms(statement)
         name = self.temporary()
         self.emit(f"const {c_scalar(kind)} {name} = {bare(selector)};")
         word = "if"
@@ -256,11 +276,33 @@ class Statements(Initials, Expressions):
             ]
             self.span = branch.span
             self.emit(f"{word} ({' || '.join(tests) or 'false'}) {{")
+            self.arm(arms, branch)
             self.nested(branch.body)
             word = "} else if"
         self.emit("} else {" if statement.branches else "{", placed=False)
+        self.arm(arms, None)
         self.nested(statement.otherwise)
         self.close()
+
+    def arms(self, statement: typed.Case) -> dict[typed.CaseBranch | None, int]:
+        """The places of a CASE's branches, ``None`` for the ELSE that is written or not."""
+        places = self.places
+        if places is None:
+            return {}
+        decision = places.next_decision()
+        found: dict[typed.CaseBranch | None, int] = {}
+        for branch in statement.branches:
+            label = branch.span.text.partition(":")[0].strip()
+            found[branch] = places.arm(self.whole, branch.span, decision, " ".join(label.split()))
+        found[None] = places.arm(self.whole, statement.selector.span, decision, "ELSE")
+        return found
+
+    def arm(self, arms: dict[typed.CaseBranch | None, int], branch: typed.CaseBranch | None) -> None:
+        """Count a branch of a CASE that is taken."""
+        if branch in arms:
+            self.depth += 1
+            self.count(arms[branch])
+            self.depth -= 1
 
     # ── loops ──────────────────────────────────────────────────────────────────────────────────────────────────
     def _open_loop(self, *, has_tail: bool) -> Loop:
@@ -309,11 +351,11 @@ class Statements(Initials, Expressions):
         if lines:
             self.emit("for (;;) {")
             self.lines.extend(lines)
-            self.emit(f"    if (!{condition}) {{")
+            self.emit(f"    if (!{self.decided(statement.condition, condition)}) {{")
             self.emit("        break;")
             self.emit("    }", placed=False)
         else:
-            self.emit(f"while ({bare(condition)}) {{")
+            self.emit(f"while ({bare(self.decided(statement.condition, condition))}) {{")
         self._loop_body(loop, statement.body, self.at(statement.span))
         self._end_loop(loop)
 
@@ -323,7 +365,8 @@ class Statements(Initials, Expressions):
         self._loop_body(loop, statement.body, self.at(statement.span))
         self.depth += 1
         self.span = statement.condition.span
-        self.emit(f"if ({bare(self.value(statement.condition))}) {{")
+        until = self.decided(statement.condition, self.value(statement.condition))
+        self.emit(f"if ({bare(until)}) {{")
         self.emit("    break;")
         self.emit("}", placed=False)
         self.depth -= 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plc.compiler.layout import STRING_HEADER, Member, Record, element_count, is_open, scalar, scalar_bytes
+from plc.compiler.testing import TEXT
 from plc.compiler.whole import Whole
 from plc.language import typed
 from plc.language.ast import UnitKind
@@ -72,6 +73,8 @@ class Symbols:
     functions: dict[str, dict[str, Any]]
     tasks: list[str]
     files: list[str] = field(default_factory=list)
+    tests: list[dict[str, Any]] = field(default_factory=list)
+    coverage: list[dict[str, Any]] = field(default_factory=list)
 
     # ── looking up ─────────────────────────────────────────────────────────────────────────────────────────────
     def find(self, path: str) -> Place:
@@ -209,6 +212,8 @@ class Symbols:
                 "types": self.types,
                 "variables": list(self.variables.values()),
                 "functions": list(self.functions.values()),
+                "tests": self.tests,
+                "coverage": self.coverage,
             },
             separators=(",", ":"),
         )
@@ -227,6 +232,8 @@ class Symbols:
             {one["name"].upper(): one for one in data["functions"]},
             data["tasks"],
             data["files"],
+            data.get("tests", []),
+            data.get("coverage", []),
         )
 
 
@@ -434,6 +441,8 @@ def describe(
     for variable, place in whole.statics.items():
         assert variable.owner is not None
         add(f"{variable.owner.qualified}.{variable.name}", variable.type, place, flags(variable))
+    for key, place in whole.assertion.items():
+        add(f"__assertion.{key}", TEXT, place, ["hidden"])
     functions = {}
     for number, (routine, member_name, record) in enumerate(calls):
         member = by_name[f"state->{member_name}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from plc.compiler.charts import Charts
 from plc.compiler.initials import Initials
 from plc.compiler.layout import c_scalar, is_open, safe, scalar
+from plc.compiler.testing import is_only_for_tests
 from plc.compiler.whole import Whole
 from plc.compiler.writer import Line
 from plc.language import typed
@@ -18,6 +19,8 @@ class Unit(Charts):
     def __init__(self, whole: Whole, unit: Routine | Block) -> None:
         block = unit if isinstance(unit, Block) else unit.owner
         super().__init__(whole, unit, block)
+        is_test = is_only_for_tests(unit) or (block is not None and is_only_for_tests(block))
+        self.places = None if is_test else whole.places
         self.loops = []
         self.loop_count = 0
         self.has_return = False
@@ -50,6 +53,8 @@ class Unit(Charts):
             else:
                 self._open_block(unit)
         with self.aside() as lines:
+            if self.places is not None and body:
+                self.count(self.places.unit(self.whole, unit.qualified, unit.span))
             if isinstance(body, typed.Chart):
                 assert isinstance(unit, Block)
                 self.chart(body, unit)

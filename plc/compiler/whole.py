@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plc.compiler.coverage import Places
 from plc.compiler.layout import STATE_START, Layout, Record, is_open, root_of, safe, scalar
 from plc.compiler.refusals import NotCompiled
 from plc.language import ast, typed
@@ -29,6 +30,9 @@ class Whole:
         self.statics: dict[Variable, str] = {}
         self.programs: dict[Block, str] = {}  # where the one instance of a program is
         self.names: dict[Routine | Block, str] = {}
+        self.places: Places | None = None  # where it counts what it runs, if it does
+        self.assertion: dict[str, str] = {}  # where a failed one leaves its texts
+        self.with_tests = False
         self.referred: set[Variable] = set()  # those that something takes the address of
         self.direct_uses: list[typed.DirectUse] = []
         self.texts: dict[str, str] = {}

@@ -92,6 +92,10 @@ TO_BIG_ENDIAN: The bytes from this machine's order to the most significant first
 TO_LITTLE_ENDIAN: The bytes from this machine's order to the least significant first.
 FROM_BIG_ENDIAN: The bytes from the most significant first to this machine's order.
 FROM_LITTLE_ENDIAN: The bytes from the least significant first to this machine's order.
+ASSERT: Fails the test where IN is FALSE; in a plant it is a run-time fault.
+ASSERT_EQUAL: Fails the test where ACTUAL is not EXPECTED, and tells both.
+ASSERT_NEAR: Fails the test where ACTUAL is further from EXPECTED than TOLERANCE, and tells both.
+ADVANCE: Lets time go by in a test.
 REF: A reference to a variable.
 ADR: A pointer to a variable.
 SIZEOF: The bytes that a variable or type takes.

@@ -249,6 +249,8 @@ const char *tl_fault_text(uint32_t code)
         return "not a number";
     case TL_FAULT_INTERFACE:
         return "call through an interface that nothing implements";
+    case TL_FAULT_ASSERTION:
+        return "an assertion does not hold";
     case TL_FAULT_WATCHDOG:
         return "the scan took longer than its watchdog time";
     case TL_FAULT_TRAP:

@@ -1,0 +1,1 @@
+"""Coverage of Structured Text: what ran, as text, HTML, LCOV and JSON."""
