@@ -133,3 +133,41 @@ TL_BLOCK void tl_tp(struct tl_timer *self, int64_t now_ns)
         self->et = 0;
     }
 }
+
+/* TON, on the time that passed: done at once where there is nothing to wait for. */
+static bool waited(bool in, bool *on, int64_t *et, int64_t pt, int64_t passed_ns)
+{
+    *et = in && *on ? tl_add_i64(*et, passed_ns) : 0;
+    *on = in;
+    return in && *et >= pt;
+}
+
+/* Figures 22 and 23: the flip-flops are RS, a reset goes before all. P1 and P0 run the action and leave its flag FALSE.
+ */
+TL_BLOCK void tl_action_control(struct tl_action_control *self, int64_t passed_ns)
+{
+    const bool set = !self->r;
+    if (self->sd) {
+        self->sd_pt = self->t;
+    }
+    if (self->sl) {
+        self->sl_pt = self->t;
+    }
+    self->s_ff = set && (self->s || self->s_ff);
+    self->sd_ff = set && (self->sd || self->sd_ff);
+    self->sl_ff = set && (self->sl || self->sl_ff);
+    const bool expired = waited(self->l, &self->l_on, &self->l_et, self->t, passed_ns);
+    const bool delayed = waited(self->d, &self->d_on, &self->d_et, self->t, passed_ns);
+    const bool stored_late = waited(self->sd_ff, &self->sd_on, &self->sd_et, self->sd_pt, passed_ns);
+    const bool late_stored = waited(self->ds, &self->ds_on, &self->ds_et, self->t, passed_ns);
+    self->ds_ff = set && (late_stored || self->ds_ff);
+    const bool over = waited(self->sl_ff, &self->sl_on, &self->sl_et, self->sl_pt, passed_ns);
+    const bool pulse = rises(self->p, &self->p_old);
+    const bool begins = rises(self->p1, &self->p1_old);
+    const bool ends = self->p0_old && !self->p0;
+    self->p0_old = self->p0;
+    self->q = set && (self->n || self->s_ff || (self->l && !expired) || delayed || pulse || stored_late || self->ds_ff ||
+                      (self->sl_ff && !over));
+    self->a = self->q || self->q_old || begins || ends;
+    self->q_old = self->q;
+}

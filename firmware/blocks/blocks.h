@@ -76,4 +76,25 @@ TL_BLOCK void tl_tp(struct tl_timer *self, int64_t now_ns);
 TL_BLOCK void tl_ton(struct tl_timer *self, int64_t now_ns);
 TL_BLOCK void tl_tof(struct tl_timer *self, int64_t now_ns);
 
+/* What decides when an action of a chart runs (6.7.4.6): the inputs are whether a step is active that names the action
+ * with that qualifier; `q` is the action's flag, `a` whether it runs in this scan. The action runs once more after `q`
+ * fell. `t` is the duration of the active step; SD and SL go on with theirs when their step has ended.
+ * `passed_ns` is the time since the call before. */
+struct tl_action_control {
+    bool n, r, s, l, d, p, p1, p0, sd, ds, sl;
+    int64_t t;
+    bool q, a;
+    bool s_ff, sd_ff, ds_ff, sl_ff, p_old, p1_old, p0_old, q_old, l_on, d_on, ds_on, sd_on, sl_on;
+    int64_t l_et, d_et, ds_et, sd_et, sl_et, sd_pt, sl_pt;
+};
+TL_BLOCK void tl_action_control(struct tl_action_control *self, int64_t passed_ns);
+
+/* The time since a chart ran last; none in the first scan after a start, whose clock begins anew. */
+static inline int64_t tl_chart_passed(const struct tl_scan *scan, int64_t *clock)
+{
+    const int64_t passed = tl_sub_i64(scan->now_ns, *clock);
+    *clock = scan->now_ns;
+    return scan->is_first || passed < 0 ? 0 : passed;
+}
+
 #endif

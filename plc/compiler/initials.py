@@ -79,10 +79,14 @@ class Initials(Expressions):
             case Block():
                 if type_.is_interface:
                     return False
-                return type_ in self.layout.type_ids or any(
-                    self.needs_settling(one.type, one.initial)
-                    for one in type_.all_variables()
-                    if one.section in (Section.INPUT, Section.OUTPUT, Section.LOCAL)
+                return (
+                    type_ in self.layout.type_ids
+                    or bool(type_.steps)
+                    or any(
+                        self.needs_settling(one.type, one.initial)
+                        for one in type_.all_variables()
+                        if one.section in (Section.INPUT, Section.OUTPUT, Section.LOCAL)
+                    )
                 )
         return _default(type_) != 0
 
@@ -162,6 +166,11 @@ class Initials(Expressions):
         if block in self.layout.type_ids:
             steps = "tl_base." * (len(block.lineage()) - 1)
             self.emit(f"self->{steps}tl_type = {self.layout.type_ids[block]};")
+        for body in (block.body, *(one.body for one in block.actions.values())):
+            if isinstance(body, typed.Chart):
+                for step in body.steps:
+                    if step.is_initial:  # 6.7.2
+                        self.emit(f"self->{self.layout.path(block, step.variable)}.x = true;", placed=False)
         for variable in self._own_members(block):
             self.span = variable.span
             place = f"self->{self.layout.path(block, variable)}"

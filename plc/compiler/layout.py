@@ -273,9 +273,13 @@ class Layout:
                 self._add(record, variable)
                 if variable.edge is not None:
                     record.add(f"tl_edge_{safe(variable.name)}", "bool", 1, 1)
-        for variable in block.steps.values():
+        for variable in (*block.steps.values(), *block.controls.values()):
             self._add(record, variable)
-            record.add(f"tl_since_{safe(variable.name)}", "int64_t", 8, 8)
+        units: list[Block | Routine] = [block, *block.actions.values()]
+        for unit in units:
+            if isinstance(unit.body, typed.Chart):
+                record.add(chart_member("running", unit), "bool", 1, 1)
+                record.add(chart_member("clock", unit), "int64_t", 8, 8)
         for routine in (*block.methods.values(), *block.actions.values()):
             for variable in routine.variables.values():
                 if variable.section is Section.INSTANCE:
@@ -356,7 +360,14 @@ def standard_c_name(block: Block) -> str:
         return f"tl_{name.lower()}_{_COUNTED[suffix or 'INT']}"
     if name in ("TP", "TON", "TOF"):
         return "tl_timer"
+    if name == "ACTION":
+        return "tl_action_control"
     return "tl_trigger" if suffix == "TRIG" else f"tl_{name.lower()}"
+
+
+def chart_member(what: str, unit: Routine | Block) -> str:
+    """What a chart remembers besides its steps: whether it ran before, and when."""
+    return f"tl_{what}" if isinstance(unit, Block) else f"tl_{what}_{safe(unit.name)}"
 
 
 def standard_call(block: Block, instance: str) -> str:

@@ -397,6 +397,8 @@ def flags(variable: Variable) -> list[str]:
         found.append("retain")
     if "NON_RETAIN" in variable.qualifiers:
         found.append("non_retain")
+    if "HIDDEN" in variable.qualifiers:
+        found.append("hidden")
     if variable.location is not None:
         found.append(f"at {variable.location}")
     return found

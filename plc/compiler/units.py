@@ -56,8 +56,7 @@ class Unit(Charts):
             if self.places is not None and body:
                 self.count(self.places.unit(self.whole, unit.qualified, unit.span))
             if isinstance(body, typed.Chart):
-                assert isinstance(unit, Block)
-                self.chart(body, unit)
+                self.chart(body)
             else:
                 self.body(body)
         self.span = unit.span

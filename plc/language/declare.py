@@ -755,8 +755,9 @@ class Declarations:
         if syntax.kind is not ast.UnitKind.INTERFACE:
             self.units.append(UnitScope(block, scope))
         names: dict[str, Span] = {key: one.span for key, one in block.variables.items()}
-        if isinstance(syntax.body, ast.Chart):
-            for step in syntax.body.steps:
+        charts = _charts(syntax)
+        for chart in charts:
+            for step in chart.steps:
                 self._step(block, step, names)
         for member in syntax.members:
             if member.name.key in names:
@@ -772,6 +773,28 @@ class Declarations:
                     action = Routine(member.name.text, member.name.span, "ACTION", block, syntax=member)
                     block.actions[member.name.key] = action
                     self.units.append(UnitScope(action, outer.inside(block, action)))
+
+        for chart in charts:
+            for step in chart.steps:
+                for use in step.actions:
+                    self._control(block, use.name)
+
+    def _control(self, block: Block, name: ast.Name) -> None:
+        """What 6.7.4.6 associates with an action, once for all steps that name it. A BOOL variable shows what its
+        control says, so that nobody has to see that."""
+        is_action = name.key in block.actions
+        block.controls.setdefault(
+            name.key,
+            Variable(
+                name.text if is_action else f"tl_control_{name.text}",
+                action_control(),
+                Section.LOCAL,
+                name.span,
+                frozenset() if is_action else frozenset({"HIDDEN"}),
+                owner=block,
+                is_read=True,
+            ),
+        )
 
     def _step(self, block: Block, step: ast.Step, names: dict[str, Span]) -> None:
         if step.name.key in names:
@@ -914,6 +937,12 @@ class Declarations:
                 self._contains(type_, [*path, owner], done)
 
 
+def _charts(unit: ast.Unit) -> list[ast.Chart]:
+    """The chart that is a unit's body, then those of its actions."""
+    bodies = [unit.body, *(one.body for one in unit.members if isinstance(one, ast.Action))]
+    return [body for body in bodies if isinstance(body, ast.Chart)]
+
+
 @cache
 def step_type() -> Structure:
     """What a step's name stands for: whether it is active and for how long (6.7.2)."""
@@ -922,14 +951,24 @@ def step_type() -> Structure:
         "X": Variable("X", BOOL, Section.FIELD, place),
         "T": Variable("T", TIME, Section.FIELD, place),
     }
-    return Structure("STEP", fields, is_overlapped=False)
+    return Structure("STEP", fields, is_overlapped=False, is_step=True)
 
 
 @cache
 def standard_blocks() -> dict[str, Block]:
     """The standard function blocks by upper-case name."""
+    return _brought(standard.blocks_text())
+
+
+@cache
+def action_control() -> Block:
+    """What decides when an action runs (6.7.4.6); it has no name in the language."""
+    return _brought(standard.ACTION_CONTROL)["ACTION_CONTROL"]
+
+
+def _brought(text: str) -> dict[str, Block]:
     diagnostics = Diagnostics()
-    file = parse(Source("standard", standard.blocks_text()), diagnostics).file
+    file = parse(Source("standard", text), diagnostics).file
     declarations = Declarations(diagnostics, {})
     declarations.declare([file])
     assert diagnostics.found == []

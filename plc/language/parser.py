@@ -881,7 +881,7 @@ class _Parser:
         blocks: list[ast.VariableBlock] = []
         members: list[ast.Unit | ast.Property | ast.Action] = []
         statements: list[ast.Statement] = []
-        chart: ast.Chart | None = None
+        charts: list[ast.Chart] = []
         self.closers.append(closing)
         while True:
             kind = self.kinds[self.at]
@@ -896,15 +896,15 @@ class _Parser:
                     if self.at == before:
                         self.at += 1
             elif self._is_chart_ahead():
-                chart = self.chart(members)
+                charts.append(self.chart(members))
             else:
                 before = self.at
                 self.statements(statements)
                 if self.at == before:
                     break
         self.closers.pop()
-        if chart is not None:
-            return tuple(blocks), tuple(members), chart
+        if charts:
+            return tuple(blocks), tuple(members), self.joined(charts, statements)
         return tuple(blocks), tuple(members), tuple(statements)
 
     def _is_member_ahead(self) -> bool:
@@ -1003,6 +1003,20 @@ class _Parser:
                     self.at += 1
         return ast.Chart(tuple(steps), tuple(transitions), self.span(first))
 
+    def joined(self, charts: list[ast.Chart], statements: list[ast.Statement]) -> ast.Chart:
+        """The networks of one body; a body is a chart or statements (6.7.1)."""
+        stray = next((one for one in statements if not isinstance(one, ast.Empty)), None)
+        if stray is not None:
+            self.diagnostics.report(
+                "ST0605",
+                stray.span,
+                "this body is a chart: a statement beside the steps is never run",
+                mend="put it into an ACTION of a step",
+            )
+        steps = tuple(step for chart in charts for step in chart.steps)
+        transitions = tuple(one for chart in charts for one in chart.transitions)
+        return ast.Chart(steps, transitions, charts[0].span)
+
     def step(self) -> ast.Step:
         first = self.at
         is_initial = self.words[first] == "INITIAL_STEP"
@@ -1024,7 +1038,9 @@ class _Parser:
         time: ast.Expression | None = None
         indicators: list[ast.Name] = []
         if self.accept("("):
-            if self.kinds[self.at] == NAME and self.words[self.at] in QUALIFIERS_OF_ACTIONS:
+            if self.kinds[self.at] in (",", ")"):
+                pass  # the null qualifier, which is N
+            elif self.kinds[self.at] == NAME and self.words[self.at] in QUALIFIERS_OF_ACTIONS:
                 qualifier = self.words[self.at]
                 self.accept_soft(qualifier)
                 if qualifier in ("L", "D", "SD", "DS", "SL"):

@@ -90,6 +90,9 @@ _ERRORS = {
     "ST0600": "A step that is not there",
     "ST0601": "No initial step, or several",
     "ST0602": "An action that is not there",
+    "ST0603": "A chart that can activate a step twice",
+    "ST0604": "Two durations for one action at once",
+    "ST0605": "A chart where there can be none",
     "ST0610": "A task or program that is not there",
     "ST0611": "A task setting that can not be",
 }
@@ -107,6 +110,7 @@ _WARNINGS = {
     "ST0808": "A comparison that is always true or always false",
     "ST0809": "Reals compared for equality",
     "ST0810": "A variable written by two programs",
+    "ST0811": "A step or transition that is never reached",
 }
 
 PROBLEMS: dict[str, Problem] = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from plc.language import ast, typed
 from plc.language.ast import ReferenceKind
+from plc.language.charts import check_chart
 from plc.language.diagnostics import Related, nearest
 from plc.language.entities import BoundProperty
 from plc.language.expressions import Checker
@@ -318,18 +319,18 @@ class BodyChecker(Checker):
         return typed.If((branch,), (), node.span)
 
     # ── charts ─────────────────────────────────────────────────────────────────────────────────────
-    def chart(self, node: ast.Chart) -> typed.Chart:
-        """A sequential function chart (6.7)."""
-        block = self.scope.block
-        assert block is not None
-        initial = [step for step in node.steps if step.is_initial]
-        if len(initial) != 1:
+    def chart(self, node: ast.Chart) -> typed.Body:
+        """A sequential function chart (6.7), the body of a block or of an action of one."""
+        block, routine = self.scope.block, self.scope.routine
+        has_memory = block is not None and block.kind in (ast.UnitKind.PROGRAM, ast.UnitKind.FUNCTION_BLOCK)
+        if block is None or not has_memory or (routine is not None and routine.kind != "ACTION"):
             self.diagnostics.report(
-                "ST0601",
-                initial[1].name.span if initial else node.span,
-                f"a chart has one INITIAL_STEP, this has {len(initial)}",
-                mend="write STEP for the others" if initial else "write INITIAL_STEP for the first step",
+                "ST0605",
+                node.steps[0].name.span if node.steps else node.span,
+                "a chart is the body of a PROGRAM, a FUNCTION_BLOCK or an ACTION: only those remember their steps",
+                mend="make it a FUNCTION_BLOCK",
             )
+            return ()
         steps: list[typed.Step] = []
         for step in node.steps:
             variable = block.steps.get(step.name.key)
@@ -340,22 +341,26 @@ class BodyChecker(Checker):
         known = {step.name.key for step in node.steps}
         transitions = [self._transition(one, known, node) for one in node.transitions]
         transitions.sort(key=lambda one: one.priority)
-        return typed.Chart(tuple(steps), tuple(transitions), node.span)
+        chart = typed.Chart(tuple(steps), tuple(transitions), node.span)
+        check_chart(chart, node, self.diagnostics)
+        return chart
 
     def _action_use(self, use: ast.ActionUse) -> typed.ActionUse | None:
         found = self.scope.find(use.name.key)
         time = None if use.time is None else self.converted(use.time, TIME)
+        for indicator in use.indicators:
+            self._indicator(indicator)
         if isinstance(found, Routine) and found.kind == "ACTION":
             self.uses.append((use.name.span, found))
             self._called(found, use.name.span)
-            return typed.ActionUse(found, None, use.qualifier, time, use.span)
+            return typed.ActionUse(self._control(use), found, None, use.qualifier, time, use.span)
         if isinstance(found, Variable):
             name = ast.NameUse(use.name, use.name.span)
             target = self.target(name)
             if target is None:
                 return None
             if target.type is BOOL:
-                return typed.ActionUse(None, target, use.qualifier, time, use.span)
+                return typed.ActionUse(self._control(use), None, target, use.qualifier, time, use.span)
         assert self.scope.block is not None
         near = nearest(use.name.text, (one.name for one in self.scope.block.actions.values()))
         self.diagnostics.report(
@@ -365,6 +370,21 @@ class BodyChecker(Checker):
             mend=f"did you mean {near}?" if near else f"write ACTION {use.name.text}: … END_ACTION",
         )
         return None
+
+    def _control(self, use: ast.ActionUse) -> Variable:
+        assert self.scope.block is not None
+        return self.scope.block.controls[use.name.key]
+
+    def _indicator(self, name: ast.Name) -> None:
+        """A BOOL variable by which an action tells of itself: the action writes it, the chart only names it."""
+        value = self.expression(ast.NameUse(name, name.span))
+        if value.type not in (BOOL, UNKNOWN):
+            self.diagnostics.report(
+                "ST0300",
+                name.span,
+                f"an indicator is a BOOL variable, {name.text} is {value.type}",
+                mend="name a BOOL variable that the action writes",
+            )
 
     def _transition(self, node: ast.Transition, known: set[str], chart: ast.Chart) -> typed.Transition:
         for name in (*node.sources, *node.targets):

@@ -139,7 +139,8 @@ class Block:
     body: typed.Body = ()
     syntax: ast.Unit | None = None
     is_standard: bool = False
-    steps: dict[str, Variable] = field(default_factory=dict)
+    steps: dict[str, Variable] = field(default_factory=dict)  # of its chart, and of actions that are charts
+    controls: dict[str, Variable] = field(default_factory=dict)  # ACTION_CONTROL of each action of a step
     calls: dict[Routine | Block, Span] = field(default_factory=dict)
     writes: dict[Variable, Span] = field(default_factory=dict)  # of global variables
 
@@ -186,6 +187,14 @@ class Block:
         """A variable of its own or inherited."""
         for block in self.lineage():
             found = block.variables.get(key) or block.steps.get(key)
+            if found is not None:
+                return found
+        return None
+
+    def find_control(self, key: str) -> Variable | None:
+        """What controls an action or BOOL variable that a step names, of its own or inherited."""
+        for block in self.lineage():
+            found = block.controls.get(key)
             if found is not None:
                 return found
         return None

@@ -385,8 +385,12 @@ Statement: TypeAlias = (
 # ── charts (6.7) ─────────────────────────────────────────────────────────────────────────────
 @_node
 class ActionUse:
-    """What a step does: an action, or a BOOL variable that it drives, under a qualifier of Table 57."""
+    """What a step does: an action, or a BOOL variable that it drives, under a qualifier of Table 59.
 
+    ``control`` is the instance of ACTION_CONTROL that all uses of the action share.
+    """
+
+    control: Variable
     action: Routine | None
     variable: Expression | None
     qualifier: str

@@ -192,6 +192,7 @@ class Structure:
     fields: dict[str, Variable]
     is_overlapped: bool
     extends: Structure | None = None
+    is_step: bool = False
 
     def __str__(self) -> str:
         return self.name
