@@ -31,6 +31,7 @@ LOOP_BUDGET = (
 )
 NS_PER_US = 1000
 _ALIGNMENT = 16
+_TEXTS = {"string": ("latin-1", 1), "wstring": ("utf-16-le", 2)}  # how characters are stored, bytes of each
 _FORMATS = {
     "bool": "?",
     "i8": "b",
@@ -219,6 +220,7 @@ class Bench:
         at all where ``at_us`` is given. The first scan runs every cyclic task, each later one those whose interval is
         over, and always those with the shortest, by priority. Raises RunTimeFault; the clock stays at that scan.
         """
+        __tracebackhide__ = True  # pytest shows the test's line, and the Structured Text beside it
         if at_us is not None:
             if at_us * NS_PER_US < self.clock_ns and any(one.last_ns is not None for one in self._tasks):
                 raise ValueError(f"the clock stands at {self.clock_ns} ns and only goes forward")
@@ -246,6 +248,7 @@ class Bench:
         return self.clock_ns - task.last_ns >= task.interval_ns
 
     def _run_task(self, task: _Running) -> None:
+        __tracebackhide__ = True
         self._scan.period_ns = task.interval_ns
         self._scan.count = task.count
         self._scan.is_first = task.count == 0
@@ -254,6 +257,7 @@ class Bench:
         self._run(task.run)
 
     def _run(self, entry: int | None) -> None:
+        __tracebackhide__ = True
         scan = self._scan
         scan.now_ns = self.clock_ns
         scan.wall_ns = self.clock_ns
@@ -371,10 +375,12 @@ class Bench:
                 }
             case "array":
                 return self._read_rank(type_, place.offset, 0)[0]
-            case "string":
+            case "string" | "wstring":
+                codec, unit = _TEXTS[type_["kind"]]
                 _, length = struct.unpack_from("<HH", self._view, place.offset)
                 start = place.offset + 4
-                return bytes(self._view[start : start + length]).decode("latin-1")
+                content = bytes(self._view[start : start + length * unit])
+                return content.decode(codec, "surrogatepass" if unit > 1 else "strict")
         value = struct.unpack_from(f"={_FORMATS[type_['scalar']]}", self._view, place.offset)[0]
         return chr(value) if type_.get("family") == "character" else value
 
@@ -399,7 +405,7 @@ class Bench:
                 self._store_record(type_, place, value)
             case "array":
                 self._store_array(type_, place, value)
-            case "string":
+            case "string" | "wstring":
                 self._store_string(type_, place, value)
             case _:
                 stored = _checked(type_, place.path, value)
@@ -425,10 +431,12 @@ class Bench:
     def _store_string(self, type_: dict[str, Any], place: Place, value: Any) -> None:
         if not isinstance(value, str):
             raise TypeError(f"{place.path} is a {type_['name']} and takes a str")
-        encoded = value.encode("latin-1")
-        if len(encoded) > type_["length"]:
-            raise ValueError(f"{place.path} is a {type_['name']}: {len(encoded)} characters do not fit")
-        content = struct.pack("<HH", type_["length"], len(encoded)) + encoded + b"\0"
+        codec, unit = _TEXTS[type_["kind"]]
+        encoded = value.encode(codec, "surrogatepass" if unit > 1 else "strict")
+        length = len(encoded) // unit
+        if length > type_["length"]:
+            raise ValueError(f"{place.path} is a {type_['name']}: {length} characters do not fit")
+        content = struct.pack("<HH", type_["length"], length) + encoded + bytes(unit)
         self._view[place.offset : place.offset + len(content)] = content
 
 

@@ -293,7 +293,7 @@ class Statements(Initials, Expressions):
         found: dict[typed.CaseBranch | None, int] = {}
         for branch in statement.branches:
             label = branch.span.text.partition(":")[0].strip()
-            found[branch] = places.arm(self.whole, branch.span, decision, " ".join(label.split()))
+            found[branch] = places.arm(self.whole, statement.selector.span, decision, " ".join(label.split()))
         found[None] = places.arm(self.whole, statement.selector.span, decision, "ELSE")
         return found
 

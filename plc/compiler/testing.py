@@ -120,8 +120,8 @@ def assertion(unit: Expressions, call: typed.StandardCall) -> str:
     for key in FIELDS:
         place = f"TL_STRING({whole.assertion[key]})"
         unit.emit(f"{whole.assertion[key]}.capacity = {TEXT.length};")
-        text = shown.get(key)
-        unit.emit(f"tl_string_copy({place}, {text});" if text else f'tl_string_set({place}, "", 0);')
+        told = shown.get(key)
+        unit.emit(f"tl_string_copy({place}, {told});" if told else f'tl_string_set({place}, "", 0);')
     file, line = whole.file(call.span), call.span.position.line
     unit.emit(f"tl_raise(scan, TL_FAULT_ASSERTION, {file}u, {line}u);")
     unit.depth -= 1
@@ -186,7 +186,7 @@ def _as_text(unit: Expressions, text: str, type_: Type, span: Span) -> str:
     if isinstance(type_, Enumeration) and len(type_.values) <= _MOST_NAMES:
         number = unit.converted(text, type_.base, TEXT, span)
         for key, value in type_.values.items():
-            name = unit.whole.text(f"{type_.name}#{type_.spelling.get(key, key)}", span)
-            number = f"{text} == {value} ? TL_TEXT({name}) : {number}"
+            name = unit.literal(f"{type_.name}#{type_.spelling.get(key, key)}", TEXT, span)
+            number = f"{text} == {value} ? {name} : {number}"
         return number
     return unit.converted(text, type_, TEXT, span)

@@ -128,6 +128,9 @@ def merged(records: Iterable[Coverage]) -> list[FileCoverage]:
                     body.count += count
                 case "branch":
                     _add_outcome(file, place, count, numbers, ordinal)
+    for file in files.values():
+        for (line, _), decision in file.decisions.items():  # ELSIF and UNTIL, which begin no statement
+            file.lines.setdefault(line, sum(one.count for one in decision.outcomes))
     return sorted(files.values(), key=lambda one: one.path)
 
 
