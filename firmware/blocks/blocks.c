@@ -142,7 +142,8 @@ static bool waited(bool in, bool *on, int64_t *et, int64_t pt, int64_t passed_ns
     return in && *et >= pt;
 }
 
-/* Figures 22 and 23: the flip-flops are RS, a reset goes before all. P1 and P0 run the action and leave its flag FALSE.
+/* Figures 22 and 23: the flip-flops are RS, a reset goes before all. P1 and P0 run the action and leave its flag
+ * FALSE.
  */
 TL_BLOCK void tl_action_control(struct tl_action_control *self, int64_t passed_ns)
 {
@@ -166,8 +167,8 @@ TL_BLOCK void tl_action_control(struct tl_action_control *self, int64_t passed_n
     const bool begins = rises(self->p1, &self->p1_old);
     const bool ends = self->p0_old && !self->p0;
     self->p0_old = self->p0;
-    self->q = set && (self->n || self->s_ff || (self->l && !expired) || delayed || pulse || stored_late || self->ds_ff ||
-                      (self->sl_ff && !over));
+    self->q = set && (self->n || self->s_ff || (self->l && !expired) || delayed || pulse || stored_late ||
+                      self->ds_ff || (self->sl_ff && !over));
     self->a = self->q || self->q_old || begins || ends;
     self->q_old = self->q;
 }

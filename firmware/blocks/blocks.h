@@ -76,9 +76,9 @@ TL_BLOCK void tl_tp(struct tl_timer *self, int64_t now_ns);
 TL_BLOCK void tl_ton(struct tl_timer *self, int64_t now_ns);
 TL_BLOCK void tl_tof(struct tl_timer *self, int64_t now_ns);
 
-/* What decides when an action of a chart runs (6.7.4.6): the inputs are whether a step is active that names the action
- * with that qualifier; `q` is the action's flag, `a` whether it runs in this scan. The action runs once more after `q`
- * fell. `t` is the duration of the active step; SD and SL go on with theirs when their step has ended.
+/* What decides when an action of a chart runs (6.7.4.6): the inputs are whether a step is active that names the
+ * action with that qualifier; `q` is the action's flag, `a` whether it runs in this scan. The action runs once more
+ * after `q` fell. `t` is the duration of the active step; SD and SL go on with theirs when their step has ended.
  * `passed_ns` is the time since the call before. */
 struct tl_action_control {
     bool n, r, s, l, d, p, p1, p0, sd, ds, sl;

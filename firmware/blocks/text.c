@@ -13,39 +13,6 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-static void put(struct tl_string *to, const char *bytes, size_t length)
-{
-    const size_t room = (size_t)to->capacity - to->length;
-    const size_t taken = least(length, room);
-    memmove(to->bytes + to->length, bytes, taken);
-    to->length = (uint16_t)(to->length + taken);
-    to->bytes[to->length] = '\0';
-}
-
-void tl_string_set(struct tl_string *to, const char *bytes, size_t length)
-{
-    const size_t taken = least(length, to->capacity);
-    memmove(to->bytes, bytes, taken);
-    to->length = (uint16_t)taken;
-    to->bytes[taken] = '\0';
-}
-
-void tl_string_copy(struct tl_string *to, const struct tl_string *from)
-{
-    tl_string_set(to, from->bytes, from->length);
-}
-
-void tl_string_append(struct tl_string *to, const struct tl_string *from)
-{
-    put(to, from->bytes, from->length);
-}
-
-int tl_string_compare(const struct tl_string *a, const struct tl_string *b)
-{
-    const int order = memcmp(a->bytes, b->bytes, least(a->length, b->length));
-    return order != 0 ? order : (int)a->length - (int)b->length;
-}
-
 /* A length or position that may be too small; too large is as far as there is. */
 static size_t reach(struct tl_scan *scan, int64_t asked, int64_t from, size_t most, uint32_t at)
 {
@@ -53,65 +20,124 @@ static size_t reach(struct tl_scan *scan, int64_t asked, int64_t from, size_t mo
     return asked < from ? (size_t)from : (uint64_t)asked < most ? (size_t)asked : most;
 }
 
-void tl_string_left(struct tl_scan *scan, struct tl_string *to, const struct tl_string *from, int64_t length,
-                    uint32_t at)
+static int order_string(const char *a, const char *b, size_t length)
 {
-    tl_string_set(to, from->bytes, reach(scan, length, 0, from->length, at));
+    return memcmp(a, b, length);
 }
 
-void tl_string_right(struct tl_scan *scan, struct tl_string *to, const struct tl_string *from, int64_t length,
-                     uint32_t at)
+static int order_wstring(const uint16_t *a, const uint16_t *b, size_t length)
 {
-    const size_t taken = reach(scan, length, 0, from->length, at);
-    tl_string_set(to, from->bytes + (from->length - taken), taken);
-}
-
-void tl_string_mid(struct tl_scan *scan, struct tl_string *to, const struct tl_string *from, int64_t length,
-                   int64_t position, uint32_t at)
-{
-    const size_t before = reach(scan, position, 1, (size_t)from->length + 1, at) - 1;
-    tl_string_set(to, from->bytes + before, reach(scan, length, 0, from->length - before, at));
-}
-
-void tl_string_insert(struct tl_scan *scan, struct tl_string *to, const struct tl_string *from,
-                      const struct tl_string *what, int64_t position, uint32_t at)
-{
-    const size_t before = reach(scan, position, 0, from->length, at);
-    tl_string_set(to, from->bytes, before);
-    put(to, what->bytes, what->length);
-    put(to, from->bytes + before, from->length - before);
-}
-
-void tl_string_delete(struct tl_scan *scan, struct tl_string *to, const struct tl_string *from, int64_t length,
-                      int64_t position, uint32_t at)
-{
-    const size_t before = reach(scan, position, 1, (size_t)from->length + 1, at) - 1;
-    const size_t cut = reach(scan, length, 0, from->length - before, at);
-    tl_string_set(to, from->bytes, before);
-    put(to, from->bytes + before + cut, from->length - before - cut);
-}
-
-void tl_string_replace(struct tl_scan *scan, struct tl_string *to, const struct tl_string *from,
-                       const struct tl_string *what, int64_t length, int64_t position, uint32_t at)
-{
-    const size_t before = reach(scan, position, 1, (size_t)from->length + 1, at) - 1;
-    const size_t cut = reach(scan, length, 0, from->length - before, at);
-    tl_string_set(to, from->bytes, before);
-    put(to, what->bytes, what->length);
-    put(to, from->bytes + before + cut, from->length - before - cut);
-}
-
-int16_t tl_string_find(const struct tl_string *in, const struct tl_string *what)
-{
-    if (what->length == 0 || what->length > in->length) {
-        return 0;
+    size_t i = 0;
+    while (i < length && a[i] == b[i]) {
+        i++;
     }
-    for (size_t at = 0; at + what->length <= in->length; at++) {
-        if (memcmp(in->bytes + at, what->bytes, what->length) == 0) {
-            return (int16_t)(at + 1);
-        }
+    return i == length ? 0 : (int)a[i] - (int)b[i];
+}
+
+#define STRINGS(S, UNIT, UNITS)                                                                              \
+    static void put_##S(struct tl_##S *to, const UNIT *units, size_t length)                                 \
+    {                                                                                                        \
+        const size_t taken = least(length, (size_t)to->capacity - to->length);                               \
+        memmove(to->UNITS + to->length, units, taken * sizeof *units);                                       \
+        to->length = (uint16_t)(to->length + taken);                                                         \
+        to->UNITS[to->length] = 0;                                                                           \
+    }                                                                                                        \
+    void tl_##S##_set(struct tl_##S *to, const UNIT *units, size_t length)                                   \
+    {                                                                                                        \
+        const size_t taken = least(length, to->capacity);                                                    \
+        memmove(to->UNITS, units, taken * sizeof *units);                                                    \
+        to->length = (uint16_t)taken;                                                                        \
+        to->UNITS[taken] = 0;                                                                                \
+    }                                                                                                        \
+    void tl_##S##_copy(struct tl_##S *to, const struct tl_##S *from)                                         \
+    {                                                                                                        \
+        tl_##S##_set(to, from->UNITS, from->length);                                                         \
+    }                                                                                                        \
+    void tl_##S##_append(struct tl_##S *to, const struct tl_##S *from)                                       \
+    {                                                                                                        \
+        put_##S(to, from->UNITS, from->length);                                                              \
+    }                                                                                                        \
+    int tl_##S##_compare(const struct tl_##S *a, const struct tl_##S *b)                                     \
+    {                                                                                                        \
+        const int order = order_##S(a->UNITS, b->UNITS, least(a->length, b->length));                        \
+        return order != 0 ? order : (int)a->length - (int)b->length;                                         \
+    }                                                                                                        \
+    void tl_##S##_left(struct tl_scan *scan, struct tl_##S *to, const struct tl_##S *from, int64_t length,   \
+                       uint32_t at)                                                                          \
+    {                                                                                                        \
+        tl_##S##_set(to, from->UNITS, reach(scan, length, 0, from->length, at));                             \
+    }                                                                                                        \
+    void tl_##S##_right(struct tl_scan *scan, struct tl_##S *to, const struct tl_##S *from, int64_t length,  \
+                        uint32_t at)                                                                         \
+    {                                                                                                        \
+        const size_t taken = reach(scan, length, 0, from->length, at);                                       \
+        tl_##S##_set(to, from->UNITS + (from->length - taken), taken);                                       \
+    }                                                                                                        \
+    void tl_##S##_mid(struct tl_scan *scan, struct tl_##S *to, const struct tl_##S *from, int64_t length,    \
+                      int64_t position, uint32_t at)                                                         \
+    {                                                                                                        \
+        const size_t before = reach(scan, position, 1, (size_t)from->length + 1, at) - 1;                    \
+        tl_##S##_set(to, from->UNITS + before, reach(scan, length, 0, from->length - before, at));           \
+    }                                                                                                        \
+    void tl_##S##_insert(struct tl_scan *scan, struct tl_##S *to, const struct tl_##S *from,                 \
+                         const struct tl_##S *what, int64_t position, uint32_t at)                           \
+    {                                                                                                        \
+        const size_t before = reach(scan, position, 0, from->length, at);                                    \
+        tl_##S##_set(to, from->UNITS, before);                                                               \
+        put_##S(to, what->UNITS, what->length);                                                              \
+        put_##S(to, from->UNITS + before, from->length - before);                                            \
+    }                                                                                                        \
+    void tl_##S##_delete(struct tl_scan *scan, struct tl_##S *to, const struct tl_##S *from, int64_t length, \
+                         int64_t position, uint32_t at)                                                      \
+    {                                                                                                        \
+        const size_t before = reach(scan, position, 1, (size_t)from->length + 1, at) - 1;                    \
+        const size_t cut = reach(scan, length, 0, from->length - before, at);                                \
+        tl_##S##_set(to, from->UNITS, before);                                                               \
+        put_##S(to, from->UNITS + before + cut, from->length - before - cut);                                \
+    }                                                                                                        \
+    void tl_##S##_replace(struct tl_scan *scan, struct tl_##S *to, const struct tl_##S *from,                \
+                          const struct tl_##S *what, int64_t length, int64_t position, uint32_t at)          \
+    {                                                                                                        \
+        const size_t before = reach(scan, position, 1, (size_t)from->length + 1, at) - 1;                    \
+        const size_t cut = reach(scan, length, 0, from->length - before, at);                                \
+        tl_##S##_set(to, from->UNITS, before);                                                               \
+        put_##S(to, what->UNITS, what->length);                                                              \
+        put_##S(to, from->UNITS + before + cut, from->length - before - cut);                                \
+    }                                                                                                        \
+    int16_t tl_##S##_find(const struct tl_##S *in, const struct tl_##S *what)                                \
+    {                                                                                                        \
+        if (what->length == 0 || what->length > in->length) {                                                \
+            return 0;                                                                                        \
+        }                                                                                                    \
+        for (size_t at = 0; at + what->length <= in->length; at++) {                                         \
+            if (order_##S(in->UNITS + at, what->UNITS, what->length) == 0) {                                 \
+                return (int16_t)(at + 1);                                                                    \
+            }                                                                                                \
+        }                                                                                                    \
+        return 0;                                                                                            \
     }
-    return 0;
+STRINGS(string, char, bytes)
+STRINGS(wstring, uint16_t, units)
+
+/* ── between the two ─────────────────────────────────────────────────────────────────────────────────────────── */
+void tl_wstring_from_string(struct tl_wstring *to, const struct tl_string *from)
+{
+    const size_t taken = least(from->length, to->capacity);
+    for (size_t i = 0; i < taken; i++) {
+        to->units[i] = (uint8_t)from->bytes[i];
+    }
+    to->length = (uint16_t)taken;
+    to->units[taken] = 0;
+}
+
+void tl_string_from_wstring(struct tl_string *to, const struct tl_wstring *from)
+{
+    const size_t taken = least(from->length, to->capacity);
+    for (size_t i = 0; i < taken; i++) {
+        to->bytes[i] = (char)tl_char_from_wchar(from->units[i]);
+    }
+    to->length = (uint16_t)taken;
+    to->bytes[taken] = '\0';
 }
 
 /* ── to text ─────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -124,7 +150,7 @@ static void empty(struct tl_string *to)
 
 static void put_text(struct tl_string *to, const char *text)
 {
-    put(to, text, strlen(text));
+    put_string(to, text, strlen(text));
 }
 
 static void put_u64(struct tl_string *to, uint64_t value, size_t least_digits)
@@ -135,7 +161,7 @@ static void put_u64(struct tl_string *to, uint64_t value, size_t least_digits)
         digits[--first] = (char)('0' + value % 10);
         value /= 10;
     } while (value != 0 || sizeof digits - first < least_digits);
-    put(to, digits + first, sizeof digits - first);
+    put_string(to, digits + first, sizeof digits - first);
 }
 
 void tl_string_from_bool(struct tl_string *to, bool value)
@@ -186,9 +212,9 @@ static void put_scientific(struct tl_string *to, const char *written)
         count--;
     }
     if (exponent < SMALLEST_PLAIN || exponent >= LARGEST_PLAIN) {
-        put(to, digits, 1);
+        put_string(to, digits, 1);
         put_text(to, ".");
-        put(to, count > 1 ? digits + 1 : "0", count > 1 ? (size_t)count - 1 : 1);
+        put_string(to, count > 1 ? digits + 1 : "0", count > 1 ? (size_t)count - 1 : 1);
         put_text(to, exponent < 0 ? "E-" : "E");
         put_u64(to, magnitude(exponent), 1);
         return;
@@ -197,7 +223,7 @@ static void put_scientific(struct tl_string *to, const char *written)
         if (exponent >= 0 && place == exponent + 1) {
             put_text(to, ".");
         }
-        put(to, place >= 0 && place < count ? &digits[place] : "0", 1);
+        put_string(to, place >= 0 && place < count ? &digits[place] : "0", 1);
         if (exponent < 0 && place == exponent) {
             put_text(to, ".");
         }
@@ -402,29 +428,135 @@ bool tl_bool_from_string(const struct tl_string *from)
     return i == 4 || tl_i64_from_string(from, INT64_MIN, INT64_MAX) != 0;
 }
 
+/* Behind the # of a literal's prefix, where there is one. */
+static const char *after_prefix(const struct tl_string *from)
+{
+    const char *const next = after_blanks(from);
+    const char *const mark = strchr(next, '#');
+    return mark == NULL ? next : mark + 1;
+}
+
+static char lower(char letter)
+{
+    return (char)(letter >= 'A' && letter <= 'Z' ? letter - 'A' + 'a' : letter);
+}
+
+static bool starts_with(const char *text, const char *name)
+{
+    while (*name != '\0' && lower(*text) == *name) {
+        text++;
+        name++;
+    }
+    return *name == '\0';
+}
+
+/* Digits behind a point as a part of `unit_ns`, cut to whole nanoseconds; each counts a tenth of the one before. */
+static const char *read_fraction(const char *next, uint64_t unit_ns, uint64_t *ns)
+{
+    uint64_t left = unit_ns;
+    *ns = 0;
+    for (; *next >= '0' && *next <= '9'; next++) {
+        *ns += (uint64_t)(*next - '0') * left / 10;
+        left /= 10;
+    }
+    return next;
+}
+
 int64_t tl_time_from_string(const struct tl_string *from)
 {
-    const char *next = after_blanks(from);
-    const char *const prefix_end = strchr(next, '#');
-    if (prefix_end != NULL) {
-        next = prefix_end + 1;
-    }
+    const char *next = after_prefix(from);
     const bool is_negative = *next == '-';
-    next += is_negative;
+    next += is_negative || *next == '+';
     uint64_t total = 0;
     for (;;) {
         uint64_t value;
-        const char *const after = read_digits(next, &value);
+        const char *const whole = read_digits(next, &value);
+        uint64_t ignored;
+        const char *const after = *whole == '.' ? read_fraction(whole + 1, 0, &ignored) : whole;
         size_t unit = 0;
-        while (unit < UNITS && strncmp(after, units[unit].name, strlen(units[unit].name)) != 0) {
+        while (unit < UNITS && !starts_with(after, units[unit].name)) {
             unit++;
         }
-        if (after == next || unit == UNITS) {
+        if (whole == next || unit == UNITS) {
             break;
         }
         total += value * (uint64_t)units[unit].ns;
+        if (*whole == '.') {
+            uint64_t fraction;
+            (void)read_fraction(whole + 1, (uint64_t)units[unit].ns, &fraction);
+            total += fraction;
+        }
         next = after + strlen(units[unit].name);
         next += *next == '_';
     }
     return is_negative ? tl_neg_i64((int64_t)total) : (int64_t)total;
+}
+
+/* A number with `mark` before it, no greater than `most`; NULL where there is none. */
+static const char *read_part(const char *next, char mark, uint64_t most, int64_t *value)
+{
+    if (next == NULL || (mark != '\0' && *next != mark)) {
+        return NULL;
+    }
+    next += mark != '\0';
+    uint64_t found;
+    const char *const after = read_digits(next, &found);
+    *value = found <= most ? (int64_t)found : 0;
+    return after == next || found > most ? NULL : after;
+}
+
+#define LAST_YEAR 2262 /* beyond it 64 bits of nanoseconds end */
+
+static const char *read_date(const char *next, int64_t *ns)
+{
+    int64_t year;
+    int64_t month;
+    int64_t day;
+    next = read_part(read_part(read_part(next, '\0', LAST_YEAR, &year), '-', 12, &month), '-', 31, &day);
+    *ns = next == NULL ? 0 : tl_date_ns(year, month, day);
+    return next;
+}
+
+static const char *read_clock(const char *next, int64_t *ns)
+{
+    int64_t hour;
+    int64_t minute;
+    int64_t second = 0;
+    uint64_t fraction = 0;
+    next = read_part(read_part(next, '\0', 23, &hour), ':', 59, &minute);
+    if (next == NULL) {
+        *ns = 0;
+        return NULL;
+    }
+    const char *const seconds = read_part(next, ':', 59, &second);
+    if (seconds != NULL) {
+        next = *seconds == '.' ? read_fraction(seconds + 1, (uint64_t)TL_NS_PER_S, &fraction) : seconds;
+    }
+    *ns = tl_time_of_day_ns(hour, minute, second, (int64_t)fraction);
+    return next;
+}
+
+int64_t tl_date_from_string(const struct tl_string *from)
+{
+    int64_t ns;
+    (void)read_date(after_prefix(from), &ns);
+    return ns;
+}
+
+int64_t tl_tod_from_string(const struct tl_string *from)
+{
+    int64_t ns;
+    (void)read_clock(after_prefix(from), &ns);
+    return ns;
+}
+
+int64_t tl_dt_from_string(const struct tl_string *from)
+{
+    int64_t date;
+    int64_t clock = 0;
+    const char *const next = read_date(after_prefix(from), &date);
+    if (next != NULL && *next == '-') {
+        (void)read_clock(next + 1, &clock);
+    }
+    return tl_add_i64(date, clock);
 }

@@ -1,61 +1,78 @@
-/* Strings of Structured Text (IEC 61131-3 6.6.2.5.11, Table 36): bounded, one byte a character, positions from 1.
+/* Strings of Structured Text (IEC 61131-3 6.6.2.5.11, Table 36): bounded, positions from 1. A STRING has one byte a
+ * character, Latin-1; a WSTRING has UTF-16 code units, of which a character beyond U+FFFF takes two.
  *
  * A result is cut where it does not fit its destination. A negative length, or a position before the first character,
  * is a fault (TL_FAULT_STRING_LENGTH); reaching past the end gives what is there. A destination is never also a
  * source: generated code gives every result a string of its own.
+ *   tl_string_left  tl_wstring_left   and so on: the same for both
  */
 #ifndef TIELINE_TEXT_H
 #define TIELINE_TEXT_H
 
 #include "checks.h"
 
+/* A WSTRING[capacity]: `length` units count; a 0 follows them. */
+struct tl_wstring {
+    uint16_t capacity;
+    uint16_t length;
+    uint16_t units[]; /* capacity + 1 */
+};
+
 /* Strings of a declared length as what all functions take, and string constants. */
 #define TL_STRING(place) ((struct tl_string *)(void *)&(place))
 #define TL_TEXT(constant) ((const struct tl_string *)(const void *)&(constant))
+#define TL_WSTRING(place) ((struct tl_wstring *)(void *)&(place))
+#define TL_WTEXT(constant) ((const struct tl_wstring *)(const void *)&(constant))
 
-void tl_string_set(struct tl_string *to, const char *bytes, size_t length);
-void tl_string_copy(struct tl_string *to, const struct tl_string *from);
-void tl_string_append(struct tl_string *to, const struct tl_string *from);
+/* compare: below, at or above zero, as `a` is before, the same as or after `b`; a string comes after its beginnings.
+ * insert: behind the character at `position`; 0 is before the first.
+ * find: where `what` is first found; 0 where it is not, and where it is empty.
+ * character: `s[i]`, which has to be there. */
+#define TL_STRINGS(S, UNIT, UNITS, PLACE)                                                                        \
+    void tl_##S##_set(struct tl_##S *to, const UNIT *units, size_t length);                                      \
+    void tl_##S##_copy(struct tl_##S *to, const struct tl_##S *from);                                            \
+    void tl_##S##_append(struct tl_##S *to, const struct tl_##S *from);                                          \
+    int tl_##S##_compare(const struct tl_##S *a, const struct tl_##S *b);                                        \
+    void tl_##S##_left(struct tl_scan *scan, struct tl_##S *to, const struct tl_##S *from, int64_t length,       \
+                       uint32_t at);                                                                             \
+    void tl_##S##_right(struct tl_scan *scan, struct tl_##S *to, const struct tl_##S *from, int64_t length,      \
+                        uint32_t at);                                                                            \
+    void tl_##S##_mid(struct tl_scan *scan, struct tl_##S *to, const struct tl_##S *from, int64_t length,        \
+                      int64_t position, uint32_t at);                                                            \
+    void tl_##S##_insert(struct tl_scan *scan, struct tl_##S *to, const struct tl_##S *from,                     \
+                         const struct tl_##S *what, int64_t position, uint32_t at);                              \
+    void tl_##S##_delete(struct tl_scan *scan, struct tl_##S *to, const struct tl_##S *from, int64_t length,     \
+                         int64_t position, uint32_t at);                                                         \
+    void tl_##S##_replace(struct tl_scan *scan, struct tl_##S *to, const struct tl_##S *from,                    \
+                          const struct tl_##S *what, int64_t length, int64_t position, uint32_t at);             \
+    int16_t tl_##S##_find(const struct tl_##S *in, const struct tl_##S *what);                                   \
+    static inline const struct tl_##S *tl_##S##_min(const struct tl_##S *a, const struct tl_##S *b)              \
+    {                                                                                                            \
+        return tl_##S##_compare(b, a) < 0 ? b : a;                                                               \
+    }                                                                                                            \
+    static inline const struct tl_##S *tl_##S##_max(const struct tl_##S *a, const struct tl_##S *b)              \
+    {                                                                                                            \
+        return tl_##S##_compare(b, a) > 0 ? b : a;                                                               \
+    }                                                                                                            \
+    static inline PLACE *tl_##S##_character(struct tl_scan *scan, struct tl_##S *of, int64_t index, uint32_t at) \
+    {                                                                                                            \
+        tl_check(scan, index >= 1 && index <= of->length, TL_FAULT_STRING_LENGTH, at);                           \
+        return (PLACE *)&of->UNITS[index - 1];                                                                   \
+    }                                                                                                            \
+    static inline int16_t tl_##S##_len(const struct tl_##S *of)                                                  \
+    {                                                                                                            \
+        return (int16_t)of->length;                                                                              \
+    }
+TL_STRINGS(string, char, bytes, uint8_t)
+TL_STRINGS(wstring, uint16_t, units, uint16_t)
 
-/* Below, at or above zero, as `a` is before, the same as or after `b`; a string comes after its beginnings. */
-int tl_string_compare(const struct tl_string *a, const struct tl_string *b);
+/* Between the two: what Latin-1 does not have becomes a question mark. */
+void tl_wstring_from_string(struct tl_wstring *to, const struct tl_string *from);
+void tl_string_from_wstring(struct tl_string *to, const struct tl_wstring *from);
 
-void tl_string_left(struct tl_scan *scan, struct tl_string *to, const struct tl_string *from, int64_t length,
-                    uint32_t at);
-void tl_string_right(struct tl_scan *scan, struct tl_string *to, const struct tl_string *from, int64_t length,
-                     uint32_t at);
-void tl_string_mid(struct tl_scan *scan, struct tl_string *to, const struct tl_string *from, int64_t length,
-                   int64_t position, uint32_t at);
-/* Behind the character at `position`; 0 is before the first. */
-void tl_string_insert(struct tl_scan *scan, struct tl_string *to, const struct tl_string *from,
-                      const struct tl_string *what, int64_t position, uint32_t at);
-void tl_string_delete(struct tl_scan *scan, struct tl_string *to, const struct tl_string *from, int64_t length,
-                      int64_t position, uint32_t at);
-void tl_string_replace(struct tl_scan *scan, struct tl_string *to, const struct tl_string *from,
-                       const struct tl_string *what, int64_t length, int64_t position, uint32_t at);
-/* Where `what` is first found; 0 where it is not, and where it is empty. */
-int16_t tl_string_find(const struct tl_string *in, const struct tl_string *what);
-
-static inline const struct tl_string *tl_string_min(const struct tl_string *a, const struct tl_string *b)
+static inline uint8_t tl_char_from_wchar(uint16_t unit)
 {
-    return tl_string_compare(b, a) < 0 ? b : a;
-}
-
-static inline const struct tl_string *tl_string_max(const struct tl_string *a, const struct tl_string *b)
-{
-    return tl_string_compare(b, a) > 0 ? b : a;
-}
-
-/* `s[i]`: a character that is there. */
-static inline uint8_t *tl_character(struct tl_scan *scan, struct tl_string *of, int64_t index, uint32_t at)
-{
-    tl_check(scan, index >= 1 && index <= of->length, TL_FAULT_STRING_LENGTH, at);
-    return (uint8_t *)&of->bytes[index - 1];
-}
-
-static inline int16_t tl_string_len(const struct tl_string *of)
-{
-    return (int16_t)of->length;
+    return (uint8_t)(unit <= UINT8_MAX ? unit : '?');
 }
 
 /* Numbers in decimal. Reals have the fewest digits that give the same value when they are read again. */
@@ -76,7 +93,10 @@ uint64_t tl_u64_from_string(const struct tl_string *from, uint64_t high);
 double tl_f64_from_string(const struct tl_string *from);
 /* TRUE in any case, or a number that is not 0. */
 bool tl_bool_from_string(const struct tl_string *from);
-/* Pieces like 1h30m, with or without T#; what follows them is left alone. */
+/* As literals, with or without T#, D#, TOD#, DT#, in any case, as far as they go; what can not be read is 0. */
 int64_t tl_time_from_string(const struct tl_string *from);
+int64_t tl_date_from_string(const struct tl_string *from);
+int64_t tl_tod_from_string(const struct tl_string *from);
+int64_t tl_dt_from_string(const struct tl_string *from);
 
 #endif

@@ -7,7 +7,7 @@ import struct
 from plc.compiler.layout import c_scalar, scalar
 from plc.compiler.refusals import NotCompiled
 from plc.language.source import Span
-from plc.language.types import Elementary, Enumeration, Family, Reference, StringOf, Type
+from plc.language.types import CHAR, WCHAR, Elementary, Enumeration, Family, Reference, StringOf, Type
 from plc.language.values import Value
 
 SINGLE_DIGITS = 9  # that tell all IEEE singles apart
@@ -69,11 +69,13 @@ def convert(text: str, source: Type, target: Type, at: str, span: Span) -> str:
     if not isinstance(target, Elementary):
         raise NotCompiled(span, f"the conversion of {source} to {target} is not compiled yet")
     if isinstance(source, StringOf):
-        return _from_string(text, source, target, span)
+        return _from_string(text, source, target)
     if not isinstance(source, Elementary):
         raise NotCompiled(span, f"the conversion of {source} to {target} is not compiled yet")
     if source is target:
         return text
+    if source is WCHAR and target is CHAR:
+        return _character(text, target)
     if source.family in (Family.UNTYPED_INTEGER, Family.UNTYPED_REAL):
         raise NotCompiled(span, "a literal without a type is not compiled here")
     if _is_time(source) or _is_time(target):
@@ -143,15 +145,27 @@ def _from_time(text: str, source: Elementary, target: Elementary, at: str) -> st
     return value if kind == "i64" else f"({c_scalar(kind)}){value}"
 
 
-def _from_string(text: str, source: StringOf, target: Elementary, span: Span) -> str:
+_TEXT_FORMS = {
+    Family.DURATION: "time",
+    Family.DATE: "date",
+    Family.TIME_OF_DAY: "tod",
+    Family.DATE_AND_TIME: "dt",
+}
+
+
+def _character(text: str, target: Elementary) -> str:
+    """A CHAR as a WCHAR or the other way round: what Latin-1 does not have becomes a question mark."""
+    return f"(uint16_t){text}" if target is WCHAR else f"tl_char_from_wchar({text})"
+
+
+def _from_string(text: str, source: StringOf, target: Elementary) -> str:
     kind = scalar(target)
     assert kind is not None
-    if source.is_wide or target.family in (Family.DATE, Family.TIME_OF_DAY, Family.DATE_AND_TIME):
-        raise NotCompiled(span, f"the conversion of {source} to {target} is not compiled yet")
-    if target.family is Family.DURATION:
-        return f"tl_time_from_string({text})"
     if target.family is Family.CHARACTER:
-        return f"(uint8_t)({text})->bytes[0]"
+        first = f"({text})->units[0]" if source.is_wide else f"(uint8_t)({text})->bytes[0]"
+        return first if source.is_wide == (target is WCHAR) else _character(first, target)
+    if target.family in _TEXT_FORMS:
+        return f"tl_{_TEXT_FORMS[target.family]}_from_string({text})"
     if kind == "bool":
         return f"tl_bool_from_string({text})"
     if kind in ("f32", "f64"):

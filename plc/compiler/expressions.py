@@ -1,6 +1,7 @@
 """Expressions in C: what has an effect becomes a statement before the one it is used in, from left to right.
 
-A value is C text of exactly the C type of the expression. A string is a pointer to ``const struct tl_string``.
+A value is C text of exactly the C type of the expression. A string is a pointer to ``const struct tl_string``
+or ``const struct tl_wstring``.
 """
 
 from __future__ import annotations
@@ -10,11 +11,16 @@ from contextlib import contextmanager
 
 from plc.compiler.conversions import convert, literal
 from plc.compiler.layout import (
+    STRING_HEADER,
+    as_constant_text,
+    as_text,
     c_scalar,
     is_open,
     safe,
     scalar,
     scalar_bytes,
+    text_name,
+    text_struct,
 )
 from plc.compiler.refusals import NotCompiled
 from plc.compiler.standard_calls import STANDARD
@@ -26,7 +32,9 @@ from plc.language.source import Span
 from plc.language.symbols import Block, Routine, Section, Variable
 from plc.language.types import (
     BOOL,
+    CHAR,
     NOTHING,
+    WCHAR,
     ArrayOf,
     Elementary,
     Enumeration,
@@ -105,9 +113,9 @@ class Expressions:
         if isinstance(expression, typed.Literal) or text.isidentifier():
             return text
         if isinstance(expression.type, StringOf):
-            name = self.string_temporary(expression.type.length)
-            self.emit(f"tl_string_copy({name}, {text});")
-            return f"(const struct tl_string *){name}"
+            name = self.string_temporary(expression.type)
+            self.emit(f"{text_name(expression.type)}_copy({name}, {text});")
+            return as_constant_text(name, expression.type)
         kind = scalar(expression.type)
         if kind is None:
             return text
@@ -135,7 +143,7 @@ class Expressions:
             case typed.ThisUse():
                 return self._offset_of("self")
         if isinstance(expression.type, StringOf):
-            return f"(const struct tl_string *){self.string(expression)}"
+            return as_constant_text(self.string(expression), expression.type)
         if expression.type is BOOL and self._is_doubtful_bool(expression):
             return f"({self.place(expression, is_doubtful=True)} != 0)"
         return self.place(expression)
@@ -146,9 +154,8 @@ class Expressions:
     def literal(self, value: Value, type_: Type, span: Span) -> str:
         """A constant."""
         if isinstance(value, str) and isinstance(type_, StringOf):
-            if type_.is_wide:
-                raise NotCompiled(span, "WSTRING is not compiled yet", "use STRING")
-            return f"TL_TEXT({self.whole.text(value, span)})"
+            constant = self.whole.text(value, type_.is_wide)
+            return f"TL_{'WTEXT' if type_.is_wide else 'TEXT'}({constant})"
         kind = scalar(type_)
         if kind is None:
             if value is None:
@@ -235,7 +242,7 @@ class Expressions:
             return f"(*{known})"
         offset = f"{_dot(instance)}{self.layout.path(block, variable)}"
         if isinstance(variable.type, StringOf):
-            c_type, size, alignment = "struct tl_string", 4, 2
+            c_type, size, alignment = text_struct(variable.type), STRING_HEADER, 2
         else:
             c_type, size, alignment = self.layout.shape(variable.type, span)
         place = self._referred(offset, c_type, size, alignment, span)
@@ -268,7 +275,9 @@ class Expressions:
         array = expression.base.type
         if isinstance(array, StringOf):
             text, index = self.string(expression.base), self.value(expression.indices[0])
-            return f"(*tl_character(scan, {text}, (int64_t){index}, {self.at(expression.span)}))"
+            return (
+                f"(*{text_name(array)}_character(scan, {text}, (int64_t){index}, {self.at(expression.span)}))"
+            )
         assert isinstance(array, ArrayOf)
         if is_open(array):
             return self._open_element(expression, self.values(expression.indices))
@@ -339,30 +348,32 @@ class Expressions:
 
     # ── strings and aggregates ─────────────────────────────────────────────────────────────────────────────────
     def string(self, expression: typed.Expression) -> str:
-        """A string variable as a pointer to struct tl_string, whatever its own length."""
+        """A string variable as a pointer to struct tl_string or tl_wstring, whatever its own length."""
+        type_ = expression.type
+        assert isinstance(type_, StringOf)
         match expression:
             case typed.VariableUse(variable=variable):
                 is_parameter = (variable.target or variable).section is Section.IN_OUT
                 if is_parameter and isinstance(variable.owner, Routine):
                     return safe(variable.name)
                 place = self.place(expression)
-                return f"(&{place})" if is_parameter else f"TL_STRING({place})"
+                return f"(&{place})" if is_parameter else as_text(place, type_)
             case typed.Dereference():
-                c_type, size, alignment = self.layout.shape(expression.type, expression.span)
+                c_type, size, alignment = self.layout.shape(type_, expression.span)
                 place = self._referred(self.value(expression.base), c_type, size, alignment, expression.span)
-                return f"TL_STRING({place})"
+                return as_text(place, type_)
             case typed.FieldUse(variable=variable) if variable.section is Section.IN_OUT:
                 return f"(&{self.place(expression)})"
             case typed.FieldUse() | typed.ElementUse():
-                return f"TL_STRING({self.place(expression)})"
-        return f"((struct tl_string *)(uintptr_t){self.value(expression)})"
+                return as_text(self.place(expression), type_)
+        return f"(({text_struct(type_)} *)(uintptr_t){self.value(expression)})"
 
-    def string_temporary(self, length: int) -> str:
+    def string_temporary(self, type_: StringOf) -> str:
         """A string for a result; the name is a pointer to it."""
         name = self.temporary()
-        self.layout.shape(StringOf(False, length), self.span)
-        self.emit(f"struct tl_string_{length} {name}_bytes = {{.capacity = {length}}};")
-        self.emit(f"struct tl_string *const {name} = TL_STRING({name}_bytes);")
+        c_type = self.layout.c_type(type_, self.span)
+        self.emit(f"{c_type} {name}_bytes = {{.capacity = {type_.length}}};")
+        self.emit(f"{text_struct(type_)} *const {name} = {as_text(f'{name}_bytes', type_)};")
         return name
 
     def aggregate(self, expression: typed.Expression) -> str:
@@ -435,6 +446,10 @@ class Expressions:
             return self._as_interface(expression.operand)
         if isinstance(source, StringOf) and isinstance(target, StringOf) and source.is_wide == target.is_wide:
             return self.value(expression.operand)
+        if isinstance(source, StringOf) and source.is_wide and target not in (WCHAR, CHAR):
+            narrow = StringOf(False, source.length)  # numbers and times are written in what both have
+            text = self._to_string(self.value(expression.operand), source, narrow, expression.span)
+            return self.converted(text, narrow, target, expression.span)
         return self.converted(self.value(expression.operand), source, target, expression.span)
 
     def _as_interface(self, operand: typed.Expression) -> str:
@@ -466,23 +481,24 @@ class Expressions:
 
     def _to_string(self, text: str, source: Type, target: StringOf, span: Span) -> str:
         if isinstance(source, StringOf):
-            if source.is_wide or target.is_wide:
-                raise NotCompiled(span, "WSTRING is not compiled yet", "use STRING")
-            return text
+            return text if source.is_wide == target.is_wide else self._other_width(text, source, target)
         source = plain(source)
         source = source.base if isinstance(source, Enumeration) else source
         kind = scalar(source)
-        if target.is_wide or kind is None or not isinstance(source, Elementary):
-            raise NotCompiled(span, f"the conversion of {source} to {target} is not compiled yet")
-        name = self.string_temporary(target.length)
-        prefix = f'"{source.name}#"'
+        if kind is None or not isinstance(source, Elementary):
+            raise NotCompiled(span, f"the conversion of {source} to {target} is not compiled")
         if source.family is Family.CHARACTER:
-            self.emit(f"tl_string_set({name}, (const char[]){{(char){text}}}, 1);")
-        elif source.family is Family.DURATION:
-            self.emit(
-                f"tl_string_from_time({name}, {prefix if source.name == 'LTIME' else chr(34) + 'T#' + chr(34)}, "
-                f"{text});"
-            )
+            own = StringOf(source is WCHAR, target.length)
+            name = self.string_temporary(own)
+            unit = "uint16_t" if own.is_wide else "char"
+            self.emit(f"{text_name(own)}_set({name}, (const {unit}[]){{({unit}){text}}}, 1);")
+            return self._to_string(as_constant_text(name, own), own, target, span)
+        own = StringOf(False, target.length)
+        name = self.string_temporary(own)
+        prefix = f'"{source.name}#"'
+        if source.family is Family.DURATION:
+            prefix = prefix if source.name == "LTIME" else '"T#"'
+            self.emit(f"tl_string_from_time({name}, {prefix}, {text});")
         elif source.family in _DATES:
             form = {Family.DATE: "date", Family.TIME_OF_DAY: "tod", Family.DATE_AND_TIME: "dt"}[source.family]
             prefix = '"D#"' if source.name == "DATE" else prefix
@@ -490,7 +506,14 @@ class Expressions:
         else:
             form = kind if kind in ("bool", "f32", "f64") else f"{kind[0]}64"
             self.emit(f"tl_string_from_{form}({name}, {text});")
-        return f"(const struct tl_string *){name}"
+        return self._to_string(as_constant_text(name, own), own, target, span)
+
+    def _other_width(self, text: str, source: StringOf, target: StringOf) -> str:
+        """A STRING as a WSTRING or the other way round."""
+        result = StringOf(target.is_wide, source.length)
+        name = self.string_temporary(result)
+        self.emit(f"{text_name(result)}_from_{text_name(source).removeprefix('tl_')}({name}, {text});")
+        return as_constant_text(name, result)
 
     # ── operators ──────────────────────────────────────────────────────────────────────────────────────────────
     def _operation(self, expression: typed.Operation) -> str:
@@ -542,7 +565,7 @@ class Expressions:
 
     def _comparison(self, sign: str, a: str, b: str, type_: Type) -> str:
         if isinstance(type_, StringOf):
-            return f"(tl_string_compare({a}, {b}) {sign} 0)"
+            return f"({text_name(type_)}_compare({a}, {b}) {sign} 0)"
         if scalar(type_) is None and not is_block(type_) and type_ is not NOTHING:
             raise NotCompiled(self.span, f"the comparison of two {type_} is not compiled")
         return f"({a} {sign} {b})"
@@ -640,7 +663,9 @@ class Expressions:
                 arguments.extend(texts[parameter])
                 continue
             name = self.fresh(parameter.type, parameter.initial, parameter.span)
-            arguments.append(f"TL_STRING({name})" if isinstance(parameter.type, StringOf) else f"&{name}")
+            arguments.append(
+                as_text(name, parameter.type) if isinstance(parameter.type, StringOf) else f"&{name}"
+            )
             if parameter in wanted:
                 outputs.append((wanted[parameter], name, parameter.type))
         result = self._call_line(function, arguments, routine, call.span)
@@ -659,10 +684,9 @@ class Expressions:
             return name
         c_type = self.layout.c_type(routine.result, span)
         if isinstance(routine.result, StringOf):
-            self.emit(f"{c_type} {name}_bytes = {{.capacity = {routine.result.length}}};")
-            self.emit(f"struct tl_string *const {name} = TL_STRING({name}_bytes);")
+            name = self.string_temporary(routine.result)
             self.emit(f"{function}({', '.join((*arguments, name))});")
-            return f"(const struct tl_string *){name}"
+            return as_constant_text(name, routine.result)
         self.emit(f"{c_type} {name};")
         self.emit(f"{function}({', '.join((*arguments, '&' + name))});")
         return name
@@ -694,7 +718,7 @@ class Expressions:
 
     def _pass(self, type_: Type, name: str) -> str:
         if isinstance(type_, StringOf):
-            return f"TL_STRING({name})"
+            return as_text(name, type_)
         return name if scalar(type_) is not None else f"&{name}"
 
     def _argument(self, parameter: Variable, value: typed.Expression) -> list[str]:
@@ -762,8 +786,8 @@ class Expressions:
         target = output.target
         value = f"!{text}" if output.is_negated else text
         if isinstance(type_, StringOf):
-            source = f"(const struct tl_string *)TL_STRING({text})"
-            self.emit(f"tl_string_copy({self.string(target)}, {source});")
+            source = as_constant_text(as_text(text, type_), type_)
+            self.emit(f"{text_name(type_)}_copy({self.string(target)}, {source});")
             return
         if scalar(type_) is not None and type_ is not target.type:
             value = self.converted(value, type_, target.type, target.span)
@@ -774,7 +798,7 @@ class Expressions:
         if isinstance(target, typed.PartialUse):
             self.emit(self.store_part(target, value))
         elif isinstance(target.type, StringOf):
-            self.emit(f"tl_string_copy({self.string(target)}, {value});")
+            self.emit(f"{text_name(target.type)}_copy({self.string(target)}, {value});")
         else:
             self.emit(f"{self.place(target)} = {bare(value)};")
 

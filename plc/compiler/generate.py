@@ -11,7 +11,7 @@ from typing import Any
 from plc.compiler.coverage import HEAD as COVERAGE_HEAD
 from plc.compiler.coverage import Places
 from plc.compiler.expressions import implementation
-from plc.compiler.layout import Record, definition, is_open, scalar
+from plc.compiler.layout import Record, as_text, definition, is_open, scalar
 from plc.compiler.refusals import CompileFault, NotCompiled, Refusal
 from plc.compiler.symbols import Symbols, describe
 from plc.compiler.testing import Test, check_signature, place_assertion, tests_of, without_tests
@@ -408,11 +408,11 @@ class _Generator:
             arguments = ["scan", "state"]
             for variable in function.parameters():
                 place = f"{frame}.{record.by_variable[variable].c_name}"
-                text = isinstance(variable.type, StringOf)
+                type_ = variable.type
                 if variable.section is Section.INPUT and scalar(variable.type) is not None:
                     arguments.append(place)
                 else:
-                    arguments.append(f"TL_STRING({place})" if text else f"&{place}")
+                    arguments.append(as_text(place, type_) if isinstance(type_, StringOf) else f"&{place}")
             call = f"{self.whole.names[function]}"
             result = function.variables.get(function.name.upper())
             if function.result is NOTHING or result is None:
@@ -423,7 +423,9 @@ class _Generator:
                     unit.emit(f"{place} = {call}({', '.join(arguments)});", placed=False)
                 else:
                     arguments.append(
-                        f"TL_STRING({place})" if isinstance(function.result, StringOf) else f"&{place}"
+                        as_text(place, function.result)
+                        if isinstance(function.result, StringOf)
+                        else f"&{place}"
                     )
                     unit.emit(f"{call}({', '.join(arguments)});", placed=False)
             start = Unit(self.whole, function)
@@ -466,7 +468,9 @@ class _Generator:
         for number, (test, place) in enumerate(zip(self.tests, self.test_places, strict=True)):
             units: list[Block | Routine] = [test.block, *([] if test.method is None else [test.method])]
             calls = [f"    {self.whole.names[unit]}(scan, state, &{place});" for unit in units]
-            head = f"static void test_{number}(struct tl_scan *scan, void *memory) /* {_comment(test.name)} */"
+            head = (
+                f"static void test_{number}(struct tl_scan *scan, void *memory) /* {_comment(test.name)} */"
+            )
             body = ["", head, "{", "    struct state *const state = memory;", *calls, "}"]
             lines += [Line(0, one, None) for one in body]
         table = "void (*const tl_tests_v1[])(struct tl_scan *, void *)"

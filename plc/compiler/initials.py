@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from plc.compiler.conversions import literal
 from plc.compiler.expressions import Expressions, bare
-from plc.compiler.layout import element_count, is_open, scalar
+from plc.compiler.layout import as_text, element_count, is_open, scalar, text_name
 from plc.compiler.refusals import NotCompiled
 from plc.language import typed
 from plc.language.source import Span
@@ -29,7 +29,7 @@ class Initials(Expressions):
             if isinstance(initial, typed.Literal) and initial.value == "":
                 return
             if initial is not None:
-                self.emit(f"tl_string_copy(TL_STRING({name}), {self.value(initial)});")
+                self.emit(f"{text_name(type_)}_copy({as_text(name, type_)}, {self.value(initial)});")
         else:
             self.emit(f"{c_type} {name};")
             self.start(name, type_, initial, span)
@@ -57,7 +57,7 @@ class Initials(Expressions):
                 self.layout.shape(type_, span)
                 self.emit(f"{place}.capacity = {type_.length};")
                 if initial is not None and not (isinstance(initial, typed.Literal) and initial.value == ""):
-                    self.emit(f"tl_string_copy(TL_STRING({place}), {self.value(initial)});")
+                    self.emit(f"{text_name(type_)}_copy({as_text(place, type_)}, {self.value(initial)});")
             case ArrayOf():
                 self._settle_array(place, type_, initial, span)
             case Structure():

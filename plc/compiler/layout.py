@@ -40,7 +40,7 @@ _C_SCALARS = {
     "f64": ("double", 8),
 }
 _PREFIX = {Family.BIT: "u", Family.SIGNED: "i", Family.UNSIGNED: "u", Family.REAL: "f", Family.CHARACTER: "u"}
-STRING_HEADER = 4  # capacity and length of struct tl_string
+STRING_HEADER = 4  # capacity and length of struct tl_string and struct tl_wstring
 STATE_START = 8  # offset 0 is the NULL of references
 
 # Members of the run-time's own blocks that no declaration has, after those that it has (firmware/blocks/blocks.h).
@@ -95,6 +95,32 @@ def safe(name: str) -> str:
     if lower in _TAKEN or lower.startswith("tl_") or lower.endswith(("_", "_t")):
         return f"{lower}_"
     return lower
+
+
+def text_struct(type_: StringOf) -> str:
+    """The C type that all strings of one width are passed as."""
+    return f"struct {text_name(type_)}"
+
+
+def text_name(type_: StringOf) -> str:
+    """What the run-time's functions for strings of one width begin with."""
+    return "tl_wstring" if type_.is_wide else "tl_string"
+
+
+def as_text(place: str, type_: StringOf) -> str:
+    """A string variable as a pointer to what all strings of its width are."""
+    return f"TL_{'WSTRING' if type_.is_wide else 'STRING'}({place})"
+
+
+def as_constant_text(text: str, type_: StringOf) -> str:
+    """A pointer to a string that is only read."""
+    return f"(const {text_struct(type_)} *){text}"
+
+
+def string_bytes(type_: StringOf) -> int:
+    """The bytes of a string variable: header, characters, and a 0 behind them."""
+    unit = 2 if type_.is_wide else 1
+    return -(-(STRING_HEADER + unit * (type_.length + 1)) // 2) * 2
 
 
 def element_count(array: ArrayOf) -> int:
@@ -166,7 +192,7 @@ class Layout:
         self.type_ids: dict[Block, int] = {}
         self._records: dict[object, Record] = {}
         self._arrays: dict[tuple[str, int], str] = {}
-        self._strings: set[int] = set()
+        self._strings: set[StringOf] = set()
         self._c_names: set[str] = set()
         derived = {base for block in blocks for base in block.lineage()[1:]}
         for block in blocks:
@@ -214,16 +240,14 @@ class Layout:
         raise NotCompiled(span, f"{type_} is not compiled yet")
 
     def _string(self, type_: StringOf, span: Span) -> tuple[str, int, int]:
-        if type_.is_wide:
-            raise NotCompiled(span, "WSTRING is not compiled yet", "use STRING")
-        size = -(-(STRING_HEADER + type_.length + 1) // 2) * 2
-        if type_.length not in self._strings:
-            self._strings.add(type_.length)
+        name = f"{text_struct(type_)}_{type_.length}"
+        if type_ not in self._strings:
+            self._strings.add(type_)
+            units = "uint16_t units" if type_.is_wide else "char bytes"
             self.definitions.append(
-                f"struct tl_string_{type_.length} {{\n    uint16_t capacity, length;\n"
-                f"    char bytes[{type_.length + 1}];\n}};"
+                f"{name} {{\n    uint16_t capacity, length;\n    {units}[{type_.length + 1}];\n}};"
             )
-        return f"struct tl_string_{type_.length}", size, 2
+        return name, string_bytes(type_), 2
 
     def _array(self, type_: ArrayOf, span: Span) -> tuple[str, int, int]:
         if is_open(type_):

@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from plc.compiler.layout import c_scalar, scalar
+from plc.compiler.layout import as_constant_text, c_scalar, scalar, text_name
 from plc.compiler.refusals import NotCompiled
 from plc.compiler.testing import FUNCTIONS as ASSERTIONS
 from plc.compiler.testing import advance, assertion
 from plc.language import typed
-from plc.language.types import DATE, DT, INT, LDATE, LDT, LTOD, TOD, StringOf, Type, plain
+from plc.language.types import CHAR, DATE, DT, INT, LDATE, LDT, LTOD, TOD, WCHAR, StringOf, Type
 
 if TYPE_CHECKING:
     from plc.compiler.expressions import Expressions
@@ -95,9 +95,9 @@ def _extreme(unit: Expressions, call: typed.StandardCall) -> str:
     word = call.function.name.lower()
     texts = unit.values(call.arguments)
     if isinstance(call.arguments[0].type, StringOf):
-        found = texts[0]
+        name, found = text_name(call.arguments[0].type), texts[0]
         for text in texts[1:]:
-            found = f"tl_string_{word}({found}, {text})"
+            found = f"{name}_{word}({found}, {text})"
         return found
     kind = _kind(call, call.type)
     if kind == "bool":
@@ -112,7 +112,8 @@ def _limit(unit: Expressions, call: typed.StandardCall) -> str:
     """MIN(MAX(IN, MN), MX), as the standard writes it."""
     low, value, high = unit.values(call.arguments)
     if isinstance(call.type, StringOf):
-        return f"tl_string_min(tl_string_max({value}, {low}), {high})"
+        name = text_name(call.type)
+        return f"{name}_min({name}_max({value}, {low}), {high})"
     kind = _kind(call, call.type)
     if kind == "bool":
         return f"(({value} || {low}) && {high})"
@@ -124,7 +125,8 @@ def _chain(unit: Expressions, call: typed.StandardCall) -> str:
     sign = _CHAINS[call.function.name]
     texts = unit.values(call.arguments)
     if isinstance(call.arguments[0].type, StringOf):
-        pairs = [f"tl_string_compare({a}, {b}) {sign} 0" for a, b in itertools.pairwise(texts)]
+        name = text_name(call.arguments[0].type)
+        pairs = [f"{name}_compare({a}, {b}) {sign} 0" for a, b in itertools.pairwise(texts)]
     else:
         _kind(call, call.arguments[0].type)
         pairs = [f"{a} {sign} {b}" for a, b in itertools.pairwise(texts)]
@@ -132,43 +134,47 @@ def _chain(unit: Expressions, call: typed.StandardCall) -> str:
 
 
 def _length(unit: Expressions, call: typed.StandardCall) -> str:
-    _narrow(call)
-    return f"tl_string_len({unit.value(call.arguments[0])})"
+    texts, name = _texts(unit, call)
+    return f"{name}_len({texts[0]})"
 
 
 def _find(unit: Expressions, call: typed.StandardCall) -> str:
-    _narrow(call)
-    return f"tl_string_find({', '.join(unit.values(call.arguments))})"
+    texts, name = _texts(unit, call)
+    return f"{name}_find({', '.join(texts)})"
 
 
-def _narrow(call: typed.StandardCall) -> None:
-    for argument in call.arguments:
-        if not isinstance(argument.type, StringOf):
-            if scalar(argument.type) is None or plain(argument.type).__class__ is StringOf:
-                raise NotCompiled(call.span, f"{call.function.name} of {argument.type} is not compiled yet")
-        elif argument.type.is_wide:
-            raise NotCompiled(call.span, "WSTRING is not compiled yet", "use STRING")
+def _texts(unit: Expressions, call: typed.StandardCall) -> tuple[list[str], str]:
+    """The arguments, a CHAR or WCHAR as a string of one, and what the run-time's functions for them begin with."""
+    first = call.arguments[0].type
+    is_wide = first is WCHAR or (isinstance(first, StringOf) and first.is_wide)
+    one = StringOf(is_wide, 1)
+    arguments = [
+        typed.Convert(argument, one, True, argument.span) if argument.type in (CHAR, WCHAR) else argument
+        for argument in call.arguments
+    ]
+    return unit.values(arguments), text_name(one)
 
 
 def _string(unit: Expressions, call: typed.StandardCall) -> str:
     """LEFT, RIGHT, MID, INSERT, DELETE, REPLACE and CONCAT give a new string."""
-    _narrow(call)
     if not isinstance(call.type, StringOf):
-        raise NotCompiled(call.span, f"{call.function.name} of {call.type} is not compiled yet")
-    texts = unit.values(call.arguments)
-    result = unit.string_temporary(min(call.type.length, LONGEST_RESULT))
+        raise NotCompiled(call.span, f"{call.function.name} of {call.type} is not compiled")
+    texts, name = _texts(unit, call)
+    result = unit.string_temporary(StringOf(call.type.is_wide, min(call.type.length, LONGEST_RESULT)))
     if call.function.name == "CONCAT":
-        unit.emit(f"tl_string_copy({result}, {texts[0]});")
+        unit.emit(f"{name}_copy({result}, {texts[0]});")
         for text in texts[1:]:
-            unit.emit(f"tl_string_append({result}, {text});")
+            unit.emit(f"{name}_append({result}, {text});")
     else:
         numbers = [
-            text if isinstance(argument.type, StringOf) else f"(int64_t){text}"
+            text
+            if isinstance(argument.type, StringOf) or argument.type in (CHAR, WCHAR)
+            else f"(int64_t){text}"
             for text, argument in zip(texts, call.arguments, strict=True)
         ]
         arguments = ", ".join(("scan", result, *numbers, unit.at(call.span)))
-        unit.emit(f"tl_string_{call.function.name.lower()}({arguments});")
-    return f"(const struct tl_string *){result}"
+        unit.emit(f"{name}_{call.function.name.lower()}({arguments});")
+    return as_constant_text(result, call.type)
 
 
 def _time_sum(unit: Expressions, call: typed.StandardCall) -> str:

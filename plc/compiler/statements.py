@@ -8,7 +8,7 @@ from plc.compiler.conversions import literal
 from plc.compiler.coverage import Places
 from plc.compiler.expressions import Expressions, bare
 from plc.compiler.initials import Initials
-from plc.compiler.layout import c_scalar, scalar, standard_call
+from plc.compiler.layout import as_text, c_scalar, scalar, standard_call, text_name
 from plc.compiler.refusals import NotCompiled
 from plc.language import typed
 from plc.language.symbols import Block, Section, Variable
@@ -200,7 +200,8 @@ class Statements(Initials, Expressions):
         if parameter.section is Section.IN_OUT:
             self.emit(f"{member} = {self.offset(given.value)};")
         elif isinstance(parameter.type, StringOf):
-            self.emit(f"tl_string_copy(TL_STRING({member}), {self.value(given.value)});")
+            text = as_text(member, parameter.type)
+            self.emit(f"{text_name(parameter.type)}_copy({text}, {self.value(given.value)});")
         elif isinstance(parameter.type, (ArrayOf, Structure)):
             self.emit(f"{member} = {self.aggregate(given.value)};")
         else:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from plc.compiler.layout import STRING_HEADER, Member, Record, element_count, is_open, scalar, scalar_bytes
+from plc.compiler.layout import Member, Record, element_count, is_open, scalar, scalar_bytes, string_bytes
 from plc.compiler.testing import TEXT
 from plc.compiler.whole import Whole
 from plc.language import typed
@@ -308,8 +308,8 @@ class _Describer:
                 found["family"] = type_.family.name.lower()
             return found
         if isinstance(type_, StringOf):
-            size = -(-(STRING_HEADER + type_.length + 1) // 2) * 2
-            return {"kind": "string", "name": name, "length": type_.length, "bytes": size}
+            kind = "wstring" if type_.is_wide else "string"
+            return {"kind": kind, "name": name, "length": type_.length, "bytes": string_bytes(type_)}
         if isinstance(type_, ArrayOf):
             element = self.type(type_.element)
             return {

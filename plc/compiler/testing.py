@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from plc.compiler.layout import c_scalar, scalar
+from plc.compiler.layout import c_scalar, scalar, text_name
 from plc.compiler.refusals import NotCompiled
 from plc.language import ast, typed
 from plc.language.analysis import Program
@@ -107,7 +107,7 @@ def assertion(unit: Expressions, call: typed.StandardCall) -> str:
         suffix = "f" if scalar(call.arguments[0].type) == "f32" else ""
         holds = f"fabs{suffix}({texts[0]} - {texts[1]}) <= {texts[2]}"
     elif isinstance(call.arguments[0].type, StringOf):
-        holds = f"tl_string_compare({texts[0]}, {texts[1]}) == 0"
+        holds = f"{text_name(call.arguments[0].type)}_compare({texts[0]}, {texts[1]}) == 0"
     else:
         holds = f"{texts[0]} == {texts[1]}"
     unit.emit(f"if (!({holds})) {{")

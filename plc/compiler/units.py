@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from plc.compiler.charts import Charts
 from plc.compiler.initials import Initials
-from plc.compiler.layout import c_scalar, is_open, safe, scalar
+from plc.compiler.layout import (
+    as_constant_text,
+    as_text,
+    c_scalar,
+    is_open,
+    safe,
+    scalar,
+    text_name,
+    text_struct,
+)
 from plc.compiler.testing import is_only_for_tests
 from plc.compiler.whole import Whole
 from plc.compiler.writer import Line
@@ -129,7 +138,7 @@ class Unit(Charts):
         from_ = f"tl_in_{name}"
         if isinstance(variable.type, StringOf):
             self.emit(f"{place}.capacity = {variable.type.length};")
-            self.emit(f"tl_string_copy(TL_STRING({place}), {from_});")
+            self.emit(f"{text_name(variable.type)}_copy({as_text(place, variable.type)}, {from_});")
         else:
             self.emit(f"{place} = *{from_};")
 
@@ -142,9 +151,8 @@ class Unit(Charts):
                 continue
             to = "tl_result" if variable.section is Section.RESULT else f"tl_out_{safe(variable.name)}"
             if isinstance(variable.type, StringOf):
-                self.emit(
-                    f"tl_string_copy({to}, (const struct tl_string *)TL_STRING({place}));", placed=False
-                )
+                source = as_constant_text(as_text(place, variable.type), variable.type)
+                self.emit(f"{text_name(variable.type)}_copy({to}, {source});", placed=False)
             else:
                 self.emit(f"*{to} = {place};", placed=False)
         result = routine.variables.get(routine.name.upper())
@@ -162,10 +170,9 @@ def parameter_list(unit: Initials, routine: Routine) -> tuple[str, list[str]]:
             element = unit.layout.c_type(type_.element, variable.span)
             found += [f"{element} *{name}", f"const struct tl_bounds *tl_bounds_{name}"]
             continue
-        text = isinstance(type_, StringOf)
-        c_type = "struct tl_string" if text else unit.layout.c_type(type_, variable.span)
-        if text:
-            unit.layout.c_type(type_, variable.span)
+        c_type = unit.layout.c_type(type_, variable.span)
+        if isinstance(type_, StringOf):
+            c_type = text_struct(type_)
         if variable.section is Section.OUTPUT:
             found.append(f"{c_type} *tl_out_{name}")
         elif variable.section is Section.IN_OUT:
@@ -179,9 +186,9 @@ def parameter_list(unit: Initials, routine: Routine) -> tuple[str, list[str]]:
     kind = scalar(routine.result)
     if kind is not None:
         return c_scalar(kind), found
-    text = isinstance(routine.result, StringOf)
-    c_type = "struct tl_string" if text else unit.layout.c_type(routine.result, routine.span)
-    unit.layout.c_type(routine.result, routine.span)
+    c_type = unit.layout.c_type(routine.result, routine.span)
+    if isinstance(routine.result, StringOf):
+        c_type = text_struct(routine.result)
     return "void", [*found, f"{c_type} *tl_result"]
 
 

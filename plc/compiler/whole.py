@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from plc.compiler.coverage import Places
 from plc.compiler.layout import STATE_START, Layout, Record, is_open, root_of, safe, scalar
-from plc.compiler.refusals import NotCompiled
 from plc.language import ast, typed
 from plc.language.analysis import Program
 from plc.language.source import Span
@@ -35,7 +34,7 @@ class Whole:
         self.with_tests = False
         self.referred: set[Variable] = set()  # those that something takes the address of
         self.direct_uses: list[typed.DirectUse] = []
-        self.texts: dict[str, str] = {}
+        self.texts: dict[tuple[str, bool], str] = {}
         self.text_lines: list[str] = []
         self.dispatchers: dict[tuple[Block, str, str], str] = {}
         self.dispatch_lines: list[str] = []
@@ -60,26 +59,22 @@ class Whole:
         """The number of a source, as faults carry it; the standard blocks' own text is none of the program's."""
         return self._files.get(id(span.source), 0)
 
-    def text(self, value: str, span: Span) -> str:
-        """A string constant, once for all its uses."""
-        try:
-            encoded = value.encode("latin-1")
-        except UnicodeEncodeError:
-            raise NotCompiled(
-                span, "a STRING holds characters of Latin-1 only (one byte each)", "use other characters"
-            ) from None
-        name = self.texts.get(value)
+    def text(self, value: str, is_wide: bool) -> str:
+        """A string constant, once for all its uses; its characters are the bytes or units that it has."""
+        name = self.texts.get((value, is_wide))
         if name is None:
             name = f"text_{len(self.texts) + 1}"
-            self.texts[value] = name
-            quoted = "".join(
-                chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
-                for byte in encoded
-            )
-            size = len(encoded)
+            self.texts[value, is_wide] = name
+            size = len(value)
+            if is_wide:
+                units = ", ".join(_unit(one) for one in (*value, "\0"))
+                content, member = f"{{{units}}}", f"uint16_t units[{size + 1}]"
+            else:
+                content = f'"{"".join(_escaped(one) for one in value)}"'
+                member = f"char bytes[{size + 1}]"
             self.text_lines.append(
-                f"static const struct {{\n    uint16_t capacity, length;\n    char bytes[{size + 1}];\n"
-                f'}} {name} = {{{size}, {size}, "{quoted}"}};'
+                f"static const struct {{\n    uint16_t capacity, length;\n    {member};\n"
+                f"}} {name} = {{{size}, {size}, {content}}};"
             )
         return name
 
@@ -156,6 +151,16 @@ def routines(block: Block) -> list[Routine]:
     for one in block.properties.values():
         found += [accessor for accessor in (one.getter, one.setter) if accessor is not None]
     return found
+
+
+def _escaped(character: str) -> str:
+    return character if " " <= character < "\x7f" and character not in '"\\?' else f"\\{ord(character):03o}"
+
+
+def _unit(character: str) -> str:
+    if character.isascii() and character.isalnum():
+        return f"'{character}'"
+    return str(ord(character))
 
 
 def _root_variable(expression: typed.Expression) -> list[Variable]:

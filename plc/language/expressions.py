@@ -64,13 +64,14 @@ from plc.language.types import (
     is_block,
     plain,
 )
-from plc.language.values import NoValue
+from plc.language.values import NoValue, utf16_units
 
 if TYPE_CHECKING:
     from plc.language.declare import Declarations
 
 # Unknown names that are compared with all known ones: 15 ms each where there are thousands of those.
 MOST_SUGGESTIONS = 100
+LAST_LATIN = "\xff"  # a CHAR is one byte
 _COMPARISONS = frozenset({"=", "<>", "<", ">", "<=", ">="})
 _BY_SIZE = {1: BOOL, 8: BYTE, 16: WORD, 32: DWORD, 64: LWORD}
 _TIME_TYPES = {
@@ -527,8 +528,18 @@ class Checker(StandardCalls):
 
     def _string(self, node: ast.StringLiteral, expected: Type | None) -> Entity:
         is_wide = node.is_wide or (node.prefix is not None and node.prefix.key in ("WSTRING", "WCHAR"))
-        type_: Type = StringOf(is_wide, max(1, len(node.value)))
-        literal = typed.Literal(node.value, type_, node.span)
+        value = utf16_units(node.value) if is_wide else node.value
+        if not is_wide and any(one > LAST_LATIN for one in value):
+            character = next(one for one in value if one > LAST_LATIN)
+            self.diagnostics.report(
+                "ST0319",
+                node.span,
+                f"a STRING holds the characters of Latin-1, and {character} is none",
+                mend=f'write it as WSTRING, "{node.span.text[1:-1]}"',
+            )
+            return typed.Wrong(UNKNOWN, node.span)
+        type_: Type = StringOf(is_wide, max(1, len(value)))
+        literal = typed.Literal(value, type_, node.span)
         if node.prefix is not None and node.prefix.key not in ("STRING", "WSTRING"):
             target = self._prefix(node.prefix)
             return literal if target is None else self.coerce(literal, target)

@@ -69,6 +69,7 @@ _ERRORS = {
     "ST0315": "Something that has no value",
     "ST0317": "An initial value of the wrong form",
     "ST0318": "A constant that can not be worked out",
+    "ST0319": "A character that a STRING does not hold",
     # 04 calls
     "ST0400": "A call of something that can not be called",
     "ST0401": "An unknown parameter",

@@ -305,7 +305,11 @@ class StandardCalls(Calls):
     def _standard_warnings(
         self, function: StandardFunction, arguments: tuple[typed.Expression, ...], span: Span
     ) -> None:
-        if function.name in ("EQ", "NE", "ASSERT_EQUAL") and arguments and is_a(arguments[0].type, "ANY_REAL"):
+        if (
+            function.name in ("EQ", "NE", "ASSERT_EQUAL")
+            and arguments
+            and is_a(arguments[0].type, "ANY_REAL")
+        ):
             self.diagnostics.report(
                 "ST0809",
                 span,

@@ -25,6 +25,12 @@ class NoValue(Exception):  # noqa: N818  # it says why there is none, and never 
     """The operation has no value for these operands; the message says why."""
 
 
+def utf16_units(text: str) -> str:
+    """A text with each character beyond U+FFFF as the two units that a WSTRING keeps it in."""
+    units = text.encode("utf-16-le", "surrogatepass")
+    return "".join(chr(units[at] | units[at + 1] << 8) for at in range(0, len(units), 2))
+
+
 def single(value: float) -> float:
     """The nearest IEEE 754 single, as a double."""
     if math.isinf(value) or math.isnan(value):

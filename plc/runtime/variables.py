@@ -152,7 +152,7 @@ def names_by_offset(table: Table) -> dict[int, Variable]:
     return {
         place.offset: _variable(table, place)
         for place in table.walk()
-        if table.types[place.type]["kind"] != "reference"
+        if table.types[place.type]["kind"] in ("scalar", "enumeration", "string")
     }
 
 
