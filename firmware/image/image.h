@@ -193,6 +193,9 @@ enum tl_result tl_image_invalidate(const struct tl_image *image, uint32_t owner,
 /* Oldest record still kept, and the end, of an owner's journal. */
 void tl_journal_bounds(const struct tl_image *image, uint32_t owner, uint64_t *oldest, uint64_t *end);
 
+/* The end of what the owner may be writing at this moment: all before it is written, or will never be. */
+uint64_t tl_journal_claimed(const struct tl_image *image, uint32_t owner);
+
 /* Copy up to `limit` records from *cursor on; moves the cursor and counts those that were overwritten before they
  * could be read. Every record copied is whole. */
 enum tl_result tl_journal_take(const struct tl_image *image, uint32_t owner, uint64_t *cursor, struct tl_sample *out,

@@ -29,6 +29,11 @@ void tl_journal_bounds(const struct tl_image *image, uint32_t owner, uint64_t *o
     }
 }
 
+uint64_t tl_journal_claimed(const struct tl_image *image, uint32_t owner)
+{
+    return TL_LOAD(image->lanes[owner].claimed);
+}
+
 enum tl_result tl_journal_take(const struct tl_image *image, uint32_t owner, uint64_t *cursor, struct tl_sample *out,
                                size_t limit, size_t *count, uint64_t *lost)
 {

@@ -165,7 +165,19 @@ void tl_engine_init(struct tl_engine *engine)
     forget_scans(engine);
 }
 
-bool tl_engine_start(struct tl_engine *engine, enum tl_event event, void *state)
+static void start_setpoints(const struct tl_io *io, const struct tl_setpoint_kept *kept, int64_t now, int64_t wall_ns)
+{
+    for (size_t i = 0; i < io->setpoint_count; i++) {
+        if (kept == NULL || !tl_setpoint_is_kept(&kept[i])) {
+            tl_setpoint_reset(&io->setpoints[i], &io->records[i], now);
+        } else {
+            tl_setpoint_restore(&io->setpoints[i], &io->records[i], &kept[i], now, wall_ns);
+        }
+    }
+}
+
+bool tl_engine_start(struct tl_engine *engine, enum tl_event event, void *state, const struct tl_setpoint_kept *kept,
+                     int64_t wall_ns)
 {
     enum tl_mode after;
     if (event > TL_EVENT_HOT || !tl_mode_after(engine->mode, event, &after)) {
@@ -178,6 +190,8 @@ bool tl_engine_start(struct tl_engine *engine, enum tl_event event, void *state)
         engine->state = state;
         engine->epoch_ns = now;
         forget_scans(engine);
+        tl_io_begin(engine->io, state);
+        start_setpoints(engine->io, kept, now, wall_ns);
     }
     for (uint32_t i = 0; i < engine->program->task_count; i++) {
         engine->records[i].deadline_ns = now;
@@ -291,7 +305,7 @@ static bool run_task(struct tl_engine *engine, uint32_t index, int64_t now, int6
 
 static void run_tasks(struct tl_engine *engine, int64_t now, int64_t wall_ns)
 {
-    if (tl_io_read(engine->io, engine->image, engine->state) != TL_OK) {
+    if (tl_io_read(engine->io, engine->image, engine->state, now, wall_ns) != TL_OK) {
         enter_image_fault(engine, wall_ns);
         return;
     }
@@ -370,6 +384,23 @@ static void carry_task(const struct tl_engine *engine, const struct tl_task *tas
     }
 }
 
+/* A setpoint that is in both wirings goes on; one whose limits were changed as after a warm start. */
+static void carry_setpoints(const struct tl_engine *engine, const struct tl_change *change, int64_t now,
+                            int64_t wall_ns)
+{
+    const struct tl_io *io = change->io;
+    for (size_t i = 0; i < io->setpoint_count; i++) {
+        if (change->setpoints[i] == TL_NO_SETPOINT) {
+            tl_setpoint_reset(&io->setpoints[i], &io->records[i], now);
+            continue;
+        }
+        const struct tl_setpoint_record *record = &engine->io->records[change->setpoints[i]];
+        tl_setpoint_restore(&io->setpoints[i], &io->records[i], &record->kept, now, wall_ns);
+        io->records[i].deadline_ns = record->deadline_ns;
+        io->records[i].accepted_at_ns = record->accepted_at_ns;
+    }
+}
+
 void tl_engine_change(struct tl_engine *engine, struct tl_change *change, int64_t wall_ns)
 {
     const int64_t now = engine->clock.now(engine->clock.context);
@@ -383,6 +414,8 @@ void tl_engine_change(struct tl_engine *engine, struct tl_change *change, int64_
     for (size_t i = 0; i < change->move_count; i++) {
         memcpy(to + change->moves[i].to, from + change->moves[i].from, change->moves[i].bytes);
     }
+    tl_io_begin(change->io, change->state);
+    carry_setpoints(engine, change, now, wall_ns);
     change->forces_dropped = tl_force_move(&engine->forces, change->moves, change->move_count);
     const uint32_t traced = engine->trace.plan.task < engine->program->task_count
                                 ? task_of_name(change->program, &engine->program->tasks[engine->trace.plan.task])
@@ -402,7 +435,7 @@ void tl_engine_change(struct tl_engine *engine, struct tl_change *change, int64_
     engine->changes++;
 }
 
-bool tl_engine_keep(const struct tl_engine *engine, void *copy)
+bool tl_engine_keep(const struct tl_engine *engine, void *copy, struct tl_setpoint_kept *kept)
 {
     if (engine->mode == TL_MODE_FAULTED) {
         return false;
@@ -412,6 +445,9 @@ bool tl_engine_keep(const struct tl_engine *engine, void *copy)
     for (uint32_t i = 0; i < engine->program->retained_count; i++) {
         const struct tl_retained *retained = &engine->program->retained[i];
         memcpy(to + retained->offset, from + retained->offset, retained->bytes);
+    }
+    for (size_t i = 0; i < engine->io->setpoint_count; i++) {
+        kept[i] = engine->io->records[i].kept;
     }
     return true;
 }

@@ -19,6 +19,7 @@
 #define TL_MAX_TASKS 64u
 #define TL_MAX_TASK_NAME 63u
 #define TL_MAX_FILE_TEXT 255u
+#define TL_NO_SETPOINT UINT32_MAX
 #define TL_MIN_INTERVAL_NS INT64_C(100000) /* a wake-up takes tens of µs on a posix host: less is no schedule */
 #define TL_EVENT_POLL_NS INT64_C(1000000)  /* events are looked for this often, whatever the intervals are */
 /* Outputs that did not change go out again this often, so that their receipt time says that the scan lives: who reads
@@ -108,8 +109,9 @@ struct tl_change {
     void *state;                      /* prepared */
     struct tl_io *io;                 /* checked and started */
     struct tl_task_record *records;   /* program->task_count */
-    struct tl_io *orphans;            /* outputs of the old wiring that the new one lacks: they turn safe; or NULL */
-    const struct tl_move *moves;      /* checked */
+    const uint32_t *setpoints;   /* of each of io's: which of the running io's it is; TL_NO_SETPOINT: a new one */
+    struct tl_io *orphans;       /* outputs of the old wiring that the new one lacks: they turn safe; or NULL */
+    const struct tl_move *moves; /* checked */
     size_t move_count;
     uint32_t forces_dropped; /* out: forces of variables that are no more */
 };
@@ -129,8 +131,10 @@ void tl_engine_init(struct tl_engine *engine);
 bool tl_mode_after(enum tl_mode mode, enum tl_event event, enum tl_mode *after);
 
 /* Start with a state prepared (and, for TL_EVENT_WARM, restored) by the caller; NULL for TL_EVENT_HOT, which goes on
- * with the present one. False where refused. The tasks run in the next tick. */
-bool tl_engine_start(struct tl_engine *engine, enum tl_event event, void *state);
+ * with the present one. `kept` is what was retained of each setpoint (zeros: nothing), for TL_EVENT_WARM;
+ * NULL: they begin anew. False where refused. The tasks run in the next tick. */
+bool tl_engine_start(struct tl_engine *engine, enum tl_event event, void *state, const struct tl_setpoint_kept *kept,
+                     int64_t wall_ns);
 
 /* The outputs turn safe in the next tick. */
 bool tl_engine_stop(struct tl_engine *engine);
@@ -147,8 +151,9 @@ enum tl_change_result tl_change_check(const struct tl_change *change, const stru
  * with their variables. Never refused; any mode. The old program and its memory are the caller's again. */
 void tl_engine_change(struct tl_engine *engine, struct tl_change *change, int64_t wall_ns);
 
-/* Copy the retained variables to the same offsets of a second block, for somebody slower to save; false, and nothing
- * copied, after a fault: a scan that was left half way makes no state worth keeping. */
-bool tl_engine_keep(const struct tl_engine *engine, void *copy);
+/* Copy the retained variables to the same offsets of a second block, and what is kept of each setpoint, for somebody
+ * slower to save; false, and nothing copied, after a fault: a scan that was left half way makes no state worth
+ * keeping. */
+bool tl_engine_keep(const struct tl_engine *engine, void *copy, struct tl_setpoint_kept *kept);
 
 #endif

@@ -32,11 +32,13 @@ uint32_t tl_crc32c(uint32_t crc, const void *bytes, size_t count)
     return ~crc;
 }
 
-size_t tl_retain_bytes(const struct tl_program *program)
+size_t tl_retain_bytes(const struct tl_retain_block *blocks, size_t count)
 {
     size_t bytes = TL_RETAIN_HEADER;
-    for (uint32_t i = 0; i < program->retained_count; i++) {
-        bytes += ENTRY_HEAD + program->retained[i].bytes;
+    for (size_t block = 0; block < count; block++) {
+        for (uint32_t i = 0; i < blocks[block].count; i++) {
+            bytes += ENTRY_HEAD + blocks[block].rows[i].bytes;
+        }
     }
     return bytes;
 }
@@ -56,20 +58,23 @@ static bool read_copy(const struct tl_retain *retain, unsigned place, struct hea
            head->payload_crc == tl_crc32c(0, retain->buffer, head->payload_bytes);
 }
 
-static const struct tl_retained *find(const struct tl_program *program, uint64_t key)
+static void restore_one(struct tl_retain_block *blocks, size_t count, uint64_t key, uint32_t bytes, const void *from)
 {
-    for (uint32_t i = 0; i < program->retained_count; i++) {
-        if (program->retained[i].key == key) {
-            return &program->retained[i];
+    for (size_t block = 0; block < count; block++) {
+        for (uint32_t i = 0; i < blocks[block].count; i++) {
+            const struct tl_retained *row = &blocks[block].rows[i];
+            if (row->key == key && row->bytes == bytes) {
+                memcpy((unsigned char *)blocks[block].base + row->offset, from, bytes);
+                blocks[block].restored++;
+                return;
+            }
         }
     }
-    return NULL;
 }
 
-static uint32_t restore(const struct tl_retain *retain, const struct head *head, const struct tl_program *program,
-                        unsigned char *state)
+static void restore(const struct tl_retain *retain, const struct head *head, struct tl_retain_block *blocks,
+                    size_t count)
 {
-    uint32_t restored = 0;
     size_t at = 0;
     for (uint32_t i = 0; i < head->count && head->payload_bytes - at >= ENTRY_HEAD; i++) {
         uint64_t key;
@@ -80,21 +85,17 @@ static uint32_t restore(const struct tl_retain *retain, const struct head *head,
         if (bytes > head->payload_bytes - at) {
             break;
         }
-        const struct tl_retained *variable = find(program, key);
-        if (variable != NULL && variable->bytes == bytes) {
-            memcpy(state + variable->offset, retain->buffer + at, bytes);
-            restored++;
-        }
+        restore_one(blocks, count, key, bytes, retain->buffer + at);
         at += bytes;
     }
-    return restored;
 }
 
-enum tl_retain_result tl_retain_load(struct tl_retain *retain, const struct tl_program *program, void *state,
-                                     uint32_t *restored)
+enum tl_retain_result tl_retain_load(struct tl_retain *retain, struct tl_retain_block *blocks, size_t count)
 {
     struct head heads[2];
-    *restored = 0;
+    for (size_t block = 0; block < count; block++) {
+        blocks[block].restored = 0;
+    }
     retain->sequence = 0;
     if (retain->medium.place_bytes < TL_RETAIN_HEADER) {
         return TL_RETAIN_ROOM;
@@ -108,31 +109,35 @@ enum tl_retain_result tl_retain_load(struct tl_retain *retain, const struct tl_p
         return TL_RETAIN_MEDIUM;
     }
     retain->sequence = heads[newer].sequence;
-    *restored = restore(retain, &heads[newer], program, state);
+    restore(retain, &heads[newer], blocks, count);
     return TL_RETAIN_OK;
 }
 
-enum tl_retain_result tl_retain_save(struct tl_retain *retain, const struct tl_program *program, const void *state)
+enum tl_retain_result tl_retain_save(struct tl_retain *retain, const struct tl_retain_block *blocks, size_t count)
 {
-    const size_t bytes = tl_retain_bytes(program);
+    const size_t bytes = tl_retain_bytes(blocks, count);
     if (bytes > retain->buffer_bytes || bytes > retain->medium.place_bytes) {
         return TL_RETAIN_ROOM;
     }
     unsigned char *payload = retain->buffer + TL_RETAIN_HEADER;
     size_t at = 0;
-    for (uint32_t i = 0; i < program->retained_count; i++) {
-        const struct tl_retained *variable = &program->retained[i];
-        memcpy(payload + at, &variable->key, sizeof variable->key);
-        memcpy(payload + at + sizeof variable->key, &variable->bytes, sizeof variable->bytes);
-        memcpy(payload + at + ENTRY_HEAD, (const unsigned char *)state + variable->offset, variable->bytes);
-        at += ENTRY_HEAD + variable->bytes;
+    uint32_t variables = 0;
+    for (size_t block = 0; block < count; block++) {
+        for (uint32_t i = 0; i < blocks[block].count; i++) {
+            const struct tl_retained *row = &blocks[block].rows[i];
+            memcpy(payload + at, &row->key, sizeof row->key);
+            memcpy(payload + at + sizeof row->key, &row->bytes, sizeof row->bytes);
+            memcpy(payload + at + ENTRY_HEAD, (const unsigned char *)blocks[block].base + row->offset, row->bytes);
+            at += ENTRY_HEAD + row->bytes;
+            variables++;
+        }
     }
     struct head head = {
         .magic = TL_RETAIN_MAGIC,
         .version = TL_RETAIN_VERSION,
         .sequence = retain->sequence + 1u,
         .payload_bytes = (uint32_t)at,
-        .count = program->retained_count,
+        .count = variables,
         .payload_crc = tl_crc32c(0, payload, at),
     };
     head.head_crc = tl_crc32c(0, &head, offsetof(struct head, head_crc));

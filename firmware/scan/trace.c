@@ -1,15 +1,9 @@
 /* See trace.h. */
 #include "trace.h"
 
-#include <string.h>
+#include "value.h"
 
-uint32_t tl_kind_bytes(uint8_t kind)
-{
-    static const uint8_t bytes[] = {[TL_KIND_BOOL] = 1, [TL_KIND_I8] = 1,  [TL_KIND_I16] = 2, [TL_KIND_I32] = 4,
-                                    [TL_KIND_I64] = 8,  [TL_KIND_U8] = 1,  [TL_KIND_U16] = 2, [TL_KIND_U32] = 4,
-                                    [TL_KIND_U64] = 8,  [TL_KIND_F32] = 4, [TL_KIND_F64] = 8};
-    return kind < sizeof bytes ? bytes[kind] : 0u;
-}
+#include <string.h>
 
 size_t tl_trace_row_bytes(const struct tl_trace_plan *plan)
 {

@@ -75,7 +75,4 @@ void tl_trace_move(struct tl_trace *trace, const struct tl_move *moves, size_t c
 
 #define TL_NO_TASK UINT32_MAX
 
-/* Bytes of a variable of a kind; 0 for strings and what is no kind. */
-uint32_t tl_kind_bytes(uint8_t kind);
-
 #endif

@@ -109,47 +109,37 @@ static const struct tl_program program = {.abi = TL_PROGRAM_ABI,
                                           .retained_count = 1,
                                           .init = init};
 
-static const struct tl_point inputs[] = {
-    {.tag = IN, .offset = AT(input), .quality_offset = AT(input_quality), .kind = TL_KIND_I32, .type = TL_INT64}};
-static const struct tl_point outputs[] = {{.tag = OUT,
-                                           .offset = AT(output),
-                                           .quality_offset = TL_NO_OFFSET,
-                                           .kind = TL_KIND_I32,
-                                           .type = TL_INT64,
-                                           .safe = 7}};
+static const struct tl_input inputs[] = {{.tag = IN,
+                                          .offset = AT(input),
+                                          .quality_offset = AT(input_quality),
+                                          .good_offset = TL_NO_OFFSET,
+                                          .kind = TL_KIND_I32,
+                                          .type = TL_INT64}};
+static const struct tl_output outputs[] = {{.tag = OUT,
+                                            .offset = AT(output),
+                                            .active_offset = TL_NO_OFFSET,
+                                            .kind = TL_KIND_I32,
+                                            .type = TL_INT64,
+                                            .safe = 7}};
 
 /* Work space of one wiring. */
 struct wires {
     struct tl_io io;
-    uint32_t input_tags[4];
-    struct tl_sample samples[4];
-    uint64_t published[4];
-    uint32_t published_statuses[4];
-    uint32_t changed_tags[4];
-    uint64_t changed_values[4];
-    uint32_t changed_statuses[4];
+    _Alignas(64) unsigned char memory[8192];
 };
-
-static struct tl_io *wire(struct wires *wires, const struct tl_point *in, size_t ins, const struct tl_point *out,
-                          size_t outs)
-{
-    wires->io = (struct tl_io){.inputs = in,
-                               .outputs = out,
-                               .input_count = ins,
-                               .output_count = outs,
-                               .input_tags = wires->input_tags,
-                               .samples = wires->samples,
-                               .published = wires->published,
-                               .published_statuses = wires->published_statuses,
-                               .changed_tags = wires->changed_tags,
-                               .changed_values = wires->changed_values,
-                               .changed_statuses = wires->changed_statuses};
-    tl_io_start(&wires->io);
-    return &wires->io;
-}
 
 static struct check_plan plan_of;
 static struct tl_image image;
+
+static struct tl_io *wire(struct wires *wires, const struct tl_input *in, size_t ins, const struct tl_output *out,
+                          size_t outs)
+{
+    wires->io = (struct tl_io){.inputs = in, .outputs = out, .input_count = ins, .output_count = outs};
+    CHECK(tl_io_bytes(&wires->io, &image) <= sizeof wires->memory);
+    tl_io_start(&wires->io, &image, wires->memory);
+    return &wires->io;
+}
+
 static struct tl_engine engine;
 static struct state state;
 static struct state second;
@@ -225,7 +215,7 @@ static void start(void)
 {
     make_engine();
     put(IN, 1, 0);
-    CHECK(tl_engine_start(&engine, TL_EVENT_COLD, &state));
+    CHECK(tl_engine_start(&engine, TL_EVENT_COLD, &state, NULL, 0));
 }
 
 static void test_every_transition_of_the_table(void)
@@ -259,14 +249,14 @@ static void test_every_transition_of_the_table(void)
         /* And the engine does as the table says. */
         make_engine();
         if (rows[i].mode != TL_MODE_STOPPED) {
-            CHECK(tl_engine_start(&engine, TL_EVENT_COLD, &state));
+            CHECK(tl_engine_start(&engine, TL_EVENT_COLD, &state, NULL, 0));
             state.fault = rows[i].mode == TL_MODE_FAULTED ? TL_FAULT_SUBRANGE : 0;
             (void)tl_engine_tick(&engine, now);
         }
         CHECK_EQUAL(engine.mode, rows[i].mode);
         if (rows[i].event <= TL_EVENT_HOT) {
             prepare(&program, &second);
-            CHECK_EQUAL(tl_engine_start(&engine, rows[i].event, &second), rows[i].after >= 0);
+            CHECK_EQUAL(tl_engine_start(&engine, rows[i].event, &second, NULL, 0), rows[i].after >= 0);
         } else if (rows[i].event == TL_EVENT_STOP) {
             CHECK(tl_engine_stop(&engine));
         } else {
@@ -282,7 +272,7 @@ static void test_outputs_are_safe_until_started_and_again_when_stopped(void)
     (void)tl_engine_tick(&engine, now);
     CHECK(got(OUT).value == 7 && got(OUT).status == TL_STATUS_OUT_OF_SERVICE);
     put(IN, 1, 0);
-    CHECK(tl_engine_start(&engine, TL_EVENT_COLD, &state));
+    CHECK(tl_engine_start(&engine, TL_EVENT_COLD, &state, NULL, 0));
     run_until(now + 3 * MS);
     CHECK(got(OUT).value == 101 && got(OUT).status == TL_STATUS_GOOD);
     CHECK(tl_engine_stop(&engine));
@@ -424,9 +414,9 @@ static void test_each_fault_stops_the_program_says_where_and_makes_outputs_safe(
         const uint32_t scans = running()->fast_scans;
         run_until(now + 5 * MS);
         CHECK_EQUAL(running()->fast_scans, scans);
-        CHECK(!tl_engine_keep(&engine, &second));
+        CHECK(!tl_engine_keep(&engine, &second, NULL));
         prepare(&program, &second);
-        CHECK(tl_engine_start(&engine, TL_EVENT_WARM, &second));
+        CHECK(tl_engine_start(&engine, TL_EVENT_WARM, &second, NULL, 0));
         run_until(now + MS);
         CHECK(got(OUT).value == 101 && engine.mode == TL_MODE_RUNNING);
     }
@@ -461,7 +451,7 @@ static void test_cold_warm_and_hot_starts(void)
     running()->slow_scans = 80;
     CHECK(tl_engine_stop(&engine));
     run_until(now + 100 * MS);
-    CHECK(tl_engine_start(&engine, TL_EVENT_HOT, NULL)); /* all goes on, the clock too */
+    CHECK(tl_engine_start(&engine, TL_EVENT_HOT, NULL, NULL, 0)); /* all goes on, the clock too */
     run_until(now);
     CHECK_EQUAL(running()->offset, 500);
     CHECK_EQUAL(running()->slow_scans, 81);
@@ -469,18 +459,18 @@ static void test_cold_warm_and_hot_starts(void)
     CHECK_EQUAL(records[1].overruns, 0);
     CHECK(tl_engine_stop(&engine));
     memset(&second, 0, sizeof second);
-    CHECK(tl_engine_keep(&engine, &second));
+    CHECK(tl_engine_keep(&engine, &second, NULL));
     const int32_t kept = second.offset;
     CHECK(kept == 500 && second.fast_scans == 0); /* only what is retained */
     prepare(&program, &second);
     second.offset = kept; /* as tl_retain_load does */
-    CHECK(tl_engine_start(&engine, TL_EVENT_WARM, &second));
+    CHECK(tl_engine_start(&engine, TL_EVENT_WARM, &second, NULL, 0));
     run_until(now);
     CHECK(running() == &second && second.offset == 500 && second.slow_scans == 1);
     CHECK(second.seen_now == 0 && second.seen_first == 1);
     CHECK(tl_engine_stop(&engine));
     prepare(&program, &state);
-    CHECK(tl_engine_start(&engine, TL_EVENT_COLD, &state));
+    CHECK(tl_engine_start(&engine, TL_EVENT_COLD, &state, NULL, 0));
     run_until(now);
     CHECK(running() == &state && state.offset == 100);
 }
@@ -534,10 +524,14 @@ static const struct tl_move moves[] = {
     {.from = AT(offset), .to = TO(offset), .bytes = 4},
     {.from = AT(fast_scans), .to = TO(fast_scans), .bytes = 4},
 };
-static const struct tl_point edited_inputs[] = {
-    {.tag = IN, .offset = TO(input), .quality_offset = TL_NO_OFFSET, .kind = TL_KIND_I32, .type = TL_INT64}};
-static const struct tl_point edited_outputs[] = {
-    {.tag = OTHER, .offset = TO(output), .quality_offset = TL_NO_OFFSET, .kind = TL_KIND_I32, .type = TL_INT64}};
+static const struct tl_input edited_inputs[] = {{.tag = IN,
+                                                 .offset = TO(input),
+                                                 .quality_offset = TL_NO_OFFSET,
+                                                 .good_offset = TL_NO_OFFSET,
+                                                 .kind = TL_KIND_I32,
+                                                 .type = TL_INT64}};
+static const struct tl_output edited_outputs[] = {
+    {.tag = OTHER, .offset = TO(output), .active_offset = TL_NO_OFFSET, .kind = TL_KIND_I32, .type = TL_INT64}};
 static struct edited edited;
 static struct wires edited_wires;
 static struct wires orphan_wires;

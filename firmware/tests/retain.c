@@ -45,6 +45,34 @@ static const struct tl_retained retained[] = {
 };
 static const struct tl_program program = {.retained = retained, .retained_count = 2};
 
+static struct tl_retain_block block_of(const struct tl_program *of, const void *state)
+{
+    const struct tl_retain_block block = {
+        .rows = of->retained, .count = of->retained_count, .base = (void *)(uintptr_t)state};
+    return block;
+}
+
+static size_t bytes_of(const struct tl_program *of)
+{
+    const struct tl_retain_block block = block_of(of, NULL);
+    return tl_retain_bytes(&block, 1);
+}
+
+static enum tl_retain_result load(struct tl_retain *retain, const struct tl_program *of, void *state,
+                                  uint32_t *restored)
+{
+    struct tl_retain_block block = block_of(of, state);
+    const enum tl_retain_result result = tl_retain_load(retain, &block, 1);
+    *restored = block.restored;
+    return result;
+}
+
+static enum tl_retain_result save(struct tl_retain *retain, const struct tl_program *of, const void *state)
+{
+    const struct tl_retain_block block = block_of(of, state);
+    return tl_retain_save(retain, &block, 1);
+}
+
 static unsigned char buffer[PLACE];
 
 static struct tl_retain on(struct disk *disk)
@@ -63,13 +91,13 @@ static void test_nothing_comes_back_from_a_new_medium(void)
     struct tl_retain retain = on(&disk);
     struct state state = {1, 2, 3};
     uint32_t restored;
-    CHECK_EQUAL(tl_retain_load(&retain, &program, &state, &restored), TL_RETAIN_NONE);
+    CHECK_EQUAL(load(&retain, &program, &state, &restored), TL_RETAIN_NONE);
     CHECK(state.energy == 1 && state.stage == 3 && restored == 0);
 }
 
 static void test_a_power_cut_at_any_byte_leaves_the_last_state_or_the_new_one(void)
 {
-    const size_t whole = tl_retain_bytes(&program);
+    const size_t whole = bytes_of(&program);
     for (size_t cut = 0; cut <= whole; cut++) {
         static struct disk disk;
         memset(&disk, 0xFF, sizeof disk); /* as flash comes */
@@ -78,29 +106,29 @@ static void test_a_power_cut_at_any_byte_leaves_the_last_state_or_the_new_one(vo
         struct tl_retain retain = on(&disk);
         struct state state = {0, 0, 0};
         uint32_t restored;
-        CHECK_EQUAL(tl_retain_load(&retain, &program, &state, &restored), TL_RETAIN_NONE);
+        CHECK_EQUAL(load(&retain, &program, &state, &restored), TL_RETAIN_NONE);
         /* Several saves before the cut, so that it falls on either copy. */
         for (uint64_t round = 1; round <= 3 + cut % 2; round++) {
             state = (struct state){round, 77, (uint16_t)(round * 3)};
-            CHECK_EQUAL(tl_retain_save(&retain, &program, &state), TL_RETAIN_OK);
+            CHECK_EQUAL(save(&retain, &program, &state), TL_RETAIN_OK);
         }
         const struct state before = state;
         const struct state after = {1000, 77, 3000};
         disk.power_left = cut;
-        CHECK_EQUAL(tl_retain_save(&retain, &program, &after), cut == whole ? TL_RETAIN_OK : TL_RETAIN_MEDIUM);
+        CHECK_EQUAL(save(&retain, &program, &after), cut == whole ? TL_RETAIN_OK : TL_RETAIN_MEDIUM);
 
         disk.power_left = SIZE_MAX;
         struct tl_retain again = on(&disk);
         struct state back = {0, 5, 0};
-        CHECK_EQUAL(tl_retain_load(&again, &program, &back, &restored), TL_RETAIN_OK);
+        CHECK_EQUAL(load(&again, &program, &back, &restored), TL_RETAIN_OK);
         CHECK_EQUAL(restored, 2);
         CHECK_EQUAL(back.scratch, 5); /* not retained */
         const bool is_new = back.energy == after.energy && back.stage == after.stage;
         const bool is_old = back.energy == before.energy && back.stage == before.stage;
         CHECK(cut == whole ? is_new : is_old);
         /* And the next save goes on as if nothing had happened. */
-        CHECK_EQUAL(tl_retain_save(&again, &program, &after), TL_RETAIN_OK);
-        CHECK_EQUAL(tl_retain_load(&again, &program, &back, &restored), TL_RETAIN_OK);
+        CHECK_EQUAL(save(&again, &program, &after), TL_RETAIN_OK);
+        CHECK_EQUAL(load(&again, &program, &back, &restored), TL_RETAIN_OK);
         CHECK_EQUAL(back.energy, 1000);
     }
 }
@@ -112,16 +140,16 @@ static void test_a_flipped_bit_anywhere_in_the_newer_copy_brings_the_older(void)
     struct tl_retain retain = on(&disk);
     struct state state = {1, 0, 1};
     uint32_t restored;
-    CHECK_EQUAL(tl_retain_load(&retain, &program, &state, &restored), TL_RETAIN_NONE);
-    CHECK_EQUAL(tl_retain_save(&retain, &program, &state), TL_RETAIN_OK); /* sequence 1: copy 1 */
+    CHECK_EQUAL(load(&retain, &program, &state, &restored), TL_RETAIN_NONE);
+    CHECK_EQUAL(save(&retain, &program, &state), TL_RETAIN_OK); /* sequence 1: copy 1 */
     state.energy = 2;
-    CHECK_EQUAL(tl_retain_save(&retain, &program, &state), TL_RETAIN_OK); /* sequence 2: copy 0 */
-    for (size_t bit = 0; bit < 8 * tl_retain_bytes(&program); bit++) {
+    CHECK_EQUAL(save(&retain, &program, &state), TL_RETAIN_OK); /* sequence 2: copy 0 */
+    for (size_t bit = 0; bit < 8 * bytes_of(&program); bit++) {
         struct disk hurt = disk;
         hurt.bytes[bit / 8] ^= (unsigned char)(1u << bit % 8);
         struct tl_retain again = on(&hurt);
         struct state back = {0, 0, 0};
-        CHECK_EQUAL(tl_retain_load(&again, &program, &back, &restored), TL_RETAIN_OK);
+        CHECK_EQUAL(load(&again, &program, &back, &restored), TL_RETAIN_OK);
         CHECK_EQUAL(back.energy, 1);
     }
 }
@@ -133,8 +161,8 @@ static void test_a_changed_program_keeps_the_variables_it_still_has(void)
     struct tl_retain retain = on(&disk);
     struct state state = {123, 0, 9};
     uint32_t restored;
-    (void)tl_retain_load(&retain, &program, &state, &restored);
-    CHECK_EQUAL(tl_retain_save(&retain, &program, &state), TL_RETAIN_OK);
+    (void)load(&retain, &program, &state, &restored);
+    CHECK_EQUAL(save(&retain, &program, &state), TL_RETAIN_OK);
     const struct tl_retained other[] = {
         {.key = 33, .offset = 0, .bytes = 4},                              /* new */
         {.key = 11, .offset = offsetof(struct state, energy), .bytes = 8}, /* kept */
@@ -142,7 +170,7 @@ static void test_a_changed_program_keeps_the_variables_it_still_has(void)
     };
     const struct tl_program changed = {.retained = other, .retained_count = 3};
     struct state back = {0, 4, 5};
-    CHECK_EQUAL(tl_retain_load(&retain, &changed, &back, &restored), TL_RETAIN_OK);
+    CHECK_EQUAL(load(&retain, &changed, &back, &restored), TL_RETAIN_OK);
     CHECK_EQUAL(restored, 1);
     CHECK(back.energy == 123 && back.scratch == 4 && back.stage == 5);
 }
@@ -155,11 +183,11 @@ static void test_a_broken_medium_and_too_little_room_are_said(void)
     struct state state = {1, 2, 3};
     uint32_t restored;
     disk.is_broken = true;
-    CHECK_EQUAL(tl_retain_save(&retain, &program, &state), TL_RETAIN_MEDIUM);
-    CHECK_EQUAL(tl_retain_load(&retain, &program, &state, &restored), TL_RETAIN_NONE);
+    CHECK_EQUAL(save(&retain, &program, &state), TL_RETAIN_MEDIUM);
+    CHECK_EQUAL(load(&retain, &program, &state, &restored), TL_RETAIN_NONE);
     disk.is_broken = false;
-    retain.buffer_bytes = tl_retain_bytes(&program) - 1;
-    CHECK_EQUAL(tl_retain_save(&retain, &program, &state), TL_RETAIN_ROOM);
+    retain.buffer_bytes = bytes_of(&program) - 1;
+    CHECK_EQUAL(save(&retain, &program, &state), TL_RETAIN_ROOM);
 }
 
 static void test_the_checksum_is_the_standard_one(void)

@@ -20,6 +20,24 @@ static const struct tl_retained large_pieces[] = {{.key = 5, .offset = 0, .bytes
 static const struct tl_program large = {.state_bytes = 8 + LARGE, .retained = large_pieces, .retained_count = 2};
 static _Alignas(8) unsigned char state[8 + LARGE];
 
+static struct tl_retain_block block_of(const struct tl_program *program)
+{
+    const struct tl_retain_block block = {.rows = program->retained, .count = program->retained_count, .base = state};
+    return block;
+}
+
+static size_t bytes_of(const struct tl_program *program)
+{
+    const struct tl_retain_block block = block_of(program);
+    return tl_retain_bytes(&block, 1);
+}
+
+static enum tl_retain_result look(struct tl_retain_file *file, const struct tl_program *program)
+{
+    struct tl_retain_block block = block_of(program);
+    return tl_retain_load(&file->retain, &block, 1);
+}
+
 static uint64_t number(void)
 {
     uint64_t value;
@@ -30,30 +48,29 @@ static uint64_t number(void)
 static void save(struct tl_retain_file *file, const struct tl_program *program, uint64_t value)
 {
     memcpy(state, &value, sizeof value);
-    CHECK_EQUAL(tl_retain_save(&file->retain, program, state), TL_RETAIN_OK);
+    const struct tl_retain_block block = block_of(program);
+    CHECK_EQUAL(tl_retain_save(&file->retain, &block, 1), TL_RETAIN_OK);
 }
 
 static uint64_t load(struct tl_retain_file *file, const struct tl_program *program)
 {
-    uint32_t restored;
     memset(state, 0, sizeof state);
-    CHECK_EQUAL(tl_retain_load(&file->retain, program, state, &restored), TL_RETAIN_OK);
+    CHECK_EQUAL(look(file, program), TL_RETAIN_OK);
     return number();
 }
 
 static void test_a_new_file_is_private_and_found_again(void)
 {
     struct tl_retain_file file;
-    uint32_t restored;
     struct stat about;
-    CHECK(tl_retain_file_open(&file, path, tl_retain_bytes(&small)));
-    CHECK_EQUAL(tl_retain_load(&file.retain, &small, state, &restored), TL_RETAIN_NONE);
+    CHECK(tl_retain_file_open(&file, path, bytes_of(&small)));
+    CHECK_EQUAL(look(&file, &small), TL_RETAIN_NONE);
     save(&file, &small, 41);
     save(&file, &small, 42);
     tl_retain_file_close(&file);
     CHECK(stat(path, &about) == 0);
     CHECK((about.st_mode & 0777) == 0600 && (size_t)about.st_size == 2 * TL_RETAIN_PLACE);
-    CHECK(tl_retain_file_open(&file, path, tl_retain_bytes(&small)));
+    CHECK(tl_retain_file_open(&file, path, bytes_of(&small)));
     CHECK_EQUAL(load(&file, &small), 42);
     tl_retain_file_close(&file);
 }
@@ -61,20 +78,20 @@ static void test_a_new_file_is_private_and_found_again(void)
 static void test_a_larger_program_gets_a_larger_file_with_what_was_saved(void)
 {
     struct tl_retain_file file;
-    CHECK(tl_retain_file_open(&file, path, tl_retain_bytes(&small)));
+    CHECK(tl_retain_file_open(&file, path, bytes_of(&small)));
     CHECK_EQUAL(load(&file, &small), 42);
     const uint64_t sequence = file.retain.sequence;
-    CHECK(tl_retain_file_fit(&file, tl_retain_bytes(&large)));
+    CHECK(tl_retain_file_fit(&file, bytes_of(&large)));
     CHECK_EQUAL(load(&file, &large), 42);
     CHECK(file.retain.sequence == sequence);
     memset(state + 8, 0x77, LARGE);
     save(&file, &large, 43);
     tl_retain_file_close(&file);
-    CHECK(tl_retain_file_open(&file, path, tl_retain_bytes(&large)));
+    CHECK(tl_retain_file_open(&file, path, bytes_of(&large)));
     CHECK_EQUAL(load(&file, &large), 43);
     CHECK(state[8] == 0x77 && state[7 + LARGE] == 0x77);
     tl_retain_file_close(&file);
-    CHECK(tl_retain_file_open(&file, path, tl_retain_bytes(&small))); /* a smaller program keeps the large file */
+    CHECK(tl_retain_file_open(&file, path, bytes_of(&small))); /* a smaller program keeps the large file */
     CHECK_EQUAL(load(&file, &small), 43);
     tl_retain_file_close(&file);
 }
@@ -83,7 +100,7 @@ static void test_a_file_that_cannot_grow_stays_as_it_was(void)
 {
     struct tl_retain_file file;
     char beside[80];
-    CHECK(tl_retain_file_open(&file, path, tl_retain_bytes(&small)));
+    CHECK(tl_retain_file_open(&file, path, bytes_of(&small)));
     (void)snprintf(beside, sizeof beside, "%s.new", path);
     CHECK(mkdir(beside, 0700) == 0); /* in the way of the new file */
     CHECK(!tl_retain_file_fit(&file, 4 * LARGE));
@@ -100,7 +117,7 @@ static void test_what_is_no_retain_file_is_left_alone(void)
     const int other = open(path, O_WRONLY | O_TRUNC);
     CHECK(other >= 0 && write(other, "shopping", 8) == 8);
     CHECK(close(other) == 0);
-    CHECK(!tl_retain_file_open(&file, path, tl_retain_bytes(&small)));
+    CHECK(!tl_retain_file_open(&file, path, bytes_of(&small)));
     CHECK_EQUAL(errno, EINVAL);
     tl_retain_file_close(&file);
     struct stat about;

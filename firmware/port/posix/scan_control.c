@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "scan_control.h"
 
+#include "value.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

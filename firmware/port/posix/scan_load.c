@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #define ALIGNMENT 64u
+#define ANSWERS 3u /* tags that the scan writes of a setpoint */
+#define SETPOINT_COPIES (sizeof((struct tl_load *)NULL)->setpoints / sizeof *((struct tl_load *)NULL)->setpoints)
 
 static bool say(char why[TL_MAX_WHY], const char *what, const char *of)
 {
@@ -29,28 +31,13 @@ static void *take(size_t count, size_t bytes)
     return memory;
 }
 
-static bool take_io(struct tl_io *io)
+static bool take_io(struct tl_io *io, const struct tl_image *image, void **memory)
 {
-    io->input_tags = take(io->input_count, sizeof *io->input_tags);
-    io->samples = take(io->input_count, sizeof *io->samples);
-    io->published = take(io->output_count, sizeof *io->published);
-    io->published_statuses = take(io->output_count, sizeof *io->published_statuses);
-    io->changed_tags = take(io->output_count, sizeof *io->changed_tags);
-    io->changed_values = take(io->output_count, sizeof *io->changed_values);
-    io->changed_statuses = take(io->output_count, sizeof *io->changed_statuses);
-    return io->input_tags != NULL && io->samples != NULL && io->published != NULL && io->published_statuses != NULL &&
-           io->changed_tags != NULL && io->changed_values != NULL && io->changed_statuses != NULL;
-}
-
-static void drop_io(struct tl_io *io)
-{
-    free(io->input_tags);
-    free(io->samples);
-    free(io->published);
-    free(io->published_statuses);
-    free(io->changed_tags);
-    free(io->changed_values);
-    free(io->changed_statuses);
+    *memory = take(tl_io_bytes(io, image), 1);
+    if (*memory != NULL) {
+        tl_io_start(io, image, *memory);
+    }
+    return *memory != NULL;
 }
 
 static bool read_whole(const char *path, void **bytes, size_t *count, char why[TL_MAX_WHY])
@@ -114,9 +101,10 @@ static bool open_wiring(struct tl_load *load, const char *path, const struct tl_
         [TL_WIRING_FORMAT] = "not a whole wiring file of this version",
         [TL_WIRING_INSTANCE] = "made for another region",
         [TL_WIRING_DIGEST] = "made for another program",
-        [TL_WIRING_TAG] = "a tag that does not exist, or an output that belongs to another owner",
+        [TL_WIRING_TAG] = "a tag that does not exist, or an output or answer that belongs to another owner",
         [TL_WIRING_TYPE] = "a tag of another type",
         [TL_WIRING_VARIABLE] = "a variable that cannot be wired or lies outside the state",
+        [TL_WIRING_VALUE] = "an initial value or fallback out of the setpoint's limits or too large for its variable",
     };
     size_t bytes;
     if (!read_whole(path, &load->wiring_bytes, &bytes, why)) {
@@ -133,7 +121,46 @@ static bool open_wiring(struct tl_load *load, const char *path, const struct tl_
     load->io.outputs = load->wiring.outputs;
     load->io.input_count = load->wiring.input_count;
     load->io.output_count = load->wiring.output_count;
+    load->io.setpoints = load->wiring.setpoints;
+    load->io.setpoint_count = load->wiring.setpoint_count;
     return true;
+}
+
+/* The setpoints' part of the retain file: a row each. */
+static bool take_setpoints(struct tl_load *load)
+{
+    const size_t count = load->io.setpoint_count;
+    load->retained_setpoints = take(count, sizeof *load->retained_setpoints);
+    for (size_t i = 0; i < SETPOINT_COPIES; i++) {
+        load->setpoints[i] = take(count, sizeof *load->setpoints[i]);
+        if (load->setpoints[i] == NULL) {
+            return false;
+        }
+    }
+    for (size_t i = 0; load->retained_setpoints != NULL && i < count; i++) {
+        load->retained_setpoints[i] = (struct tl_retained){
+            .key = load->io.setpoints[i].key,
+            .offset = (uint32_t)(i * sizeof(struct tl_setpoint_kept)),
+            .bytes = sizeof(struct tl_setpoint_kept),
+        };
+    }
+    return load->retained_setpoints != NULL;
+}
+
+void tl_load_blocks(const struct tl_load *load, void *state, struct tl_setpoint_kept *setpoints,
+                    struct tl_retain_block blocks[TL_LOAD_BLOCKS])
+{
+    blocks[0] = (struct tl_retain_block){
+        .rows = load->program->retained, .count = load->program->retained_count, .base = state};
+    blocks[1] = (struct tl_retain_block){
+        .rows = load->retained_setpoints, .count = (uint32_t)load->io.setpoint_count, .base = setpoints};
+}
+
+size_t tl_load_retain_bytes(const struct tl_load *load)
+{
+    struct tl_retain_block blocks[TL_LOAD_BLOCKS];
+    tl_load_blocks(load, NULL, NULL, blocks);
+    return tl_retain_bytes(blocks, TL_LOAD_BLOCKS);
 }
 
 bool tl_load_open(struct tl_load *load, const char *program, const char *wiring, const struct tl_image *image,
@@ -150,21 +177,24 @@ bool tl_load_open(struct tl_load *load, const char *program, const char *wiring,
         load->states[1] = take(bytes, 1);
         load->kept = take(bytes, 1);
         load->saved = take(bytes, 1);
-        is_open = (take_io(&load->io) && load->records != NULL && load->states[0] != NULL &&
-                   load->states[1] != NULL && load->kept != NULL && load->saved != NULL) ||
+        is_open = (take_io(&load->io, image, &load->io_memory) && take_setpoints(load) && load->records != NULL &&
+                   load->states[0] != NULL && load->states[1] != NULL && load->kept != NULL && load->saved != NULL) ||
                   say(why, "no memory for it", program);
     }
     if (!is_open) {
         tl_load_close(load);
         return false;
     }
-    tl_io_start(&load->io);
     return true;
 }
 
 void tl_load_close(struct tl_load *load)
 {
-    drop_io(&load->io);
+    free(load->io_memory);
+    free(load->retained_setpoints);
+    for (size_t i = 0; i < SETPOINT_COPIES; i++) {
+        free(load->setpoints[i]);
+    }
     free(load->records);
     free(load->states[0]);
     free(load->states[1]);
@@ -184,48 +214,87 @@ static int by_number(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-struct tl_io *tl_orphans_of(const struct tl_load *old, const struct tl_load *new, bool *is_short)
+/* An output that goes safe as one whose program has stopped: its value is its safe one. */
+static void keep_safe(struct tl_output *rows, size_t *count, uint32_t tag, uint64_t safe, uint8_t type,
+                      uint16_t flags)
 {
-    const size_t count = old->io.output_count;
-    uint32_t *tags = take(new->io.output_count, sizeof *tags);
-    struct tl_point *points = take(count, sizeof *points);
-    struct tl_io *orphans = take(1, sizeof *orphans);
-    *is_short = tags == NULL || points == NULL || orphans == NULL;
+    rows[(*count)++] = (struct tl_output){
+        .tag = tag, .active_offset = TL_NO_OFFSET, .kind = TL_KIND_U64, .type = type, .flags = flags, .safe = safe};
+}
+
+struct tl_orphans *tl_orphans_of(const struct tl_load *old, const struct tl_load *new, const struct tl_image *image,
+                                 bool *is_short)
+{
+    const size_t rows = old->io.output_count + ANSWERS * old->io.setpoint_count;
+    const size_t tag_count = new->io.output_count + ANSWERS * new->io.setpoint_count;
+    uint32_t *tags = take(tag_count, sizeof *tags);
+    struct tl_orphans *orphans = take(1, sizeof *orphans);
+    struct tl_output *outputs = take(rows, sizeof *outputs);
+    *is_short = tags == NULL || orphans == NULL || outputs == NULL;
     if (*is_short) {
         free(tags);
-        free(points);
         free(orphans);
+        free(outputs);
         return NULL;
     }
+    size_t count = 0;
     for (size_t i = 0; i < new->io.output_count; i++) {
-        tags[i] = new->io.outputs[i].tag;
+        tags[count++] = new->io.outputs[i].tag;
     }
-    qsort(tags, new->io.output_count, sizeof *tags, by_number);
-    orphans->outputs = points;
-    for (size_t i = 0; i < count; i++) {
-        const uint32_t tag = old->io.outputs[i].tag;
-        if (bsearch(&tag, tags, new->io.output_count, sizeof *tags, by_number) == NULL) {
-            points[orphans->output_count++] = old->io.outputs[i];
+    for (size_t i = 0; i < new->io.setpoint_count; i++) {
+        tags[count++] = new->io.setpoints[i].accepted_tag;
+        tags[count++] = new->io.setpoints[i].answered_tag;
+        tags[count++] = new->io.setpoints[i].reason_tag;
+    }
+    qsort(tags, tag_count, sizeof *tags, by_number);
+    orphans->outputs = outputs;
+    orphans->io.outputs = outputs;
+    for (size_t i = 0; i < old->io.output_count; i++) {
+        const struct tl_output *row = &old->io.outputs[i];
+        if (bsearch(&row->tag, tags, tag_count, sizeof *tags, by_number) == NULL) {
+            keep_safe(outputs, &orphans->io.output_count, row->tag, row->safe, row->type, row->flags);
+        }
+    }
+    for (size_t i = 0; i < old->io.setpoint_count; i++) {
+        const struct tl_setpoint *row = &old->io.setpoints[i];
+        const uint32_t answers[ANSWERS] = {row->accepted_tag, row->answered_tag, row->reason_tag};
+        for (size_t j = 0; j < ANSWERS; j++) {
+            if (bsearch(&answers[j], tags, tag_count, sizeof *tags, by_number) == NULL) {
+                keep_safe(outputs, &orphans->io.output_count, answers[j], 0, image->types[answers[j]],
+                          TL_OUTPUT_HOLDS);
+            }
         }
     }
     free(tags);
-    *is_short = orphans->output_count != 0 && !take_io(orphans);
-    if (*is_short || orphans->output_count == 0) {
+    *is_short = orphans->io.output_count != 0 && !take_io(&orphans->io, image, &orphans->memory);
+    if (*is_short || orphans->io.output_count == 0) {
         tl_orphans_free(orphans);
         return NULL;
     }
-    tl_io_start(orphans);
     return orphans;
 }
 
-void tl_orphans_free(struct tl_io *orphans)
+void tl_orphans_free(struct tl_orphans *orphans)
 {
-    if (orphans == NULL) {
-        return;
+    if (orphans != NULL) {
+        free(orphans->outputs);
+        free(orphans->memory);
+        free(orphans);
     }
-    drop_io(orphans);
-    free((void *)(uintptr_t)orphans->outputs);
-    free(orphans);
+}
+
+uint32_t *tl_setpoints_between(const struct tl_load *old, const struct tl_load *new)
+{
+    uint32_t *which = take(new->io.setpoint_count, sizeof *which);
+    for (size_t i = 0; which != NULL && i < new->io.setpoint_count; i++) {
+        which[i] = TL_NO_SETPOINT;
+        for (size_t j = 0; j < old->io.setpoint_count; j++) {
+            if (old->io.setpoints[j].key == new->io.setpoints[i].key) {
+                which[i] = (uint32_t)j;
+            }
+        }
+    }
+    return which;
 }
 
 const char *tl_fault_text(uint32_t code)

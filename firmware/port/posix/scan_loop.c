@@ -174,7 +174,7 @@ static bool serve(struct tl_loop *loop, struct tl_mail *mail)
     struct tl_engine *engine = &loop->engine;
     switch (mail->what) {
     case TL_MAIL_START:
-        return tl_engine_start(engine, mail->start.event, mail->start.state);
+        return tl_engine_start(engine, mail->start.event, mail->start.state, mail->start.kept, tl_wall_ns());
     case TL_MAIL_STOP:
         return tl_engine_stop(engine);
     case TL_MAIL_FAULT:
@@ -206,7 +206,7 @@ static bool serve(struct tl_loop *loop, struct tl_mail *mail)
         copy_status(engine, mail->status);
         return true;
     case TL_MAIL_KEEP:
-        return tl_engine_keep(engine, mail->keep);
+        return tl_engine_keep(engine, mail->keep.state, mail->keep.setpoints);
     case TL_MAIL_CHANGE: {
         const int64_t start = tl_monotonic_ns();
         tl_engine_change(engine, mail->change.change, tl_wall_ns());

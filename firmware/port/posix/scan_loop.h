@@ -66,6 +66,7 @@ struct tl_mail {
         struct {
             enum tl_event event;
             void *state;
+            const struct tl_setpoint_kept *kept; /* NULL: setpoints begin anew */
         } start;
         const struct tl_fault_record *fault;
         struct {
@@ -86,7 +87,10 @@ struct tl_mail {
             unsigned char *rows;
         } trace;
         struct tl_status *status;
-        void *keep;
+        struct {
+            void *state;
+            struct tl_setpoint_kept *setpoints;
+        } keep;
         struct {
             struct tl_change *change;
             int64_t took_ns; /* out */

@@ -44,13 +44,14 @@ bool tl_service_open(struct tl_service *service, const char *program, const char
     if (!tl_load_open(load, program, wiring, &service->segment->image, service->owner, why)) {
         return false;
     }
-    if (!tl_retain_file_open(&service->retain, retain, tl_retain_bytes(load->program))) {
+    if (!tl_retain_file_open(&service->retain, retain, tl_load_retain_bytes(load))) {
         (void)snprintf(why, TL_MAX_WHY, "%s: %s", retain, errno == EINVAL ? "not a retain file" : strerror(errno));
         return false;
     }
     /* Into a state that is not used: the first save has to go on from the sequence that is there. */
-    uint32_t restored;
-    if (tl_retain_load(&service->retain.retain, load->program, load->states[1], &restored) == TL_RETAIN_MEDIUM) {
+    struct tl_retain_block blocks[TL_LOAD_BLOCKS];
+    tl_load_blocks(load, load->states[1], load->setpoints[TL_SETPOINTS_NEXT], blocks);
+    if (tl_retain_load(&service->retain.retain, blocks, TL_LOAD_BLOCKS) == TL_RETAIN_MEDIUM) {
         (void)snprintf(why, TL_MAX_WHY, "%s: cannot be read", retain);
         return false;
     }
@@ -109,15 +110,19 @@ bool tl_service_start(struct tl_service *service, enum tl_event event, char why[
 {
     struct tl_load *load = service->load;
     struct tl_mail mail = {.what = TL_MAIL_START, .start = {.event = event}};
-    uint32_t restored = 0;
+    struct tl_retain_block blocks[TL_LOAD_BLOCKS] = {{0}};
     if (event != TL_EVENT_HOT) {
         mail.start.state = load->states[1u - load->active];
         if (!prepare(service, load->program, mail.start.state, why)) {
             return false;
         }
-        if (event == TL_EVENT_WARM &&
-            tl_retain_load(&service->retain.retain, load->program, mail.start.state, &restored) == TL_RETAIN_MEDIUM) {
-            return say(why, "the retain file cannot be read");
+        if (event == TL_EVENT_WARM) {
+            mail.start.kept = load->setpoints[TL_SETPOINTS_NEXT];
+            memset(load->setpoints[TL_SETPOINTS_NEXT], 0, load->io.setpoint_count * sizeof(struct tl_setpoint_kept));
+            tl_load_blocks(load, mail.start.state, load->setpoints[TL_SETPOINTS_NEXT], blocks);
+            if (tl_retain_load(&service->retain.retain, blocks, TL_LOAD_BLOCKS) == TL_RETAIN_MEDIUM) {
+                return say(why, "the retain file cannot be read");
+            }
         }
     } else if (!service->has_started) {
         return say(why, "it has not run yet: start it warm or cold");
@@ -130,7 +135,7 @@ bool tl_service_start(struct tl_service *service, enum tl_event event, char why[
     }
     if (event != TL_EVENT_HOT) {
         load->active = 1u - load->active;
-        service->restored = restored;
+        service->restored = blocks[0].restored;
     }
     service->has_started = true;
     service->was_faulted = false;
@@ -140,16 +145,23 @@ bool tl_service_start(struct tl_service *service, enum tl_event event, char why[
 void tl_service_save(struct tl_service *service)
 {
     struct tl_load *load = service->load;
-    if (!service->has_started || load->program->retained_count == 0) {
+    if (!service->has_started || (load->program->retained_count == 0 && load->io.setpoint_count == 0)) {
         return;
     }
-    struct tl_mail mail = {.what = TL_MAIL_KEEP, .keep = load->kept};
+    struct tl_setpoint_kept *kept = load->setpoints[TL_SETPOINTS_KEPT];
+    struct tl_setpoint_kept *saved = load->setpoints[TL_SETPOINTS_SAVED];
+    const size_t setpoint_bytes = load->io.setpoint_count * sizeof *kept;
+    struct tl_mail mail = {.what = TL_MAIL_KEEP, .keep = {.state = load->kept, .setpoints = kept}};
     tl_service_ask(service, &mail);
-    if (!mail.is_done || (service->is_saved && memcmp(load->kept, load->saved, load->program->state_bytes) == 0)) {
+    if (!mail.is_done || (service->is_saved && memcmp(load->kept, load->saved, load->program->state_bytes) == 0 &&
+                          memcmp(kept, saved, setpoint_bytes) == 0)) {
         return;
     }
-    if (tl_retain_save(&service->retain.retain, load->program, load->kept) == TL_RETAIN_OK) {
+    struct tl_retain_block blocks[TL_LOAD_BLOCKS];
+    tl_load_blocks(load, load->kept, kept, blocks);
+    if (tl_retain_save(&service->retain.retain, blocks, TL_LOAD_BLOCKS) == TL_RETAIN_OK) {
         memcpy(load->saved, load->kept, load->program->state_bytes);
+        memcpy(saved, kept, setpoint_bytes);
         service->is_saved = true;
         service->saves++;
         return;
@@ -201,19 +213,25 @@ static bool change_over(struct tl_service *service, struct tl_load *next, const 
     if (tl_change_check(&change, service->load->program) != TL_CHANGE_OK) {
         return say(why, "the moves leave a state, are not in order, or share bytes");
     }
-    if (!tl_retain_file_fit(&service->retain, tl_retain_bytes(next->program))) {
+    if (!tl_retain_file_fit(&service->retain, tl_load_retain_bytes(next))) {
         (void)snprintf(why, TL_MAX_WHY, "%s: no room for what the program retains: %s", service->retain.path,
                        strerror(errno));
         return false;
     }
     bool is_short;
-    change.orphans = tl_orphans_of(service->load, next, &is_short);
-    if (is_short) {
+    struct tl_orphans *orphans = tl_orphans_of(service->load, next, &service->segment->image, &is_short);
+    uint32_t *setpoints = tl_setpoints_between(service->load, next);
+    if (is_short || setpoints == NULL) {
+        tl_orphans_free(orphans);
+        free(setpoints);
         return say(why, "no memory");
     }
+    change.orphans = orphans == NULL ? NULL : &orphans->io;
+    change.setpoints = setpoints;
     struct tl_mail mail = {.what = TL_MAIL_CHANGE, .change = {.change = &change}};
     tl_service_ask(service, &mail);
-    tl_orphans_free(change.orphans);
+    tl_orphans_free(orphans);
+    free(setpoints);
     changed->forces_dropped = change.forces_dropped;
     changed->took_ns = mail.change.took_ns;
     return true;
