@@ -29,7 +29,15 @@ GROUPS = {
     ),
     "Control and alarms": ("pid", "limit_alarm"),
     "Power, voltage and frequency": ("phasor", "frequency", "rocof", "droop_p_f", "volt_var", "load_share"),
-    "Protection": ("trip_timer", "der_trips", "sync_check", "dead_bus"),
+    "Protection": (
+        "trip_timer",
+        "der_settings",
+        "der_trips",
+        "der_ride_through",
+        "der_enter_service",
+        "sync_check",
+        "dead_bus",
+    ),
     "Load": ("load_arrays", "ufls", "contingency_shed", "restoration"),
     "Storage, generating sets and vehicles": ("peak_limit", "soc_limit", "ev_charge_point", "genset_start"),
 }
