@@ -96,6 +96,7 @@ class Session:
 
     backoff: Backoff
     state: State = State.DOWN
+    connections: int = 0  # over which the device answered
 
     def on(self, event: Event) -> State:
         """Take the transition. An event that the state has no use for is a bug."""
@@ -107,6 +108,7 @@ class Session:
         assert following is not None, f"{event} in {self.state}"
         if following is State.UP and self.state is not State.UP:
             self.backoff.reset()
+            self.connections += self.state is State.PROBING
         self.state = following
         return following
 

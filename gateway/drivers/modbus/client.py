@@ -27,7 +27,12 @@ from typing import cast
 
 from pymodbus.framer import FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest, WriteSingleCoilRequest
+from pymodbus.pdu.bit_message import (
+    ReadCoilsRequest,
+    ReadDiscreteInputsRequest,
+    WriteMultipleCoilsRequest,
+    WriteSingleCoilRequest,
+)
 from pymodbus.pdu.register_message import (
     MaskWriteRegisterRequest,
     ReadHoldingRegistersRequest,
@@ -123,6 +128,12 @@ def read_request(table: Table, address: int, count: int) -> Request:
 def write_coil_request(address: int, on: bool) -> Request:
     pdu = _encode(WriteSingleCoilRequest(address=address, bits=[on]))
     return Request(pdu, pdu[:3], 5)
+
+
+def write_coils_request(address: int, on: list[bool]) -> Request:
+    """Function 15."""
+    pdu = _encode(WriteMultipleCoilsRequest(address=address, bits=on))
+    return Request(pdu, pdu[:5], 5)
 
 
 def write_register_request(address: int, data: bytes) -> Request:

@@ -23,13 +23,15 @@ from gateway.drivers.modbus.client import (
     mask_write_request,
     read_request,
     write_coil_request,
+    write_coils_request,
     write_register_request,
     write_registers_request,
 )
 from gateway.drivers.modbus.codec import ALL_GOOD, Decoder, EncodeError, encode, switch
 from gateway.drivers.modbus.line import Line, Station
-from gateway.drivers.modbus.plan import limits_of, plan
+from gateway.drivers.modbus.plan import limits_of, plan, write_limit_of
 from gateway.drivers.modbus.poll import SILENCES_UNTIL_SLOW, SLOW_RETRY_S, Poll, Read
+from gateway.drivers.modbus.writes import Pending, Write, fail
 from gateway.drivers.session import Backoff, Event, Session
 from gateway.tags.image import Region, Writer
 from gateway.tags.operate import NotConnectedError, OperateError
@@ -40,6 +42,8 @@ SPREAD_S = 0.2  # devices do not all poll in one instant; short, since the first
 
 # Answers that say the read itself is wrong. Many devices say 3 for a length they do not like.
 _SPLIT = frozenset({ExceptionCode.ILLEGAL_ADDRESS, ExceptionCode.ILLEGAL_VALUE})
+# Answers by which a device refuses points written together that it may take one by one.
+_NOT_TOGETHER = frozenset({ExceptionCode.ILLEGAL_FUNCTION, *_SPLIT})
 # A gateway's way to say that the device behind it is silent.
 _SILENT = frozenset({ExceptionCode.GATEWAY_PATH, ExceptionCode.GATEWAY_TARGET})
 
@@ -61,6 +65,11 @@ class Device:
         self._watch: asyncio.TimerHandle | None = None
         self._has_single_write = True  # until the device says it knows no function 6
         self._has_mask_write = True  # the same of function 22
+        self._takes_groups = True  # until it refuses points written together; asked anew after a connection
+        self._pending = Pending(
+            {table: write_limit_of(config, table) for table in (Table.COIL, Table.HOLDING)}, config.points
+        )
+        self._writing: asyncio.Task[None] | None = None
 
     async def run(self, phase: float) -> None:
         """Until cancelled. ``phase`` (0..1) spreads the polls of many devices."""
@@ -85,6 +94,8 @@ class Device:
         finally:
             if self._watch is not None:
                 self._watch.cancel()
+            if self._writing is not None:
+                self._writing.cancel()
             self._line.close()
 
     async def _connect(self) -> None:
@@ -94,6 +105,7 @@ class Device:
             self.session.on(Event.REFUSED)
             return
         self.session.on(Event.OPENED)
+        self._takes_groups = True
         for poll in self._polls:
             for read in poll.aside:
                 read.retry_at_s = 0.0  # it may have been started anew, with other registers
@@ -319,20 +331,30 @@ class Device:
     # Commands
 
     async def operate(self, point: ModbusPoint, value: Value) -> None:
-        """Write ``value``, once. Raises OperateError, NotConnectedError, TimeoutError (it may have acted)."""
+        """Write ``value``, once. Raises OperateError, NotConnectedError, TimeoutError (it may have acted).
+
+        Cancelled before it was its turn, nothing is written.
+        """
         try:
             if point.table is Table.COIL:
-                await self._send(write_coil_request(point.address, switch(point, value)))
+                data = bytes([switch(point, value)])
             elif point.table is not Table.HOLDING:
                 raise OperateError(f"{point.name} is in a table that cannot be written")
             elif point.type is RegisterType.BOOL and point.bit is not None:
                 await self._write_bit(point.address, point.bit, switch(point, value))
-            elif point.registers == 1:
-                await self._write_register(point.address, encode(point, value))
+                return
             else:
-                await self._send(write_registers_request(point.address, encode(point, value)))
+                data = encode(point, value)
         except (EncodeError, ExceptionAnswerError) as error:
             raise OperateError(_why(error)) from None
+        if not self.session.is_open:
+            raise NotConnectedError(f"{self.config.name} is not connected")
+        write = Write(point, data, asyncio.get_running_loop().create_future())
+        self._pending.add(write)
+        if self._writing is None or self._writing.done():
+            # It begins in the loop's next round: what others write in this one goes with it.
+            self._writing = asyncio.create_task(self._write_pending())
+        await write.done
 
     async def read_back(self, point: ModbusPoint) -> Value:
         """Read the point now, put it into the image, and return it. Raises as `operate` does."""
@@ -360,6 +382,64 @@ class Device:
             raise OperateError(f"{point.name} reads back as no valid value")
         self._writer.write(tags, decoded.bits, status, stamp, stamp)
         return value_from_bits(int(decoded.bits[0]), self._region.type_of(point.tag))
+
+    async def _write_pending(self) -> None:
+        """All that waits, group by group, each in a turn of its own: what came meanwhile goes with the next."""
+        try:
+            while self._pending:
+                turn = self._line.queue(urgent=True)
+                while True:
+                    await self._line.take(turn)
+                    try:
+                        group = self._pending.next_group(alone=not self._takes_groups)
+                        if group:
+                            await self._write_group(group)
+                        if not self._pending:
+                            break
+                        turn = self._line.queue(urgent=True)  # before `leave` gives it to a poll
+                    finally:
+                        self._line.leave()
+        finally:
+            self._pending.fail(NotConnectedError(f"{self.config.name} is not asked any more"))
+
+    async def _write_group(self, group: list[Write]) -> None:
+        """One turn's request (two where the device knows no function 6). Whoever waits is told."""
+        try:
+            await self._send_group(group)
+        except ExceptionAnswerError as error:
+            if len(group) > 1 and error.code in _NOT_TOGETHER:
+                self._takes_groups = False  # what is refused as a whole was not done (7): each by itself
+                self._pending.put_back(group)
+                return
+            trouble: Exception | None = OperateError(_why(error))
+        except (OperateError, TimeoutError) as error:
+            trouble = error
+        except asyncio.CancelledError:
+            for write in group:
+                fail(write, TimeoutError(f"{self.config.name} was asked, but its answer is not waited for"))
+            raise
+        else:
+            trouble = None
+        for write in group:
+            if trouble is not None:
+                fail(write, trouble)
+            elif not write.done.done():
+                write.done.set_result(None)
+
+    async def _send_group(self, group: list[Write]) -> None:
+        address = group[0].point.address
+        data = b"".join(write.data for write in group)
+        if group[0].point.table is Table.COIL:
+            if len(group) == 1:
+                request = write_coil_request(address, data == b"\1")
+            else:
+                request = write_coils_request(address, [octet == 1 for octet in data])
+        elif len(data) == 2:
+            await self._write_register(address, data, holds_turn=True)
+            return
+        else:
+            request = write_registers_request(address, data)
+        await self._send(request, holds_turn=True)
 
     async def _write_register(self, address: int, data: bytes, *, holds_turn: bool = False) -> None:
         """By function 6; by 16 where the device knows no 6. Its refusal proves that nothing was written."""

@@ -72,6 +72,10 @@ class ModbusDriver:
         device, point = self._find(tag)
         return await device.read_back(point)
 
+    def connections(self, tag: int) -> int:
+        """How many connections to the tag's device were made over which it answered."""
+        return self._find(tag)[0].session.connections
+
     def _find(self, tag: int) -> tuple[Device, ModbusPoint]:
         try:
             return self._points[tag]

@@ -22,6 +22,9 @@ from gateway.drivers.modbus.counters import Counters
 # Requests in a row, of all who share the line, with no answer: then the connection itself is taken for dead. One
 # would cut off the neighbours of a unit that is switched off behind a serial gateway.
 SILENCES_UNTIL_CLOSE = 2
+# Commands in a row before a waiting poll gets one turn: logic that commands without a pause must not make its own
+# inputs stale. So a command waits for one poll's request in nine at most.
+COMMANDS_IN_A_ROW = 8
 
 
 @dataclass(slots=True)
@@ -44,6 +47,7 @@ class Line:
         self._is_taken = False
         self._commands: deque[asyncio.Future[None]] = deque()
         self._polls: deque[asyncio.Future[None]] = deque()
+        self._in_a_row = 0  # turns given to commands while a poll waited
         self._free_at = 0.0  # loop time at which the last answer ended
         self._silences = 0
 
@@ -126,8 +130,20 @@ class Line:
         if not self._is_taken:
             self._is_taken = True
             return
+        await self.take(self.queue(urgent=urgent))
+
+    def queue(self, *, urgent: bool) -> asyncio.Future[None]:
+        """A place in the queue, to be passed to `take` at once: whoever holds the turn may ask for its next one."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        (self._commands if urgent else self._polls).append(turn)
+        if self._is_taken:
+            (self._commands if urgent else self._polls).append(turn)
+        else:
+            self._is_taken = True
+            turn.set_result(None)
+        return turn
+
+    async def take(self, turn: asyncio.Future[None]) -> None:
+        """Wait for a turn that was queued for."""
         try:
             await turn
         except asyncio.CancelledError:
@@ -137,10 +153,13 @@ class Line:
 
     def leave(self) -> None:
         """Give the turn to the next in line."""
-        for waiting in (self._commands, self._polls):
+        is_polls_turn = self._in_a_row >= COMMANDS_IN_A_ROW
+        for waiting in (self._polls, self._commands) if is_polls_turn else (self._commands, self._polls):
             while waiting:
                 turn = waiting.popleft()
                 if not turn.done():
+                    self._in_a_row = self._in_a_row + 1 if waiting is self._commands and self._polls else 0
                     turn.set_result(None)
                     return
+        self._in_a_row = 0
         self._is_taken = False

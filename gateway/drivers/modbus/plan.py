@@ -13,6 +13,8 @@ from gateway.config.modbus import ModbusDevice, ModbusPoint, Table
 BIT_TABLES = frozenset({Table.COIL, Table.DISCRETE})
 MAX_READ_REGISTERS = 125  # Modbus Application Protocol 1.1b3, 6.3: the byte count is one byte
 MAX_READ_BITS = 2000  # 6.1
+MAX_WRITE_REGISTERS = 123  # 6.12
+MAX_WRITE_BITS = 1968  # 6.11
 ADDRESSES = 65_536
 
 
@@ -44,6 +46,13 @@ def limits_of(device: ModbusDevice, table: Table) -> Limits:
     if table in BIT_TABLES:
         return Limits(min(device.max_coils, MAX_READ_BITS), device.max_gap)
     return Limits(min(device.max_registers, MAX_READ_REGISTERS), device.max_gap)
+
+
+def write_limit_of(device: ModbusDevice, table: Table) -> int:
+    """The largest write of this device: what it allows a read, never more than the protocol allows a write."""
+    if table in BIT_TABLES:
+        return min(device.max_coils, MAX_WRITE_BITS)
+    return min(device.max_registers, MAX_WRITE_REGISTERS)
 
 
 def plan(points: Iterable[ModbusPoint], limits: Limits) -> list[Block]:

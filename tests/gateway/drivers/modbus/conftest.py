@@ -236,6 +236,10 @@ class PlainDevice:
         if function == 6:
             self.tables[3][address] = words[1]
             return pdu
+        if function == 15:
+            for i in range(words[1]):
+                self.tables[1][address + i] = pdu[6 + i // 8] >> i % 8 & 1
+            return pdu[:5]
         if function == 16:
             for i in range(words[1]):
                 self.tables[3][address + i] = int.from_bytes(pdu[6 + 2 * i : 8 + 2 * i], "big")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import struct
 import subprocess
@@ -111,3 +112,24 @@ async def test_an_address_they_do_not_have_marks_only_its_point(site, point, por
     site.start()
     await site.until(lambda: site.status(f"d.m{last + 1}") == Quality.BAD_CONFIGURATION_ERROR)
     await site.until_good(*(f"d.m{i}" for i in range(last - 5, last + 1)))
+
+
+async def test_points_written_together_arrive_whole(site, point, port: int) -> None:
+    points = [
+        point("single", H, 20, RegisterType.INT16, scale=0.1, writable=True),
+        point("pair", H, 21, RegisterType.UINT32, word_order=Order.LITTLE, writable=True),
+        point("real", H, 23, RegisterType.FLOAT32, writable=True),
+        *(point(f"coil{i}", Table.COIL, i, RegisterType.BOOL, writable=True) for i in range(1, 11)),
+    ]
+    site.add("d", port, points)
+    site.start()
+    await site.until_good(*(f"d.{it.name}" for it in points))
+    before = site.driver.devices[0].station.counters.requests
+    values = {"single": -12.3, "pair": 123456, "real": 1.5, **{f"coil{i}": i % 4 == 1 for i in range(1, 11)}}
+    async with asyncio.TaskGroup() as tasks:
+        for name, value in values.items():
+            tasks.create_task(site.driver.operate(site.tag(f"d.{name}"), value))
+    assert site.driver.devices[0]._takes_groups
+    assert site.driver.devices[0].station.counters.requests - before < len(values)
+    for name, value in values.items():
+        assert await site.driver.read_back(site.tag(f"d.{name}")) == pytest.approx(value)
