@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,39 @@ _COLUMNS = ("index", "name", "type", "unit", "low", "high", "area", "device", "o
 _TABLE_COLUMNS = ("name", "type", "unit", "range", "write", "description")
 
 
-def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the commands to ``tieline``'s parser."""
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong in a file that is not a site file, as the one who read it shows it."""
+
+    text: str
+    json: Mapping[str, Any]
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What somebody found who looked at more than the site files. ``counts`` are words: ``3 programs``."""
+
+    faults: tuple[Fault, ...]
+    problems: tuple[Problem, ...]
+    counts: tuple[str, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.faults and not any(problem.is_error for problem in self.problems)
+
+
+FurtherCheck = Callable[[Site], Checked | None]
+
+
+def add_commands(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser], further: FurtherCheck | None = None
+) -> None:
+    """Add the commands to ``tieline``'s parser. ``check`` asks ``further`` of a site that has no faults itself."""
     check = subparsers.add_parser("check", help="find every fault in a site file")
     check.add_argument("site", type=Path, metavar="SITE", help="the site file")
     check.add_argument("--format", choices=("text", "json"), default="text", help="how faults are printed")
-    check.set_defaults(run=run_check)
+    check.set_defaults(run=run_check, further=further)
     schema = subparsers.add_parser("schema", help="print the JSON Schema of site files, for editors")
     schema.add_argument(
         "--format",
@@ -59,16 +87,19 @@ def run_check(args: argparse.Namespace) -> int:
     if loaded is None:
         return USAGE
     outcome, sources = loaded
+    checked: Checked | None = None
+    if isinstance(outcome, Site) and args.further is not None:
+        try:
+            checked = args.further(outcome)
+        except OSError as error:
+            print(f"tieline check: {error.filename}: {error.strerror}", file=sys.stderr)
+            return USAGE
     if args.format == "json":
-        _print_json(_report(args.site, outcome))
-    elif isinstance(outcome, Site):
-        print(
-            f"{args.site}: no faults; {_count(len(outcome.files), 'file')}, "
-            f"{_count(len(outcome.modbus), 'device')}, {_count(len(outcome.tags), 'tag')}"
-        )
+        _print_json(_report(args.site, outcome, checked))
     else:
-        _print_faults(outcome, sources)
-    return CLEAN if isinstance(outcome, Site) else FAULTY
+        _print_outcome(args.site, outcome, checked, sources)
+    is_clean = isinstance(outcome, Site) and (checked is None or checked.is_clean)
+    return CLEAN if is_clean else FAULTY
 
 
 def run_schema(args: argparse.Namespace) -> int:
@@ -190,17 +221,45 @@ def _load(path: Path, command: str) -> tuple[Site | SiteFaults, dict[Path, Sourc
         return None
 
 
-def _report(path: Path, outcome: Site | SiteFaults) -> dict[str, Any]:
+def _print_outcome(
+    path: Path, outcome: Site | SiteFaults, checked: Checked | None, sources: dict[Path, Source]
+) -> None:
+    if isinstance(outcome, SiteFaults):
+        _print_faults(outcome, sources)
+        return
+    for problem in checked.problems if checked is not None else ():
+        print(problem.text)
+    if checked is not None and not checked.is_clean:
+        for fault in checked.faults:
+            print(shown(fault, sources.get(fault.file)))
+        print(_count(len(checked.faults) + sum(one.is_error for one in checked.problems), "fault"))
+        return
+    counts = (
+        _count(len(outcome.files), "file"),
+        _count(len(outcome.modbus), "device"),
+        _count(len(outcome.tags), "tag"),
+        *(checked.counts if checked is not None else ()),
+    )
+    print(f"{path}: no faults; {', '.join(counts)}")
+
+
+def _report(path: Path, outcome: Site | SiteFaults, checked: Checked | None) -> dict[str, Any]:
     if isinstance(outcome, Site):
+        problems = {} if checked is None else {"problems": [dict(one.json) for one in checked.problems]}
         return {
             "site": str(path),
-            "faults": [],
+            "faults": [] if checked is None else _faults_as_json(checked.faults),
             "more": 0,
             "files": [str(file) for file in outcome.files],
             "devices": len(outcome.modbus),
             "tags": len(outcome.tags),
+            **problems,
         }
-    faults = [
+    return {"site": str(path), "faults": _faults_as_json(outcome.faults), "more": outcome.more}
+
+
+def _faults_as_json(faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    return [
         {
             "file": str(fault.file),
             "line": fault.line,
@@ -209,9 +268,8 @@ def _report(path: Path, outcome: Site | SiteFaults) -> dict[str, Any]:
             "mend": fault.mend,
             "context": fault.context,
         }
-        for fault in outcome.faults
+        for fault in faults
     ]
-    return {"site": str(path), "faults": faults, "more": outcome.more}
 
 
 def _print_faults(faults: SiteFaults, sources: dict[Path, Source], file: Any = None) -> None:

@@ -72,9 +72,10 @@ class _Section:
         programs = tuple(self._programs())
         tasks = tuple(self._tasks())
         published = tuple(self._published())
-        outputs = tuple(self._outputs())
         setpoints = tuple(self._setpoints())
-        inputs = tuple(self._inputs())  # last: an input may be a setpoint, or what the scan itself publishes
+        # After those that add tags: an output onto one is not unknown but wrong, and an input from one is right.
+        outputs = tuple(self._outputs())
+        inputs = tuple(self._inputs())
         own, scan = scan_tags(tasks, len(self._tags) + len(self._added))
         return [*self._added, *own], LogicSettings(
             programs=programs,

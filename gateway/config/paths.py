@@ -57,6 +57,20 @@ class RunPaths:
         return self.state / "run.lock"
 
     @property
+    def logic(self) -> Path:
+        """Of the scan: built programs, wiring, retained variables, and the record of what runs (plc.running)."""
+        return self.state / "logic"
+
+    @property
+    def retained(self) -> Path:
+        return self.logic / "retained.bin"
+
+    @property
+    def scan_socket(self) -> Path:
+        """The scan's control socket (docs/formats/scan-control.md)."""
+        return self.runtime / "scan.sock"
+
+    @property
     def command_socket(self) -> Path:
         return self.runtime / "commands.sock"
 

@@ -11,14 +11,18 @@ from gateway.node import main
 def _part(arguments: list[str]) -> int:
     from gateway.node.launch import Launch
     from gateway.node.part_process import run_part
-    from gateway.node.parts import RUNNERS
+    from gateway.node.parts import RUNNERS, SCAN
 
     parser = argparse.ArgumentParser(
         "tieline part", description="One part's process; `tieline run` starts these."
     )
-    parser.add_argument("part", choices=RUNNERS)
+    parser.add_argument("part", choices=(*RUNNERS, SCAN))
     Launch.add_arguments(parser)
     launch = Launch.parse(parser.parse_args(arguments))
+    if launch.part == SCAN:
+        from gateway.node.scan import run_scan
+
+        return run_scan(launch)
     return run_part(launch, RUNNERS[launch.part])
 
 

@@ -20,6 +20,7 @@ from gateway.config.accounts import Accounts, AccountsError
 from gateway.config.cli import load_or_explain
 from gateway.config.paths import run_paths
 from gateway.config.place import add_place, place_of
+from gateway.node.logic_check import checked_logic
 from gateway.node.status import NotRunningError, read_status, status_text
 
 EXIT_FAULT = 1
@@ -71,8 +72,8 @@ def parser() -> argparse.ArgumentParser:
     passwd.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     passwd.set_defaults(run=_passwd)
 
+    gateway.config.cli.add_commands(commands, checked_logic)
     for add_commands in (
-        gateway.config.cli.add_commands,
         gateway.commands.cli.add_commands,
         historian.cli.add_commands,
         gateway.simulator.cli.add_commands,

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 def run_part(launch: Launch, runner: Runner) -> int:
     """Run ``runner`` as the part of ``launch`` until SIGTERM or the death of the root; returns the exit status."""
-    _tie_to_root(launch)
+    tie_to_root(launch)
     log_to(launch.paths.logs, launch.part)
     site = shared_site(launch.site)
     os.set_blocking(launch.pipe, False)
@@ -86,7 +86,7 @@ async def _beat(launch: Launch, context: PartContext) -> None:
                     await context.ready.wait()
 
 
-def _tie_to_root(launch: Launch) -> None:
+def tie_to_root(launch: Launch) -> None:
     """Get SIGTERM when the root dies, even by kill -9; a terminal's Ctrl-C is the root's alone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     libc = ctypes.CDLL(None, use_errno=True)

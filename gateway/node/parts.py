@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 from gateway.config.part import PartContext
 from gateway.config.site import Site
@@ -17,16 +18,33 @@ from gateway.node.supervisor import Part
 # -P: the folder in which somebody runs `tieline` is no place to import from.
 _COMMAND = (sys.executable, "-P", "-m", "gateway.node", "part")
 
-# Start: devices first, then who asks them and who keeps what they say, then who shows it. End: doors first, so that
-# nobody sees the rest go; the historian after the drivers, so that it keeps their last changes.
-_STAGES = {"simulator": (0, 3), "drivers": (1, 1), "historian": (1, 2), "opcua": (2, 0), "hmi": (2, 0)}
+# The scan writes its tags every second, and waits for nobody: one that missed five is hung. Its outputs are not
+# current since two seconds by then, and their devices on the way to safe values.
+SCAN_SILENCE_S = 5.0
+SCAN = "scan"  # no Runner: it becomes an executable that is not Python's (gateway.node.scan)
+
+# Start: devices first, then who asks them and who keeps what they say, then who acts on it or shows it. End: doors
+# first, so that nobody sees the rest go; the scan before the drivers, which bring its outputs to their safe values;
+# the historian after the drivers, so that it keeps their last changes.
+_STAGES = {
+    "simulator": (0, 4),
+    "drivers": (1, 2),
+    "historian": (1, 3),
+    SCAN: (2, 1),
+    "opcua": (2, 0),
+    "hmi": (2, 0),
+}
 
 
 def parts_of(site: Site) -> list[Part]:
     """The parts of ``site`` in the order in which they start."""
-    names = part_names(site.opcua, site.hmi, site.simulator)
+    names = part_names(site.opcua, site.hmi, site.simulator, site.logic)
     parts = [Part(name, (*_COMMAND, name), *_STAGES[name]) for name in names]
-    return sorted(parts, key=lambda part: part.stage)
+    return sorted((_scan(part) if part.name == SCAN else part for part in parts), key=lambda part: part.stage)
+
+
+def _scan(part: Part) -> Part:
+    return replace(part, beat=f"_system.{SCAN}.mode", silence_s=SCAN_SILENCE_S)
 
 
 async def _simulator(context: PartContext) -> None:
@@ -72,4 +90,4 @@ RUNNERS: Mapping[str, Runner] = {
     "opcua": _opcua,
     "hmi": _hmi,
 }
-assert RUNNERS.keys() == _STAGES.keys()
+assert {*RUNNERS, SCAN} == _STAGES.keys()

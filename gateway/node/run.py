@@ -137,6 +137,9 @@ def _greet(site: Site, paths: RunPaths, passwords: dict[str, str]) -> None:
     print(f"Tieline runs {site.name}{title}: {len(site.modbus)} devices, {len(site.tags)} tags")
     for address in addresses_of(site):
         print(f"  open     {address}")
+    if site.logic:
+        files = len(site.logic.programs)
+        print(f"  logic    {files} program file{'' if files == 1 else 's'}, {len(site.logic.tasks)} tasks")
     for name, password in passwords.items():
         print(f"  sign in  {name}  {password}")
     if passwords:
@@ -148,7 +151,7 @@ def _greet(site: Site, paths: RunPaths, passwords: dict[str, str]) -> None:
 
 def _sweep(paths: RunPaths) -> None:
     """Sockets that parts left behind because they were killed."""
-    for path in (paths.command_socket, paths.simulator_socket):
+    for path in (paths.command_socket, paths.simulator_socket, paths.scan_socket):
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # not empty: a part keeps something there, which is its own
         paths.runtime.rmdir()

@@ -27,7 +27,7 @@ from gateway.config.paths import RunPaths
 from gateway.node.back_off import BackOff
 from gateway.node.child import Child
 from gateway.tags.image import Region, RegionError
-from gateway.tags.quality import Quality
+from gateway.tags.quality import Quality, is_good
 
 SILENCE_S = 10.0  # a loop that did not turn for so long is hung; PartContext states it
 FIRST_BEAT_S = 30.0  # imports on a small processor whose other parts all start too
@@ -54,13 +54,16 @@ class State(Enum):
 class Part:
     """What is started: ``command`` takes the arguments of `Launch` after it. Lower ``stage`` starts earlier.
 
-    ``stop_stage``: lower is told to end earlier.
+    ``stop_stage``: lower is told to end earlier. One that is silent for ``silence_s`` is killed. ``beat`` is a tag
+    that it writes all the time, for one that does not beat through its pipe: it is ready once that is Good.
     """
 
     name: str
     command: tuple[str, ...]
     stage: int
     stop_stage: int
+    silence_s: float = SILENCE_S
+    beat: str | None = None
 
 
 @dataclass(slots=True)
@@ -72,6 +75,7 @@ class Life:
     child: Child | None = None
     restarts: int = 0
     last_exit: str = ""
+    beat_at: int = 0  # receipt time of the beat that was seen last
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     back_off: BackOff = field(default_factory=BackOff)
 
@@ -131,6 +135,7 @@ class Supervisor:
         while not self._is_stopping.is_set():
             life.state = State.STARTING
             started = loop.time()
+            self._has_new_beat(life)  # what is there is not this life's
             try:
                 life.child = self._child(life)
             except (
@@ -208,12 +213,24 @@ class Supervisor:
                 child = life.child
                 if child is None or child.ended.done() or self._is_stopping.is_set():
                     continue
+                if self._has_new_beat(life):
+                    child.last_beat = now
+                    self._on_ready(life)
                 if was_held_up:
                     child.last_beat = now
-                elif now - child.last_beat > (SILENCE_S if child.has_beaten else FIRST_BEAT_S):
+                elif now - child.last_beat > (life.part.silence_s if child.has_beaten else FIRST_BEAT_S):
                     self._say(f"{life.part.name} does not answer (for {now - child.last_beat:.0f} s): killed")
                     child.last_beat = now
                     child.send(signal.SIGKILL)
+
+    def _has_new_beat(self, life: Life) -> bool:
+        """Whether a part that beats in the image has done so since the last look."""
+        if life.part.beat is None:
+            return False
+        sample = self._region.sample(life.part.beat)
+        is_new = sample.receipt_time != life.beat_at
+        life.beat_at = sample.receipt_time
+        return is_new and is_good(sample.status)
 
     async def _stop(self) -> None:
         loop = asyncio.get_running_loop()
