@@ -38,7 +38,8 @@ GROUPS = {
         "sync_check",
         "dead_bus",
     ),
-    "Load": ("load_arrays", "ufls", "contingency_shed", "restoration"),
+    "Load": ("load_arrays", "ufls", "contingency_shed", "restoration", "shedding"),
+    "Islanding": ("island_detection", "islanding", "island_frequency", "value_before", "genset_request"),
     "Storage, generating sets and vehicles": ("peak_limit", "soc_limit", "ev_charge_point", "genset_start"),
 }
 INTRODUCTION = """\
