@@ -32,7 +32,7 @@ from gateway.config.logic import (
 from gateway.config.modbus import RegisterType
 from gateway.config.point import RAW_RANGE
 from gateway.config.site import Tag, WriteLimits
-from gateway.config.system import DRIVERS_OWNER, SCAN_OWNER, SCAN_STALE_AFTER_MS, scan_tags
+from gateway.config.system import DRIVERS_OWNER, SCAN_OWNER, SCAN_STALE_AFTER_MS, follow_tags, scan_tags
 from gateway.config.units import contradiction
 from gateway.tags.tag import ValueType
 
@@ -77,7 +77,7 @@ class _Section:
         outputs = tuple(self._outputs())
         inputs = tuple(self._inputs())
         own, scan = scan_tags(tasks, len(self._tags) + len(self._added))
-        return [*self._added, *own], LogicSettings(
+        return [*self._added, *own, *follow_tags()], LogicSettings(
             programs=programs,
             tasks=tasks,
             watchdog_ms=s["watchdog_ms"],

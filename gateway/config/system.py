@@ -36,7 +36,8 @@ _PART_TAGS = (
 # The scan writes all it owns every second; older than 3 s is not current (docs/scan.md), of which the OPC UA server
 # gives half a second's grace.
 SCAN_STALE_AFTER_MS = 2_500
-_SCAN_MODES = {0: "stopped", 1: "running", 2: "faulted"}
+SCAN_RUNNING = 1
+SCAN_MODES = {0: "stopped", SCAN_RUNNING: "running", 2: "faulted"}
 _SCAN_TAGS = (
     ("mode", ValueType.UINT64, "", None, "Whether the program runs"),
     ("fault_code", ValueType.UINT64, "", 0, "Kind of the last fault; 0: there was none"),
@@ -58,6 +59,22 @@ _TASK_TAGS = (
     ("duration_p99_us", ValueType.DOUBLE, "µs", 0, "99th percentile of how long a scan took"),
     ("duration_p999_us", ValueType.DOUBLE, "µs", 0, "99.9th percentile of how long a scan took"),
     ("duration_highest_us", ValueType.DOUBLE, "µs", 0, "The longest that a scan took"),
+)
+# Of the drivers' process, about outputs of the logic on their way to the devices.
+_FOLLOW_TAGS = (
+    ("writes", ValueType.UINT64, "", 0, "Values of the logic that devices took, since the start"),
+    ("failures", ValueType.UINT64, "", 0, "Values of the logic that a device refused or did not answer"),
+    ("refused", ValueType.UINT64, "", 0, "Values of the logic that were beyond their point's limits"),
+    ("held", ValueType.UINT64, "", 0, "Points that the logic holds"),
+    ("unsafe", ValueType.UINT64, "", 0, "Points that are still without their safe value"),
+    (
+        "latency_p50_ms",
+        ValueType.DOUBLE,
+        "ms",
+        1,
+        "Median time from scan to device's answer, of 1,000 values",
+    ),
+    ("latency_p99_ms", ValueType.DOUBLE, "ms", 1, "99th percentile of that time"),
 )
 TAGS_PER_DEVICE, TAGS_PER_PART = len(_DEVICE_TAGS), len(_PART_TAGS)
 
@@ -105,11 +122,19 @@ def scan_tags(tasks: Iterable[str], first: int) -> tuple[list[Tag], tuple[ScanTa
         replace(
             _tag(f"_system.scan.{prefix}{what}", type, SCAN_OWNER, "scan", unit, decimals, description),
             stale_after_ms=SCAN_STALE_AFTER_MS,
-            states=_SCAN_MODES if what == "mode" else {},
+            states=SCAN_MODES if what == "mode" else {},
         )
         for prefix, _, what, type, unit, decimals, description in rows
     ]
     return tags, tuple(ScanTag(first + i, what, task) for i, (_, task, what, *_) in enumerate(rows))
+
+
+def follow_tags() -> list[Tag]:
+    """The tags that tell how outputs of the logic reach their devices."""
+    return [
+        _tag(f"_system.follow.{name}", type, DRIVERS_OWNER, "follow", unit, decimals, description)
+        for name, type, unit, decimals, description in _FOLLOW_TAGS
+    ]
 
 
 def _tag(
