@@ -34,7 +34,8 @@ from gateway.config.system import DRIVERS_OWNER, TAGS_PER_DEVICE, device_tags
 COPY_NUMBER = "n"  # what a repeated device calls its number
 MIN_STALE_MS = 1_000  # a default below this would flicker on an ordinary network
 STALE_PERIODS = 3  # two lost answers in a row are no alarm yet
-RESERVED_DEVICES = frozenset(
+# What Tieline tells of itself is in `_system.parts`, `_system.scan` and `_system.follow`.
+RESERVED_DEVICES = frozenset({"parts", "scan", "follow"})
     {"parts", "scan"}
 )  # what Tieline tells of itself is in `_system.parts` and `.scan`
 _ARTICLES = {"integer": "an integer", "number": "a number", "string": "a string", "boolean": "true or false"}

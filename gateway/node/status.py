@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from gateway.config.paths import RunPaths
+from gateway.config.system import SCAN_MODES, SCAN_RUNNING
 from gateway.node.state import RunRecord, is_running, read_record
 from gateway.tags.image import Region, RegionError
-from gateway.tags.quality import SEVERITY_MASK, SEVERITY_UNCERTAIN, name_of
+from gateway.tags.quality import SEVERITY_MASK, SEVERITY_UNCERTAIN, is_bad, name_of
 from historian.store.recorder import read_progress
 
 HISTORY_SILENCE_S = (
@@ -24,6 +25,8 @@ HISTORIAN = "historian"
 _PREFIX = "_system."
 _PARTS = "_system.parts."
 _CONNECTED = ".connected"
+_SCAN = "_system.scan."
+_COUNT = ".count"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,29 @@ class DeviceStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskStatus:
+    """One task of the program that the scan runs, since the program's start."""
+
+    name: str
+    count: int
+    overruns: int
+    jitter_p99_us: float
+    duration_p99_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogicStatus:
+    """What the scan tells of itself. ``mode`` is stopped, running or faulted; ``fault`` the last one, or empty."""
+
+    mode: str
+    fault: str
+    digest: str
+    forces: int
+    changes: int
+    tasks: tuple[TaskStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SiteStatus:
     """A running site. ``troubles`` are sentences; none means that all is well."""
 
@@ -66,6 +92,7 @@ class SiteStatus:
     tags_bad: int
     bad_by_status: Mapping[str, int]
     troubles: tuple[str, ...]
+    logic: LogicStatus | None = None  # the site has none
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -101,6 +128,7 @@ def status_of(
         for name in index
         if name.endswith(_CONNECTED) and not name.startswith(_PARTS)
     )
+    logic = _logic(region, index) if f"{_SCAN}mode" in index else None
     statuses = region.read()["status"]
     severity = statuses & SEVERITY_MASK
     good = int(np.count_nonzero(severity == 0))
@@ -118,7 +146,12 @@ def status_of(
         tags_uncertain=uncertain,
         tags_bad=len(statuses) - good - uncertain,
         bad_by_status={name_of(kind): count for kind, count in by_count},
-        troubles=(*_troubles(region, parts, devices, now_ns), *history_troubles),
+        troubles=(
+            *_troubles(region, parts, devices, now_ns),
+            *_logic_troubles(region, logic),
+            *history_troubles,
+        ),
+        logic=logic,
     )
 
 
@@ -156,6 +189,8 @@ def status_text(status: SiteStatus) -> str:
             for device in status.devices
         ],
     )
+    if status.logic is not None:
+        lines += ["", *_logic_lines(status.logic)]
     lines.append("")
     lines.append(
         f"tags: {status.tags_good:,} good, {status.tags_uncertain:,} uncertain, {status.tags_bad:,} bad"
@@ -175,6 +210,60 @@ def _troubles(
             troubles.append(f"the supervisor is silent since {silent_s:.0f} s")
     troubles += [f"device {device.name} is not connected" for device in devices if not device.connected]
     return troubles
+
+
+def _logic(region: Region, index: Mapping[str, int]) -> LogicStatus:
+    def value(field: str) -> Any:
+        return region.sample(f"{_SCAN}{field}").value
+
+    tasks = [
+        name.removeprefix(_SCAN).removesuffix(_COUNT)
+        for name in index
+        if name.startswith(_SCAN) and name.endswith(_COUNT)
+    ]
+    return LogicStatus(
+        SCAN_MODES.get(int(value("mode")), "unknown"),
+        str(value("fault_text")),
+        str(value("digest")),
+        int(value("forces")),
+        int(value("changes")),
+        tuple(
+            TaskStatus(
+                task,
+                int(value(f"{task}.count")),
+                int(value(f"{task}.overruns")),
+                float(value(f"{task}.jitter_p99_us")),
+                float(value(f"{task}.duration_p99_us")),
+            )
+            for task in tasks
+        ),
+    )
+
+
+def _logic_troubles(region: Region, logic: LogicStatus | None) -> list[str]:
+    if logic is None or is_bad(region.sample(f"{_SCAN}mode").status):
+        return []  # a scan that is gone is told as a part that does not run
+    troubles = []
+    if logic.mode != SCAN_MODES[SCAN_RUNNING]:
+        troubles.append(f"the program is {logic.mode}" + (f": {logic.fault}" if logic.fault else ""))
+    if logic.forces:
+        troubles.append(f"{logic.forces} variable{'s are' if logic.forces > 1 else ' is'} forced")
+    return troubles
+
+
+def _logic_lines(logic: LogicStatus) -> list[str]:
+    rows = [
+        (
+            task.name,
+            f"{task.count:,}",
+            f"{task.overruns:,}",
+            f"{task.jitter_p99_us:.0f} µs",
+            f"{task.duration_p99_us:.0f} µs",
+        )
+        for task in logic.tasks
+    ]
+    head = f"logic {logic.mode}, program {logic.digest[:12] or 'none yet'}, {logic.changes} online changes"
+    return [head, *_table(("task", "scans", "overruns", "jitter p99", "duration p99"), rows)]
 
 
 def history_troubles(record: RunRecord, paths: RunPaths, now_ns: int) -> list[str]:

@@ -62,7 +62,7 @@ class Part:
     command: tuple[str, ...]
     stage: int
     stop_stage: int
-    silence_s: float = SILENCE_S
+    silence_s: float | None = None  # SILENCE_S
     beat: str | None = None
 
 
@@ -218,7 +218,7 @@ class Supervisor:
                     self._on_ready(life)
                 if was_held_up:
                     child.last_beat = now
-                elif now - child.last_beat > (life.part.silence_s if child.has_beaten else FIRST_BEAT_S):
+                elif now - child.last_beat > _patience_s(life.part, child):
                     self._say(f"{life.part.name} does not answer (for {now - child.last_beat:.0f} s): killed")
                     child.last_beat = now
                     child.send(signal.SIGKILL)
@@ -256,3 +256,10 @@ class Supervisor:
         await asyncio.gather(
             *(asyncio.shield(life.child.ended) for life in self.lives if life.child is not None)
         )
+
+
+def _patience_s(part: Part, child: Child) -> float:
+    """How long a part may be silent."""
+    if not child.has_beaten:
+        return FIRST_BEAT_S
+    return SILENCE_S if part.silence_s is None else part.silence_s
