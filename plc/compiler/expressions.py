@@ -192,6 +192,8 @@ class Expressions:
                 if is_doubtful:
                     c_type = "uint8_t"
                 return self._referred(self.value(expression.base), c_type, size, alignment, expression.span)
+            case typed.ProgramUse(instance=str(instance)):
+                return self.whole.instances[instance]
             case typed.ProgramUse():
                 try:
                     return self.whole.programs[expression.program]
@@ -748,7 +750,10 @@ class Expressions:
         return [f"{_dot(place)}v", f"(const struct tl_bounds[]){{{pairs}}}"]
 
     def _method(self, call: typed.RoutineCall) -> tuple[str, str]:
-        """The C function of a method, and its instance as that function takes it."""
+        """The C function of a method, and its instance as that function takes it.
+
+        A dispatcher also takes where it is called from: its fault is the caller's.
+        """
         routine, instance = call.routine, call.instance
         assert instance is not None
         assert routine.owner is not None
@@ -757,10 +762,13 @@ class Expressions:
         if static.is_interface:
             offset = self.value(instance)
             place = self._referred(offset, "uint32_t", 4, 4, call.span)
-            return self.whole_dispatcher(static, routine), f"&{place}"
+            return self.whole_dispatcher(static, routine), f"{self.at(call.span)}, &{place}"
         address = "self" if isinstance(instance, typed.ThisUse) else f"&{self.place(instance)}"
         if call.is_virtual and self._is_overridden(static, routine):
-            return self.whole_dispatcher(static, routine), f"(uint32_t *)(void *){address}"
+            return (
+                self.whole_dispatcher(static, routine),
+                f"{self.at(call.span)}, (uint32_t *)(void *){address}",
+            )
         owner = self.layout.block(routine.owner)
         if static is not routine.owner:
             address = f"(struct {owner.c_name} *)(void *){address}"

@@ -11,7 +11,7 @@ from typing import Any
 from plc.compiler.coverage import HEAD as COVERAGE_HEAD
 from plc.compiler.coverage import Places
 from plc.compiler.expressions import implementation
-from plc.compiler.layout import Record, as_text, definition, is_open, scalar
+from plc.compiler.layout import Record, as_text, definition, is_open, scalar, standard_call
 from plc.compiler.refusals import CompileFault, NotCompiled, Refusal
 from plc.compiler.symbols import Symbols, describe
 from plc.compiler.testing import Test, check_signature, place_assertion, tests_of, without_tests
@@ -20,10 +20,10 @@ from plc.compiler.whole import Whole, is_program, routines
 from plc.compiler.writer import Line, with_line_directives
 from plc.language import ast, typed
 from plc.language.analysis import Program
-from plc.language.configuration import Configuration, Instance, Task
+from plc.language.configuration import Instance, Setting, Task
 from plc.language.source import Span
 from plc.language.symbols import Block, Routine, Section, Variable
-from plc.language.types import NOTHING, StringOf
+from plc.language.types import NOTHING, StringOf, Structure, Type
 
 VERSION = 1  # of what is generated: a change of it makes every cached program new
 DEFAULT_INTERVAL_NS = 1_000_000
@@ -79,7 +79,7 @@ class _TaskPlan:
     name: str
     interval_ns: int
     priority: int
-    event: Variable | None
+    event: str | None  # the path of a BOOL
     instances: list[tuple[str, Instance | None, Block]]  # where in the state
 
 
@@ -110,13 +110,17 @@ class _Generator:
         self.tests = tests_of(program) if with_tests else []
         self.test_places: list[str] = []
         self.layout = self.whole.layout
+        self.elsewhere: list[str] = []  # what tells that an instance runs in a task of its own
+        self.started: list[tuple[str, Setting]] = []  # what VAR_CONFIG gives an initial value
+        self.extents: dict[str, tuple[str, int, int]] = {}  # area, first bit, bit behind the last, by address
         self.lines: list[Line] = []
         self.roots: list[tuple[str, Block | typed.DirectUse, str]] = []
 
     def generate(self) -> Generated:
         whole = self.whole
-        self._try(self._place_globals)
         plans = self._try(self._plan_tasks) or []
+        self._try(self._settings)
+        self._try(self._place_globals)
         self._try(self._place_tests)
         self._try(partial(place_assertion, whole, self.program))
         self._try(whole.place_frames)
@@ -168,46 +172,67 @@ class _Generator:
 
     # ── the state ──────────────────────────────────────────────────────────────────────────────────────────────
     def _place_globals(self) -> None:
-        located: dict[str, str] = {}
-        sizes: dict[str, Span] = {}
+        located: dict[str, tuple[str, Type]] = {}
+        for address, (variable, place) in self.whole.configured.items():
+            self._check_overlap(address, variable.type, variable.span)
+            located[address] = (place, variable.type)
         for variable in self.program.globals:
-            self._place_one(variable, located, sizes)
+            self._place_one(variable, located)
         for block in self.program.blocks:
             for variable in block.variables.values():
                 if variable.location is not None and "*" not in variable.location and is_program(block):
-                    self._place_one(variable, located, sizes)
+                    self._place_one(variable, located)
         for node in self.whole.direct_uses:
             if node.address not in located:
-                self._check_overlap(node.address, node.span, sizes)
+                self._check_overlap(node.address, node.type, node.span)
                 place = self.whole.add_global(node.address.strip("%").replace(".", "_"), node.type, node.span)
-                located[node.address] = place
+                located[node.address] = (place, node.type)
                 self.roots.append((node.address, node, place))
-        self.whole.direct.update(located)
+            self.whole.direct[node.address] = self._at(located[node.address], node.type, node.span)
 
-    def _place_one(self, variable: Variable, located: dict[str, str], sizes: dict[str, Span]) -> None:
+    def _place_one(self, variable: Variable, located: dict[str, tuple[str, Type]]) -> None:
         address = variable.location
         if address is not None and "*" not in address:
-            self._check_overlap(address, variable.span, sizes)
+            self._check_overlap(address, variable.type, variable.span)
             if address in located:
-                self.whole.globals[variable] = located[address]
+                self.whole.globals[variable] = self._at(located[address], variable.type, variable.span)
                 return
         place = self.whole.add_global(variable.name, variable.type, variable.span, variable)
         self.whole.globals[variable] = place
         if address is not None and "*" not in address:
-            located[address] = place
+            located[address] = (place, variable.type)
 
-    def _check_overlap(self, address: str, span: Span, sizes: dict[str, Span]) -> None:
+    def _at(self, located: tuple[str, Type], type_: Type, span: Span) -> str:
+        """A located variable as another one of the same size at the same address sees it: the bits are shared."""
+        place, first = located
+        ours, theirs = self.layout.shape(type_, span), self.layout.shape(first, span)
+        if ours[0] == theirs[0]:
+            return place
+        if scalar(type_) is None or scalar(first) is None:
+            raise NotCompiled(span, f"{first} and {type_} can not share an address", "use one type for it")
+        seen = f"(*({ours[0]} *)(void *)&{place})"
+        self.whole.within[seen] = self.whole.within.get(place, (place, 0))
+        return seen
+
+    def _check_overlap(self, address: str, type_: Type, span: Span) -> None:
         """Variables at one address are one variable; addresses of other sizes in the same bytes are refused."""
         area, first, last = _extent(address)
-        for other in sizes:
-            other_area, other_first, other_last = _extent(other)
-            if other != address and area == other_area and first < other_last and other_first < last:
+        if scalar(type_) is None:
+            last = max(last, first + 8 * self.layout.shape(type_, span)[1])
+        extent = area, first, last
+        for other, (other_area, other_first, other_last) in self.extents.items():
+            if (
+                (other != address or extent != self.extents[other])
+                and area == other_area
+                and first < other_last
+                and other_first < last
+            ):
                 raise NotCompiled(
                     span,
-                    f"{address} lies in the same memory as {other}, which is not compiled yet",
+                    f"{address} lies in the same memory as {other}, and is not of the same size",
                     "use one size for one address",
                 )
-        sizes.setdefault(address, span)
+        self.extents[address] = extent
 
     def _plan_tasks(self) -> list[_TaskPlan]:
         if not self.program.configurations:
@@ -217,6 +242,7 @@ class _Generator:
                     continue
                 place = self._add_program(block.name, block)
                 self.whole.programs[block] = place
+                self.whole.instances[block.name.upper()] = place
                 instances.append((place, None, block))
             return [_TaskPlan("default", DEFAULT_INTERVAL_NS, LOWEST_PRIORITY, None, instances)]
         plans: list[_TaskPlan] = []
@@ -225,34 +251,82 @@ class _Generator:
             for resource in configuration.resources:
                 by_task: dict[str | None, list[tuple[str, Instance | None, Block]]] = {}
                 for instance in resource.programs:
-                    if instance.block_tasks:
-                        raise NotCompiled(instance.span, "blocks in tasks of their own are not compiled yet")
                     place = self._add_program(instance.name, instance.program)
                     seen[instance.program] = seen.get(instance.program, 0) + 1
                     self.whole.programs[instance.program] = place
+                    self.whole.instances[instance.name.upper()] = place
                     by_task.setdefault(instance.task, []).append((place, instance, instance.program))
+                for instance in resource.programs:
+                    for chain, task in instance.block_tasks:
+                        by_task.setdefault(task, []).append(self._runs_alone(instance, chain))
                 plans += [self._task(task, by_task.get(task.name, [])) for task in resource.tasks]
                 if None in by_task:
                     plans.append(
                         _TaskPlan("default", DEFAULT_INTERVAL_NS, LOWEST_PRIORITY, None, by_task[None])
                     )
-            self._settings(configuration)
         for block, count in seen.items():
             if count > 1:
                 del self.whole.programs[block]
         return plans
 
     def _task(self, task: Task, instances: list[tuple[str, Instance | None, Block]]) -> _TaskPlan:
-        event: Variable | None = None
+        event: str | None = None
         if task.single is not None and not isinstance(task.single, typed.Literal):
-            if not isinstance(task.single, typed.VariableUse):
-                raise NotCompiled(task.span, "SINGLE is compiled for a global variable only")
-            event = task.single.variable.target or task.single.variable
+            if task.interval_ns is not None:
+                raise NotCompiled(
+                    task.span,
+                    "a task with INTERVAL and a SINGLE that changes is not compiled",
+                    "write two tasks",
+                )
+            event = _path(task.single)
         return _TaskPlan(task.name, task.interval_ns or 0, task.priority, event, instances)
 
-    def _settings(self, configuration: Configuration) -> None:
-        if configuration.settings:
-            raise NotCompiled(configuration.settings[0].span, "VAR_CONFIG is not compiled yet")
+    def _runs_alone(self, instance: Instance, chain: tuple[Variable, ...]) -> tuple[str, None, Block]:
+        """A block of a program that runs in a task of its own (6.8.2); calls of it only hand its parameters over."""
+        place, owner = self._inner(instance.name, chain[:-1])
+        block = chain[-1].type
+        assert isinstance(owner, Block)
+        assert isinstance(block, Block)
+        self.elsewhere.append(f"{place}.{self.layout.runs_elsewhere(owner, chain[-1])}")
+        return f"{place}.{self.layout.path(owner, chain[-1])}", None, block
+
+    def _inner(self, instance: str, chain: tuple[Variable, ...]) -> tuple[str, Type]:
+        """A variable of a program's instance, however deep, and its type."""
+        root = self.whole.instances[instance.upper()]
+        place = root
+        type_: Type = next(block for name, block, _ in self.roots if name.upper() == instance.upper())  # type: ignore[assignment]  # an instance is of a block
+        inside = 0
+        for variable in chain:
+            if isinstance(type_, Block):
+                place += f".{self.layout.path(type_, variable)}"
+                inside += self.layout.offset(type_, variable)
+            else:
+                assert isinstance(type_, Structure)
+                member = self.layout.structure(type_).by_variable[variable]
+                place += f".{member.c_name}"
+                inside += member.offset
+            type_ = variable.type
+        self.whole.within[place] = (root, inside)
+        return place, type_
+
+    def _settings(self) -> None:
+        """VAR_CONFIG (6.8.1): what it locates is the instance's own variable under that address too."""
+        settings = [*self.program.settings]
+        for configuration in self.program.configurations:
+            settings += configuration.settings
+        for setting in settings:
+            place, _ = self._inner(setting.instance, setting.chain)
+            if setting.location is not None:
+                known = self.whole.configured.get(setting.location)
+                if known is not None and known[1] != place:
+                    raise NotCompiled(
+                        setting.span,
+                        f"{setting.location} is already the address of {known[0].name}",
+                        "give one of them another address",
+                    )
+                self.whole.configured[setting.location] = (setting.variable, place)
+            if setting.initial is not None:
+                self.started.append((place, setting))
 
     def _add_program(self, name: str, block: Block) -> str:
         if any(root[0].upper() == name.upper() for root in self.roots):
@@ -301,6 +375,11 @@ class _Generator:
         for _, block, place in self.roots:
             if isinstance(block, Block):
                 unit.emit(f"start_{self.whole.names[block]}(scan, state, &{place});", placed=False)
+        for place, setting in self.started:
+            unit.span = setting.span
+            self._try(partial(unit.start, place, setting.variable.type, setting.initial, setting.span))
+        for place in self.elsewhere:
+            unit.emit(f"{place} = true;", placed=False)
         return [
             Line(0, "", None),
             Line(0, "static void init(struct tl_scan *scan, void *memory)", None),
@@ -322,7 +401,7 @@ class _Generator:
         unit = Unit(self.whole, routine)
         result, parameters = parameter_list(unit, routine)
         all_parameters = ", ".join(
-            ("struct tl_scan *scan", "struct state *state", "uint32_t *self", *parameters)
+            ("struct tl_scan *scan", "struct state *state", "uint32_t at", "uint32_t *self", *parameters)
         )
         head = f"static {result} {name}({all_parameters})"
         lines = ["", head, "{", "    switch (*self) {"]
@@ -342,7 +421,7 @@ class _Generator:
             )
         lines += [
             "    default:",
-            "        tl_fault_at(scan, TL_FAULT_INTERFACE, TL_AT(0, 0));",
+            "        tl_fault_at(scan, TL_FAULT_INTERFACE, at);",
             "    }",
             "}",
         ]
@@ -376,7 +455,10 @@ class _Generator:
             unit.span = instance.span
             for given in instance.inputs:
                 unit._give(place, block, given)  # a program is called as a block is
-        unit.emit(f"{self.whole.names[block]}(scan, state, &{place});", placed=False)
+        if block.is_standard:
+            unit.emit(f"{standard_call(block, place)};", placed=False)
+        else:
+            unit.emit(f"{self.whole.names[block]}(scan, state, &{place});", placed=False)
         if instance is not None:
             for output in instance.outputs:
                 assert isinstance(output.parameter, Variable)
@@ -516,7 +598,7 @@ class _Generator:
         lines += [f'    "{_quoted(path)}",' for path in self.whole.paths]
         lines += ["};", "", "static const struct tl_task tasks[] = {"]
         for number, plan in enumerate(plans):
-            event = NO_OFFSET if plan.event is None else str(symbols.find(plan.event.name).offset)
+            event = NO_OFFSET if plan.event is None else str(symbols.find(plan.event).offset)
             fields = f'"{_quoted(plan.name)}", INT64_C({plan.interval_ns}), {plan.priority}u, {event}'
             lines.append(f"    {{{fields}, task_{number}}},")
         lines += ["};"]
@@ -576,6 +658,26 @@ def _extent(address: str) -> tuple[str, int, int]:
     if len(numbers) > 2:
         area += ".".join(str(one) for one in numbers[:-2])
     return area, first, first + size
+
+
+def _path(event: typed.Expression) -> str:
+    """The BOOL of a task's SINGLE, as the table of symbols knows it."""
+    match event:
+        case typed.VariableUse(variable=variable) if variable.owner is None or variable.target is not None:
+            return (variable.target or variable).name
+        case typed.DirectUse(address=address):
+            return address
+        case typed.ProgramUse(program=program, instance=instance):
+            return instance or program.name
+        case typed.FieldUse(base=base, variable=variable):
+            return f"{_path(base)}.{variable.name}"
+        case typed.ElementUse(base=base, indices=indices):
+            if all(isinstance(one, typed.Literal) for one in indices):
+                values = ",".join(str(one.value) for one in indices if isinstance(one, typed.Literal))
+                return f"{_path(base)}[{values}]"
+    raise NotCompiled(
+        event.span, "SINGLE is compiled for a variable that lies still", "put it into a BOOL variable"
+    )
 
 
 def _nowhere(program: Program) -> Span:

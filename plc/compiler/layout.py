@@ -43,6 +43,8 @@ _PREFIX = {Family.BIT: "u", Family.SIGNED: "i", Family.UNSIGNED: "u", Family.REA
 STRING_HEADER = 4  # capacity and length of struct tl_string and struct tl_wstring
 STATE_START = 8  # offset 0 is the NULL of references
 
+ELSEWHERE = "tl_elsewhere_"  # of an instance: whether a task of its own runs it, so that its callers do not
+
 # Members of the run-time's own blocks that no declaration has, after those that it has (firmware/blocks/blocks.h).
 _HIDDEN = {"CTU": ("cu_before",), "CTD": ("cd_before",), "CTUD": ("cu_before", "cd_before")}
 
@@ -190,6 +192,7 @@ class Layout:
     def __init__(self, blocks: tuple[Block, ...]) -> None:
         self.definitions: list[str] = []
         self.type_ids: dict[Block, int] = {}
+        self.elsewhere: set[Variable] = set()  # instances that run in a task of their own in some program
         self._records: dict[object, Record] = {}
         self._arrays: dict[tuple[str, int], str] = {}
         self._strings: set[StringOf] = set()
@@ -297,6 +300,8 @@ class Layout:
                 self._add(record, variable)
                 if variable.edge is not None:
                     record.add(f"tl_edge_{safe(variable.name)}", "bool", 1, 1)
+                if variable in self.elsewhere:
+                    record.add(f"{ELSEWHERE}{safe(variable.name)}", "bool", 1, 1)
         for variable in (*block.steps.values(), *block.controls.values()):
             self._add(record, variable)
         units: list[Block | Routine] = [block, *block.actions.values()]
@@ -344,6 +349,21 @@ class Layout:
             if member is not None:
                 return ".".join((*steps, member.c_name))
             steps.append("tl_base")
+            record = record.base
+        raise KeyError(variable)
+
+    def runs_elsewhere(self, block: Block, variable: Variable) -> str:
+        """How C names what tells whether an instance runs in a task of its own."""
+        path, _, name = self.path(block, variable).rpartition(".")
+        return f"{path}.{ELSEWHERE}{name}" if path else f"{ELSEWHERE}{name}"
+
+    def offset(self, block: Block, variable: Variable) -> int:
+        """Where a variable of an instance is from the instance's start on; a base is where what extends it is."""
+        record: Record | None = self.block(block)
+        while record is not None:
+            member = record.by_variable.get(variable)
+            if member is not None:
+                return member.offset
             record = record.base
         raise KeyError(variable)
 

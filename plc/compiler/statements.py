@@ -160,6 +160,10 @@ class Statements(Initials, Expressions):
         place = self._instance(statement)
         for given in statement.inputs:
             self._give(place, block, given)
+        elsewhere = self._runs_elsewhere(statement.instance)
+        if elsewhere is not None:
+            self.emit(f"if (!{elsewhere}) {{")
+            self.depth += 1
         if block.is_standard:
             self.emit(f"{standard_call(block, place)};")
         else:
@@ -168,6 +172,9 @@ class Statements(Initials, Expressions):
             if statement.is_base or statement.instance.type is not block:
                 address = f"(struct {record.c_name} *)(void *){address}"
             self.emit(f"{self.whole.names[block]}(scan, state, {address});")
+        if elsewhere is not None:
+            self.depth -= 1
+            self.close()
         for output in statement.outputs:
             parameter = output.parameter
             assert isinstance(parameter, Variable)
@@ -184,6 +191,20 @@ class Statements(Initials, Expressions):
             self.emit(f"{self.layout.c_type(instance.type, instance.span)} *const {name} = &{place};")
             return f"(*{name})"
         return place
+
+    def _runs_elsewhere(self, instance: typed.Expression) -> str | None:
+        """What tells at run time that an instance runs in a task of its own, where some program says so."""
+        if not isinstance(instance, (typed.VariableUse, typed.FieldUse)):
+            return None
+        variable = instance.variable
+        if variable not in self.layout.elsewhere or not isinstance(variable.owner, Block):
+            return None
+        if isinstance(instance, typed.VariableUse):
+            assert self.block is not None
+            return f"self->{self.layout.runs_elsewhere(self.block, variable)}"
+        owner = instance.base.type
+        assert isinstance(owner, Block)
+        return f"{self._dot(self.place(instance.base))}{self.layout.runs_elsewhere(owner, variable)}"
 
     def _base_steps(self, base: Block) -> list[str]:
         assert self.block is not None

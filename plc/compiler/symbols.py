@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from plc.compiler.layout import Member, Record, element_count, is_open, scalar, scalar_bytes, string_bytes
+from plc.compiler.layout import (
+    ELSEWHERE,
+    Member,
+    Record,
+    element_count,
+    is_open,
+    scalar,
+    scalar_bytes,
+    string_bytes,
+)
 from plc.compiler.testing import TEXT
 from plc.compiler.whole import Whole
 from plc.language import typed
@@ -165,7 +174,7 @@ class Symbols:
             yield Retained(int.from_bytes(key, "little"), place.path, place.offset, place.bytes)
         elif type_["kind"] == "record":
             for member in type_["members"]:
-                if "non_retain" in member["flags"]:
+                if "non_retain" in member["flags"] or "constant" in member["flags"]:
                     continue
                 flags = (place.flags & {"retain"}) | set(member["flags"])
                 path = f"{place.path}.{member['name']}"
@@ -362,7 +371,8 @@ class _Describer:
             "type": number,
             "offset": member.offset,
             "bytes": member.bytes,
-            "flags": ["hidden"],
+            # Where an instance runs is the new program's business, not what the old one remembers.
+            "flags": ["hidden", "constant"] if member.c_name.startswith(ELSEWHERE) else ["hidden"],
         }
 
     def _reference_to(self, type_: Type) -> int:
@@ -417,15 +427,15 @@ def describe(
     variables: dict[str, dict[str, Any]] = {}
 
     def add(name: str, type_: Type, place: str, its_flags: list[str]) -> None:
-        member = by_name[place]
+        root, inside = whole.within.get(place, (place, 0))
         number = describer.type(type_)
         variables.setdefault(
             name.upper(),
             {
                 "name": name,
                 "type": number,
-                "offset": member.offset,
-                "bytes": member.bytes,
+                "offset": by_name[root].offset + inside,
+                "bytes": describer.types[number]["bytes"],
                 "flags": its_flags,
             },
         )
@@ -435,6 +445,8 @@ def describe(
             add(name, thing, place, ["program"] if thing.kind is UnitKind.PROGRAM else [])
         else:
             add(name, thing.type, place, ["global", f"at {name}"])
+    for address, (variable, place) in whole.configured.items():
+        add(address, variable.type, place, ["global", f"at {address}"])
     for variable, place in whole.globals.items():
         prefix = "" if variable.owner is None else f"{variable.owner.name}."
         add(f"{prefix}{variable.name}", variable.type, place, flags(variable))

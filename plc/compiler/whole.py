@@ -28,6 +28,11 @@ class Whole:
         self.framed: dict[Variable, str] = {}
         self.statics: dict[Variable, str] = {}
         self.programs: dict[Block, str] = {}  # where the one instance of a program is
+        self.instances: dict[str, str] = {}  # where an instance of a configuration is, by its name
+        self.configured: dict[str, tuple[Variable, str]] = {}  # what VAR_CONFIG located, by address
+        self.within: dict[
+            str, tuple[str, int]
+        ] = {}  # of places that are part of another: which, and how far in
         self.names: dict[Routine | Block, str] = {}
         self.places: Places | None = None  # where it counts what it runs, if it does
         self.assertion: dict[str, str] = {}  # where a failed one leaves its texts
@@ -53,6 +58,10 @@ class Whole:
             for routine in routines(block):
                 kind = {"GET": "get_", "SET": "set_"}.get(routine.kind, "")
                 self.names[routine] = self.layout.unique(f"{block.qualified}_{kind}{routine.name}")
+        for configuration in program.configurations:
+            for resource in configuration.resources:
+                for instance in resource.programs:
+                    self.layout.elsewhere.update(chain[-1] for chain, _ in instance.block_tasks)
         self._look_through()
 
     def file(self, span: Span) -> int:
@@ -123,8 +132,8 @@ class Whole:
 
     def _look_through(self) -> None:
         """One walk through all bodies for what has to be known before the state is laid out."""
-        for body in self.bodies():
-            for node in typed.walk(body):
+        for part in (*self.bodies(), *self._connections()):
+            for node in typed.walk(part):
                 match node:
                     case typed.ReferenceTo(operand=operand):
                         self.referred.update(_root_variable(operand))
@@ -135,6 +144,15 @@ class Whole:
                             self.referred.update(_root_variable(value))
                     case typed.DirectUse():
                         self.direct_uses.append(node)
+
+    def _connections(self) -> list[object]:
+        """What configurations say of tasks and programs, as far as it is made of expressions."""
+        found: list[object] = []
+        for configuration in self.program.configurations:
+            for resource in configuration.resources:
+                found += [task.single for task in resource.tasks if task.single is not None]
+                found += [(*one.inputs, *one.outputs) for one in resource.programs]
+        return found
 
     def bodies(self) -> list[typed.Body]:
         """The bodies of all units."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plc.language import ast, twincat
-from plc.language.configuration import Configuration, check_configuration
+from plc.language.configuration import Configuration, Setting, check_configuration, check_settings
 from plc.language.declare import Declarations, UnitScope, standard_blocks
 from plc.language.diagnostics import Diagnostic, Diagnostics, in_reading_order
 from plc.language.flow import check_program
@@ -49,6 +49,7 @@ class Program:
     blocks: tuple[Block, ...]
     functions: tuple[Routine, ...]
     configurations: tuple[Configuration, ...]
+    settings: tuple[Setting, ...]  # of programs that no configuration runs
     references: tuple[Reference, ...]
     diagnostics: tuple[Diagnostic, ...]
 
@@ -107,9 +108,15 @@ def _analyse(sources: tuple[Source, ...]) -> Program:
         _check_body(unit_scope, declarations)
     for block in declarations.blocks:
         check_block(block, diagnostics)
+    loose = tuple(syntax for syntax, _ in declarations.settings)
     configurations = tuple(
-        check_configuration(syntax, scope, declarations) for syntax, scope in declarations.configurations
+        check_configuration(syntax, scope, declarations, () if number else loose)
+        for number, (syntax, scope) in enumerate(declarations.configurations)
     )
+    settings: tuple[Setting, ...] = ()
+    if loose and not configurations:
+        programs = tuple(one for one in declarations.blocks if one.kind is ast.UnitKind.PROGRAM)
+        settings = check_settings(loose, programs, declarations.settings[0][1], declarations)
     check_program(declarations)
     return Program(
         sources,
@@ -120,6 +127,7 @@ def _analyse(sources: tuple[Source, ...]) -> Program:
         tuple(declarations.blocks),
         tuple(declarations.functions),
         configurations,
+        settings,
         tuple(Reference(span, symbol) for span, symbol in declarations.uses),
         tuple(in_reading_order(diagnostics.found, sources)),
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plc.language import ast, typed
 from plc.language.declare import Declarations
 from plc.language.diagnostics import nearest
+from plc.language.entities import Entity
 from plc.language.expressions import Checker
 from plc.language.scope import Scope
 from plc.language.source import Span
-from plc.language.symbols import Block, Variable
+from plc.language.symbols import Block, Namespace, Variable
 from plc.language.types import LTIME, TIME, UINT, UNKNOWN, Structure, Type
 
 
@@ -27,7 +29,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A program that runs under a name of its own. ``block_tasks`` are blocks in it that run in other tasks."""
+    """A program that runs under a name of its own. ``block_tasks`` are blocks in it that run in other tasks: the
+    variables that lead to the block from the program on, and the task.
+    """
 
     name: str
     program: Block
@@ -35,7 +39,7 @@ class Instance:
     qualifiers: frozenset[str]
     inputs: tuple[typed.Input, ...]
     outputs: tuple[typed.Output, ...]
-    block_tasks: tuple[tuple[str, str], ...]
+    block_tasks: tuple[tuple[tuple[Variable, ...], str], ...]
     span: Span
 
 
@@ -51,9 +55,14 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One line of VAR_CONFIG: an instance's variable, as path from the resource on, its address and initial value."""
+    """One line of VAR_CONFIG: an instance's variable, its address and initial value.
+
+    ``chain`` are the variables that lead to it from the program instance on.
+    """
 
     path: tuple[str, ...]
+    instance: str
+    chain: tuple[Variable, ...]
     variable: Variable
     location: str | None
     initial: typed.Expression | None
@@ -70,21 +79,60 @@ class Configuration:
     span: Span
 
 
-def check_configuration(syntax: ast.Configuration, scope: Scope, declarations: Declarations) -> Configuration:
-    """A configuration with everything in it resolved."""
+def check_configuration(
+    syntax: ast.Configuration,
+    scope: Scope,
+    declarations: Declarations,
+    more: tuple[ast.InstanceSettings, ...] = (),
+) -> Configuration:
+    """A configuration with everything in it resolved; ``more`` are the VAR_CONFIG that stand outside of it."""
     checker = _ConfigurationChecker(declarations, scope)
     resources = tuple(checker.resource(one) for one in syntax.resources)
-    settings: list[Setting] = []
-    for block in syntax.settings:
-        for one in block.settings:
-            setting = checker.setting(one, resources)
-            if setting is not None:
-                settings.append(setting)
+    settings = _settings((*syntax.settings, *more), resources, checker)
     return Configuration(syntax.name.text, resources, tuple(settings), syntax.span)
 
 
+def check_settings(
+    blocks: tuple[ast.InstanceSettings, ...],
+    programs: tuple[Block, ...],
+    scope: Scope,
+    declarations: Declarations,
+) -> tuple[Setting, ...]:
+    """VAR_CONFIG of sources without a CONFIGURATION, where each program runs once under its own name."""
+    instances = tuple(Instance(one.name, one, None, frozenset(), (), (), (), one.span) for one in programs)
+    resources = (Resource("", (), instances, blocks[0].span),)
+    return tuple(_settings(blocks, resources, _ConfigurationChecker(declarations, scope)))
+
+
+def _settings(
+    blocks: tuple[ast.InstanceSettings, ...],
+    resources: tuple[Resource, ...],
+    checker: _ConfigurationChecker,
+) -> list[Setting]:
+    found = (checker.setting(one, resources) for block in blocks for one in block.settings)
+    return [one for one in found if one is not None]
+
+
 class _ConfigurationChecker(Checker):
+    def __init__(self, declarations: Declarations, scope: Scope) -> None:
+        super().__init__(declarations, scope)
+        self.instances: dict[str, Block] = {}  # of the resource at hand: connections may name them all
+
+    def _name(self, node: ast.NameUse, expected: Type | None) -> Entity:
+        """Besides variables a program's instance by its name (6.8.2)."""
+        block = self.instances.get(node.name.key)
+        if block is not None and self.scope.find(node.name.key) is None:
+            return typed.ProgramUse(block, block, node.span, node.name.key)
+        return super()._name(node, expected)
+
     def resource(self, syntax: ast.Resource) -> Resource:
+        self.instances = {}
+        for named in syntax.programs:
+            symbol: object = self.scope.find_outside(named.type.path[0].key)
+            for inner in named.type.path[1:]:
+                symbol = symbol.symbols.get(inner.key) if isinstance(symbol, Namespace) else None
+            if isinstance(symbol, Block) and symbol.kind is ast.UnitKind.PROGRAM:
+                self.instances[named.name.key] = symbol
         tasks: dict[str, Task] = {}
         for one in syntax.tasks:
             if one.name.key in tasks:
@@ -172,13 +220,15 @@ class _ConfigurationChecker(Checker):
             task = self._task_name(syntax.task, tasks)
         inputs: list[typed.Input] = []
         outputs: list[typed.Output] = []
-        block_tasks: list[tuple[str, str]] = []
+        block_tasks: list[tuple[tuple[Variable, ...], str]] = []
         by_key = {one.name.upper(): one for one in found.parameters()}
         for connection in syntax.connections:
             if isinstance(connection, ast.TaskOfBlock):
                 name = self._task_name(connection.task, tasks)
-                if name is not None:
-                    block_tasks.append((".".join(one.text for one in connection.path), name))
+                chain = self._chain(found, connection.path)
+                if name is not None and chain is not None:
+                    self._check_runs_alone(chain[-1], connection.path[-1])
+                    block_tasks.append((chain, name))
                 continue
             parameter = None if connection.name is None else by_key.get(connection.name.key)
             if parameter is None:
@@ -203,6 +253,37 @@ class _ConfigurationChecker(Checker):
             tuple(block_tasks),
             syntax.span,
         )
+
+    def _check_runs_alone(self, variable: Variable, name: ast.Name) -> None:
+        type_ = variable.type
+        if isinstance(type_, Block) and type_.kind is ast.UnitKind.FUNCTION_BLOCK:
+            return
+        if type_ is not UNKNOWN:
+            self.diagnostics.report(
+                "ST0610",
+                name.span,
+                f"{variable.name} is {type_}: only an instance of a FUNCTION_BLOCK runs in a task",
+                mend="name an instance",
+            )
+
+    def _chain(self, owner: Type, names: Sequence[ast.Name]) -> tuple[Variable, ...] | None:
+        """The variables that a path means, the first one of ``owner``."""
+        found: list[Variable] = []
+        for name in names:
+            if isinstance(owner, Block):
+                variable = owner.find_variable(name.key)
+            else:
+                variable = owner.fields.get(name.key) if isinstance(owner, Structure) else None
+            if variable is None:
+                self.diagnostics.report(
+                    "ST0203", name.span, f"{owner} has no {name.text}", mend="name one of its variables"
+                )
+                return None
+            self.uses.append((name.span, variable))
+            variable.is_read = True
+            found.append(variable)
+            owner = variable.type
+        return tuple(found)
 
     def _task_name(self, name: ast.Name, tasks: dict[str, Task]) -> str | None:
         task = tasks.get(name.key)
@@ -234,21 +315,10 @@ class _ConfigurationChecker(Checker):
                 mend=f"did you mean {near}?" if near else "start the path with the resource and the program",
             )
             return None
-        owner: Type = matching[0].program
-        variable: Variable | None = None
-        for name in names[1:]:
-            if isinstance(owner, Block):
-                variable = owner.find_variable(name.key)
-            else:
-                variable = owner.fields.get(name.key) if isinstance(owner, Structure) else None
-            if variable is None:
-                self.diagnostics.report(
-                    "ST0203", name.span, f"{owner} has no {name.text}", mend="name one of its variables"
-                )
-                return None
-            owner = variable.type
-        if variable is None:
+        chain = self._chain(matching[0].program, names[1:])
+        if not chain:
             return None
+        variable = chain[-1]
         type_ = self.declarations.type_of(syntax.type, self.scope)
         if type_ != variable.type and UNKNOWN not in (type_, variable.type):
             self.diagnostics.report(
@@ -261,4 +331,4 @@ class _ConfigurationChecker(Checker):
         initial = None if syntax.initial is None else self.initial(syntax.initial, type_)
         location = None if syntax.location is None else syntax.location.address
         path = tuple(name.text for name in syntax.path)
-        return Setting(path, variable, location, initial, syntax.span)
+        return Setting(path, matching[0].name, chain, variable, location, initial, syntax.span)

@@ -915,7 +915,9 @@ _READERS: dict[type, Callable[[Checker, Any, Type | None], Entity]] = {
     ast.TimeLiteral: Checker._time,
     ast.NullLiteral: Checker._null,
     ast.EnumLiteral: Checker._enum_literal,
-    ast.NameUse: Checker._name,
+    ast.NameUse: lambda checker, node, expected: checker._name(
+        node, expected
+    ),  # configurations know more names
     ast.GlobalUse: Checker._global,
     ast.This: Checker._this_or_super,
     ast.Super: Checker._this_or_super,

@@ -64,7 +64,7 @@ class StandardFunction:
         return Parameter(f"{stem}{number}", last.type)
 
 
-# name | generics | inputs, "..." where the last may be repeated, "?" where it may be left out, => before outputs | result
+# name | generics | inputs, => outputs | result; "..." behind an input that may be repeated, "?" where it may be left out
 _TABLE = """
 ABS       | T=ANY_NUM | IN T | T
 SQRT      | T=ANY_REAL | IN T | T

@@ -51,11 +51,12 @@ class VariableUse:
 
 @_node
 class ProgramUse:
-    """The one instance of a PROGRAM, by the program's name."""
+    """The one instance of a PROGRAM, by the program's name; in a configuration the one of that name."""
 
     program: Block
     type: Type
     span: Span
+    instance: str | None = None
 
 
 @_node

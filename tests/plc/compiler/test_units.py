@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from plc import load
+from plc import CompileFault, load
 
 Apart = Callable[[str, list[dict[str, Any]], tuple[str, ...]], str]
 
@@ -257,3 +257,108 @@ def test_counters_count_down_below_zero() -> None:
     p = load("PROGRAM main VAR c : CTD; x : BOOL; END_VAR c(CD := x, PV := 1); x := NOT x; END_PROGRAM")
     p.scan(count=5)
     assert (p["main.c.cv"], p["main.c.q"]) == (-2, True)
+
+
+# ── configurations (6.8) ───────────────────────────────────────────────────────────────────────────────────────────
+def test_6_8_1_var_config_gives_instances_values_and_addresses() -> None:
+    p = load(
+        """FUNCTION_BLOCK Valve VAR position AT %I* : INT; END_VAR VAR PUBLIC limit : INT := 1; name : STRING[8]; END_VAR
+        VAR_OUTPUT high : BOOL; END_VAR high := position > limit; END_FUNCTION_BLOCK
+        PROGRAM Main VAR one, two : Valve; seen : INT; END_VAR one(); two(); seen := %IW4; END_PROGRAM
+        CONFIGURATION c
+        VAR_GLOBAL raw AT %IW4 : WORD; END_VAR
+        RESOURCE r ON cpu TASK t (INTERVAL := T#1ms); PROGRAM left WITH t : Main; PROGRAM right WITH t : Main; END_RESOURCE
+        VAR_CONFIG
+            r.left.one.position AT %IW4 : INT;
+            r.left.one.limit : INT := 10;
+            right.two.limit : INT := -5;
+            right.two.name : STRING[8] := 'tank';
+        END_VAR
+        END_CONFIGURATION"""
+    )
+    p["left.one.position"] = 11
+    p.scan()
+    assert (p["%IW4"], p["raw"], p["left.seen"]) == (11, 11, 11)
+    assert [p[f"{name}.high"] for name in ("left.one", "left.two", "right.one", "right.two")] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert (p["right.two.name"], p["left.two.name"]) == ("tank", "")
+    p["%IW4"] = -3
+    p.scan()
+    assert (p["left.one.position"], p["raw"], p["left.one.high"]) == (-3, 65533, False)
+
+
+def test_6_8_1_var_config_without_a_configuration_names_the_program() -> None:
+    p = load("PROGRAM Main VAR x : INT; END_VAR END_PROGRAM VAR_CONFIG Main.x AT %QW2 : INT := 7; END_VAR")
+    assert (p["Main.x"], p["%QW2"]) == (7, 7)
+
+
+BLOCK_TASKS = """FUNCTION_BLOCK Counter VAR_INPUT step : INT; END_VAR VAR_OUTPUT n : INT; END_VAR n := n + step; END_FUNCTION_BLOCK
+    PROGRAM Main VAR_INPUT inc : INT; END_VAR VAR own, other : Counter; timer : TON; n : INT; END_VAR
+    own(step := inc); other(step := inc, n => n); timer(IN := TRUE, PT := T#5ms); END_PROGRAM
+    CONFIGURATION c RESOURCE r ON cpu
+    TASK fast (INTERVAL := T#1ms, PRIORITY := 1); TASK slow (INTERVAL := T#4ms, PRIORITY := 2);
+    PROGRAM left WITH fast : Main (inc := 1, other WITH slow, timer WITH slow);
+    PROGRAM right WITH fast : Main (inc := 10);
+    END_RESOURCE END_CONFIGURATION"""
+
+
+def test_6_8_2_a_block_of_a_program_runs_in_a_task_of_its_own() -> None:
+    p = load(BLOCK_TASKS)
+    p.scan(count=9)
+    assert (p["left.own.n"], p["left.other.n"], p["left.n"]) == (9, 3, 2)
+    assert (p["right.own.n"], p["right.other.n"]) == (90, 90)
+    assert (p["left.timer.ET"], p["right.timer.ET"]) == (5_000_000, 5_000_000)
+
+
+@pytest.mark.parametrize(
+    ("single", "path"),
+    [
+        ("go", "go"),
+        ("%IX1.2", "%IX1.2"),
+        ("signals.go", "signals.go"),
+        ("many[2].go", "many[2].go"),
+        ("other.start", "other.start"),
+    ],
+)
+def test_6_8_2_single_is_any_bool_that_lies_still(single: str, path: str) -> None:
+    p = load(
+        f"""TYPE Pair : STRUCT x : INT; go : BOOL; END_STRUCT; END_TYPE
+        PROGRAM P VAR_OUTPUT n : INT; END_VAR n := n + 1; END_PROGRAM
+        PROGRAM Q VAR_OUTPUT start : BOOL; seen : INT; END_VAR VAR_INPUT n : INT; END_VAR seen := n; END_PROGRAM
+        CONFIGURATION c
+        VAR_GLOBAL go : BOOL; signals : Pair; many : ARRAY [1..3] OF Pair; END_VAR
+        RESOURCE r ON cpu
+        TASK event (SINGLE := {single}, PRIORITY := 0); TASK fast (INTERVAL := T#1ms, PRIORITY := 1);
+        PROGRAM one WITH event : P; PROGRAM other WITH fast : Q (n := one.n);
+        END_RESOURCE END_CONFIGURATION"""
+    )
+    p.scan(count=2)
+    p[path] = True
+    p.scan(count=3)
+    assert (p["one.n"], p["other.seen"]) == (1, 1)
+
+
+def test_6_5_5_variables_of_one_size_share_the_bits_of_their_address() -> None:
+    p = load(
+        """VAR_GLOBAL a AT %MD0 : REAL; b AT %MD0 : DWORD; END_VAR
+        PROGRAM main VAR x : DINT; END_VAR a := 1.0; x := DWORD_TO_DINT(%MD0 OR 1); END_PROGRAM"""
+    )
+    p.scan()
+    assert (p["b"], p["main.x"]) == (0x3F800000, 0x3F800001)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "VAR_GLOBAL a AT %MW0 : ARRAY [0..3] OF WORD; b AT %MW2 : WORD; END_VAR PROGRAM p END_PROGRAM",
+        "VAR_GLOBAL a AT %MW0 : WORD; b AT %MB1 : BYTE; END_VAR PROGRAM p END_PROGRAM",
+        "VAR_GLOBAL a AT %MW0 : ARRAY [0..3] OF WORD; b AT %MW0 : WORD; END_VAR PROGRAM p END_PROGRAM",
+    ],
+)
+def test_variables_that_would_share_some_bytes_are_refused(text: str) -> None:
+    with pytest.raises(CompileFault, match=r"ST0900.*lies in the same memory"):
+        load(text)

@@ -50,7 +50,9 @@ def test_6_8_a_configuration_is_resolved() -> None:
     )
     assert [one.value.value for one in first.inputs if isinstance(one.value, typed.Literal)] == [3]
     assert len(first.outputs) == 1
-    assert first.block_tasks == (("filter", "Edge"),)
+    assert [([one.name for one in chain], task) for chain, task in first.block_tasks] == [
+        (["filter"], "Edge")
+    ]
     assert second.task == "Edge"
     one, two = plant.settings
     assert (one.path, one.variable.name, one.location) == (("Cpu", "P1", "filter", "x"), "x", "%ID4")
