@@ -16,8 +16,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.servers.freshness import LOOK_S, Freshness
 from gateway.servers.opcua.encoding import encode_samples
-from gateway.servers.opcua.freshness import LOOK_S, Freshness
 from gateway.tags.image import JournalReader, Region, Slice
 from gateway.tags.sample import Samples
 from gateway.tags.tag import ValueType

@@ -27,11 +27,11 @@ from asyncua.server.server import Server
 from asyncua.ua.object_ids import ObjectIds
 
 from gateway.config.site import Site
+from gateway.servers.freshness import Freshness
 from gateway.servers.opcua import limits
 from gateway.servers.opcua.certificates import Identity, TrustList
 from gateway.servers.opcua.channel import PASSWORD_POLICY, Listener, Policy
 from gateway.servers.opcua.feed import Feed
-from gateway.servers.opcua.freshness import Freshness
 from gateway.servers.opcua.nodes import NAMESPACE, SiteSpace
 from gateway.servers.opcua.session import Plant, Session
 from gateway.servers.opcua.sign_in import SignIn

@@ -24,9 +24,9 @@ from asyncua.ua.status_codes import StatusCodes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from gateway.config.site import Role, Tag
+from gateway.servers.freshness import Freshness
 from gateway.servers.opcua import history, limits, writes
 from gateway.servers.opcua.encoding import Stamps
-from gateway.servers.opcua.freshness import Freshness
 from gateway.servers.opcua.nodes import SiteSpace
 from gateway.servers.opcua.sign_in import SignIn
 from gateway.servers.opcua.subscriptions import Subscription, Subscriptions, demand_some, stamps_of

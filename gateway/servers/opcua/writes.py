@@ -30,6 +30,7 @@ _REFUSALS = {
     Refusal.OUT_OF_LIMITS: StatusCodes.BadOutOfRange,
     Refusal.EXPIRED: StatusCodes.BadTimeout,
     Refusal.BUSY: StatusCodes.BadResourceUnavailable,
+    Refusal.HELD: StatusCodes.BadLocked,
     Refusal.NOT_CONNECTED: StatusCodes.BadNoCommunication,
     Refusal.AUDIT_UNAVAILABLE: StatusCodes.BadResourceUnavailable,
 }

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from opcua_plant import Plant, node_id, site_of, until
 
-from gateway.servers.opcua.freshness import GRACE_NS, Freshness
+from gateway.servers.freshness import GRACE_NS, Freshness
 from gateway.tags.quality import Quality
 
 SECOND = 1_000_000_000

@@ -1,0 +1,178 @@
+"""The outstation's points as they are now, and the events that their changes make (IEEE 1815 clause 11.9).
+
+One database serves all masters; each association has an event buffer of its own, so that what one master has
+confirmed is still there for another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.config.dnp3 import OutstationPoint
+from gateway.servers.dnp3.objects import EVENTS, KINDS, STATIC, Flag, Kind, Measurement
+
+# Where the configuration says 0: what loses nothing. Binaries packed, since flags are sent anyway where they matter.
+_STATIC_VARIATION = {
+    Kind.BINARY: 2,
+    Kind.DOUBLE_BIT: 2,
+    Kind.BINARY_OUTPUT: 2,
+    Kind.COUNTER: 1,
+    Kind.FROZEN_COUNTER: 5,
+    Kind.ANALOG: 5,
+    Kind.ANALOG_OUTPUT: 3,
+    Kind.OCTET_STRING: 0,
+}
+_EVENT_VARIATION = {
+    Kind.BINARY: 2,
+    Kind.DOUBLE_BIT: 2,
+    Kind.BINARY_OUTPUT: 2,
+    Kind.COUNTER: 5,
+    Kind.FROZEN_COUNTER: 5,
+    Kind.ANALOG: 7,
+    Kind.ANALOG_OUTPUT: 7,
+    Kind.OCTET_STRING: 0,
+}
+_INITIAL = Measurement(0, int(Flag.RESTART), 0)
+_INITIAL_TEXT = Measurement(b"", int(Flag.RESTART), 0)
+
+
+@dataclass(slots=True)
+class Point:
+    """A point and its present state; ``reported`` is what the last event said."""
+
+    kind: Kind
+    index: int
+    event_class: int
+    static_variation: int
+    event_variation: int
+    deadband: float
+    measurement: Measurement
+    reported: Measurement
+    frozen: Point | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change of a point, to be told once to each master."""
+
+    kind: Kind
+    index: int
+    event_class: int
+    variation: int
+    measurement: Measurement
+
+
+class Database:
+    """Points by kind and index. `update` them; whoever `follow`s gets the events."""
+
+    def __init__(self, points: Iterable[OutstationPoint]) -> None:
+        """Raises ValueError for a variation that the point's type has not, and for an index used twice."""
+        self._points: dict[Kind, dict[int, Point]] = {kind: {} for kind in Kind}
+        self._followers: list[Callable[[Event], None]] = []
+        for one in points:
+            self._add(one)
+        for kind, rows in self._points.items():
+            self._points[kind] = dict(sorted(rows.items()))
+
+    def _add(self, config: OutstationPoint) -> None:
+        kind = KINDS[config.kind]
+        point = _point(
+            kind,
+            config.index,
+            config.event_class,
+            config.static_variation,
+            config.event_variation,
+            config.deadband * abs(config.scale),
+        )
+        if config.frozen_class is not None:
+            if kind is not Kind.COUNTER:
+                raise ValueError(f"{config.name} is no counter: it can not be frozen")
+            point.frozen = _point(Kind.FROZEN_COUNTER, config.index, config.frozen_class, 0, 0, 0.0)
+            self._insert(point.frozen, config.name)
+        self._insert(point, config.name)
+
+    def _insert(self, point: Point, name: str) -> None:
+        rows = self._points[point.kind]
+        if point.index in rows:
+            raise ValueError(f"{name}: {point.kind.value} {point.index} is there twice")
+        rows[point.index] = point
+
+    def follow(self, follower: Callable[[Event], None]) -> None:
+        self._followers.append(follower)
+
+    def find(self, kind: Kind, index: int) -> Point | None:
+        return self._points[kind].get(index)
+
+    def points(self, kind: Kind) -> Mapping[int, Point]:
+        """In order of their indexes."""
+        return self._points[kind]
+
+    def between(self, kind: Kind, start: int | None, stop: int | None) -> Sequence[Point]:
+        rows = self._points[kind]
+        if start is None or stop is None:
+            return list(rows.values())
+        if stop - start < len(rows):
+            return [rows[index] for index in range(start, stop + 1) if index in rows]
+        return [point for index, point in rows.items() if start <= index <= stop]
+
+    def all(self) -> Iterator[Point]:
+        """Class 0: every point."""
+        for rows in self._points.values():
+            yield from rows.values()
+
+    def update(self, kind: Kind, index: int, measurement: Measurement) -> bool:
+        """Take what a point is now. True where that made an event; the first value after the start makes none."""
+        point = self._points[kind][index]
+        before, point.measurement = point.measurement, measurement
+        if not point.event_class:
+            return False
+        if before is _INITIAL or before is _INITIAL_TEXT:
+            point.reported = measurement
+            return False
+        if not _is_change(point, measurement):
+            return False
+        point.reported = measurement
+        self._tell(point)
+        return True
+
+    def freeze(self, points: Iterable[Point], time_ms: int) -> None:
+        """Copy counters to their frozen ones (11.9.5)."""
+        for point in points:
+            if point.frozen is None:
+                continue
+            point.frozen.measurement = Measurement(point.measurement.value, point.measurement.flags, time_ms)
+            if point.frozen.event_class:
+                self._tell(point.frozen)
+
+    def _tell(self, point: Point) -> None:
+        event = Event(point.kind, point.index, point.event_class, point.event_variation, point.measurement)
+        for follower in self._followers:
+            follower(event)
+
+
+def _point(
+    kind: Kind, index: int, event_class: int, static_variation: int, event_variation: int, deadband: float
+) -> Point:
+    static = static_variation or _STATIC_VARIATION[kind]
+    event = event_variation or _EVENT_VARIATION[kind]
+    if static not in STATIC[kind]:
+        raise ValueError(f"{kind.value} has no static variation {static}: {sorted(STATIC[kind])}")
+    if event not in EVENTS[kind]:
+        raise ValueError(f"{kind.value} has no event variation {event}: {sorted(EVENTS[kind])}")
+    if not 0 <= event_class <= 3:
+        raise ValueError(f"class {event_class}: events are of class 1 to 3, 0 is without")
+    first = _INITIAL_TEXT if kind is Kind.OCTET_STRING else _INITIAL
+    return Point(kind, index, event_class, static, event, deadband, first, first)
+
+
+def _is_change(point: Point, now: Measurement) -> bool:
+    told = point.reported
+    if now.flags != told.flags:
+        return True
+    if point.deadband and not isinstance(now.value, bytes) and not isinstance(told.value, bytes):
+        return abs(now.value - told.value) > point.deadband
+    if isinstance(now.value, float) and math.isnan(now.value):
+        return not (isinstance(told.value, float) and math.isnan(told.value))
+    return now.value != told.value

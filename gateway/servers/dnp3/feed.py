@@ -1,0 +1,130 @@
+"""From the site's tags to the outstation's points: every change of the journal, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from gateway.config.dnp3 import OutstationPoint
+from gateway.config.site import Tag
+from gateway.servers.dnp3.database import Database
+from gateway.servers.dnp3.objects import KINDS, Flag, Kind, Measurement, Number
+from gateway.servers.freshness import LOOK_S, Freshness
+from gateway.tags.image import Region
+from gateway.tags.quality import Quality, is_bad, is_good
+from gateway.tags.sample import Samples, value_from_bits
+from gateway.tags.tag import ValueType
+
+WAIT_S = 0.5  # of a quiet journal, before looking whether to stop
+RECORDS = 4_096  # at once, an owner
+LONGEST_STRING = 255  # octets of an octet string (A.45)
+_LINK_LOST = frozenset(
+    {Quality.BAD_COMMUNICATION_ERROR, Quality.BAD_NO_COMMUNICATION, Quality.BAD_NOT_CONNECTED}
+)
+_ANALOGS = frozenset({Kind.ANALOG, Kind.ANALOG_OUTPUT})
+
+
+class PointFeed:
+    """Keeps ``database`` as the image is. `fill` it once, then `run`; ``changed`` is called after each batch."""
+
+    def __init__(
+        self, region: Region, tags: Sequence[Tag], points: Iterable[OutstationPoint], database: Database
+    ) -> None:
+        self._region = region
+        self._database = database
+        self._freshness = Freshness(region, tags)
+        self._points: dict[int, list[OutstationPoint]] = {}
+        for point in points:
+            self._points.setdefault(point.tag, []).append(point)
+        self._tags = np.array(sorted(self._points), np.uint32)
+        self._is_ours = np.zeros(region.tag_count, np.bool_)
+        self._is_ours[self._tags] = True
+        self._reader = region.reader("now")
+
+    def fill(self) -> None:
+        """Every point as its tag is now."""
+        self._freshness.look(time.monotonic_ns())
+        self._present(self._tags)
+
+    def step(self) -> bool:
+        """Take the next changes; False where there were none."""
+        taken = self._reader.take(RECORDS)
+        rows = np.flatnonzero(self._is_ours[taken.records["tag"]])
+        texts = {new: taken.texts[old] for new, old in enumerate(rows.tolist()) if old in taken.texts}
+        self._update(taken.records[rows], texts)
+        if taken.lost or any(text is None for text in texts.values()):
+            self._present(self._tags)  # what was between is lost; what is now is not
+        return bool(len(taken.records))
+
+    async def run(self, changed: asyncio.Event) -> None:
+        """Follow the journal until cancelled; sets ``changed`` where points were updated."""
+        loop = asyncio.get_running_loop()
+        looked_at = 0.0
+        with ThreadPoolExecutor(1, "dnp3-journal") as thread:
+            while True:
+                await loop.run_in_executor(thread, self._reader.wait, WAIT_S)
+                while self.step():
+                    changed.set()
+                    await asyncio.sleep(0)
+                if time.monotonic() - looked_at >= LOOK_S:
+                    looked_at = time.monotonic()
+                    gone = self._freshness.look(time.monotonic_ns())
+                    stale = gone[self._is_ours[gone]]
+                    if len(stale):
+                        self._present(stale)
+                        changed.set()
+
+    def _present(self, tags: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> None:
+        records = self._region.read(tags)
+        is_text = self._region.types[tags] == ValueType.STRING
+        rows = np.flatnonzero(is_text)
+        texts: dict[int, str | None] = {}
+        if len(rows):
+            found, strings = self._region.texts(tags[rows])
+            records[rows] = found
+            texts = dict(zip(rows.tolist(), strings, strict=True))
+        self._freshness.mark(records, time.time_ns())
+        self._update(records, texts)
+
+    def _update(self, records: Samples, texts: dict[int, str | None]) -> None:
+        for row, record in enumerate(records.tolist()):
+            tag, status, bits, source_ns, _ = record
+            if row in texts and texts[row] is None:
+                continue  # overwritten meanwhile: the newer value comes
+            type_ = self._region.type_of(tag)
+            raw = texts.get(row) or "" if type_ is ValueType.STRING else value_from_bits(bits, type_)
+            for point in self._points[tag]:
+                kind = KINDS[point.kind]
+                value = _value(kind, raw, point.scale)
+                self._database.update(
+                    kind, point.index, Measurement(value, flags_of(kind, status), source_ns // 1_000_000)
+                )
+
+
+def flags_of(kind: Kind, status: int) -> int:
+    """A StatusCode as the flag octet (11.6): what is Bad is not online, and a lost link says so."""
+    if status == Quality.BAD_WAITING_FOR_INITIAL_DATA:
+        return Flag.RESTART
+    if is_bad(status):
+        return Flag.COMM_LOST if status & 0xFFFF_0000 in _LINK_LOST else Flag(0)
+    if is_good(status) or kind not in _ANALOGS:
+        return Flag.ONLINE
+    if status & 0xFFFF_0000 == Quality.UNCERTAIN_ENGINEERING_UNITS_EXCEEDED:
+        return Flag.ONLINE | Flag.OVER_RANGE
+    return Flag.ONLINE | Flag.REFERENCE_ERROR
+
+
+def _value(kind: Kind, raw: bool | int | float | str, scale: float) -> Number:
+    if isinstance(raw, str):
+        return raw.encode()[:LONGEST_STRING]
+    if kind in (Kind.BINARY, Kind.BINARY_OUTPUT):
+        return bool(raw)
+    if kind is Kind.DOUBLE_BIT:
+        return int(raw) & 3
+    if scale == 1.0:
+        return raw
+    return raw * scale if kind in _ANALOGS else round(raw * scale)

@@ -1,0 +1,237 @@
+"""The outstation before a master of somebody else's: opendnp3's, which most utilities' tools are measured against."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import opendnp3
+import pytest
+from dnp3_outstations import T0, Running, outstation, server_of, until
+
+from gateway.servers.dnp3.objects import Kind, Measurement
+from gateway.tags.command import Refusal, Refused, TimedOut
+
+Row = tuple[str, int, object, int, int]  # group and variation, index, value, flags, time in ms
+
+
+class Heard(opendnp3.ISOEHandler):  # type: ignore[misc]  # the binding has no types
+    """What the master's application is given, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[Row] = []
+        self.unsolicited: list[Row] = []
+        self._is_unsolicited = False
+
+    def BeginFragment(self, info: Any) -> None:  # noqa: N802 - opendnp3's name
+        self._is_unsolicited = info.unsolicited
+
+    def EndFragment(self, info: Any) -> None:  # noqa: N802
+        pass
+
+    def Process(self, info: Any, values: Any) -> None:  # noqa: N802
+        for one in values:
+            value = one.value
+            row = (
+                info.gv.name,
+                one.index,
+                value.ToBytes() if hasattr(value, "ToBytes") else value.value,
+                value.flags.value if hasattr(value, "flags") else 0,
+                value.time.value if hasattr(value, "time") else 0,
+            )
+            (self.unsolicited if self._is_unsolicited else self.rows).append(row)
+
+
+class Application(opendnp3.IMasterApplication):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[tuple[str, str]] = []
+
+    def Now(self) -> Any:  # noqa: N802
+        return opendnp3.UTCTimestamp(time.time_ns() // 1_000_000)
+
+    def OnTaskComplete(self, info: Any) -> None:  # noqa: N802
+        self.done.append((info.type.name, info.result.name))
+
+
+class Master:
+    """An opendnp3 master that is started up: restart cleared, integrity polled, unsolicited enabled."""
+
+    def __init__(self, port: int) -> None:
+        self.heard, self.application = Heard(), Application()
+        self._manager = opendnp3.DNP3Manager(1)
+        channel = self._manager.AddTCPClient(
+            "tcp",
+            opendnp3.levels.NOTHING,
+            opendnp3.ChannelRetry(
+                opendnp3.TimeDuration.Milliseconds(50), opendnp3.TimeDuration.Milliseconds(200)
+            ),
+            [opendnp3.IPEndpoint("127.0.0.1", port)],
+            "0.0.0.0",  # noqa: S104 - the adapter it connects from
+            None,
+        )
+        config = opendnp3.MasterStackConfig()
+        config.link.LocalAddr, config.link.RemoteAddr = 1, 10
+        config.master.timeSyncMode = opendnp3.TimeSyncMode.LAN
+        self.master = channel.AddMaster("master", self.heard, self.application, config)
+        self.master.Enable()
+
+    def close(self) -> None:
+        self._manager.Shutdown()
+
+    async def command(self, send: Callable[..., None], wish: Any, index: int) -> tuple[str, str]:
+        """State and status of one command."""
+        ended = threading.Event()
+        results: list[tuple[str, str]] = []
+
+        def result(found: Any) -> None:
+            results.extend((one.state.name, one.status.name) for one in found.to_list())
+            results.append((found.summary.name, ""))
+            ended.set()
+
+        send(wish, index, result)
+        await until(ended.is_set, "the command's end")
+        return results[0]
+
+
+@pytest.fixture
+async def master(running: Running) -> AsyncIterator[Master]:
+    found = Master(running.server.port)
+    await until(lambda: ("ENABLE_UNSOLICITED", "SUCCESS") in found.application.done, "the start-up")
+    yield found
+    await asyncio.to_thread(found.close)
+
+
+async def test_the_integrity_poll_brings_every_point(master: Master) -> None:
+    assert ("STARTUP_INTEGRITY_POLL", "SUCCESS") in master.application.done
+    assert ("CLEAR_RESTART", "SUCCESS") in master.application.done
+    values = {(name, index): value for name, index, value, _, _ in master.heard.rows}
+    assert values == {
+        ("Group1Var2", 0): True,
+        ("Group3Var2", 0): opendnp3.DoubleBit.DETERMINED_ON,
+        ("Group10Var2", 0): False,
+        ("Group10Var2", 1): False,
+        ("Group20Var1", 0): 77,
+        ("Group21Var5", 0): 0,
+        ("Group30Var5", 0): 42.5,
+        ("Group30Var6", 300): 1e-9,
+        ("Group40Var3", 0): 3.25,
+        ("Group110Var0", 0): b"feeder 1",
+    }
+
+
+async def test_events_come_unasked_in_order_with_their_times(running: Running, master: Master) -> None:
+    for step in range(100):
+        running.tell(Kind.ANALOG, 0, 100.0 + 10 * step, T0 + 2 * step)
+        running.tell(Kind.BINARY, 0, step % 2 == 1, T0 + 2 * step + 1)
+    running.tell(Kind.DOUBLE_BIT, 0, 1, T0 + 300)
+    running.tell(Kind.COUNTER, 0, 78, T0 + 301)
+    running.tell(Kind.OCTET_STRING, 0, b"feeder 2", T0 + 302)
+    running.tell(Kind.ANALOG, 300, 2.5e-7, T0 + 303)
+    running.tell(Kind.ANALOG_OUTPUT, 0, -7.5, T0 + 304)
+    heard = master.heard.unsolicited
+    await until(lambda: len(heard) >= 205, "all events")
+    expected: list[Row] = []
+    for step in range(100):
+        expected.append(("Group32Var7", 0, 100.0 + 10 * step, 1, T0 + 2 * step))
+        expected.append(("Group2Var2", 0, step % 2 == 1, 0x81 if step % 2 else 1, T0 + 2 * step + 1))
+    expected += [
+        ("Group4Var2", 0, opendnp3.DoubleBit.DETERMINED_OFF, 0x41, T0 + 300),
+        ("Group22Var5", 0, 78, 1, T0 + 301),
+        ("Group111Var0", 0, b"feeder 2", 0, 0),
+        ("Group32Var8", 300, 2.5e-7, 1, T0 + 303),
+        ("Group42Var7", 0, -7.5, 1, T0 + 304),
+    ]
+    assert heard == expected
+    assert len(running.server.associations[1].events) == 0
+
+
+async def test_commands_are_selected_operated_and_done(running: Running, master: Master) -> None:
+    one = master.master
+    close = opendnp3.ControlRelayOutputBlock(opendnp3.OperationType.PULSE_ON, opendnp3.TripCloseCode.CLOSE)
+    latch = opendnp3.ControlRelayOutputBlock(opendnp3.OperationType.LATCH_ON)
+    assert await master.command(one.SelectAndOperate, close, 0) == ("SUCCESS", "SUCCESS")
+    assert await master.command(one.DirectOperate, latch, 1) == ("SUCCESS", "SUCCESS")
+    for wish, value in (
+        (opendnp3.AnalogOutputFloat32(42.5), 42.5),
+        (opendnp3.AnalogOutputDouble64(-0.1), -0.1),
+        (opendnp3.AnalogOutputInt32(-70_000), -70_000),
+        (opendnp3.AnalogOutputInt16(-7), -7),
+    ):
+        assert await master.command(one.DirectOperate, wish, 0) == ("SUCCESS", "SUCCESS")
+        assert running.site.commands[-1] == ("setpoint", value)
+    assert await master.command(one.SelectAndOperate, opendnp3.AnalogOutputFloat32(1.5), 0) == (
+        "SUCCESS",
+        "SUCCESS",
+    )
+    assert running.site.commands[:2] == [("breaker_command", True), ("latch", True)]
+    assert len(running.site.commands) == 7
+
+
+async def test_a_command_that_was_not_done_is_not_told_as_done(running: Running, master: Master) -> None:
+    one = master.master
+    wish = opendnp3.AnalogOutputFloat32(9e9)
+    running.site.outcome = lambda command: Refused(Refusal.OUT_OF_LIMITS, "above the limit")
+    assert (await master.command(one.DirectOperate, wish, 0))[1] == "OUT_OF_RANGE"
+    running.site.outcome = lambda command: TimedOut("no confirmation")
+    assert (await master.command(one.DirectOperate, wish, 0))[1] == "UNDEFINED"
+    running.site.outcome = lambda command: Refused(Refusal.NOT_AUTHORISED, "a viewer")
+    assert (await master.command(one.DirectOperate, wish, 0))[1] == "NOT_AUTHORIZED"
+    assert (await master.command(one.DirectOperate, wish, 17))[1] == "NOT_SUPPORTED"
+
+
+async def test_a_freeze_is_told(running: Running, master: Master) -> None:
+    header = opendnp3.Header.AllObjects(20, 0)
+    master.master.Freeze(opendnp3.FreezeType.ImmediateFreeze, [header])
+    await until(lambda: bool(master.heard.unsolicited), "the frozen counter's event")
+    name, index, value, flags, _ = master.heard.unsolicited[0]
+    assert (name, index, value, flags) == ("Group23Var5", 0, 77, 1)
+
+
+async def test_a_lost_link_loses_and_doubles_no_event(running: Running, master: Master) -> None:
+    """The master's connection is cut again and again while events come."""
+    total = 400
+    for step in range(total):
+        running.tell(Kind.ANALOG, 0, 100.0 + 10 * step, T0 + step)
+        if step % 80 == 40:
+            for connection in tuple(running.server._connections.values()):
+                connection.writer.transport.abort()
+        await asyncio.sleep(0.002)  # events over time, not at once
+
+    def told() -> list[object]:
+        return [
+            value
+            for rows in (master.heard.rows, master.heard.unsolicited)
+            for name, index, value, _, _ in rows
+            if name == "Group32Var7" and index == 0
+        ]
+
+    await until(lambda: len(set(told())) == total, "all events", 30.0)
+    assert len(running.server.associations[1].events) == 0
+
+
+async def test_quality_goes_with_the_value(running: Running, master: Master) -> None:
+    running.database.update(Kind.ANALOG, 0, Measurement(42.5, 0x04, T0 + 5))
+    running.server.changed.set()
+    await until(lambda: bool(master.heard.unsolicited), "the event")
+    assert master.heard.unsolicited == [("Group32Var7", 0, 42.5, 0x04, T0 + 5)]
+
+
+async def test_the_masters_clock_is_compared_with_ours() -> None:
+    server, _, _ = server_of(outstation(needs_time=True))
+    await server.open()
+    task = asyncio.create_task(server.run())
+    found = Master(server.port)
+    try:
+        await until(lambda: server.associations[1].clock_offset_ms is not None, "the time")
+        offset = server.associations[1].clock_offset_ms
+        assert offset is not None
+        assert abs(offset) < 5_000
+    finally:
+        await asyncio.to_thread(found.close)
+        task.cancel()
+        await server.close()
