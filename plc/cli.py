@@ -1,122 +1,173 @@
-"""``tieline plc``: what can be done with Structured Text from the command line."""
+"""``tieline plc``: what can be done with Structured Text from the command line.
+
+Only arguments are here: what a subcommand does is imported when it runs, for a compiler takes time to load.
+"""
 
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-import orjson
-
+from gateway.config.place import add_place
 from plc.editor.cli import add_lsp
-from plc.language import twincat
-from plc.language.analysis import analyse, read_source
-from plc.language.diagnostics import Diagnostic, Diagnostics, as_json, as_text
-from plc.language.formatter import format_source
-from plc.language.parser import parse
-from plc.language.problems import Severity
-from plc.language.source import Source
 
-CLEAN, FAULTY, USAGE = 0, 1, 2  # exit statuses
-PLAIN = (".st",)  # the suffixes that a folder is searched for
-READABLE = (*PLAIN, *twincat.SUFFIXES)
+Commands = argparse._SubParsersAction  # argparse has no public name for it
+FILES_WORDS = "a file, or a folder of .st files"
 
 
-def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_commands(subparsers: Commands[argparse.ArgumentParser]) -> None:
     """Add ``plc`` with its subcommands to ``tieline``'s parser."""
-    plc = subparsers.add_parser("plc", help="check, format and edit Structured Text")
+    plc = subparsers.add_parser("plc", help="Structured Text: check, test, run, watch, force, trace, change")
     commands = plc.add_subparsers(metavar="COMMAND", required=True)
-    check = commands.add_parser("check", help="find every fault in Structured Text, all files as one program")
-    check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a file, or a folder of .st files")
-    check.add_argument("--format", choices=("text", "json"), default="text", help="how problems are printed")
-    check.set_defaults(run=run_check)
-    fmt = commands.add_parser("fmt", help="give Structured Text its one layout, in place")
-    fmt.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a file, or a folder of .st files")
-    fmt.add_argument("--check", action="store_true", help="change nothing; exit with 1 where something would")
-    fmt.set_defaults(run=run_fmt)
+    _add_offline(commands)
+    _add_run(commands)
+    _add_looking(commands)
+    _add_acting(commands)
     add_lsp(commands)
 
 
-def run_check(args: argparse.Namespace) -> int:
-    """Exit status 0 without errors (warnings may be), 1 with some, 2 where a file can not be read."""
-    sources = _read(args.files, "check", READABLE)
-    if sources is None:
-        return USAGE
-    program = analyse(sources)
-    if args.format == "json":
-        _print_json(
-            {"files": [one.path for one in sources], "problems": list(map(as_json, program.diagnostics))}
-        )
-    else:
-        _print_problems(program.diagnostics)
-        print(_summary(program.diagnostics, len(sources)))
-    return FAULTY if program.has_errors else CLEAN
+def _later(module: str, function: str) -> Callable[[argparse.Namespace], int]:
+    """A function of plc.commands, imported when it is called."""
+
+    def run(args: argparse.Namespace) -> int:
+        status = getattr(import_module(f"plc.commands.{module}"), function)(args)
+        assert isinstance(status, int)
+        return status
+
+    return run
 
 
-def run_fmt(args: argparse.Namespace) -> int:
-    """Exit status 1 where a file has faults and so stays as it is, or with ``--check`` where one would change."""
-    sources = _read(args.files, "fmt", PLAIN)
-    if sources is None:
-        return USAGE
-    wrapped = [one.path for one in sources if Path(one.path).suffix.lower() in twincat.SUFFIXES]
-    if wrapped:
-        print(f"tieline plc fmt: {wrapped[0]}: this is XML, only plain text is formatted", file=sys.stderr)
-        return USAGE
-    status = CLEAN
-    for source in sources:
-        diagnostics = Diagnostics()
-        parsed = parse(source, diagnostics)
-        if diagnostics.has_errors:
-            errors = [one for one in diagnostics.found if one.severity is Severity.ERROR]
-            _print_problems(errors, file=sys.stderr)
-            status = FAULTY
-            continue
-        text = format_source(parsed)
-        if text == source.text:
-            continue
-        print(f"{source.path}: {'would change' if args.check else 'formatted'}")
-        if args.check:
-            status = FAULTY
-        else:
-            Path(source.path).write_text(text, encoding="utf-8", newline="\n")
-    return status
+def _add(commands: Commands[argparse.ArgumentParser], name: str, words: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=words)
+    parser.set_defaults(run=_later(name, f"run_{name}"))
+    return parser
 
 
-def _read(paths: list[Path], command: str, suffixes: tuple[str, ...]) -> list[Source] | None:
-    sources: list[Source] = []
-    for path in paths:
-        try:
-            found = (
-                [one for one in path.rglob("*") if one.suffix.lower() in suffixes]
-                if path.is_dir()
-                else [path]
-            )
-            sources.extend(read_source(one) for one in sorted(found))
-        except OSError as error:
-            print(f"tieline plc {command}: {error.filename}: {error.strerror}", file=sys.stderr)
-            return None
-    if not sources:
-        print(f"tieline plc {command}: there are no .st files in {paths[0]}", file=sys.stderr)
-        return None
-    return sources
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help=FILES_WORDS)
 
 
-def _print_problems(problems: list[Diagnostic] | tuple[Diagnostic, ...], file: Any = None) -> None:
-    out = sys.stdout if file is None else file
-    for one in problems:
-        print(as_text(one, colour=out.isatty()), file=out)
+def _add_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="how it is printed")
 
 
-def _summary(problems: tuple[Diagnostic, ...], files: int) -> str:
-    errors = sum(one.severity is Severity.ERROR for one in problems)
-    return f"{_count(files, 'file')}: {_count(errors, 'error')}, {_count(len(problems) - errors, 'warning')}"
+# ── without a running program ────────────────────────────────────────────────────────────────────────────────────
+def _add_offline(commands: Commands[argparse.ArgumentParser]) -> None:
+    check = _add(commands, "check", "find every fault in Structured Text, all files as one program")
+    _add_files(check)
+    _add_format(check)
+    fmt = _add(commands, "fmt", "give Structured Text its one layout, in place")
+    _add_files(fmt)
+    fmt.add_argument("--check", action="store_true", help="change nothing; exit with 1 where something would")
+    test = _add(commands, "test", "run tests: test_*.py with pytest, and units marked {test} in .st files")
+    test.add_argument("paths", type=Path, nargs="*", metavar="PATH", help="files or folders (default: here)")
+    test.add_argument(
+        "-k", metavar="EXPRESSION", dest="only", help="only tests whose names match, as in pytest"
+    )
+    test.add_argument("-x", "--stop", action="store_true", help="stop at the first that fails")
+    coverage_words = "tell what ran; with a folder: pages, lcov.info and coverage.json in it"
+    test.add_argument("--coverage", nargs="?", const="", metavar="DIR", help=coverage_words)
+    test.add_argument("--fail-under", type=float, metavar="PERCENT", help="fail where fewer lines have run")
+    test.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit's XML")
+    _add_format(test)
+    build = _add(commands, "compile", "make C, a shared object and the table of symbols")
+    _add_files(build)
+    build.add_argument(
+        "-o", "--out", type=Path, default=Path("build"), metavar="DIR", help="where they go (default: build)"
+    )
+    build.add_argument(
+        "--no-checks", action="store_true", help="leave the run-time checks out, to measure them"
+    )
+    _add_format(build)
+    doc = _add(commands, "doc", "write documentation from the comments in Structured Text")
+    _add_files(doc)
+    doc.add_argument(
+        "-o", "--out", type=Path, metavar="FILE", help="a .md or .html (default: Markdown, printed)"
+    )
+    doc.add_argument("--title", default="Reference", help="the page's heading")
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _add_run(commands: Commands[argparse.ArgumentParser]) -> None:
+    run = _add(commands, "run", "run a program alone, in real time, and show its values")
+    _add_files(run)
+    run.add_argument("--for", type=float, metavar="SECONDS", dest="seconds", help="end after so long")
+    run.add_argument(
+        "--watch", action="append", default=[], metavar="PATH", help="a variable or block to show"
+    )
+    run.add_argument(
+        "--every", type=float, metavar="SECONDS", help="a line of values each so often (no screen)"
+    )
+    run.add_argument("--cold", action="store_true", help="retained variables begin anew too")
+    run.add_argument(
+        "--watchdog-ms", type=int, default=1000, metavar="MS", help="longest scan (default: 1000)"
+    )
+    run.add_argument(
+        "--priority", type=int, default=0, metavar="0..98", help="real-time priority (default: none)"
+    )
+    run.add_argument(
+        "--state", type=Path, metavar="DIR", help="keep retained variables here, for the next run"
+    )
+    _add_format(run)
 
 
-def _print_json(report: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    sys.stdout.flush()
+# ── with one ─────────────────────────────────────────────────────────────────────────────────────────────────────
+def _add_online(
+    commands: Commands[argparse.ArgumentParser], name: str, words: str, *, is_dangerous: bool = False
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=words)
+    parser.set_defaults(run=_later("online", "run_online"), act=name)
+    add_place(parser)
+    if is_dangerous:
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+    return parser
+
+
+def _add_looking(commands: Commands[argparse.ArgumentParser]) -> None:
+    _add_format(_add_online(commands, "status", "tell how the running program is"))
+    watch = _add_online(commands, "watch", "show variables of the running program until Ctrl-C")
+    watch.add_argument("paths", nargs="+", metavar="PATH", help="a variable, or a block, structure or array")
+    watch.add_argument("--once", action="store_true", help="show them once")
+    watch.add_argument("--every", type=float, default=1.0, metavar="SECONDS", help="how often (default: 1)")
+    watch.add_argument("--for", type=float, metavar="SECONDS", dest="seconds", help="end after so long")
+    _add_format(watch)
+    _add_format(_add_online(commands, "forces", "list what is forced"))
+    trace = _add_online(commands, "trace", "record variables after every scan, around a trigger")
+    trace.add_argument("paths", nargs="+", metavar="PATH", help="up to 16 variables")
+    trace.add_argument(
+        "--trigger",
+        metavar="CONDITION",
+        help="'main.x > 0.5', '<', '<>' (either way), main.motor, '!main.motor'",
+    )
+    trace.add_argument(
+        "--before", default="500ms", metavar="TIME", help="how much before it: 200ms, or scans"
+    )
+    trace.add_argument("--after", default="1500ms", metavar="TIME", help="how much from it on")
+    trace.add_argument("--task", metavar="NAME", help="after whose scans (default: the fastest)")
+    trace.add_argument(
+        "--timeout", type=float, default=60.0, metavar="SECONDS", help="longest wait (default: 60)"
+    )
+    out_words = ".csv, .png or .parquet; may be repeated"
+    trace.add_argument("--out", type=Path, action="append", default=[], metavar="FILE", help=out_words)
+    _add_format(trace)
+
+
+def _add_acting(commands: Commands[argparse.ArgumentParser]) -> None:
+    write = _add_online(
+        commands, "write", "set variables once; the program may write over them", is_dangerous=True
+    )
+    write.add_argument(
+        "values", nargs="+", metavar="PATH=VALUE", help="main.x=1.5 main.mode=Auto main.t=T#5s"
+    )
+    force = _add_online(commands, "force", "hold variables at values until unforce", is_dangerous=True)
+    force.add_argument("values", nargs="+", metavar="PATH=VALUE", help="main.level=1.5")
+    unforce = _add_online(commands, "unforce", "let forced variables go", is_dangerous=True)
+    unforce.add_argument("paths", nargs="*", metavar="PATH")
+    unforce.add_argument("--all", action="store_true", help="every one")
+    change = _add_online(commands, "change", "go over to a changed program without a stop", is_dangerous=True)
+    words = f"{FILES_WORDS}; of a site its own programs are taken"
+    change.add_argument("files", nargs="*", type=Path, metavar="FILE", help=words)
+    start = _add_online(commands, "start", "let a stopped program run", is_dangerous=True)
+    start.add_argument("how", nargs="?", choices=("cold", "warm", "hot"), default="warm")
+    _add_online(commands, "stop", "stop the program; its outputs take their safe values", is_dangerous=True)
