@@ -520,6 +520,8 @@ class Expressions:
     # ── operators ──────────────────────────────────────────────────────────────────────────────────────────────
     def _operation(self, expression: typed.Operation) -> str:
         operator, operands = expression.operator, expression.operands
+        if operator == typed.GIVEN:
+            return self._is_given(operands[0])
         if len(operands) == 1:
             return self._unary(operator, self.value(operands[0]), expression)
         if operator in ("AND_THEN", "OR_ELSE"):
@@ -539,6 +541,16 @@ class Expressions:
         if isinstance(left, Elementary) and left.family in (Family.DURATION, *_DATES):
             return self._time_arithmetic(expression, a, b, left, plain(operands[1].type))
         return self._arithmetic(expression, a, b)
+
+    def _is_given(self, parameter: typed.Expression) -> str:
+        """An in-out of a block is an offset in its instance, 0 before the first call."""
+        if isinstance(parameter, typed.FieldUse):
+            owner = parameter.base.type
+            assert isinstance(owner, Block)
+            return f"({_dot(self.place(parameter.base))}{self.layout.path(owner, parameter.variable)} != 0)"
+        assert isinstance(parameter, typed.VariableUse)
+        assert self.block is not None
+        return f"(self->{self.layout.path(self.block, parameter.variable)} != 0)"
 
     def _unary(self, operator: str, text: str, expression: typed.Operation) -> str:
         kind = scalar(expression.type)
@@ -654,7 +666,7 @@ class Expressions:
         arguments = ["scan", "state"]
         function = self.whole.names.get(routine, "")
         if routine.owner is not None:
-            function, instance = self._method(call)
+            function, instance = self.method(call)
             arguments.append(instance)
         given = {one.parameter: one.value for one in call.inputs}
         texts = self._arguments(routine, given)
@@ -749,7 +761,7 @@ class Expressions:
         place = self.aggregate(value)
         return [f"{_dot(place)}v", f"(const struct tl_bounds[]){{{pairs}}}"]
 
-    def _method(self, call: typed.RoutineCall) -> tuple[str, str]:
+    def method(self, call: typed.RoutineCall) -> tuple[str, str]:
         """The C function of a method, and its instance as that function takes it.
 
         A dispatcher also takes where it is called from: its fault is the caller's.

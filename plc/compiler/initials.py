@@ -10,7 +10,7 @@ from plc.compiler.layout import as_text, element_count, is_open, scalar, text_na
 from plc.compiler.refusals import NotCompiled
 from plc.language import typed
 from plc.language.source import Span
-from plc.language.symbols import Block, Section, Variable
+from plc.language.symbols import STARTER_FLAGS, Block, Section, Variable
 from plc.language.types import ArrayOf, Enumeration, StringOf, Structure, Subrange, Type
 
 
@@ -82,6 +82,7 @@ class Initials(Expressions):
                 return (
                     type_ in self.layout.type_ids
                     or bool(type_.steps)
+                    or bool(type_.starters())
                     or any(
                         self.needs_settling(one.type, one.initial)
                         for one in type_.all_variables()
@@ -150,6 +151,7 @@ class Initials(Expressions):
             raise NotCompiled(span, "this initial value of an instance is not compiled yet")
         if not type_.is_standard and self.needs_settling(type_, None):
             self.emit(f"start_{self.whole.names[type_]}(scan, state, &{place});")
+        self._run_starters(place, type_, initial, span)
         if initial is None:
             return
         for one in initial.values:
@@ -158,6 +160,27 @@ class Initials(Expressions):
                 self.emit(f"{member} = {bare(self.value(one.value))};")
             else:
                 self.settle(member, one.parameter.type, one.value, span)
+
+    def _run_starters(self, place: str, type_: Block, initial: typed.StructValue | None, span: Span) -> None:
+        """FB_init of a block and of what it extends, with what the declaration gives."""
+        given = {} if initial is None else {one.parameter: one.value for one in initial.arguments}
+        for routine in type_.starters():
+            assert routine.owner is not None
+            own: dict[Variable, typed.Expression] = {}
+            for parameter in routine.parameters():
+                if parameter.name.upper() in STARTER_FLAGS:
+                    first = parameter.name.upper() == STARTER_FLAGS[0]
+                    own[parameter] = typed.Literal(first, parameter.type, span)
+                elif parameter in given:
+                    own[parameter] = given[parameter]
+            record = self.layout.block(routine.owner)
+            arguments = ["scan", "state", f"(struct {record.c_name} *)(void *)&{place}"]
+            texts = self._arguments(routine, own)
+            for parameter in routine.parameters():
+                arguments.extend(texts.get(parameter, ()))
+            result = self._call_line(self.whole.names[routine], arguments, routine, span)
+            if result is not None:
+                self.emit(f"(void){result};")
 
     def start_members(self, block: Block) -> None:
         """The body of the function that starts an instance of a block."""

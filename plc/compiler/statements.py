@@ -12,7 +12,7 @@ from plc.compiler.layout import as_text, c_scalar, scalar, standard_call, text_n
 from plc.compiler.refusals import NotCompiled
 from plc.language import typed
 from plc.language.symbols import Block, Section, Variable
-from plc.language.types import ArrayOf, Elementary, Reference, StringOf, Structure, Subrange, plain
+from plc.language.types import NOTHING, ArrayOf, Elementary, Reference, StringOf, Structure, Subrange, plain
 
 MOST_LABELS = 256  # of one switch; ranges beyond it become comparisons
 MOST_TURNS_AT_ONCE = (
@@ -164,7 +164,12 @@ class Statements(Initials, Expressions):
         if elsewhere is not None:
             self.emit(f"if (!{elsewhere}) {{")
             self.depth += 1
-        if block.is_standard:
+        if statement.action is not None:
+            function, address = self.method(
+                typed.RoutineCall(statement.action, statement.instance, True, (), (), NOTHING, statement.span)
+            )
+            self.emit(f"{function}(scan, state, {address});")
+        elif block.is_standard:
             self.emit(f"{standard_call(block, place)};")
         else:
             record = self.layout.block(block)

@@ -26,7 +26,7 @@ from plc.language.scope import Found
 from plc.language.source import Source, Span
 from plc.language.statements import BodyChecker
 from plc.language.symbols import Block, EnumMember, Namespace, Routine, TypeName, Variable
-from plc.language.twincat import structured_text
+from plc.language.twincat import drawn_bodies, structured_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,21 @@ def analyse_files(paths: Iterable[Path]) -> Program:
     return analyse(read_source(path) for path in paths)
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path, library: str = "") -> Source:
     """A file's text; old tools wrote Latin-1, TwinCAT writes XML."""
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    return Source(str(path), structured_text(text) if path.suffix.lower() in twincat.SUFFIXES else text)
+    return source_of(str(path), text, library)
+
+
+def source_of(path: str, text: str, library: str = "") -> Source:
+    """A text as the suffix of its path says that it is to be read."""
+    if not path.lower().endswith(twincat.SUFFIXES):
+        return Source(path, text, library=library)
+    return Source(path, structured_text(text), library=library, is_lenient=True, drawn=drawn_bodies(text))
 
 
 @contextmanager

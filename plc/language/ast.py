@@ -302,12 +302,16 @@ Expression: TypeAlias = (
 # ── statements (7.3.3) ───────────────────────────────────────────────────────────────────────────────────
 @_node
 class Assign:
-    """``target operator value``; operator is ``:=``, ``REF=``, ``?=``, ``S=`` or ``R=``."""
+    """``target operator value``; operator is ``:=``, ``REF=``, ``?=``, ``S=`` or ``R=``.
+
+    ``further`` are the targets in between of ``a := b := value``, which vendors allow.
+    """
 
     target: Expression
     operator: str
     value: Expression
     span: Span
+    further: tuple[Expression, ...] = ()
 
 
 @_node
@@ -447,11 +451,15 @@ class StringType:
 
 @_node
 class ArrayType:
-    """``ARRAY [1..3, 0..n] OF element``; an empty ``ranges`` entry (``None``) is ``*``."""
+    """``ARRAY [1..3, 0..n] OF element``; an empty ``ranges`` entry (``None``) is ``*``.
+
+    ``starts`` are the start values of the elements one by one, as vendors write: ``OF Block[(x := 1), (x := 2)]``.
+    """
 
     ranges: tuple[Range | None, ...]
     element: TypeExpression
     span: Span
+    starts: tuple[tuple[Argument, ...], ...] = ()
 
 
 @_node

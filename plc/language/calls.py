@@ -25,12 +25,16 @@ from plc.language.types import (
     BOOL,
     UNKNOWN,
     ArrayOf,
+    Elementary,
+    Enumeration,
     Fit,
     Reference,
     StringOf,
     Type,
     fit,
+    fits_leniently,
     is_block,
+    plain,
 )
 
 if TYPE_CHECKING:
@@ -231,6 +235,8 @@ class Calls(Operators, ABC):
 
     def _check_output(self, source: Type, target: typed.Expression, span: Span) -> None:
         outcome = fit(source, target.type)
+        if outcome is Fit.NO and span.source.is_lenient and fits_leniently(source, target.type):
+            outcome = Fit.REINTERPRETS
         if outcome is Fit.NO:
             self.diagnostics.report(
                 "ST0300",
@@ -269,6 +275,8 @@ class Calls(Operators, ABC):
         is_same = value.type == type_ or (
             isinstance(value.type, (StringOf, ArrayOf, Block)) and fit(value.type, type_) is Fit.SAME
         )
+        if value.span.source.is_lenient:
+            is_same |= _same_word(value.type, type_)
         if is_block(value.type) and is_block(type_):
             assert isinstance(value.type, Block)
             is_same = value.type.is_derived_from(type_)
@@ -295,6 +303,19 @@ class Calls(Operators, ABC):
                 typed.ThisUse,
             ),
         )
+
+
+def _same_word(source: Type, target: Type) -> bool:
+    """An enumeration and the integer that it counts in; integers and bit strings of one width."""
+    ours, theirs = (
+        one.base if isinstance(one, Enumeration) else one for one in (plain(source), plain(target))
+    )
+    return (
+        isinstance(ours, Elementary)
+        and isinstance(theirs, Elementary)
+        and fits_leniently(ours, theirs)
+        and ours.bits == theirs.bits
+    )
 
 
 def is_block_or_reference(type_: Type) -> bool:

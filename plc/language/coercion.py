@@ -29,6 +29,7 @@ from plc.language.types import (
     Subrange,
     Type,
     fit,
+    fits_leniently,
     is_a,
     is_block,
     plain,
@@ -69,6 +70,8 @@ class Coercion:
             )
             return typed.Wrong(UNKNOWN, value.span)
         outcome = fit(source, target)
+        if outcome is Fit.NO and value.span.source.is_lenient and fits_leniently(source, target):
+            outcome = Fit.REINTERPRETS
         if outcome is Fit.NO:
             self._misfit(value, target)
             return typed.Wrong(UNKNOWN, value.span)

@@ -7,7 +7,7 @@ until the outermost question is answered, so that structures can refer to each o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import PurePath
 
@@ -90,6 +90,7 @@ class Declarations:
         self.lists: dict[
             str, Namespace
         ] = {}  # global variables by the file they are in, as vendors name them
+        self._libraries: dict[str, Namespace] = {}
         self._scopes: dict[int, Scope] = {}  # of blocks, functions and type names, by id
         self._resolving: set[TypeName] = set()
         self._later: list[Callable[[], None]] = []
@@ -107,9 +108,11 @@ class Declarations:
         """All files at once: what one declares the others see."""
         files = list(files)
         for file in files:
-            self._collect(file.declarations, self.root, file.span.source)
+            self._collect(file.declarations, self._library(file), file.span.source)
         for file in files:
-            self._scopes_of(file.declarations, self.root, file.usings, ())
+            self._scopes_of(
+                file.declarations, self._library(file), file.usings, tuple(self._libraries.values())
+            )
         for type_name in list(self.types):
             self.resolve(type_name)
         for block in self.blocks:
@@ -119,6 +122,18 @@ class Declarations:
         for variable in list(self._pending):
             self.settle(variable)
         self._check_containment()
+
+    def _library(self, file: ast.File) -> Namespace:
+        """Where a file's names go: those of a library into its namespace, which every file uses."""
+        name = file.span.source.library
+        if not name:
+            return self.root
+        found = self._libraries.get(name.upper())
+        if found is None:
+            found = Namespace(name, self.root)
+            self._libraries[name.upper()] = found
+            self.root.symbols.setdefault(name.upper(), found)
+        return found
 
     def _add(self, namespace: Namespace, key: str, symbol: Symbol, span: Span) -> bool:
         other = namespace.symbols.get(key)
@@ -194,6 +209,8 @@ class Declarations:
         is_qualified_only = any("qualified_only" in pragma.text for pragma in block.pragmas)
         file_name = PurePath(source.path).stem
         listed = self.lists.setdefault(file_name.upper(), Namespace(file_name, None))
+        if source.library:
+            namespace.symbols.setdefault(file_name.upper(), listed)
         for syntax in block.variables:
             for name in syntax.names:
                 variable = Variable(
@@ -602,9 +619,7 @@ class Declarations:
             self._settling.add(variable)
             self._settle_initial(variable, syntax, scope)
             self._settling.discard(variable)
-        elif syntax.initial is not None or (
-            isinstance(syntax.type, ast.NamedType) and syntax.type.arguments is not None
-        ):
+        elif syntax.initial is not None or _has_start_values(syntax.type):
             self._initials.append(lambda: self._settle_initial(variable, syntax, scope))
         else:
             variable.initial = self._inherited_initial(syntax.type, scope)
@@ -619,7 +634,16 @@ class Declarations:
             for one in waiting:
                 one()
 
+    def _check_started(self, variable: Variable, syntax: ast.VariableDeclaration, scope: Scope) -> None:
+        """A block whose FB_init wants something is given it by the declaration."""
+        type_ = variable.type
+        while isinstance(type_, ArrayOf):
+            type_ = type_.element
+        if is_block(type_) and variable.section not in (Section.IN_OUT, Section.EXTERNAL):
+            self.checker(scope).start_values((), type_, syntax.type.span)
+
     def _inherit_late(self, variable: Variable, syntax: ast.VariableDeclaration, scope: Scope) -> None:
+        self._check_started(variable, syntax, scope)
         if variable.initial is None:
             variable.initial = self._inherited_initial(syntax.type, scope)
 
@@ -627,8 +651,14 @@ class Declarations:
         checker = self.checker(scope)
         if syntax.initial is not None:
             variable.initial = checker.initial(syntax.initial, variable.type)
-        elif isinstance(syntax.type, ast.NamedType) and syntax.type.arguments is not None:
-            variable.initial = checker.start_values(syntax.type.arguments, variable.type, syntax.type.span)
+        if isinstance(syntax.type, ast.NamedType) and syntax.type.arguments is not None:
+            started = checker.start_values(syntax.type.arguments, variable.type, syntax.type.span)
+            variable.initial = _both(started, variable.initial)
+        elif isinstance(syntax.type, ast.ArrayType) and syntax.type.starts:
+            started = checker.start_elements(syntax.type, variable.type)
+            variable.initial = _both(started, variable.initial)
+        else:
+            self._check_started(variable, syntax, scope)
         if variable.is_constant and isinstance(variable.initial, typed.Literal):
             variable.constant = variable.initial
 
@@ -754,7 +784,12 @@ class Declarations:
         self._variables(syntax.blocks, block.variables, block, scope, syntax.kind)
         if syntax.kind is not ast.UnitKind.INTERFACE:
             self.units.append(UnitScope(block, scope))
-        names: dict[str, Span] = {key: one.span for key, one in block.variables.items()}
+        actions = [one for one in syntax.members if isinstance(one, ast.Action)]
+        names: dict[str, Span] = {
+            key: one.span
+            for key, one in block.variables.items()
+            if not (syntax.span.source.is_lenient and any(key == member.name.key for member in actions))
+        }
         charts = _charts(syntax)
         for chart in charts:
             for step in chart.steps:
@@ -941,6 +976,31 @@ def _charts(unit: ast.Unit) -> list[ast.Chart]:
     """The chart that is a unit's body, then those of its actions."""
     bodies = [unit.body, *(one.body for one in unit.members if isinstance(one, ast.Action))]
     return [body for body in bodies if isinstance(body, ast.Chart)]
+
+
+def _has_start_values(syntax: ast.TypeExpression) -> bool:
+    return (isinstance(syntax, ast.NamedType) and syntax.arguments is not None) or (
+        isinstance(syntax, ast.ArrayType) and bool(syntax.starts)
+    )
+
+
+def _both(started: typed.Expression, initial: typed.Expression | None) -> typed.Expression:
+    """``Block(a := 1) := (b := 2)``: what follows the type goes before what follows ``:=``."""
+    match started, initial:
+        case typed.StructValue(), typed.StructValue():
+            return replace(started, values=(*started.values, *initial.values))
+        case typed.ArrayValue(), typed.ArrayValue() if len(started.items) == len(initial.items):
+            items = zip(started.items, initial.items, strict=True)
+            return replace(
+                started,
+                items=tuple(
+                    ours
+                    if isinstance(ours, typed.Repeated) or isinstance(theirs, typed.Repeated)
+                    else _both(ours, theirs)
+                    for ours, theirs in items
+                ),
+            )
+    return started
 
 
 @cache

@@ -7,6 +7,7 @@ everywhere, so that one fault does not cause others.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from plc.language import ast, standard, typed, values
@@ -22,6 +23,7 @@ from plc.language.source import Span
 from plc.language.standard import Conversion, StandardFunction
 from plc.language.standard_calls import StandardCalls
 from plc.language.symbols import (
+    STARTER_FLAGS,
     Block,
     Namespace,
     PropertySymbol,
@@ -329,7 +331,13 @@ class Checker(StandardCalls):
             self.uses.append((node.name.span, variable))
             variable.is_read = True
             is_open = variable.section in (Section.INPUT, Section.OUTPUT, Section.IN_OUT)
-            if not is_open and not self._is_inside(variable.owner) and not self._is_open(variable, block):
+            if is_open or self._is_inside(variable.owner) or self._is_open(variable, block):
+                pass
+            elif node.span.source.is_lenient and variable.qualifiers.isdisjoint(("PRIVATE", "PROTECTED")):
+                self._tolerate(
+                    node.name.span, f"{variable.name} is inside of {block.name}", "make it a VAR_OUTPUT"
+                )
+            else:
                 self.diagnostics.report(
                     "ST0204",
                     node.name.span,
@@ -350,6 +358,10 @@ class Checker(StandardCalls):
             self._check_access(property_.modifiers, property_.owner, property_.name, node.name.span)
             return BoundProperty(property_, instance, is_virtual)
         return self._no_member(node.name, block.name, member_names(block))
+
+    def _tolerate(self, span: Span, what: str, mend: str) -> None:
+        """Say of a vendor's source what the standard does not allow."""
+        self.diagnostics.report("ST0812", span, what, mend=mend)
 
     def _is_inside(self, owner: Block | Routine | None) -> bool:
         return self.scope.block is not None and owner in self.scope.block.lineage()
@@ -670,8 +682,18 @@ class Checker(StandardCalls):
                 )
             return typed.Wrong(UNKNOWN, span)
         fields: list[ast.FieldInitial] = []
+        parameters = starting_parameters(target) if isinstance(target, Block) else {}
+        given: dict[Variable, typed.Input] = {}
+        positions = iter(parameters.values())
         for argument in arguments:
-            if argument.name is None or argument.value is None or argument.is_output:
+            parameter = next(positions, None) if argument.name is None else parameters.get(argument.name.key)
+            if parameter is not None and argument.value is not None and not argument.is_output:
+                self.declarations.settle(parameter)
+                value = self._argument(argument.value, parameter.type)
+                given[parameter] = typed.Input(parameter, value)
+                if argument.name is not None:
+                    self.uses.append((argument.name.span, parameter))
+            elif argument.name is None or argument.value is None or argument.is_output:
                 self.diagnostics.report(
                     "ST0317",
                     argument.span,
@@ -680,7 +702,32 @@ class Checker(StandardCalls):
                 )
             else:
                 fields.append(ast.FieldInitial(argument.name, argument.value, argument.span))
-        return self._struct_initial(tuple(fields), target, span)
+        missing = [one.name for one in parameters.values() if one not in given and one.initial is None]
+        if missing:
+            self.diagnostics.report(
+                "ST0402",
+                span,
+                f"FB_init of {target} needs {' and '.join(missing)}",
+                mend=f"write {', '.join(f'{one} := …' for one in missing)}",
+            )
+        return replace(self._struct_initial(tuple(fields), target, span), arguments=tuple(given.values()))
+
+    def start_elements(self, syntax: ast.ArrayType, target: Type) -> typed.Expression:
+        """``ARRAY [1..2] OF Block[(x := 1), (x := 2)]``."""
+        if not isinstance(target, ArrayOf):
+            return typed.Wrong(UNKNOWN, syntax.span)
+        items = tuple(self.start_values(one, target.element, syntax.element.span) for one in syntax.starts)
+        room = 1
+        for bounds in target.bounds:
+            room *= 1 if bounds is None else bounds[1] - bounds[0] + 1
+        if len(items) > room:
+            self.diagnostics.report(
+                "ST0317",
+                syntax.span,
+                f"{len(items)} values for an array of {room}",
+                mend=f"leave {len(items) - room} out",
+            )
+        return typed.ArrayValue(items, target, syntax.span)
 
     def _array_initial(self, node: ast.ArrayInitial, target: ArrayOf) -> typed.Expression:
         inner = ArrayOf(target.bounds[1:], target.element, target.own_initial, target.element_name)
@@ -716,7 +763,7 @@ class Checker(StandardCalls):
 
     def _struct_initial(
         self, fields: tuple[ast.FieldInitial, ...], target: Structure | Block, span: Span
-    ) -> typed.Expression:
+    ) -> typed.StructValue:
         given: dict[Variable, typed.Input] = {}
         for field in fields:
             if isinstance(target, Structure):
@@ -819,6 +866,8 @@ class Checker(StandardCalls):
         if isinstance(entity, Conversion):
             return typed.Evaluate(self._call_conversion(entity, node, None), node.span)
         if isinstance(entity, BoundMethod):
+            if entity.routine.kind == "ACTION" and node.arguments:
+                return self._call_action(entity, node)
             call = self._call_routine(entity.routine, entity.instance, node, is_virtual=entity.is_virtual)
             return typed.Evaluate(call, node.span)
         if isinstance(entity, Routine):
@@ -827,6 +876,14 @@ class Checker(StandardCalls):
             self._not_callable(entity, callee)
         self._check_arguments_alone(node.arguments)
         return typed.Evaluate(typed.Wrong(UNKNOWN, node.span), node.span)
+
+    def _call_action(self, bound: BoundMethod, node: ast.Call) -> typed.Statement:
+        """An action called with the block's own parameters, as vendors allow."""
+        block = bound.routine.owner
+        assert block is not None
+        inputs, outputs = self._bind(block.parameters(), node, block.name, is_block=True, is_base=True)
+        self._called(bound.routine, node.span)
+        return typed.BlockCall(bound.instance, block, inputs, outputs, False, node.span, bound.routine)
 
     # ── targets ────────────────────────────────────────────────────────────────────────────────────────────────
     def target(self, node: ast.Expression) -> typed.Expression | None:
@@ -858,6 +915,7 @@ class Checker(StandardCalls):
 
     def _why_not_writable(self, value: typed.Expression) -> tuple[str, str] | None:
         root = value
+        node_is_lenient = value.span.source.is_lenient
         while True:
             match root:
                 case typed.VariableUse(variable=variable):
@@ -873,7 +931,9 @@ class Checker(StandardCalls):
                     is_foreign = variable.section in (Section.OUTPUT, Section.IN_OUT) and not self._is_inside(
                         variable.owner
                     )
-                    if is_foreign and isinstance(variable.owner, Block):
+                    if is_foreign and node_is_lenient:
+                        self._tolerate(value.span, f"{variable.name} is an output", "write one of its inputs")
+                    elif is_foreign and isinstance(variable.owner, Block):
                         return (
                             f"{variable.name} is an output of {variable.owner.name}: only that writes it",
                             "write one of its inputs",
@@ -895,6 +955,16 @@ class Checker(StandardCalls):
                     return "a constant can not be written", "write a variable"
                 case _:
                     return "this is no variable", "write a variable"
+
+
+def starting_parameters(block: Block) -> dict[str, Variable]:
+    """What FB_init wants of a declaration, that of what the block extends first."""
+    return {
+        one.name.upper(): one
+        for routine in block.starters()
+        for one in routine.parameters()
+        if one.section is not Section.OUTPUT and one.name.upper() not in STARTER_FLAGS
+    }
 
 
 def _size(value: typed.Expression, target: ArrayOf) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plc.language import ast
 from plc.language.diagnostics import Diagnostics, Related
-from plc.language.symbols import Block, Routine
+from plc.language.symbols import STARTER, Block, Routine
 
 
 def check_block(block: Block, diagnostics: Diagnostics) -> None:
@@ -35,6 +35,8 @@ def _check_abstract(block: Block, method: Routine, diagnostics: Diagnostics) -> 
 
 
 def _check_override(block: Block, key: str, method: Routine, diagnostics: Diagnostics) -> None:
+    if key == STARTER:
+        return  # each block's own runs: it overrides none and has its own parameters
     base = None if block.base is None else block.base.find_method(key)
     if base is None:
         if "OVERRIDE" in method.modifiers and not _is_promised(block, key):

@@ -45,6 +45,12 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
+# A string that goes on on the next line, as vendors allow. One that holds the signs of a program is rather one whose
+# end was forgotten.
+_BROKEN_STRING = {
+    quote: re.compile(rf"{quote}[^$;{quote}\r\n]*\r?\n[^$;:={quote}\r\n]*{quote}(?=\s*[,;)])")
+    for quote in "'\""
+}
 _NESTING = {"(*": re.compile(r"\(\*|\*\)"), "/*": re.compile(r"/\*|\*/")}
 
 # What follows a prefix that names a time or a date (6.3.4, 6.3.5).
@@ -133,8 +139,9 @@ def lex(source: Source, diagnostics: Diagnostics) -> Tokens:
                 kind, word = ADDRESS, word.upper()
             else:
                 resume = _not_a_token(source, start, diagnostics)
-                kinds.append(WRONG)
-                words.append("")
+                is_broken = word in "'\"" and "\n" in text[start:resume]
+                kinds.append((STRING if word == "'" else WIDE_STRING) if is_broken else WRONG)
+                words.append(text[start:resume] if is_broken else "")
                 starts.append(start)
                 ends.append(resume)
                 break
@@ -189,6 +196,15 @@ def _not_a_token(source: Source, start: int, diagnostics: Diagnostics) -> int:
     text = source.text
     character = text[start]
     if character in "'\"":
+        whole = _BROKEN_STRING[character].match(text, start)
+        if whole is not None:
+            diagnostics.report(
+                "ST0812",
+                Span(source, start, whole.end()),
+                "the standard has strings on one line only",
+                mend="write $N for a line break, and CONCAT for a long text",
+            )
+            return whole.end()
         end = text.find("\n", start)
         end = len(text) if end < 0 else end
         diagnostics.report(

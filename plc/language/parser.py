@@ -131,6 +131,13 @@ class Parsed:
 def parse(source: Source, diagnostics: Diagnostics) -> Parsed:
     """Always gives a tree; what could not be read is reported and left out of it."""
     tokens = lex(source, diagnostics)
+    for start, end in source.drawn:
+        diagnostics.report(
+            "ST0120",
+            Span(source, start, end),
+            "this body is drawn: there is no Structured Text in it",
+            mend="write it in Structured Text, or leave the file out",
+        )
     parser = _Parser(tokens, diagnostics)
     file = parser.file()
     return Parsed(file, tokens, frozenset(parser.soft))
@@ -587,8 +594,13 @@ class _Parser:
         self.take("OF")
         self.enter()
         element = self.type_expression()
+        starts: list[tuple[ast.Argument, ...]] = []
+        if isinstance(element, ast.NamedType) and self.kinds[self.at] == "[":
+            self.at += 1
+            starts = self.separated(self.arguments)
+            self.take("]", "“,” or “]”")
         self.depth -= 1
-        return ast.ArrayType(tuple(ranges), element, self.span(first))
+        return ast.ArrayType(tuple(ranges), element, self.span(first), tuple(starts))
 
     def enum_type(self, base: ast.NamedType | None) -> ast.EnumType:
         start = base.span if base is not None else self.here()
@@ -1317,10 +1329,20 @@ class _Parser:
         if kind == ":=" or kind == "?=":
             self.at += 1
             value = self.expression()
-            if self.kinds[self.at] == ":=":
-                raise self.fail("“;” (one assignment a statement)")
+            further: list[ast.Expression] = []
+            while kind == ":=" and self.kinds[self.at] == ":=":
+                further.append(value)
+                self.at += 1
+                value = self.expression()
+            if further:
+                self.diagnostics.report(
+                    "ST0812",
+                    self.span(first),
+                    "the standard has one assignment a statement",
+                    mend="write two statements",
+                )
             self.semicolon("an assignment")
-            return ast.Assign(target, kind, value, self.span(first))
+            return ast.Assign(target, kind, value, self.span(first), tuple(further))
         if kind == NAME and self.kinds[self.at + 1] == "=" and self.words[self.at] in ("S", "R", "REF"):
             if self.ends[self.at] == self.starts[self.at + 1]:
                 operator = self.words[self.at] + "="
@@ -1628,15 +1650,18 @@ class _Parser:
         """An expression inside another one; its operators count with the outer ones."""
         return self.binary(1)
 
-    def separated(self, read: Callable[[], T]) -> list[T]:
-        """What stands between commas; side by side they nest no deeper, so the operators of the worst one count."""
+    def separated(self, read: Callable[[], T], closing: str | None = None) -> list[T]:
+        """What stands between commas; side by side they nest no deeper, so the operators of the worst one count.
+
+        ``closing``: what may follow a last comma that has nothing behind it, a vendor's habit in calls.
+        """
         outer = worst = self.operators
         items: list[T] = []
         while True:
             self.operators = outer
             items.append(read())
             worst = max(worst, self.operators)
-            if not self.accept(","):
+            if not self.accept(",") or self.kinds[self.at] == closing:
                 self.operators = worst
                 return items
 
@@ -1674,7 +1699,7 @@ class _Parser:
     def arguments(self) -> tuple[ast.Argument, ...]:
         self.take("(")
         self.enter()
-        arguments = [] if self.kinds[self.at] == ")" else self.separated(self.argument)
+        arguments = [] if self.kinds[self.at] == ")" else self.separated(self.argument, closing=")")
         self.take(")", "“,” or “)”")
         self.depth -= 1
         return tuple(arguments)

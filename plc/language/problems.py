@@ -40,6 +40,7 @@ _ERRORS = {
     "ST0117": "A statement that does nothing",
     "ST0118": "A malformed address",
     "ST0119": "Qualifiers that do not go together",
+    "ST0120": "A body that is drawn, not written",
     # 02 names and declarations
     "ST0200": "An unknown name",
     "ST0201": "An unknown type",
@@ -112,6 +113,7 @@ _WARNINGS = {
     "ST0809": "Reals compared for equality",
     "ST0810": "A variable written by two programs",
     "ST0811": "A step or transition that is never reached",
+    "ST0812": "Something that only some tools accept",
 }
 
 PROBLEMS: dict[str, Problem] = {

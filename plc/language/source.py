@@ -14,13 +14,29 @@ class Position(NamedTuple):
 
 
 class Source:
-    """One text with the name it is reported under. Identity is what makes two sources the same."""
+    """One text with the name it is reported under. Identity is what makes two sources the same.
 
-    __slots__ = ("_line_starts", "path", "text")
+    ``library``: the name of the library that it is part of, empty for the program itself. ``is_lenient``: written for
+    a vendor's compiler that allows more than the standard; what it relies on is a warning, not an error. ``drawn``:
+    from where to where a body stands that is drawn and so not in the text.
+    """
 
-    def __init__(self, path: str, text: str) -> None:
+    __slots__ = ("_line_starts", "drawn", "is_lenient", "library", "path", "text")
+
+    def __init__(
+        self,
+        path: str,
+        text: str,
+        *,
+        library: str = "",
+        is_lenient: bool = False,
+        drawn: tuple[tuple[int, int], ...] = (),
+    ) -> None:
         self.path = path
         self.text = text
+        self.library = library
+        self.is_lenient = is_lenient
+        self.drawn = drawn
         self._line_starts: list[int] | None = None
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from plc.language.source import Span
 from plc.language.standard import Conversion, StandardFunction
 from plc.language.symbols import (
     Block,
+    Section,
     TypeName,
 )
 from plc.language.types import (
@@ -420,6 +421,12 @@ class StandardCalls(Calls):
     def _is_valid(self, entity: Entity, node: ast.Expression, span: Span) -> typed.Expression:
         """A vendor's question whether a REFERENCE TO refers to something."""
         value = entity if isinstance(entity, VALUES) else self.value(entity, node)
+        if (
+            isinstance(value, (typed.VariableUse, typed.FieldUse))
+            and value.variable.section is Section.IN_OUT
+            and isinstance(value.variable.owner, Block)
+        ):  # an in-out of a block refers to nothing before its first call
+            return typed.Operation(typed.GIVEN, (value,), BOOL, span)
         if not isinstance(value.type, Reference):
             if value.type is not UNKNOWN:
                 self.diagnostics.report(

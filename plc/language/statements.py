@@ -66,12 +66,26 @@ class BodyChecker(Checker):
                     mend="remove it, or what leaves before it",
                     related=(Related(after.span, "this leaves"),),
                 )
+            if isinstance(node, ast.Assign) and node.further:
+                found.extend(self._assign_all(node))
+                continue
             statement = _READERS[type(node)](self, node)
             if statement is not None:
                 found.append(statement)
                 if _leaves(statement):
                     after = statement
         return tuple(found)
+
+    def _assign_all(self, node: ast.Assign) -> list[typed.Statement]:
+        """``a := b := value``: the last one first, each other from the one behind it."""
+        found: list[typed.Statement] = []
+        value = node.value
+        for target in reversed((node.target, *node.further)):
+            statement = self._assign(ast.Assign(target, node.operator, value, node.span))
+            if statement is not None:
+                found.append(statement)
+            value = target
+        return found
 
     def _assign(self, node: ast.Assign) -> typed.Statement | None:
         if node.operator == "REF=":

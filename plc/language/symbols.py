@@ -10,6 +10,11 @@ from plc.language import ast, typed
 from plc.language.source import Span
 from plc.language.types import NOTHING, Enumeration, Type
 
+STARTER = "FB_INIT"  # the method that vendors' blocks start with; it runs after the initial values
+# Its first two parameters, which no declaration gives: whether retained values are initialised too, and whether the
+# instance was moved by an online change.
+STARTER_FLAGS = ("BINITRETAINS", "BINCOPYCODE")
+
 
 class Section(StrEnum):
     """Where a variable was declared."""
@@ -206,6 +211,11 @@ class Block:
             if found is not None:
                 return found
         return None
+
+    def starters(self) -> list[Routine]:
+        """The FB_init methods that run when an instance starts, that of the first base first."""
+        found = [block.methods[STARTER] for block in self.lineage() if STARTER in block.methods]
+        return found[::-1]
 
     def find_property(self, key: str) -> PropertySymbol | None:
         """A property of its own, inherited, or promised by an interface."""

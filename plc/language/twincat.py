@@ -22,6 +22,7 @@ _PIECE = re.compile(
       | </(?P<close>Declaration|ST|Get|Set|Action|Method|Property|POU|Itf)\s*>""",
     re.VERBOSE | re.DOTALL,
 )
+_DRAWN = re.compile(r"<Implementation>\s*(?P<drawing><(?!ST\b)\w+)")
 _NAME = re.compile(r'\bName\s*=\s*"([^"]*)"')
 _REMARKS = re.compile(r"\(\*.*?\*\)|//[^\n]*|\{.*?\}", re.DOTALL)
 _UNIT = re.compile(r"\b(FUNCTION_BLOCK|FUNCTION|PROGRAM|INTERFACE)\b", re.IGNORECASE)
@@ -56,6 +57,11 @@ def structured_text(xml: str) -> str:
             if word is not None:
                 written = _write_end(page, word, written, piece.end())
     return "".join(page) + (f"\nEND_{unit}\n" if unit else "")
+
+
+def drawn_bodies(xml: str) -> tuple[tuple[int, int], ...]:
+    """Where bodies stand that are drawn (CFC, ladder, state charts): they are not in the text."""
+    return tuple(found.span("drawing") for found in _DRAWN.finditer(xml))
 
 
 def _unit_of(declaration: str) -> str:

@@ -209,13 +209,20 @@ class ArrayValue:
     span: Span
 
 
+GIVEN = "is given"  # the operator of an Operation: whether an in-out of a block refers to anything yet
+
+
 @_node
 class StructValue:
-    """A structure's or an instance's initial value; fields that are not given keep their own."""
+    """A structure's or an instance's initial value; fields that are not given keep their own.
+
+    ``arguments`` are for FB_init, the method that vendors' blocks start with.
+    """
 
     values: tuple[Input, ...]
     type: Type
     span: Span
+    arguments: tuple[Input, ...] = ()
 
 
 @_node
@@ -280,7 +287,10 @@ class Evaluate:
 
 @_node
 class BlockCall:
-    """Inputs go in, the body runs, outputs come out. ``is_base``: the body of what the own block extends."""
+    """Inputs go in, the body runs, outputs come out. ``is_base``: the body of what the own block extends.
+
+    ``action``: it runs instead of the body, as in vendors' ``instance.action(input := 1)``.
+    """
 
     instance: Expression
     block: Block
@@ -288,6 +298,7 @@ class BlockCall:
     outputs: tuple[Output, ...]
     is_base: bool
     span: Span
+    action: Routine | None = None
 
 
 @_node

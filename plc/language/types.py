@@ -308,6 +308,20 @@ def fit(source: Type, target: Type) -> Fit:
     return Fit.WIDENS if is_block(source) and source.is_derived_from(target) else Fit.NO
 
 
+def fits_leniently(source: Type, target: Type) -> bool:
+    """What vendors' compilers let pass besides: whole numbers of any width, enumerations, addresses as numbers."""
+    return all(_is_word(one) for one in (source, target)) and BOOL not in (plain(source), plain(target))
+
+
+def _is_word(type_: Type) -> bool:
+    type_ = plain(type_)
+    if isinstance(type_, Reference):
+        return type_.kind is ReferenceKind.POINTER_TO
+    return isinstance(type_, Enumeration) or (
+        isinstance(type_, Elementary) and type_.family in WHOLE_NUMBERS | {Family.BIT}
+    )
+
+
 def _fit_elementary(source: Elementary, target: Elementary) -> Fit:
     if source is target:
         return Fit.SAME

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from plc.language.analysis import analyse
+from plc.language.analysis import analyse, source_of
 from plc.language.problems import PROBLEMS
-from plc.language.source import Source
 
 PAGES = Path(__file__).parents[3] / "docs" / "problems"
 EXAMPLE = re.compile(r"^## (Fails|Mended)\n\n```iecst\n(.*?)```\n", re.MULTILINE | re.DOTALL)
@@ -20,7 +19,8 @@ def examples(code: str) -> dict[str, str]:
 
 
 def codes(text: str) -> set[str]:
-    return {one.code for one in analyse([Source("example.st", text)]).diagnostics}
+    name = "example.TcPOU" if text.startswith("<?xml") else "example.st"
+    return {one.code for one in analyse([source_of(name, text)]).diagnostics}
 
 
 def test_there_is_a_page_for_every_problem_and_no_other() -> None:

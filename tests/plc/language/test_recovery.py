@@ -45,7 +45,7 @@ def program(body: str) -> str:
         ("IF a THEN b := 1; ELSE IF c THEN b := 2; END_IF; END_IF;", []),
         ("CASE a OF 1: b := 1;", ["ST0112 2:1"]),
         ("FOR i = 1 TO 3 DO a := i; END_FOR;", ["ST0115 2:7"]),
-        ("a := b := c;", ["ST0110 2:8"]),
+        ("a := b := c;", ["ST0812 2:1"]),
         ("REPEAT a := 1; END_REPEAT;", ["ST0112 2:1"]),
     ],
 )
