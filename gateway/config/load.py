@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.config.dnp3 import Outstation
+from gateway.config.dnp3_section import read_outstation
 from gateway.config.document import (
     MAX_FILE_BYTES,
     MappingNode,
@@ -49,6 +51,7 @@ from gateway.config.site import (
     OpcUaSettings,
     SimulatorSettings,
     Site,
+    Tag,
     User,
 )
 from gateway.config.system import AREA, part_names, part_tags
@@ -59,6 +62,7 @@ MAX_INCLUDE_DEPTH = 16  # nobody follows more
 
 _NAMED: Mapping[str, Named] = {"areas": AREAS, "templates": TEMPLATES, "devices": DEVICES, "users": USERS}
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
+_DOORS = {"opcua": "the OPC UA server", "hmi": "the HMI", "dnp3": "the DNP3 outstation"}
 _SINGLE = ("site", "historian", "servers", "simulator", "journal", "logic")
 
 
@@ -240,13 +244,14 @@ class Loading:
             areas = {path: name.place for path, (name, _) in gathered.named["areas"].items()}
             added, logic = read_logic(gathered.single["logic"], tags, areas, self._faults)
             tags += added
+        dnp3 = self._outstation(tags, users)
         if len(self._faults):
             return None
         assert header is not None
         opcua = _built(OpcUaSettings, gathered.servers.get("opcua"))
         hmi = _built(HmiSettings, gathered.servers.get("hmi"))
         simulator = _built(SimulatorSettings, gathered.single.get("simulator"))
-        for part in part_names(opcua, hmi, simulator, logic):
+        for part in part_names(opcua, hmi, simulator, logic, dnp3):
             tags += part_tags(part)
         if len(tags) > MAX_TAGS:
             self._faults.add(start, f"{len(tags):,} tags", f"a site holds at most {MAX_TAGS:,}: split it")
@@ -268,7 +273,15 @@ class Loading:
             files=tuple(self._read),
             digest=self._digest.hexdigest(),
             logic=logic,
+            dnp3=dnp3,
         )
+
+    def _outstation(self, tags: list[Tag], users: tuple[User, ...]) -> Outstation | None:
+        settings = self._gathered.servers.get("dnp3")
+        if settings is None:
+            return None
+        named = frozenset(user.name for user in users) if not self._faults.unsure else None
+        return read_outstation(settings, tags, named, self._faults)
 
     def _users(self, reading: Reading) -> tuple[User, ...]:
         users = []
@@ -279,18 +292,23 @@ class Loading:
         return tuple(users)
 
     def _check_ports(self) -> None:
-        opcua, hmi = self._gathered.servers.get("opcua"), self._gathered.servers.get("hmi")
-        if opcua is None or hmi is None:
-            return
-        if not (opcua.is_sound("host", "port") and hmi.is_sound("host", "port")):
-            return
-        share_host = opcua["host"] == hmi["host"] or not _EVERYWHERE.isdisjoint((opcua["host"], hmi["host"]))
-        if share_host and opcua["port"] == hmi["port"]:
-            self._faults.add(
-                hmi.at("port"),
-                f"'port' is {hmi['port']}, as the OPC UA server's",
-                "give each server a port of its own",
-            )
+        """Servers that listen on one address need ports of their own."""
+        known: list[tuple[str, Settings]] = []
+        for name, title in _DOORS.items():
+            settings = self._gathered.servers.get(name)
+            if settings is None or not settings.is_sound("host", "port"):
+                continue
+            for other, before in known:
+                hosts = (before["host"], settings["host"])
+                if settings["port"] == before["port"] and (
+                    hosts[0] == hosts[1] or not _EVERYWHERE.isdisjoint(hosts)
+                ):
+                    self._faults.add(
+                        settings.at("port"),
+                        f"'port' is {settings['port']}, as {other}'s",
+                        "give each server a port of its own",
+                    )
+            known.append((title, settings))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from gateway.config.dnp3 import Outstation
 from gateway.config.logic import LogicSettings
 from gateway.config.modbus import ModbusDevice
 from gateway.tags.tag import TagSpec, ValueType
@@ -159,3 +160,4 @@ class Site:
     files: tuple[Path, ...]
     digest: str
     logic: LogicSettings | None = None
+    dnp3: Outstation | None = None

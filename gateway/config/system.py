@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from gateway.config.dnp3 import Outstation
 from gateway.config.logic import LogicSettings, ScanTag
 from gateway.config.modbus import ModbusSystemTags
 from gateway.config.site import Area, HmiSettings, OpcUaSettings, SimulatorSettings, Tag
@@ -84,6 +85,7 @@ def part_names(
     hmi: HmiSettings | None,
     simulator: SimulatorSettings | None,
     logic: LogicSettings | None = None,
+    dnp3: Outstation | None = None,
 ) -> tuple[str, ...]:
     """The parts that a site has, in the order in which they are started."""
     wanted = (
@@ -92,6 +94,7 @@ def part_names(
         ("scan", logic is not None),
         ("historian", True),
         ("opcua", opcua is not None),
+        ("dnp3", dnp3 is not None),
         ("hmi", hmi is not None),
     )
     return tuple(name for name, is_wanted in wanted if is_wanted)

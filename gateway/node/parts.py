@@ -32,13 +32,14 @@ _STAGES = {
     "historian": (1, 3),
     SCAN: (2, 1),
     "opcua": (2, 0),
+    "dnp3": (2, 0),
     "hmi": (2, 0),
 }
 
 
 def parts_of(site: Site) -> list[Part]:
     """The parts of ``site`` in the order in which they start."""
-    names = part_names(site.opcua, site.hmi, site.simulator, site.logic)
+    names = part_names(site.opcua, site.hmi, site.simulator, site.logic, site.dnp3)
     parts = [Part(name, (*_COMMAND, name), *_STAGES[name]) for name in names]
     return sorted((_scan(part) if part.name == SCAN else part for part in parts), key=lambda part: part.stage)
 
@@ -77,6 +78,19 @@ async def _opcua(context: PartContext) -> None:
         await commander.close()
 
 
+async def _dnp3(context: PartContext) -> None:
+    from gateway.commands.client import CommandClient
+    from gateway.servers.dnp3.part import run
+
+    config = context.site.dnp3
+    assert config is not None, "the site has no DNP3 outstation"
+    commander = CommandClient(context.paths.command_socket)
+    try:
+        await run(context, config, commander)
+    finally:
+        await commander.close()
+
+
 async def _hmi(context: PartContext) -> None:
     from hmi.part import run
 
@@ -88,6 +102,7 @@ RUNNERS: Mapping[str, Runner] = {
     "drivers": _drivers,
     "historian": _historian,
     "opcua": _opcua,
+    "dnp3": _dnp3,
     "hmi": _hmi,
 }
 assert {*RUNNERS, SCAN} == _STAGES.keys()
