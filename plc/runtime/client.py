@@ -369,7 +369,7 @@ class ScanClient:
     def force(self, path: str, value: Value) -> None:
         """Hold a variable at a value until it is cleared."""
         one = self._variable(path)
-        if one.kind is Kind.STRING:
+        if one.kind.is_text:
             raise ScanRefusedError(f"{path} is a string: strings are written, not forced")
         raw = one.encode(value)
         self._ask(_Operation.FORCE, self._current("II", one.offset, one.size) + raw.ljust(8, b"\0"))

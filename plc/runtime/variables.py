@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 Value = bool | int | float | str
 
-STRING_HEADER = struct.Struct("<HH")  # struct tl_string: capacity, length; then capacity + 1 bytes
+STRING_HEADER = struct.Struct("<HH")  # tl_string, tl_wstring: capacity, length; then capacity + 1 units
 
 
 class Kind(IntEnum):
@@ -32,6 +32,11 @@ class Kind(IntEnum):
     F32 = 10
     F64 = 11
     STRING = 12
+    WSTRING = 13  # of symbols only: the scan copies its bytes and neither wires, forces nor traces it
+
+    @property
+    def is_text(self) -> bool:
+        return self in _UNITS
 
 
 _FORMATS = {
@@ -46,6 +51,13 @@ _FORMATS = {
     Kind.U64: struct.Struct("<Q"),
     Kind.F32: struct.Struct("<f"),
     Kind.F64: struct.Struct("<d"),
+}
+
+
+# Encoding of a character, its bytes, and what it is: ISO/IEC 8859-1 and UTF-16 (docs/structured-text.md).
+_UNITS = {
+    Kind.STRING: ("latin-1", 1, "STRING (ISO 8859-1)"),
+    Kind.WSTRING: ("utf-16-le", 2, "WSTRING (UTF-16)"),
 }
 
 
@@ -99,15 +111,16 @@ class Variable:
 
     def decode(self, raw: bytes) -> Value:
         """The value of the variable's bytes."""
-        if self.kind is Kind.STRING:
+        if self.kind.is_text:
+            encoding, size, _ = _UNITS[self.kind]
             capacity, length = STRING_HEADER.unpack_from(raw)
-            return raw[STRING_HEADER.size :][: min(capacity, length)].decode("utf-8", "replace")
+            return raw[STRING_HEADER.size :][: min(capacity, length) * size].decode(encoding, "replace")
         value: Value = _FORMATS[self.kind].unpack(raw)[0]
         return value
 
     def encode(self, value: Value) -> bytes:
         """The variable's bytes for a value. Raises ValueError or TypeError where it does not fit."""
-        if self.kind is Kind.STRING:
+        if self.kind.is_text:
             return self._encode_text(value)
         if self.kind is Kind.BOOL and not isinstance(value, bool):
             raise TypeError(f"{self.path} is a BOOL: {value!r} is none")
@@ -121,16 +134,22 @@ class Variable:
     def _encode_text(self, value: Value) -> bytes:
         if not isinstance(value, str):
             raise TypeError(f"{self.path} is a STRING: {value!r} is none")
-        raw = value.encode()
-        room = self.size - STRING_HEADER.size
-        if len(raw) + 1 > room:
-            raise ValueError(f"{self.path} holds {room - 1} bytes: {value!r} has {len(raw)}")
-        return struct.pack("<H", len(raw)) + raw + b"\0"
+        encoding, size, name = _UNITS[self.kind]
+        try:
+            raw = value.encode(encoding)
+        except UnicodeEncodeError as error:
+            found = value[error.start]
+            raise ValueError(f"{self.path}: {found!r} is no character of a {name}") from None
+        room = (self.size - STRING_HEADER.size) // size - 1
+        units = len(raw) // size
+        if units > room:
+            raise ValueError(f"{self.path} holds {room} characters: {value!r} has {units}")
+        return struct.pack("<H", units) + raw + bytes(size)
 
     @property
     def write_offset(self) -> int:
         """Where `encode`'s bytes go: a string keeps its capacity."""
-        return self.offset + 2 if self.kind is Kind.STRING else self.offset
+        return self.offset + 2 if self.kind.is_text else self.offset
 
 
 def variable(table: Table, path: str) -> Variable:
@@ -140,19 +159,19 @@ def variable(table: Table, path: str) -> Variable:
 
 def _variable(table: Table, place: Place) -> Variable:
     described = table.types[place.type]
-    if described["kind"] == "string":
-        return Variable(place.path, Kind.STRING, place.offset, place.bytes)
+    if described["kind"] in ("string", "wstring"):
+        return Variable(place.path, Kind[described["kind"].upper()], place.offset, place.bytes)
     if described["kind"] not in ("scalar", "enumeration"):
         raise NotElementaryError(f"{place.path} is {described['kind']} {described['name']}, not one value")
     return Variable(place.path, Kind[str(described["scalar"]).upper()], place.offset, place.bytes)
 
 
 def names_by_offset(table: Table) -> dict[int, Variable]:
-    """Every elementary variable by where it lies: to say what is forced."""
+    """Every elementary variable that has a name by where it lies: to say what is forced."""
     return {
         place.offset: _variable(table, place)
         for place in table.walk()
-        if table.types[place.type]["kind"] in ("scalar", "enumeration", "string")
+        if table.types[place.type]["kind"] != "reference" and "hidden" not in place.flags
     }
 
 
@@ -168,8 +187,8 @@ class Move:
 def moves_between(old: Table, new: Table) -> tuple[Move, ...]:
     """What an online change has to carry over: each variable that has the same path and type in both.
 
-    Constants take their new values; references begin anew, for what they name may lie elsewhere. Sorted by source,
-    neighbours joined, as the scan wants them.
+    So does what blocks remember without a name (`hidden`). Constants take their new values; references begin anew,
+    for what they name may lie elsewhere. Sorted by source, neighbours joined, as the scan wants them.
     """
     before = {place.path.upper(): place for place in _kept(old)}
     pairs = [

@@ -284,7 +284,7 @@ def _wired(table: Table, path: str) -> Variable:
         raise WiringError(str(error)) from None
     except ValueError as error:
         raise WiringError(str(error)) from None
-    if place.kind is Kind.STRING:
+    if place.kind.is_text:
         raise WiringError(f"{path} is a string: strings are not wired")
     return place
 

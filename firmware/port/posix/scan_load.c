@@ -311,7 +311,7 @@ const char *tl_fault_text(uint32_t code)
     case TL_FAULT_SUBRANGE:
         return "value outside its subrange";
     case TL_FAULT_STRING_LENGTH:
-        return "string too long";
+        return "a string length or position that cannot be";
     case TL_FAULT_LOOP:
         return "a loop that does not end";
     case TL_FAULT_NOT_A_NUMBER:

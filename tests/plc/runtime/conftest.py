@@ -6,7 +6,7 @@ import ctypes
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,24 @@ import pytest
 from gateway.tags.image import Region, Writer
 from gateway.tags.sample import to_bits
 from gateway.tags.tag import TagSpec, ValueType
+from plc.compiler.build import Built, Options, build
+from plc.language.source import Source
 from plc.runtime.client import ScanClient
 from plc.runtime.process import ScanFiles, StartUp, command, connected, ended
-from plc.runtime.variables import Table
-from plc.runtime.wiring import Input, Output, System, SystemTag, encode_wiring
+from plc.runtime.variables import Move, Table, moves_between
+from plc.runtime.wiring import Input, Output, Setpoint, System, SystemTag, encode_wiring
 
 ROOT = Path(__file__).parents[3]
 SPECS = (
     TagSpec("pcc.power_kw", ValueType.DOUBLE, "drivers"),
     TagSpec("battery1.setpoint_kw", ValueType.DOUBLE, "scan"),
     TagSpec("battery1.is_high", ValueType.BOOL, "scan"),
+    TagSpec("dispatch.kw", ValueType.DOUBLE, "drivers"),
+    TagSpec("dispatch.kw.valid_until", ValueType.INT64, "drivers"),
+    TagSpec("dispatch.kw.sequence", ValueType.UINT64, "drivers"),
+    TagSpec("dispatch.kw.accepted", ValueType.DOUBLE, "scan"),
+    TagSpec("dispatch.kw.answered", ValueType.UINT64, "scan"),
+    TagSpec("dispatch.kw.reason", ValueType.UINT64, "scan"),
     TagSpec("_system.scan.mode", ValueType.UINT64, "scan"),
     TagSpec("_system.scan.fault", ValueType.UINT64, "scan"),
     TagSpec("_system.scan.last_fault", ValueType.STRING, "scan", 60),
@@ -209,6 +217,34 @@ class Site:
         client.use(table)
         return client
 
+    def build(self, text: str, options: Options | None = None) -> Built:
+        return build([Source("main.st", text)], options or Options(), self.folder / "cache")
+
+    def wire_text(
+        self,
+        built: Built,
+        path: Path,
+        inputs: Sequence[Input] = (),
+        outputs: Sequence[Output] = (),
+        setpoints: Sequence[Setpoint] = (),
+    ) -> Path:
+        path.write_bytes(encode_wiring(self.region, "scan", built.symbols, inputs, outputs, (), setpoints))
+        return path
+
+    def start_text(
+        self,
+        built: Built,
+        inputs: Sequence[Input] = (),
+        outputs: Sequence[Output] = (),
+        setpoints: Sequence[Setpoint] = (),
+        start: StartUp = StartUp.COLD,
+        **options: Any,
+    ) -> ScanClient:
+        """The scan of a program in Structured Text."""
+        wiring = self.wire_text(built, self.files.wiring, inputs, outputs, setpoints)
+        self.files = ScanFiles(built.shared_object, wiring, self.files.control, self.files.retain)
+        return self.start(start, table=built.symbols, **options)
+
     @property
     def process(self) -> subprocess.Popen[str]:
         return self.processes[-1]
@@ -217,6 +253,23 @@ class Site:
         now = time.time_ns()
         tags = self.region.indexes_of(["pcc.power_kw"])
         self.drivers.write(tags, to_bits(np.array([power]), ValueType.DOUBLE), status, now, now)
+
+    def send(self, value: float, sequence: int, valid_for_s: float = 60.0) -> None:
+        """A setpoint for dispatch.kw, as the command router writes it."""
+        now = time.time_ns()
+        tags = self.region.indexes_of(["dispatch.kw", "dispatch.kw.valid_until", "dispatch.kw.sequence"])
+        bits = np.array(
+            [np.float64(value).view(np.uint64), now + int(valid_for_s * 1e9), sequence], np.uint64
+        )
+        self.drivers.write(tags, bits, 0, now, now)
+
+    def is_over(self, sequence: int) -> bool:
+        """The time of the setpoint that stands in the tags."""
+        assert self.value("dispatch.kw.sequence") == sequence
+        return time.time_ns() > int(str(self.value("dispatch.kw.valid_until")))
+
+    def moves(self, old: Built, new: Built) -> tuple[Move, ...]:
+        return moves_between(old.symbols, new.symbols)
 
     def value(self, tag: str) -> object:
         return self.region.sample(tag).value

@@ -131,9 +131,14 @@ def test_variables_are_read_at_one_moment_and_written_between_scans(site: Any) -
     for _ in range(50):
         values = scan.read(["main.fast", "main.energy", "main.first"]).values
         assert values["main.energy"] - values["main.fast"] == 1000  # both count every scan
-    scan.write({"main.name": "Škoda", "main.typed": 7})
-    assert scan.read(["MAIN.NAME", "main.typed"]).values == {"main.name": "Škoda", "main.typed": 7}
-    with pytest.raises(ValueError, match="holds 21 bytes"):
+    scan.write({"main.name": "Gebäude Süd 21°C ± 1½", "main.typed": 7})  # 21 characters of Latin-1
+    assert scan.read(["MAIN.NAME", "main.typed"]).values == {
+        "main.name": "Gebäude Süd 21°C ± 1½",
+        "main.typed": 7,
+    }
+    with pytest.raises(ValueError, match="'Š' is no character of a STRING"):
+        scan.write({"main.name": "Škoda"})
+    with pytest.raises(ValueError, match="holds 21 characters"):
         scan.write({"main.name": "x" * 22})
     with pytest.raises(ValueError, match="does not fit"):
         scan.write({"main.power": 1 << 31})
