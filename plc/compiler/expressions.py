@@ -308,16 +308,64 @@ class Expressions:
         return f"tl_index(scan, {text}, {low}, {high - low + 1}u, {self.at(span)})"
 
     def _open_element(self, expression: typed.ElementUse, texts: list[str]) -> str:
-        base = expression.base
-        if not isinstance(base, typed.VariableUse):
-            raise NotCompiled(expression.span, "ARRAY [*] is compiled as a parameter only")
-        name = safe(base.variable.name)
+        pointer, ranks = self.open_array(expression.base)
         place = ""
-        for rank, (index, text) in enumerate(zip(expression.indices, texts, strict=True)):
-            bounds = f"tl_bounds_{name}[{rank}]"
+        for index, text, bounds in zip(expression.indices, texts, ranks, strict=True):
             one = f"tl_index_i64(scan, (int64_t){text}, {bounds}.low, {bounds}.count, {self.at(index.span)})"
             place = one if not place else f"{_factor(place)} * {bounds}.count + {one}"
-        return f"{name}[{place}]"
+        return f"{pointer}[{place}]"
+
+    def open_array(self, expression: typed.Expression) -> tuple[str, list[str]]:
+        """An ARRAY [*] as a pointer to its first element, and the bounds of its ranks."""
+        type_ = expression.type
+        assert isinstance(type_, ArrayOf)
+        if isinstance(expression, typed.VariableUse):
+            variable = expression.variable
+            if isinstance(variable.owner, Routine):
+                name = safe(variable.name)
+                return name, [f"tl_bounds_{name}[{rank}]" for rank in range(len(type_.bounds))]
+            if self.block is not None:
+                return self._open_member("self->", self.block, variable, type_, expression.span)
+        elif isinstance(expression, typed.FieldUse) and isinstance(expression.base.type, Block):
+            base = _dot(self.place(expression.base))
+            return self._open_member(base, expression.base.type, expression.variable, type_, expression.span)
+        raise NotCompiled(expression.span, "ARRAY [*] is compiled as a parameter only")
+
+    def _open_member(
+        self, instance: str, block: Block, variable: Variable, type_: ArrayOf, span: Span
+    ) -> tuple[str, list[str]]:
+        ranks = [
+            f"{instance}{self.layout.bounds(block, variable, rank)}" for rank in range(len(type_.bounds))
+        ]
+        known = self.in_outs.get(variable) if instance == "self->" else None
+        if known is not None:
+            return known, ranks
+        c_type, size, alignment = self.layout.shape(type_.element, span)
+        offset = f"{instance}{self.layout.path(block, variable)}"
+        count = " * ".join(f"{one}.count" for one in ranks)
+        pointer = (
+            f"(({c_type} *)tl_refer(scan, state, (uint32_t)sizeof *state, {offset}, "
+            f"(uint32_t)({count} * {size}), {alignment}, {self.at(span)}))"
+        )
+        if instance == "self->" and self.unit is self.block:
+            name = f"tl_in_{safe(variable.name)}"
+            self.in_outs[variable] = name
+            self.prologue.append(f"{c_type} *const {name} = {pointer};")
+            return name, ranks
+        return pointer, ranks
+
+    def bounds_of(self, value: typed.Expression) -> tuple[str, list[str]]:
+        """Any array as a pointer to its first element, and the bounds of its ranks."""
+        type_ = value.type
+        assert isinstance(type_, ArrayOf)
+        if is_open(type_):
+            return self.open_array(value)
+        pairs = [
+            f"(struct tl_bounds){{{_i64(one[0])}, {one[1] - one[0] + 1}u}}"
+            for one in type_.bounds
+            if one is not None
+        ]
+        return f"{_dot(self.aggregate(value))}v", pairs
 
     def known_range(self, expression: typed.Expression) -> tuple[int, int] | None:
         """Least and greatest value that an integer expression can have, as far as that is plain to see."""
@@ -408,7 +456,10 @@ class Expressions:
         """A reference to a variable: how far into the state it is."""
         if isinstance(operand.type, StringOf):
             return self._offset_of(self.string(operand))
-        self._check_addressable(operand)
+        if self.has_no_address(operand):
+            raise NotCompiled(
+                operand.span, "this shares its byte with others and has no address", "use a BOOL variable"
+            )
         if isinstance(operand.type, Block) and operand.type.is_interface:
             return self.place(operand)
         return self._offset_of(f"&{self.place(operand)}")
@@ -416,30 +467,13 @@ class Expressions:
     def _offset_of(self, address: str) -> str:
         return f"TL_OFFSET(state, {address})"
 
-    def _check_addressable(self, operand: typed.Expression) -> None:
-        if isinstance(operand, typed.PartialUse):
-            raise NotCompiled(operand.span, "a bit has no address of its own", "use a BOOL variable")
-        if operand.type is BOOL and isinstance(operand, typed.FieldUse) and self._is_doubtful_bool(operand):
-            raise NotCompiled(operand.span, "a BOOL of an OVERLAP structure has no address of its own")
-
     # ── pieces of bit strings ──────────────────────────────────────────────────────────────────────────────────
     def _part(self, expression: typed.PartialUse) -> str:
-        base = self.value(expression.base)
-        bits = scalar_bytes(scalar(expression.base.type) or "u64") * 8
-        shifted = f"(uint{bits}_t){base} >> {expression.index * expression.size}"
-        if expression.size == 1:
-            return f"((({shifted}) & 1u) != 0)"
-        return f"(uint{expression.size}_t)({shifted})"
+        return _piece(self.value(expression.base), expression)
 
     def store_part(self, target: typed.PartialUse, value: str) -> str:
         """The statement that writes a piece."""
-        kind = scalar(target.base.type) or "u64"
-        bits = scalar_bytes(kind) * 8
-        mask = ((1 << target.size) - 1) << (target.index * target.size)
-        keep = literal(~mask & ((1 << bits) - 1), f"u{bits}")
-        place = self.place(target.base)
-        piece = f"(uint{bits}_t)({f'(uint{bits}_t){value}'} << {target.index * target.size})"
-        return f"{place} = ({c_scalar(kind)})(((uint{bits}_t){place} & {keep}) | {piece});"
+        return _stored_piece(self.place(target.base), target, value)
 
     # ── conversions ────────────────────────────────────────────────────────────────────────────────────────────
     def _convert(self, expression: typed.Convert) -> str:
@@ -642,6 +676,10 @@ class Expressions:
     def _standard(self, call: typed.StandardCall) -> str:
         name = call.function.name
         if name == "SIZEOF":
+            asked = call.arguments[0].type
+            if isinstance(asked, ArrayOf) and is_open(asked):
+                count = " * ".join(f"{one}.count" for one in self.open_array(call.arguments[0])[1])
+                return f"(uint32_t)({count} * {self.layout.shape(asked.element, call.span)[1]})"
             return f"{self.layout.shape(call.arguments[0].type, call.span)[1]}u"
         if name in ("LOWER_BOUND", "UPPER_BOUND"):
             return self._bound(call)
@@ -653,9 +691,7 @@ class Expressions:
     def _bound(self, call: typed.StandardCall) -> str:
         array, rank = call.arguments
         assert isinstance(rank, typed.Literal)
-        if not isinstance(array, typed.VariableUse):
-            raise NotCompiled(call.span, "ARRAY [*] is compiled as a parameter only")
-        bounds = f"tl_bounds_{safe(array.variable.name)}[{int(rank.value or 1) - 1}]"
+        bounds = self.open_array(array)[1][int(rank.value or 1) - 1]
         if call.function.name == "LOWER_BOUND":
             return f"(int32_t){bounds}.low"
         return f"(int32_t)({bounds}.low + (int64_t){bounds}.count - 1)"
@@ -669,12 +705,18 @@ class Expressions:
             function, instance = self.method(call)
             arguments.append(instance)
         given = {one.parameter: one.value for one in call.inputs}
-        texts = self._arguments(routine, given)
+        taken: list[tuple[str, str]] = []
+        texts = self._arguments(routine, given, taken)
         wanted = {one.parameter: one for one in call.outputs}
         outputs: list[tuple[typed.Output, str, Type]] = []
         for parameter in routine.parameters():
             if parameter.section is not Section.OUTPUT:
                 arguments.extend(texts[parameter])
+                continue
+            if is_open(parameter.type):
+                if parameter not in wanted:
+                    raise NotCompiled(call.span, f"{parameter.name} has to be given here")
+                arguments += self._open_argument(wanted[parameter].target)
                 continue
             name = self.fresh(parameter.type, parameter.initial, parameter.span)
             arguments.append(
@@ -685,6 +727,7 @@ class Expressions:
         result = self._call_line(function, arguments, routine, call.span)
         for output, name, type_ in outputs:
             self.copy_out(output, name, type_)
+        self.take_back(taken)
         return result
 
     def _call_line(self, function: str, arguments: list[str], routine: Routine, span: Span) -> str | None:
@@ -706,7 +749,7 @@ class Expressions:
         return name
 
     def _arguments(
-        self, routine: Routine, given: dict[Variable, typed.Expression]
+        self, routine: Routine, given: dict[Variable, typed.Expression], taken: list[tuple[str, str]]
     ) -> dict[Variable, list[str]]:
         found: dict[Variable, list[str]] = {}
         order = list(given)  # as they were written
@@ -714,7 +757,7 @@ class Expressions:
         for parameter in order:
             value = given[parameter]
             with self.aside() as lines:
-                texts = self._argument(parameter, value)
+                texts = self._argument(parameter, value, taken)
             if lines:
                 for earlier, expression in done:
                     if earlier.section is Section.INPUT and scalar(earlier.type) is not None:
@@ -735,31 +778,60 @@ class Expressions:
             return as_text(name, type_)
         return name if scalar(type_) is not None else f"&{name}"
 
-    def _argument(self, parameter: Variable, value: typed.Expression) -> list[str]:
+    def _argument(
+        self, parameter: Variable, value: typed.Expression, taken: list[tuple[str, str]]
+    ) -> list[str]:
         if is_open(parameter.type):
-            return self._open_argument(parameter, value)
+            return self._open_argument(value)
         if parameter.section is Section.IN_OUT:
-            self._check_addressable(value)
+            if self.has_no_address(value):
+                name = self.temporary()
+                self.emit(f"{c_scalar(scalar(value.type) or 'bool')} {name};")
+                taken.append(self.lend(value, name))
+                return [f"&{name}"]
             return [self.string(value) if isinstance(value.type, StringOf) else f"&{self.place(value)}"]
         if isinstance(parameter.type, StringOf) or scalar(parameter.type) is not None:
             return [self.value(value)]
         if isinstance(parameter.type, Block):
-            raise NotCompiled(value.span, "an instance as an input is not compiled", "make it VAR_IN_OUT")
+            return [f"&{self.place(value)}"]
         return [f"&{self.aggregate(value)}"]
 
-    def _open_argument(self, parameter: Variable, value: typed.Expression) -> list[str]:
-        type_ = value.type
-        assert isinstance(type_, ArrayOf)
-        if is_open(type_):
-            if not isinstance(value, typed.VariableUse):
-                raise NotCompiled(value.span, "ARRAY [*] is compiled as a parameter only")
-            name = safe(value.variable.name)
-            return [name, f"tl_bounds_{name}"]
-        pairs = ", ".join(
-            f"{{{_i64(one[0])}, {one[1] - one[0] + 1}u}}" for one in type_.bounds if one is not None
+    # ── in-outs without an address: a piece of a bit string, a BOOL that shares its byte ──────────────────────────
+    def has_no_address(self, value: typed.Expression) -> bool:
+        """Whether a variable is lent by copying it in and out: no pointer can mean it."""
+        return isinstance(value, typed.PartialUse) or (
+            value.type is BOOL and isinstance(value, typed.FieldUse) and self._is_doubtful_bool(value)
         )
-        place = self.aggregate(value)
-        return [f"{_dot(place)}v", f"(const struct tl_bounds[]){{{pairs}}}"]
+
+    def lend(self, value: typed.Expression, cell: str) -> tuple[str, str]:
+        """Put the variable into a cell; returns the cell and the statement that puts it back.
+
+        Where the variable is, is worked out once: an index may be changed by what it is lent to.
+        """
+        base = value.base if isinstance(value, typed.PartialUse) else value
+        place = self.place(base)
+        name = self.temporary()
+        if isinstance(value, typed.PartialUse):
+            self.emit(f"{self.layout.c_type(base.type, base.span)} *const {name} = &{place};")
+            here = f"(*{name})"
+            self.emit(f"{cell} = {bare(_piece(here, value))};")
+            return cell, _stored_piece(here, value, cell)
+        self.emit(f"uint8_t *const {name} = &{place};")
+        self.emit(f"{cell} = *{name} != 0;")
+        return cell, f"*{name} = {cell};"
+
+    def take_back(self, taken: list[tuple[str, str]]) -> None:
+        """What was lent, back into its variables."""
+        for _, statement in taken:
+            self.emit(statement)
+
+    def _open_argument(self, value: typed.Expression) -> list[str]:
+        pointer, ranks = self.bounds_of(value)
+        if isinstance(value, typed.VariableUse) and is_open(value.type):
+            name = safe(value.variable.name)
+            if isinstance(value.variable.owner, Routine):
+                return [name, f"tl_bounds_{name}"]
+        return [pointer, f"(const struct tl_bounds[]){{{', '.join(ranks)}}}"]
 
     def method(self, call: typed.RoutineCall) -> tuple[str, str]:
         """The C function of a method, and its instance as that function takes it.
@@ -821,6 +893,23 @@ class Expressions:
             self.emit(f"{text_name(target.type)}_copy({self.string(target)}, {value});")
         else:
             self.emit(f"{self.place(target)} = {bare(value)};")
+
+
+def _piece(base: str, part: typed.PartialUse) -> str:
+    bits = scalar_bytes(scalar(part.base.type) or "u64") * 8
+    shifted = f"(uint{bits}_t){base} >> {part.index * part.size}"
+    if part.size == 1:
+        return f"((({shifted}) & 1u) != 0)"
+    return f"(uint{part.size}_t)({shifted})"
+
+
+def _stored_piece(place: str, part: typed.PartialUse, value: str) -> str:
+    kind = scalar(part.base.type) or "u64"
+    bits = scalar_bytes(kind) * 8
+    mask = ((1 << part.size) - 1) << (part.index * part.size)
+    keep = literal(~mask & ((1 << bits) - 1), f"u{bits}")
+    piece = f"(uint{bits}_t)({f'(uint{bits}_t){value}'} << {part.index * part.size})"
+    return f"{place} = ({c_scalar(kind)})(((uint{bits}_t){place} & {keep}) | {piece});"
 
 
 def implementation(block: Block, routine: Routine) -> Routine | None:

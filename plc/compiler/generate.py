@@ -451,10 +451,11 @@ class _Generator:
         return lines
 
     def _run_instance(self, unit: Unit, place: str, instance: Instance | None, block: Block) -> None:
+        taken: list[tuple[str, str]] = []
         if instance is not None:
             unit.span = instance.span
             for given in instance.inputs:
-                unit._give(place, block, given)  # a program is called as a block is
+                unit._give(place, block, given, taken)  # a program is called as a block is
         if block.is_standard:
             unit.emit(f"{standard_call(block, place)};", placed=False)
         else:
@@ -464,6 +465,7 @@ class _Generator:
                 assert isinstance(output.parameter, Variable)
                 member = f"{place}.{self.layout.path(block, output.parameter)}"
                 unit.copy_out(output, member, output.parameter.type)
+            unit.take_back(taken)
 
     # ── calls from outside ─────────────────────────────────────────────────────────────────────────────────────
     def _call_records(self) -> list[tuple[Routine, str, Record]]:

@@ -175,12 +175,14 @@ class Initials(Expressions):
                     own[parameter] = given[parameter]
             record = self.layout.block(routine.owner)
             arguments = ["scan", "state", f"(struct {record.c_name} *)(void *)&{place}"]
-            texts = self._arguments(routine, own)
+            taken: list[tuple[str, str]] = []
+            texts = self._arguments(routine, own, taken)
             for parameter in routine.parameters():
                 arguments.extend(texts.get(parameter, ()))
             result = self._call_line(self.whole.names[routine], arguments, routine, span)
             if result is not None:
                 self.emit(f"(void){result};")
+            self.take_back(taken)
 
     def start_members(self, block: Block) -> None:
         """The body of the function that starts an instance of a block."""

@@ -41,6 +41,7 @@ _C_SCALARS = {
 }
 _PREFIX = {Family.BIT: "u", Family.SIGNED: "i", Family.UNSIGNED: "u", Family.REAL: "f", Family.CHARACTER: "u"}
 STRING_HEADER = 4  # capacity and length of struct tl_string and struct tl_wstring
+BOUNDS_BYTES = 16  # struct tl_bounds
 STATE_START = 8  # offset 0 is the NULL of references
 
 ELSEWHERE = "tl_elsewhere_"  # of an instance: whether a task of its own runs it, so that its callers do not
@@ -254,7 +255,7 @@ class Layout:
 
     def _array(self, type_: ArrayOf, span: Span) -> tuple[str, int, int]:
         if is_open(type_):
-            raise NotCompiled(span, "ARRAY [*] is compiled as a parameter of functions and methods only")
+            raise NotCompiled(span, "ARRAY [*] as a whole is compiled as a parameter only")
         element, size, alignment = self.shape(type_.element, span)
         count = element_count(type_)
         key = (element, count)
@@ -293,9 +294,11 @@ class Layout:
             record.add("tl_type", "uint32_t", 4, 4)
         for variable in block.variables.values():
             if variable.section is Section.IN_OUT:
-                if is_open(variable.type):
-                    raise NotCompiled(variable.span, "ARRAY [*] is not compiled in blocks yet")
                 record.add(safe(variable.name), "uint32_t", 4, 4, variable)
+                if isinstance(variable.type, ArrayOf) and is_open(variable.type):
+                    for rank in range(len(variable.type.bounds)):
+                        name = f"tl_bounds_{safe(variable.name)}_{rank}"
+                        record.add(name, "struct tl_bounds", BOUNDS_BYTES, 8)
             elif variable.section in (Section.INPUT, Section.OUTPUT, Section.LOCAL, Section.GLOBAL):
                 self._add(record, variable)
                 if variable.edge is not None:
@@ -351,6 +354,11 @@ class Layout:
             steps.append("tl_base")
             record = record.base
         raise KeyError(variable)
+
+    def bounds(self, block: Block, variable: Variable, rank: int) -> str:
+        """How C names the bounds of an ARRAY [*] that a block was given."""
+        path, _, name = self.path(block, variable).rpartition(".")
+        return f"{path}.tl_bounds_{name}_{rank}" if path else f"tl_bounds_{name}_{rank}"
 
     def runs_elsewhere(self, block: Block, variable: Variable) -> str:
         """How C names what tells whether an instance runs in a task of its own."""

@@ -8,7 +8,7 @@ from plc.compiler.conversions import literal
 from plc.compiler.coverage import Places
 from plc.compiler.expressions import Expressions, bare
 from plc.compiler.initials import Initials
-from plc.compiler.layout import as_text, c_scalar, scalar, standard_call, text_name
+from plc.compiler.layout import as_text, c_scalar, is_open, scalar, standard_call, text_name
 from plc.compiler.refusals import NotCompiled
 from plc.language import typed
 from plc.language.symbols import Block, Section, Variable
@@ -117,12 +117,28 @@ class Statements(Initials, Expressions):
         self.store(target, self.value(statement.value))
 
     def _assign_aggregate(self, target: typed.Expression, value: typed.Expression) -> None:
+        assert isinstance(target.type, (ArrayOf, Structure))
+        if is_open(target.type) or is_open(value.type):
+            self._assign_open(target, value)
+            return
         source = self.aggregate(value)
         if self.layout.c_type(target.type, target.span) != self.layout.c_type(value.type, value.span):
             raise NotCompiled(
                 value.span, f"the assignment of {value.type} to {target.type} is not compiled yet"
             )
         self.emit(f"{self.place(target)} = {source};")
+
+    def _assign_open(self, target: typed.Expression, value: typed.Expression) -> None:
+        """An ARRAY [*] takes an array of just its size, which only the run shows."""
+        assert isinstance(target.type, ArrayOf)
+        to, to_ranks = self.bounds_of(target)
+        from_, from_ranks = self.bounds_of(value)
+        same = " && ".join(f"{a}.count == {b}.count" for a, b in zip(to_ranks, from_ranks, strict=True))
+        count = " * ".join(f"{one}.count" for one in to_ranks)
+        self.emit(f"tl_check(scan, {same}, TL_FAULT_ARRAY_BOUNDS, {self.at(target.span)});")
+        self.emit(f"if ({same}) {{")
+        self.emit(f"    memmove({to}, {from_}, (size_t)({count}) * sizeof *{to});")
+        self.close()
 
     def _attempt(self, target: typed.Expression, value: typed.Expression) -> None:
         """``a ?= b``: NULL where the instance has not the wanted type."""
@@ -158,8 +174,9 @@ class Statements(Initials, Expressions):
     def _block_call(self, statement: typed.BlockCall) -> None:
         block = statement.block
         place = self._instance(statement)
+        taken: list[tuple[str, str]] = []
         for given in statement.inputs:
-            self._give(place, block, given)
+            self._give(place, block, given, taken)
         elsewhere = self._runs_elsewhere(statement.instance)
         if elsewhere is not None:
             self.emit(f"if (!{elsewhere}) {{")
@@ -184,6 +201,7 @@ class Statements(Initials, Expressions):
             parameter = output.parameter
             assert isinstance(parameter, Variable)
             self.copy_out(output, f"{self._dot(place)}{self.layout.path(block, parameter)}", parameter.type)
+        self.take_back(taken)
 
     def _instance(self, statement: typed.BlockCall) -> str:
         """Where the instance is; worked out once where that takes an index or a reference."""
@@ -220,15 +238,25 @@ class Statements(Initials, Expressions):
             return f"{place[2:-1]}->"
         return f"{place}."
 
-    def _give(self, place: str, block: Block, given: typed.Input) -> None:
+    def _give(self, place: str, block: Block, given: typed.Input, taken: list[tuple[str, str]]) -> None:
+        """A parameter into an instance; ``taken`` gets what has to be put back after the call."""
         parameter = given.parameter
         member = f"{self._dot(place)}{self.layout.path(block, parameter)}"
-        if parameter.section is Section.IN_OUT:
+        if parameter.section is Section.IN_OUT and is_open(parameter.type):
+            pointer, ranks = self.bounds_of(given.value)
+            self.emit(f"{member} = TL_OFFSET(state, {pointer});")
+            for rank, bounds in enumerate(ranks):
+                self.emit(f"{self._dot(place)}{self.layout.bounds(block, parameter, rank)} = {bounds};")
+        elif parameter.section is Section.IN_OUT and self.has_no_address(given.value):
+            cell = self.whole.cells[given]
+            taken.append(self.lend(given.value, cell))
+            self.emit(f"{member} = TL_OFFSET(state, &{cell});")
+        elif parameter.section is Section.IN_OUT:
             self.emit(f"{member} = {self.offset(given.value)};")
         elif isinstance(parameter.type, StringOf):
             text = as_text(member, parameter.type)
             self.emit(f"{text_name(parameter.type)}_copy({text}, {self.value(given.value)});")
-        elif isinstance(parameter.type, (ArrayOf, Structure)):
+        elif scalar(parameter.type) is None:
             self.emit(f"{member} = {self.aggregate(given.value)};")
         else:
             self.emit(f"{member} = {bare(self.value(given.value))};")

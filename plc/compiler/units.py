@@ -110,6 +110,8 @@ class Unit(Charts):
             if variable.section is Section.INPUT:
                 self._open_input(variable)
             elif variable.section in (Section.LOCAL, Section.TEMP, Section.OUTPUT, Section.RESULT):
+                if is_open(variable.type):
+                    continue  # the caller's own variable
                 self._open_local(variable)
 
     def _open_local(self, variable: Variable) -> None:
@@ -144,7 +146,7 @@ class Unit(Charts):
 
     def _close_routine(self, routine: Routine) -> None:
         for variable in routine.variables.values():
-            if variable.section not in (Section.OUTPUT, Section.RESULT):
+            if variable.section not in (Section.OUTPUT, Section.RESULT) or is_open(variable.type):
                 continue
             place = self.whole.framed.get(variable) or safe(variable.name)
             if variable.section is Section.RESULT and scalar(variable.type) is not None:

@@ -8,7 +8,7 @@ from plc.language import ast, typed
 from plc.language.analysis import Program
 from plc.language.source import Span
 from plc.language.symbols import Block, Routine, Section, Variable
-from plc.language.types import Type
+from plc.language.types import Structure, Type
 
 LARGEST_LOCAL = 256  # bytes of one variable of a routine that go on the stack, which a board has 4 KiB of
 FRAMED_SECTIONS = (Section.LOCAL, Section.TEMP, Section.INPUT, Section.OUTPUT, Section.RESULT)
@@ -38,6 +38,10 @@ class Whole:
         self.assertion: dict[str, str] = {}  # where a failed one leaves its texts
         self.with_tests = False
         self.referred: set[Variable] = set()  # those that something takes the address of
+        self.cells: dict[
+            typed.Input, str
+        ] = {}  # where a block finds an in-out that has no address of its own
+        self._lent: list[typed.Input] = []  # scalars that blocks get as in-outs
         self.direct_uses: list[typed.DirectUse] = []
         self.texts: dict[tuple[str, bool], str] = {}
         self.text_lines: list[str] = []
@@ -95,6 +99,9 @@ class Whole:
 
     def place_frames(self) -> None:
         """Locals that something refers to lie in the state: references are offsets in it, and never dangle."""
+        for given in self._lent:
+            if isinstance(given.value, typed.PartialUse) or _shares_its_byte(given.value):
+                self.cells[given] = self.add_global("tl_lent", given.value.type, given.value.span)
         units: list[tuple[Routine | Block, list[Variable]]] = [
             (one, list(one.variables.values())) for one in self.program.functions
         ]
@@ -142,6 +149,11 @@ class Whole:
                     case typed.Input(parameter=parameter, value=value):
                         if parameter.section is Section.IN_OUT:
                             self.referred.update(_root_variable(value))
+                            if isinstance(parameter.owner, Block) and scalar(value.type) is not None:
+                                self._lent.append(node)
+                    case typed.Output(parameter=Variable() as parameter, target=target):
+                        if is_open(parameter.type):
+                            self.referred.update(_root_variable(target))
                     case typed.DirectUse():
                         self.direct_uses.append(node)
 
@@ -184,6 +196,12 @@ def _unit(character: str) -> str:
 def _root_variable(expression: typed.Expression) -> list[Variable]:
     root = root_of(expression)
     return [root.variable] if isinstance(root, typed.VariableUse) else []
+
+
+def _shares_its_byte(value: typed.Expression) -> bool:
+    return isinstance(value, typed.FieldUse) and (
+        isinstance(value.base.type, Structure) and value.base.type.is_overlapped
+    )
 
 
 def is_program(block: Block) -> bool:

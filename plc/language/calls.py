@@ -216,7 +216,14 @@ class Calls(Operators, ABC):
             if target is not None:
                 if argument.is_negated and source is not BOOL:
                     self._no_operator("NOT", argument.span, (source,))
-                self._check_output(source, target, argument.span)
+                if isinstance(source, ArrayOf) and None in source.bounds:
+                    source, target_type = (
+                        target.type,
+                        source,
+                    )  # any size is right, so that it fits the other way
+                    self._check_fit(source, target_type, argument.span)
+                else:
+                    self._check_fit(source, target.type, argument.span)
                 outputs.append(typed.Output(parameter, target, argument.is_negated))
         elif parameter.section is Section.IN_OUT:
             variable = self._in_out(parameter, argument.value)
@@ -233,22 +240,22 @@ class Calls(Operators, ABC):
             return typed.ReferenceTo(target, type_, node.span)
         return self.converted(node, type_)
 
-    def _check_output(self, source: Type, target: typed.Expression, span: Span) -> None:
-        outcome = fit(source, target.type)
-        if outcome is Fit.NO and span.source.is_lenient and fits_leniently(source, target.type):
+    def _check_fit(self, source: Type, target: Type, span: Span) -> None:
+        outcome = fit(source, target)
+        if outcome is Fit.NO and span.source.is_lenient and fits_leniently(source, target):
             outcome = Fit.REINTERPRETS
         if outcome is Fit.NO:
             self.diagnostics.report(
                 "ST0300",
                 span,
-                f"{with_article(source)} does not fit {target.type}",
+                f"{with_article(source)} does not fit {target}",
                 mend="take a variable of its type",
             )
         elif outcome in (Fit.LOSES, Fit.REINTERPRETS):
             self.diagnostics.report(
                 "ST0804" if outcome is Fit.LOSES else "ST0805",
                 span,
-                f"{source} goes into {target.type}",
+                f"{source} goes into {target}",
                 mend="take a variable of its type",
             )
 

@@ -665,16 +665,15 @@ class Declarations:
     def _check_instance(self, variable: Variable, syntax: ast.VariableDeclaration) -> None:
         type_ = variable.type
         while isinstance(type_, ArrayOf):
-            if None in type_.bounds and variable.section not in (
-                Section.INPUT,
-                Section.OUTPUT,
-                Section.IN_OUT,
-            ):
+            places = {Section.INPUT, Section.OUTPUT, Section.IN_OUT}
+            if isinstance(variable.owner, Block):
+                places = {Section.IN_OUT}
+            if None in type_.bounds and (type_ is not variable.type or variable.section not in places):
                 self.diagnostics.report(
                     "ST0313",
                     syntax.type.span,
-                    "ARRAY [*] is for parameters: this variable needs its bounds",
-                    mend="write ARRAY [low..high]",
+                    "ARRAY [*] is for parameters of functions and methods, and in-outs of blocks",
+                    mend="write ARRAY [low..high], or make it VAR_IN_OUT",
                 )
             type_ = type_.element
         if not is_block(type_):

@@ -422,7 +422,11 @@ class Checker(StandardCalls):
                 mend=f"count from 0 to {max(0, count - 1)}",
             )
             return typed.Wrong(UNKNOWN, node.span)
-        return typed.PartialUse(base, node.size, node.index, _BY_SIZE[node.size], node.span)
+        index = node.index
+        if isinstance(base, typed.PartialUse):  # a piece of a piece
+            index += base.index * base.size // node.size
+            base = base.base
+        return typed.PartialUse(base, node.size, index, _BY_SIZE[node.size], node.span)
 
     def _index(self, node: ast.Index, expected: Type | None) -> Entity:
         base = self.value(self.entity(node.base), node.base)
@@ -921,6 +925,9 @@ class Checker(StandardCalls):
                 case typed.VariableUse(variable=variable):
                     variable.is_written = True
                     target = variable.target or variable
+                    is_open = isinstance(target.type, ArrayOf) and None in target.type.bounds
+                    if is_open and target.section is Section.INPUT:
+                        return f"{variable.name} is the caller's own array", "make it VAR_IN_OUT"
                     if target.is_constant or variable.is_constant:
                         return f"{variable.name} is CONSTANT", "remove CONSTANT, or write another variable"
                     unit = self.scope.routine or self.scope.block

@@ -97,6 +97,8 @@ _ERRORS = {
     "ST0605": "A chart where there can be none",
     "ST0610": "A task or program that is not there",
     "ST0611": "A task setting that can not be",
+    # 09 the compiler
+    "ST0900": "Something that is right and not compiled",
 }
 
 _WARNINGS = {

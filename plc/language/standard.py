@@ -64,7 +64,7 @@ class StandardFunction:
         return Parameter(f"{stem}{number}", last.type)
 
 
-# name | generics | inputs, => outputs | result; "..." behind an input that may be repeated, "?" where it may be left out
+# name | generics | inputs, => outputs | result; "..." behind what may be repeated, "?" where it may be left out
 _TABLE = """
 ABS       | T=ANY_NUM | IN T | T
 SQRT      | T=ANY_REAL | IN T | T

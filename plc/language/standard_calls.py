@@ -255,7 +255,7 @@ class StandardCalls(Calls):
                 continue
             target = self.target(argument.value)
             if target is not None:
-                self._check_output(_type_by_name(parameter.type), target, argument.span)
+                self._check_fit(_type_by_name(parameter.type), target.type, argument.span)
                 outputs.append(typed.Output(parameter.name, target, argument.is_negated))
         return tuple(outputs)
 

@@ -104,15 +104,42 @@ def test_all_diagnostics_come_in_one_error() -> None:
     assert "source1.st:2:6: error ST0200" in str(raised.value)
 
 
+MAIN = "PROGRAM main END_PROGRAM "
 REFUSED = [
-    ("PROGRAM main VAR s : STRING; END_VAR s := 'жук'; END_PROGRAM", "Latin-1"),
     (
         "PROGRAM main VAR a AT %MW0 : WORD; b AT %MB1 : BYTE; END_VAR b := 1; a := 1; END_PROGRAM",
         "same memory",
     ),
     (
-        "FUNCTION f VAR_IN_OUT b : BOOL; END_VAR b := TRUE; END_FUNCTION PROGRAM main VAR w : WORD; END_VAR f(w.1); END_PROGRAM",
-        "address",
+        "PROGRAM main VAR a, b : INT; END_VAR END_PROGRAM "
+        "VAR_CONFIG main.a AT %MW0 : INT; main.b AT %MW0 : INT; END_VAR",
+        "already the address",
+    ),
+    (
+        MAIN + "VAR_GLOBAL go : BOOL; END_VAR CONFIGURATION c "
+        "TASK t (INTERVAL := T#1ms, SINGLE := go); PROGRAM p WITH t : main; END_CONFIGURATION",
+        "write two tasks|INTERVAL and a SINGLE",
+    ),
+    (
+        MAIN + "VAR_GLOBAL w : WORD; END_VAR CONFIGURATION c "
+        "TASK t (SINGLE := w.3); PROGRAM p WITH t : main; END_CONFIGURATION",
+        "lies still",
+    ),
+    (
+        MAIN
+        + "CONFIGURATION c RESOURCE r ON x TASK t (INTERVAL := T#1ms); PROGRAM p WITH t : main; END_RESOURCE "
+        "RESOURCE s ON x TASK u (INTERVAL := T#1ms); PROGRAM p WITH u : main; END_RESOURCE END_CONFIGURATION",
+        "two program instances",
+    ),
+    ("PROGRAM main VAR a, b : TON; END_VAR a := b; END_PROGRAM", "assigned as a whole"),
+    (
+        "TYPE Both : STRUCT OVERLAP whole : BYTE; flag : BOOL; END_STRUCT; END_TYPE "
+        "PROGRAM main VAR both : Both; r : REF_TO BOOL; END_VAR r := REF(both.flag); END_PROGRAM",
+        "no address",
+    ),
+    (
+        "PROGRAM main VAR a : INT; r, s : REF_TO INT; END_VAR r := REF(a); s ?= r; END_PROGRAM",
+        "blocks and interfaces",
     ),
 ]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from plc import CompileFault, load
+from plc import CompileFault, RunTimeFault, load
 
 Apart = Callable[[str, list[dict[str, Any]], tuple[str, ...]], str]
 
@@ -362,3 +362,92 @@ def test_6_5_5_variables_of_one_size_share_the_bits_of_their_address() -> None:
 def test_variables_that_would_share_some_bytes_are_refused(text: str) -> None:
     with pytest.raises(CompileFault, match=r"ST0900.*lies in the same memory"):
         load(text)
+
+
+# ── ARRAY [*] (6.5.3) ──────────────────────────────────────────────────────────────────────────────────────────────
+OPEN_ARRAYS = """FUNCTION Sum : DINT VAR_INPUT a : ARRAY [*] OF INT; END_VAR VAR i : DINT; END_VAR
+    FOR i := LOWER_BOUND(a, 1) TO UPPER_BOUND(a, 1) DO Sum := Sum + a[i]; END_FOR; END_FUNCTION
+    FUNCTION Fill VAR_INPUT with : INT; END_VAR VAR_OUTPUT a : ARRAY [*, *] OF INT; END_VAR VAR i, j : DINT; END_VAR
+    FOR i := LOWER_BOUND(a, 1) TO UPPER_BOUND(a, 1) DO
+        FOR j := LOWER_BOUND(a, 2) TO UPPER_BOUND(a, 2) DO a[i, j] := with; END_FOR;
+    END_FOR; END_FUNCTION
+    FUNCTION_BLOCK Filter VAR_IN_OUT a : ARRAY [*] OF INT; END_VAR VAR_OUTPUT total : DINT; size : UDINT; END_VAR
+    METHOD first : INT first := a[LOWER_BOUND(a, 1)]; END_METHOD
+    METHOD copy VAR_INPUT from : ARRAY [*] OF INT; END_VAR a := from; END_METHOD
+    a[UPPER_BOUND(a, 1)] := 100; total := Sum(a); size := SIZEOF(a); END_FUNCTION_BLOCK
+    FUNCTION_BLOCK Outer VAR_IN_OUT a : ARRAY [*] OF INT; END_VAR VAR inner : Filter; END_VAR VAR_OUTPUT total : DINT; END_VAR
+    inner(a := a, total => total); END_FUNCTION_BLOCK
+    FUNCTION Through : DINT VAR_IN_OUT a : ARRAY [*] OF INT; END_VAR VAR f : Filter; END_VAR
+    f(a := a); Through := f.total; END_FUNCTION
+    PROGRAM main VAR short : ARRAY [1..3] OF INT := [1, 2, 3]; long : ARRAY [-2..2] OF INT := [5(1)]; f : Filter; o : Outer;
+    grid : ARRAY [0..1, 5..7] OF INT; total, first, thru, outer, outside : DINT; other : ARRAY [7..9] OF INT := [7, 8, 9];
+    END_VAR
+    total := Sum(short); f(a := long); first := f.first(); outside := f.a[-2]; o(a := short, total => outer);
+    thru := Through(other); Fill(with := 4, a => grid); f(a := short);
+    END_PROGRAM"""
+
+
+def test_6_5_3_arrays_of_any_size_go_to_functions_methods_and_blocks() -> None:
+    p = load(OPEN_ARRAYS)
+    p.scan()
+    assert (p["main.total"], p["main.first"], p["main.outside"]) == (6, 1, 1)
+    assert (p["main.long"], p["main.short"]) == ([1, 1, 1, 1, 100], [1, 2, 100])
+    assert (p["main.outer"], p["main.f.total"], p["main.f.size"]) == (103, 103, 6)
+    assert (p["main.thru"], p["main.other"]) == (115, [7, 8, 100])
+    assert p["main.grid"] == [[4, 4, 4], [4, 4, 4]]
+
+
+def test_6_5_3_an_open_array_takes_one_of_just_its_size() -> None:
+    text = OPEN_ARRAYS.replace("    END_PROGRAM", "    f.copy({}); END_PROGRAM")
+    p = load(text.format("other"))
+    p.scan()
+    assert p["main.short"] == p["main.other"]
+    with pytest.raises(RunTimeFault) as raised:
+        load(text.format("long")).scan()
+    assert raised.value.fault == 1
+
+
+def test_6_5_3_an_index_outside_of_an_open_array_is_a_fault() -> None:
+    p = load(OPEN_ARRAYS.replace("first := a[LOWER_BOUND(a, 1)]", "first := a[LOWER_BOUND(a, 1) - 1]"))
+    with pytest.raises(RunTimeFault) as raised:
+        p.scan()
+    assert raised.value.fault == 1
+
+
+# ── instances and pieces as parameters (6.6.3.4, 6.5.5) ────────────────────────────────────────────────────────────
+def test_6_6_3_4_an_instance_as_an_input_is_a_copy() -> None:
+    p = load(
+        """FUNCTION_BLOCK Inside VAR_INPUT timer : TON; END_VAR VAR_OUTPUT expired : BOOL; END_VAR
+        expired := timer.Q; END_FUNCTION_BLOCK
+        FUNCTION Elapsed : TIME VAR_INPUT timer : TON; END_VAR timer(IN := FALSE); Elapsed := timer.PT; END_FUNCTION
+        PROGRAM main VAR timer : TON; inside : Inside; pt : TIME; END_VAR
+        timer(IN := TRUE, PT := T#2ms); pt := Elapsed(timer); inside(timer := timer); END_PROGRAM"""
+    )
+    p.scan(count=2)
+    assert (p["main.inside.expired"], p["main.pt"], p["main.timer.ET"]) == (False, 2_000_000, 1_000_000)
+    p.scan()
+    assert p["main.inside.expired"] is True
+
+
+LENT = """TYPE Both : STRUCT OVERLAP whole : BYTE; flag : BOOL; END_STRUCT; END_TYPE
+    FUNCTION Flip : BOOL VAR_IN_OUT x : BOOL; END_VAR VAR_INPUT n : INT; END_VAR x := NOT x; Flip := x; END_FUNCTION
+    FUNCTION Raise VAR_IN_OUT x : BYTE; END_VAR x := BYTE#16#80 OR x; END_FUNCTION
+    FUNCTION_BLOCK Toggle VAR_IN_OUT x : BOOL; END_VAR VAR n : INT; END_VAR x := NOT x; n := n + 1; END_FUNCTION_BLOCK
+    PROGRAM main VAR w : WORD; d : DWORD; both : Both; t : Toggle; a : ARRAY [0..2] OF WORD; i : INT; now : BOOL; END_VAR
+    now := Flip(w.3, 1); Raise(d.%B2); now := Flip(x := d.%X1, n := 0); t(x := w.15); t(x := a[i].0); t(both.flag); i := i + 1;
+    END_PROGRAM"""
+
+
+def test_6_5_5_a_bit_is_lent_and_comes_back() -> None:
+    p = load(LENT)
+    p.scan(count=2)
+    assert (p["main.w"], p["main.d"], p["main.a"]) == (0, 0x800000, [1, 1, 0])
+    assert p["main.both.whole"] == 0
+    p.scan()
+    assert (p["main.w"], p["main.d"], p["main.a"]) == (0x8008, 0x800002, [1, 1, 1])
+    assert (p["main.both.whole"], p["main.t.n"], p["main.now"]) == (1, 9, True)
+
+
+def test_all_of_that_is_clean_c(apart: Apart, clean_flags: tuple[str, ...]) -> None:
+    for text in (OPEN_ARRAYS, LENT):
+        assert apart(text, [{}, {}], clean_flags) == "ran 2"

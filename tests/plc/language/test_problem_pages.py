@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from plc.compiler.generate import generate
+from plc.compiler.refusals import CompileFault
 from plc.language.analysis import analyse, source_of
 from plc.language.problems import PROBLEMS
 
@@ -20,7 +22,13 @@ def examples(code: str) -> dict[str, str]:
 
 def codes(text: str) -> set[str]:
     name = "example.TcPOU" if text.startswith("<?xml") else "example.st"
-    return {one.code for one in analyse([source_of(name, text)]).diagnostics}
+    program = analyse([source_of(name, text)])
+    try:
+        if not program.has_errors:
+            generate(program)
+    except CompileFault as fault:
+        return {one.code for one in fault.diagnostics}
+    return {one.code for one in program.diagnostics}
 
 
 def test_there_is_a_page_for_every_problem_and_no_other() -> None:
