@@ -51,6 +51,7 @@ def run_test(args: argparse.Namespace) -> int:
 
 def _arguments(args: argparse.Namespace) -> list[str]:
     found = ["-p", "plc.pytest_plugin", "--import-mode=importlib", *map(str, args.paths)]
+    found += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of an editable install's own loader
     if args.only:
         found += ["-k", args.only]
     if args.stop:
