@@ -27,6 +27,7 @@ GROUPS = {
         "totalizer",
         "calendar",
     ),
+    "Quality of tags": ("is_good",),
     "Control and alarms": ("pid", "limit_alarm"),
     "Power, voltage and frequency": ("phasor", "frequency", "rocof", "droop_p_f", "volt_var", "load_share"),
     "Protection": (
@@ -40,7 +41,13 @@ GROUPS = {
     ),
     "Load": ("load_arrays", "ufls", "contingency_shed", "restoration", "shedding"),
     "Islanding": ("island_detection", "islanding", "island_frequency", "value_before", "genset_request"),
-    "Storage, generating sets and vehicles": ("peak_limit", "soc_limit", "ev_charge_point", "genset_start"),
+    "Storage, generating sets and vehicles": (
+        "peak_limit",
+        "soc_limit",
+        "ev_charge_point",
+        "vehicle_to_grid",
+        "genset_start",
+    ),
 }
 INTRODUCTION = """\
 # Block library

@@ -86,7 +86,7 @@ class Source:
 
     @property
     def cause(self) -> str:
-        return CAUSES[self.bench["main.protection.cause"]]
+        return CAUSES[int(self.bench["main.protection.cause"])]
 
     def ride(self, category: int, name: str) -> Any:
         value = self.bench[f"main.ride[{category}].{name}"]
