@@ -17,19 +17,19 @@ from gateway.config.keys import (
     DESCRIPTION,
     DEVICE,
     DEVICE_BODY,
-    MAX_READ_REGISTERS,
     MAX_REPEAT,
     MAX_TAGS,
     PARAMETERS,
-    POINTS,
+    PROTOCOL_KEYS,
     REPEAT,
     TEMPLATE,
 )
 from gateway.config.kinds import Reading, Settings, describe
-from gateway.config.modbus import ModbusDevice, ModbusPoint, Order, PollGroup
-from gateway.config.point import Body, PointShape, read_point, report_overlaps
+from gateway.config.modbus import PollGroup
+from gateway.config.protocol import DeviceProtocol, Placed, TagShape
+from gateway.config.protocols import PROTOCOLS
 from gateway.config.site import Tag
-from gateway.config.system import DRIVERS_OWNER, TAGS_PER_DEVICE, device_tags
+from gateway.config.system import TAGS_PER_DEVICE, device_tags
 
 COPY_NUMBER = "n"  # what a repeated device calls its number
 MIN_STALE_MS = 1_000  # a default below this would flicker on an ordinary network
@@ -64,8 +64,17 @@ class _Copy:
     area: str
     place: Place
     settings: Settings
-    points: Node | None
     scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A body that was read, as far as it could be."""
+
+    protocol: DeviceProtocol[Any, Any]
+    connection: Settings | None
+    groups: tuple[PollGroup, ...] | None
+    shapes: list[TagShape]
 
 
 class Expansion:
@@ -76,12 +85,12 @@ class Expansion:
         self._faults = faults
         self._templates: dict[str, _Template] = {}
         self._device_places: dict[str, Place] = {}
-        self._shapes: dict[tuple[Any, ...], PointShape | None] = {}
+        self._shapes: dict[tuple[Any, ...], TagShape | None] = {}
         self._names_used: dict[int, tuple[str, ...]] = {}
         self._checked_overlaps: set[tuple[int, ...]] = set()
         self._connections: dict[tuple[str, int], tuple[bool, str]] = {}
         self._tag_count = 0
-        self._pending: list[tuple[_Copy, Settings, tuple[PollGroup, ...], list[PointShape]]] = []
+        self._pending: list[tuple[_Copy, _Read]] = []
 
     def add_template(self, name: ScalarNode, node: Node) -> None:
         """Check a template as far as can be without its parameters' values, and keep it for devices."""
@@ -93,7 +102,7 @@ class Expansion:
                 scope[parameter] = HOLE if spec.default is None else spec.default
             settings = TEMPLATE.read(node, name.text, Reading(self._faults, scope))
             if isinstance(settings, Settings):
-                self._read_points(settings, settings["points"], scope)
+                self._read_body(settings, scope)
 
     def _parameters(self, node: Node) -> dict[str, _Parameter]:
         if not isinstance(node, MappingNode):
@@ -234,7 +243,7 @@ class Expansion:
         if not isinstance(body, Settings):
             return None
         # A faulty area is no reason to leave the rest of the device unread.
-        return _Copy(device, area or "", name.place, body, body["points"], scope)
+        return _Copy(device, area or "", name.place, body, scope)
 
     def _area(self, settings: Settings, reading: Reading) -> str | None:
         node = settings["area"]
@@ -335,39 +344,45 @@ class Expansion:
             groups.append(PollGroup(name, period, stale))
         return tuple(groups)
 
-    def _read_points(
-        self, settings: Settings, points: Node | None, scope: Scope
-    ) -> tuple[tuple[PollGroup, ...] | None, list[PointShape]]:
-        groups = self._groups(settings)
-        connection: Settings | None = settings["connection"]
-        limit = connection["max_registers"] if connection is not None else None
-        body = Body(
-            groups,
-            settings["word_order"] or Order.BIG,
-            settings["byte_order"] or Order.BIG,
-            limit or MAX_READ_REGISTERS,
-            settings["addressing"] == "modicon",
-        )
+    def _read_body(self, settings: Settings, scope: Scope) -> _Read:
+        """Connection, groups and points, as the device's protocol has them."""
         reading = Reading(self._faults, scope)
-        shapes: list[PointShape] = []
+        name = settings["protocol"]
+        protocol, keys = PROTOCOLS[name or "modbus"], PROTOCOL_KEYS[name or "modbus"]
+        for other in PROTOCOL_KEYS.values():
+            for key in sorted(other.own - keys.own):
+                if key in settings:
+                    self._faults.add(
+                        settings.key_at(key),
+                        f"{quote(key)} of a device that speaks {name}",
+                        f"remove '{key}'",
+                    )
+        groups = self._groups(settings)
+        node = settings["connection"]
+        connection = keys.connection.read(node, "connection", reading) if node is not None else None
+        if not isinstance(connection, Settings):
+            connection = None
+        body = protocol.body(settings, connection, groups, self._faults)
+        read = _Read(protocol, connection, groups, [])
+        points: Node | None = settings["points"]
         if points is None or ("addressing" in settings and settings["addressing"] is None):
-            return groups, shapes
-        for name, node in POINTS.entries(points, "points", reading):
+            return read
+        for point, item in keys.points.entries(points, "points", reading):
             # Copies of a device mostly have the same points: read each once for every set of values it uses.
-            values = tuple((scope.get(used), type(scope.get(used))) for used in self._used_by(node))
-            key = (id(node), body, values)
-            if key not in self._shapes:
-                self._shapes[key] = read_point(name, node, body, reading)
-            shape = self._shapes[key]
+            values = tuple((scope.get(used), type(scope.get(used))) for used in self._used_by(item))
+            known = (id(item), body, values)
+            if known not in self._shapes:
+                self._shapes[known] = protocol.point(point, item, body, reading)
+            shape = self._shapes[known]
             if shape is not None:
-                shapes.append(shape)
+                read.shapes.append(shape)
         if isinstance(points, MappingNode) and not points.entries:
             self._faults.add(points.place, "a device without points", "add its points")
-        key_of_all = tuple(id(shape) for shape in shapes)
+        key_of_all = tuple(id(shape) for shape in read.shapes)
         if key_of_all not in self._checked_overlaps:
             self._checked_overlaps.add(key_of_all)
-            report_overlaps(shapes, self._faults)
-        return groups, shapes
+            protocol.check(read.shapes, self._faults)
+        return read
 
     def _used_by(self, node: Node) -> tuple[str, ...]:
         """Names that a node's expressions use."""
@@ -391,92 +406,63 @@ class Expansion:
 
     def _add_copy(self, copy: _Copy, left: int) -> bool:
         """Keep a device; False where, with the ``left`` copies that begin with it, the site grows too large."""
-        groups, shapes = self._read_points(copy.settings, copy.points, copy.scope)
-        of_each = TAGS_PER_DEVICE + len(shapes)
+        read = self._read_body(copy.settings, copy.scope)
+        of_each = TAGS_PER_DEVICE + len(read.shapes)
         self._tag_count += of_each
         if self._tag_count + (left - 1) * of_each > MAX_TAGS:
             self._faults.add(copy.place, f"more than {MAX_TAGS:,} tags in this site", "split the site")
             return False
-        connection: Settings | None = copy.settings["connection"]
-        if groups is None or connection is None:
+        if read.groups is None or read.connection is None:
             return True
-        host, port, single = connection["host"], connection["port"], connection["single_connection"]
-        if connection.is_sound("host", "port", "single_connection"):
-            first_single, first = self._connections.setdefault((host, port), (single, copy.name))
-            if first_single != single:
-                self._faults.add(
-                    connection.at("single_connection"),
-                    f"'single_connection' is {describe(single)} here but {describe(first_single)} for "
-                    f"{quote(first)}, which is at the same {host}:{port}",
-                    "say the same for all devices of one address",
-                )
-        self._pending.append((copy, connection, groups, shapes))
+        if read.protocol.name == "modbus":
+            self._check_shared(copy, read.connection)
+        self._pending.append((copy, read))
         return True
 
-    def build(self) -> tuple[list[Tag], tuple[ModbusDevice, ...]]:
-        """Tags in image order and the devices; where there are faults, of those that could be read at all.
+    def _check_shared(self, copy: _Copy, connection: Settings) -> None:
+        """Devices at one address share a connection, or none of them does."""
+        if not connection.is_sound("host", "port", "single_connection"):
+            return
+        host, port, single = connection["host"], connection["port"], connection["single_connection"]
+        first_single, first = self._connections.setdefault((host, port), (single, copy.name))
+        if first_single != single:
+            self._faults.add(
+                connection.at("single_connection"),
+                f"'single_connection' is {describe(single)} here but {describe(first_single)} for "
+                f"{quote(first)}, which is at the same {host}:{port}",
+                "say the same for all devices of one address",
+            )
+
+    def build(self) -> tuple[list[Tag], dict[str, list[Any]]]:
+        """Tags in image order and the devices by protocol; where there are faults, of those that could be read.
 
         Points come first, device by device as written, then the devices' own counters in the same order.
         """
         tags: list[Tag] = []
-        first_system = sum(len(shapes) for *_, shapes in self._pending)
+        first_system = sum(len(read.shapes) for _, read in self._pending)
         system: list[Tag] = []
-        devices: list[ModbusDevice] = []
-        for copy, connection, groups, shapes in self._pending:
-            points: list[ModbusPoint] = []
-            for shape in shapes:
+        devices: dict[str, list[Any]] = {name: [] for name in PROTOCOLS}
+        for copy, read in self._pending:
+            assert read.connection is not None
+            assert read.groups is not None
+            points: list[Placed[Any]] = []
+            for shape in read.shapes:
                 name = f"{copy.name}.{shape.name}"
-                points.append(_modbus_point(name, len(tags), shape))
-                tags.append(_tag(name, copy, shape))
-            own, indexes = device_tags(copy.name, first_system + len(system))
+                points.append(Placed(name, len(tags), shape))
+                tags.append(_tag(name, copy, read.protocol.owner, shape))
+            own, indexes = device_tags(copy.name, first_system + len(system), read.protocol.owner)
             system += own
-            devices.append(
-                ModbusDevice(
-                    name=copy.name,
-                    host=connection["host"],
-                    port=connection["port"],
-                    unit_id=connection["unit_id"],
-                    timeout_ms=connection["timeout_ms"],
-                    pause_ms=connection["pause_ms"],
-                    max_registers=connection["max_registers"],
-                    max_coils=connection["max_coils"],
-                    max_gap=connection["max_gap"],
-                    retry_max_ms=connection["retry_max_ms"],
-                    single_connection=connection["single_connection"],
-                    groups=groups,
-                    points=tuple(points),
-                    system=indexes,
-                )
+            devices[read.protocol.name].append(
+                read.protocol.device(copy.name, copy.settings, read.connection, read.groups, points, indexes)
             )
-        return tags + system, tuple(devices)
+        return tags + system, devices
 
 
-def _modbus_point(name: str, tag: int, shape: PointShape) -> ModbusPoint:
-    return ModbusPoint(
-        name=name,
-        tag=tag,
-        table=shape.table,
-        address=shape.address,
-        registers=shape.registers,
-        type=shape.type,
-        word_order=shape.word_order,
-        byte_order=shape.byte_order,
-        bit=shape.bit,
-        scale=shape.scale,
-        offset=shape.offset,
-        not_implemented=shape.not_implemented,
-        low=shape.low,
-        high=shape.high,
-        group=shape.group,
-        writable=shape.write is not None,
-    )
-
-
-def _tag(name: str, copy: _Copy, shape: PointShape) -> Tag:
+def _tag(name: str, copy: _Copy, owner: str, shape: TagShape) -> Tag:
     return Tag(
         name=name,
         type=shape.value_type,
-        owner=DRIVERS_OWNER,
+        owner=owner,
         area=copy.area,
         device=copy.name,
         description=shape.description,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from gateway.config.dnp3 import ControlModel, PointKind
 from gateway.config.document import INT_HIGH
 from gateway.config.kinds import (
     Anything,
     Boolean,
+    ByProtocol,
     Choice,
     Integer,
     Key,
@@ -183,11 +187,32 @@ CONNECTION = Section(
 POINTS = Named("a point", WORD, WORD_GRAMMAR, POINT)
 GROUPS = Named("a poll group", WORD, WORD_GRAMMAR, GROUP)
 
+
+@dataclass(frozen=True, slots=True)
+class ProtocolKeys:
+    """What devices of one protocol have of their own; ``own`` names those keys of BODY that are only theirs."""
+
+    connection: Section
+    points: Named
+    own: frozenset[str] = frozenset()
+
+
+PROTOCOL_KEYS: Mapping[str, ProtocolKeys] = {
+    "modbus": ProtocolKeys(CONNECTION, POINTS, frozenset({"addressing", "word_order", "byte_order"})),
+}
 BODY = (
-    Key("protocol", Choice(("modbus",)), "How the device is spoken to."),
-    Key("connection", CONNECTION, "Where the device is, and what it can bear."),
+    Key("protocol", Choice(tuple(PROTOCOL_KEYS)), "How the device is spoken to."),
+    Key(
+        "connection",
+        ByProtocol({name: keys.connection for name, keys in PROTOCOL_KEYS.items()}),
+        "Where the device is, and what it can bear.",
+    ),
     Key("groups", GROUPS, "Poll groups by name."),
-    Key("points", Later(POINTS), "Points by name; a tag is named device.point, its unit last."),
+    Key(
+        "points",
+        ByProtocol({name: keys.points for name, keys in PROTOCOL_KEYS.items()}),
+        "Points by name; a tag is named device.point, its unit last.",
+    ),
     Key(
         "addressing",
         Choice(("protocol", "modicon")),

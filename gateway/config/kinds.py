@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Protocol
@@ -622,6 +622,24 @@ class Later:
 
     def schema(self, expressions: bool) -> Schema:
         return self.kind.schema(expressions if self.expressions is None else self.expressions)
+
+
+@dataclass(frozen=True, slots=True)
+class ByProtocol:
+    """A value whose keys depend on the device's protocol; the reader of the device takes its own of ``kinds``."""
+
+    kinds: Mapping[str, Kind]
+
+    @property
+    def what(self) -> str:
+        return next(iter(self.kinds.values())).what
+
+    def read(self, node: Node, name: str, reading: Reading) -> Node | Hole:
+        return HOLE if isinstance(node, ScalarNode) and node.value is HOLE else node
+
+    def schema(self, expressions: bool) -> Schema:
+        schemas = [kind.schema(expressions) for kind in self.kinds.values()]
+        return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
 
 @dataclass(frozen=True, slots=True)

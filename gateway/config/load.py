@@ -261,7 +261,7 @@ class Loading:
             description=header["description"],
             areas=_with_parents(descriptions),
             tags=tuple(tags),
-            modbus=devices,
+            modbus=tuple(devices["modbus"]),
             users=users,
             historian=_built(HistorianSettings, gathered.single.get("historian")) or HistorianSettings(),
             opcua=opcua,

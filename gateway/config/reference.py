@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.keys import DEVICE_OWN, ROOT
-from gateway.config.kinds import REQUIRED, Key, Kind, Later, Named, OrAlone, Section
+from gateway.config.kinds import REQUIRED, ByProtocol, Key, Kind, Later, Named, OrAlone, Section
 from gateway.config.units import UNITS
 
 BODY_TITLE = "a device"
@@ -22,17 +22,22 @@ def _inner(kind: Kind) -> Kind:
     return kind
 
 
+def _each(kind: Kind) -> list[Kind]:
+    """The kinds that a value may be of: one for each protocol, where that matters."""
+    kind = _inner(kind)
+    return [_inner(one) for one in kind.kinds.values()] if isinstance(kind, ByProtocol) else [kind]
+
+
 def _sections(section: Section, known: list[Section]) -> list[Section]:
     """``section`` and all it leads to, each once, outer ones first."""
     known.append(section)
     for key in section.keys:
-        kind = _inner(key.kind)
-        if isinstance(kind, Named):
-            kind = _inner(kind.value)
-        if isinstance(kind, OrAlone):
-            kind = kind.section
-        if isinstance(kind, Section) and kind not in known:
-            _sections(kind, known)
+        for one in _each(key.kind):
+            kind = _inner(one.value) if isinstance(one, Named) else one
+            if isinstance(kind, OrAlone):
+                kind = kind.section
+            if isinstance(kind, Section) and kind not in known:
+                _sections(kind, known)
     return known
 
 
@@ -58,7 +63,10 @@ def _heading(section: Section) -> str:
 
 
 def _value(key: Key) -> str:
-    kind = _inner(key.kind)
+    return "; ".join(_value_of(kind) for kind in _each(key.kind))
+
+
+def _value_of(kind: Kind) -> str:
     if isinstance(kind, Section):
         return f"keys of [{_heading(kind)}](#{_anchor(kind)})"
     if isinstance(kind, Named):

@@ -100,10 +100,10 @@ def part_names(
     return tuple(name for name, is_wanted in wanted if is_wanted)
 
 
-def device_tags(device: str, first: int) -> tuple[list[Tag], ModbusSystemTags]:
-    """A device's own tags, and their image indexes if the first is ``first``."""
+def device_tags(device: str, first: int, owner: str = DRIVERS_OWNER) -> tuple[list[Tag], ModbusSystemTags]:
+    """A device's own tags, which ``owner`` writes, and their image indexes if the first is ``first``."""
     tags = [
-        _tag(f"_system.{device}.{name}", type, DRIVERS_OWNER, device, unit, decimals, description)
+        _tag(f"_system.{device}.{name}", type, owner, device, unit, decimals, description)
         for name, type, unit, decimals, description in _DEVICE_TAGS
     ]
     return tags, ModbusSystemTags(*range(first, first + len(tags)))

@@ -1,0 +1,14 @@
+"""Every protocol that devices of a site file may have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.config.keys import PROTOCOL_KEYS
+from gateway.config.modbus_protocol import ModbusProtocol
+from gateway.config.protocol import DeviceProtocol
+
+_ALL: tuple[DeviceProtocol[Any, Any], ...] = (ModbusProtocol(),)
+PROTOCOLS: Mapping[str, DeviceProtocol[Any, Any]] = {one.name: one for one in _ALL}
+assert PROTOCOLS.keys() == PROTOCOL_KEYS.keys()
