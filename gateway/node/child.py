@@ -78,6 +78,11 @@ class Child:
         """Signal the process, if it still runs."""
         self._process.send_signal(number)
 
+    def beat(self) -> None:
+        """It has just shown that it lives."""
+        self.last_beat = self._loop.time()
+        self.has_beaten = True
+
     def exit_text(self) -> str:
         """How it ended, in one line: its status, and the last line it printed if it ended badly."""
         status = self._process.returncode
@@ -97,8 +102,7 @@ class Child:
         if not beats:
             self._loop.remove_reader(self._pipe)
             return
-        self.last_beat = self._loop.time()
-        self.has_beaten = True
+        self.beat()
         if READY in beats:
             self._on_ready()
 

@@ -214,7 +214,7 @@ class Supervisor:
                 if child is None or child.ended.done() or self._is_stopping.is_set():
                     continue
                 if self._has_new_beat(life):
-                    child.last_beat = now
+                    child.beat()
                     self._on_ready(life)
                 if was_held_up:
                     child.last_beat = now

@@ -178,6 +178,18 @@ def started(site_path: Path, state: Path) -> Demo:
 
 
 @pytest.fixture(scope="session")
+def start_site() -> Callable[[Path, Path], Demo]:
+    """Start a site file in a state folder; whoever does ends it."""
+    return started
+
+
+@pytest.fixture(scope="session")
+def find_ports() -> Callable[[], int]:
+    """The first of a hundred free ports."""
+    return free_ports
+
+
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """One demo for all tests that leave it well."""
     folder = tmp_path_factory.mktemp("demo")

@@ -64,6 +64,7 @@ def small_site(*parts: str) -> Site:
     tags = [
         Tag("pcc.power_kw", ValueType.DOUBLE, "drivers", "grid", "pcc"),
         Tag("pcc.breaker_closed", ValueType.BOOL, "drivers", "grid", "pcc"),
+        Tag("imaging.beat", ValueType.UINT64, "imaging", "grid", "imaging"),
         *(tag for part in parts for tag in part_tags(part)),
     ]
     return Site(
@@ -92,6 +93,8 @@ def start(paths: RunPaths) -> Start:
         site = small_site(*names)
         parts = [
             Part(name, (sys.executable, str(SMALL_PART), name), (stages or {}).get(name, 0), 0)
+            if name != "imaging"
+            else Part(name, (sys.executable, str(SMALL_PART), name), 0, 0, silence_s=1.5, beat="imaging.beat")
             for name in names
         ]
         shared = share_site(site)

@@ -72,6 +72,19 @@ async def test_a_stopped_process_counts_as_hung(start, short_silence):
         assert running.life("deaf").last_exit == "killed by SIGKILL"
 
 
+async def test_a_part_that_beats_in_the_image_is_ready_by_that_and_killed_when_it_falls_silent(start):
+    async with start("imaging", "steady") as running:
+        await running.until_ready("imaging")
+        begin = time.monotonic()
+        await running.until(lambda: running.life("imaging").restarts == 1)
+        assert (
+            time.monotonic() - begin < 6
+        )  # 0.8 s of beats, 1.5 s of silence; not the patience of a first beat
+        assert any(line.startswith("imaging does not answer") for line in running.said)
+        await running.until_ready("imaging")
+        assert running.life("steady").restarts == 0
+
+
 async def test_a_part_that_fails_is_tried_less_and_less_often_and_says_why(start):
     async with start("failing") as running:
         await running.until(lambda: running.life("failing").restarts == 3)
