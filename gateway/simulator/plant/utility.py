@@ -18,14 +18,25 @@ class Utility:
     """A stiff source. ``lost`` is set from outside: the feeder upstream is open.
 
     With ``drift_hz_s`` other than zero the loss is one further up: a rotating remnant of the neighbourhood keeps the
-    voltage, and its frequency runs away at that rate, until the tie opens and leaves it without load.
+    voltage, and its frequency runs away at that rate, until the tie opens and leaves it without load. With
+    ``sag_pu`` below one it holds too little voltage.
     """
 
-    __slots__ = ("_frequency", "_nominal", "_voltage", "drift_hz_s", "frequency_hz", "lost", "voltage_v")
+    __slots__ = (
+        "_frequency",
+        "_nominal",
+        "_voltage",
+        "drift_hz_s",
+        "frequency_hz",
+        "lost",
+        "sag_pu",
+        "voltage_v",
+    )
 
     def __init__(self, seed: int, nominal: Nominal = NOMINAL) -> None:
         self._nominal = nominal
         self.drift_hz_s = 0.0
+        self.sag_pu = 1.0
         self._frequency = Noise(
             random.Random(f"{seed}:utility frequency"), FREQUENCY_SIGMA_HZ, FREQUENCY_TAU_S
         )
@@ -50,7 +61,7 @@ class Utility:
                 return
             self.voltage_v -= self.voltage_v * _COLLAPSE
             return
-        self.voltage_v += (nominal.v + self._voltage.value - self.voltage_v) * _FOLLOW
+        self.voltage_v += (nominal.v * self.sag_pu + self._voltage.value - self.voltage_v) * _FOLLOW
         self.frequency_hz += (nominal.hz + self._frequency.value - self.frequency_hz) * _FOLLOW
 
     @property
