@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.config.dnp3 import ControlModel, PointKind
+from gateway.config.dnp3_device import AnalogForm, DevicePointKind, RelayCode, TimeSync
 from gateway.config.document import INT_HIGH
 from gateway.config.kinds import (
     Anything,
@@ -187,6 +188,59 @@ CONNECTION = Section(
 POINTS = Named("a point", WORD, WORD_GRAMMAR, POINT)
 GROUPS = Named("a poll group", WORD, WORD_GRAMMAR, GROUP)
 
+COMMON_POINT_KEYS = tuple(
+    key
+    for key in POINT.keys
+    if key.name
+    in ("unit", "range", "group", "deadband", "decimals", "states", "history", "write", "description")
+)
+DNP3_CONNECTION = Section(
+    "a DNP3 connection",
+    (
+        Key("host", HOST, "Host name or address of the outstation."),
+        Key("port", PORT, "TCP port.", 20_000),
+        Key("address", Integer(0, 65_519), "Link address of the outstation."),
+        Key("master_address", Integer(0, 65_519), "Our link address.", 1),
+        Key("timeout_ms", Integer(100, 600_000, "ms"), "How long an answer may take.", 5_000),
+        Key(
+            "retry_max_ms", Integer(100, 3_600_000, "ms"), "Longest wait between attempts to connect.", 30_000
+        ),
+        Key(
+            "integrity_s",
+            Integer(0, 86_400, "s"),
+            "How often everything is asked for; 0: after restarts only.",
+            3_600,
+        ),
+        Key("unsolicited", Boolean(), "Whether it may tell changes without being asked.", True),
+        Key(
+            "time_sync", choice(TimeSync), "How its clock is set when it asks; none: it is not.", TimeSync.LAN
+        ),
+        Key(
+            "keep_alive_ms",
+            Integer(1_000, 3_600_000, "ms"),
+            "It is asked for its link status after so long a silence.",
+            30_000,
+        ),
+    ),
+)
+DNP3_DEVICE_POINT = Section(
+    "a point of a DNP3 device",
+    (
+        Key("type", choice(DevicePointKind), "Point type; each is numbered from 0 by itself."),
+        Key("index", Integer(0, 65_535), "The point's index."),
+        Key("scale", Number(not_zero=True), "Engineering value = raw * scale + offset.", 1.0),
+        Key("offset", Number(), "Added after scaling.", 0.0),
+        Key("length", Integer(1, 255), "Octets of a string at most.", None),
+        Key("select", Boolean(), "Select before operate.", True),
+        Key("on", choice(RelayCode), "What true sends to a binary output.", RelayCode.LATCH_ON),
+        Key("off", choice(RelayCode), "What false sends to a binary output.", RelayCode.LATCH_OFF),
+        Key("pulse_ms", Integer(1, 3_600_000, "ms"), "Length of a pulse.", 100),
+        Key("form", choice(AnalogForm), "How a number goes to an analog output.", AnalogForm.FLOAT32),
+        *COMMON_POINT_KEYS,
+    ),
+)
+DNP3_DEVICE_POINTS = Named("a point", WORD, WORD_GRAMMAR, DNP3_DEVICE_POINT)
+
 
 @dataclass(frozen=True, slots=True)
 class ProtocolKeys:
@@ -199,6 +253,7 @@ class ProtocolKeys:
 
 PROTOCOL_KEYS: Mapping[str, ProtocolKeys] = {
     "modbus": ProtocolKeys(CONNECTION, POINTS, frozenset({"addressing", "word_order", "byte_order"})),
+    "dnp3": ProtocolKeys(DNP3_CONNECTION, DNP3_DEVICE_POINTS),
 }
 BODY = (
     Key("protocol", Choice(tuple(PROTOCOL_KEYS)), "How the device is spoken to."),

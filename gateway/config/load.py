@@ -274,6 +274,7 @@ class Loading:
             digest=self._digest.hexdigest(),
             logic=logic,
             dnp3=dnp3,
+            dnp3_devices=tuple(devices["dnp3"]),
         )
 
     def _outstation(self, tags: list[Tag], users: tuple[User, ...]) -> Outstation | None:

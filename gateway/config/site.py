@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from gateway.config.dnp3 import Outstation
+from gateway.config.dnp3_device import Dnp3Device
 from gateway.config.logic import LogicSettings
 from gateway.config.modbus import ModbusDevice
 from gateway.tags.tag import TagSpec, ValueType
@@ -161,3 +162,4 @@ class Site:
     digest: str
     logic: LogicSettings | None = None
     dnp3: Outstation | None = None
+    dnp3_devices: tuple[Dnp3Device, ...] = ()

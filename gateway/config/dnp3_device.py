@@ -1,0 +1,93 @@
+"""A DNP3 outstation that the site asks, as typed values: what the master needs to know of it and its points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.config.modbus import ModbusSystemTags, PollGroup
+
+
+class DevicePointKind(StrEnum):
+    """Point types (IEEE 1815 11.9)."""
+
+    BINARY = "binary"
+    DOUBLE_BIT = "double_bit"
+    BINARY_OUTPUT = "binary_output"
+    COUNTER = "counter"
+    FROZEN_COUNTER = "frozen_counter"
+    ANALOG = "analog"
+    ANALOG_OUTPUT = "analog_output"
+    OCTET_STRING = "octet_string"
+
+
+class RelayCode(StrEnum):
+    """What a control relay output block asks for (A.8)."""
+
+    LATCH_ON = "latch_on"
+    LATCH_OFF = "latch_off"
+    PULSE_ON = "pulse_on"
+    PULSE_OFF = "pulse_off"
+    CLOSE = "close"  # PULSE_ON with the trip-close code CLOSE
+    TRIP = "trip"
+
+
+class AnalogForm(StrEnum):
+    """The variation of an analog output block (A.41)."""
+
+    INT16 = "int16"
+    INT32 = "int32"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+
+class TimeSync(StrEnum):
+    """How the outstation's clock is set when it asks for it."""
+
+    NONE = "none"
+    LAN = "lan"
+    SERIAL = "serial"  # with the delay measured
+
+
+@dataclass(frozen=True, slots=True)
+class Dnp3Point:
+    """A point of an outstation. Engineering value = raw * scale + offset.
+
+    ``tag`` is the image index. ``on``/``off`` are what true and false send to a binary output; ``form`` is how a
+    number goes to an analog output. ``select``: select before operate.
+    """
+
+    name: str
+    tag: int
+    kind: DevicePointKind
+    index: int
+    scale: float
+    offset: float
+    low: float | None
+    high: float | None
+    writable: bool
+    select: bool
+    on: RelayCode
+    off: RelayCode
+    pulse_ms: int
+    form: AnalogForm
+
+
+@dataclass(frozen=True, slots=True)
+class Dnp3Device:
+    """An outstation behind one TCP address. Times are in ms; ``groups[0]`` says how often events are asked for."""
+
+    name: str
+    host: str
+    port: int
+    address: int  # of the outstation
+    master_address: int  # ours
+    timeout_ms: int
+    retry_max_ms: int
+    integrity_s: int
+    unsolicited: bool
+    time_sync: TimeSync
+    keep_alive_ms: int
+    groups: tuple[PollGroup, ...]
+    points: tuple[Dnp3Point, ...]
+    system: ModbusSystemTags

@@ -1,0 +1,188 @@
+"""DNP3 devices of a site file: outstations that the site is the master of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.config.common_point import CommonCheck, CommonShape
+from gateway.config.dnp3_device import (
+    AnalogForm,
+    DevicePointKind,
+    Dnp3Device,
+    Dnp3Point,
+    RelayCode,
+)
+from gateway.config.document import Node, ScalarNode
+from gateway.config.fault import FaultLog, quote
+from gateway.config.keys import DNP3_DEVICE_POINT
+from gateway.config.kinds import Reading, Settings
+from gateway.config.modbus import ModbusSystemTags, PollGroup
+from gateway.config.protocol import DeviceProtocol, Placed
+from gateway.tags.tag import ValueType
+
+OWNER = "dnp3_master"
+DOUBLE_BIT_STATES = {0: "intermediate", 1: "off", 2: "on", 3: "indeterminate"}
+UTF8_BYTES_A_CHARACTER = 3  # a byte that is no UTF-8 becomes U+FFFD, three bytes
+_K = DevicePointKind
+_OUTPUTS = frozenset({_K.BINARY_OUTPUT, _K.ANALOG_OUTPUT})
+_NUMBERS = frozenset({_K.COUNTER, _K.FROZEN_COUNTER, _K.ANALOG, _K.ANALOG_OUTPUT})
+
+
+@dataclass(frozen=True, slots=True)
+class Dnp3Shape(CommonShape):
+    """A DNP3 point as every copy of its device has it."""
+
+    kind: DevicePointKind
+    index: int
+    scale: float
+    offset: float
+    select: bool
+    on: RelayCode
+    off: RelayCode
+    pulse_ms: int
+    form: AnalogForm
+
+
+class Dnp3Protocol(DeviceProtocol[tuple[PollGroup, ...] | None, Dnp3Shape]):
+    """``protocol: dnp3``."""
+
+    name = "dnp3"
+    owner = OWNER
+
+    def body(
+        self,
+        settings: Settings,
+        connection: Settings | None,
+        groups: tuple[PollGroup, ...] | None,
+        faults: FaultLog,
+    ) -> tuple[PollGroup, ...] | None:
+        if groups is not None and len(groups) > 1:
+            faults.add(
+                settings.at("groups"),
+                f"{len(groups)} groups of a DNP3 device",
+                "write one: how often events are asked for",
+            )
+        if connection is not None and connection["address"] == connection["master_address"]:
+            faults.add(
+                connection.at("address"),
+                f"'address' is {connection['address']}, as 'master_address'",
+                "write the outstation's link address",
+            )
+        return groups
+
+    def point(
+        self, name: ScalarNode, node: Node, body: tuple[PollGroup, ...] | None, reading: Reading
+    ) -> Dnp3Shape | None:
+        s = DNP3_DEVICE_POINT.read(node, name.text, reading)
+        if not isinstance(s, Settings):
+            return None
+        check = CommonCheck(name, s, body, reading.faults)
+        check.is_sound = s.is_sound(*(key.name for key in DNP3_DEVICE_POINT.keys))
+        kind: DevicePointKind | None = s["type"]
+        if kind is None:
+            return None
+        title = f"a point of type '{kind}'"
+        if kind not in _NUMBERS:
+            for key in ("scale", "offset"):
+                check.refuse(key, f"{title}, which is no number")
+        if kind is not _K.BINARY_OUTPUT:
+            for key in ("on", "off", "pulse_ms"):
+                check.refuse(key, title)
+        if kind is not _K.ANALOG_OUTPUT:
+            check.refuse("form", title)
+        if kind is not _K.OCTET_STRING:
+            check.refuse("length", title)
+        elif "length" not in s:
+            check.add("length", "a string without 'length'", "add 'length: ...', in octets")
+        value_type = self._value_type(kind, s)
+        common = check.shape(
+            value_type,
+            title,
+            is_writable=kind in _OUTPUTS,
+            string_bytes=(s["length"] or 0) * UTF8_BYTES_A_CHARACTER if kind is _K.OCTET_STRING else 0,
+            states=DOUBLE_BIT_STATES if kind is _K.DOUBLE_BIT else None,
+        )
+        if common is None or s["index"] is None:
+            return None
+        return Dnp3Shape(
+            **{field: getattr(common, field) for field in CommonShape.__dataclass_fields__},
+            kind=kind,
+            index=s["index"],
+            scale=s["scale"],
+            offset=s["offset"],
+            select=s["select"],
+            on=s["on"],
+            off=s["off"],
+            pulse_ms=s["pulse_ms"],
+            form=s["form"],
+        )
+
+    @staticmethod
+    def _value_type(kind: DevicePointKind, s: Settings) -> ValueType:
+        if kind in (_K.BINARY, _K.BINARY_OUTPUT):
+            return ValueType.BOOL
+        if kind is _K.OCTET_STRING:
+            return ValueType.STRING
+        if kind is _K.DOUBLE_BIT:
+            return ValueType.UINT64
+        if kind in (_K.COUNTER, _K.FROZEN_COUNTER) and s["scale"] == 1.0 and s["offset"] == 0.0:
+            return ValueType.UINT64
+        return ValueType.DOUBLE
+
+    def check(self, shapes: Sequence[Dnp3Shape], faults: FaultLog) -> None:
+        known: dict[tuple[DevicePointKind, int], Dnp3Shape] = {}
+        for shape in shapes:
+            first = known.setdefault((shape.kind, shape.index), shape)
+            if first is not shape:
+                faults.add(
+                    shape.place,
+                    f"{quote(shape.name)} is {shape.kind} {shape.index}, as {quote(first.name)}",
+                    "give it another index, or remove one of the two",
+                )
+
+    def device(
+        self,
+        name: str,
+        settings: Settings,
+        connection: Settings,
+        groups: tuple[PollGroup, ...],
+        points: Sequence[Placed[Dnp3Shape]],
+        system: ModbusSystemTags,
+    ) -> Dnp3Device:
+        return Dnp3Device(
+            name=name,
+            host=connection["host"],
+            port=connection["port"],
+            address=connection["address"],
+            master_address=connection["master_address"],
+            timeout_ms=connection["timeout_ms"],
+            retry_max_ms=connection["retry_max_ms"],
+            integrity_s=connection["integrity_s"],
+            unsolicited=bool(connection["unsolicited"]),
+            time_sync=connection["time_sync"],
+            keep_alive_ms=connection["keep_alive_ms"],
+            groups=groups,
+            points=tuple(_point(one) for one in points),
+            system=system,
+        )
+
+
+def _point(placed: Placed[Dnp3Shape]) -> Dnp3Point:
+    shape = placed.shape
+    return Dnp3Point(
+        name=placed.name,
+        tag=placed.tag,
+        kind=shape.kind,
+        index=shape.index,
+        scale=shape.scale,
+        offset=shape.offset,
+        low=shape.low,
+        high=shape.high,
+        writable=shape.write is not None,
+        select=shape.select,
+        on=shape.on,
+        off=shape.off,
+        pulse_ms=shape.pulse_ms,
+        form=shape.form,
+    )
