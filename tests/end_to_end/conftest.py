@@ -28,7 +28,6 @@ from gateway.tags.image import Presence, Region, presence_of
 CONFIG = Path(__file__).parents[2] / "config"
 TIELINE = Path(sys.executable).with_name("tieline")
 START_PATIENCE_S = 60.0
-PARTS = ("simulator", "drivers", "historian", "opcua", "hmi")
 
 
 def free_ports() -> int:
@@ -77,6 +76,12 @@ class Demo:
     lines: list[str] = field(default_factory=list)
     passwords: dict[str, str] = field(default_factory=dict)
     reading: threading.Thread = field(init=False)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Those that the site has."""
+        names = [tag.name for tag in self.site.tags if tag.name.startswith("_system.parts.")]
+        return tuple(name.split(".")[2] for name in names if name.endswith(".running"))
 
     @property
     def region_name(self) -> str:
@@ -130,11 +135,11 @@ class Demo:
         return int(region.sample(f"_system.parts.{part}.pid").value)
 
     def pids(self, region: Region) -> dict[str, int]:
-        return {part: self.pid(region, part) for part in PARTS}
+        return {part: self.pid(region, part) for part in self.parts}
 
     def until_well(self, region: Region) -> None:
         """All parts run and all devices are connected."""
-        names = [f"_system.parts.{part}.running" for part in PARTS]
+        names = [f"_system.parts.{part}.running" for part in self.parts]
         names += [f"_system.{device.name}.connected" for device in self.site.modbus]
         self.until(lambda: all(region.sample(name).value is True for name in names), 60)
 

@@ -173,3 +173,40 @@ def test_only_what_may_reach_the_element_counts(tmp_path: Path, statement: str, 
     report = check_logic(with_program(tmp_path, program, '  inputs: {battery1.power_kw: "main.a[2]"}\n'))
     assert not [problem for problem in report.problems if problem.severity == "error"]
     assert (len(report.faults) == 1) is is_written
+
+
+def test_example_of_the_docs_is_a_good_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "site-files.md").read_text(encoding="utf-8")
+    example = re.search(r"## Logic\n.*?```yaml\n(logic:.*?)```", page, re.DOTALL)
+    assert example is not None
+    site = GOOD.replace(
+        "areas: {", "areas: {grid: Tie, "
+    ) + (
+        "  pcc:\n    area: grid\n    protocol: modbus\n    connection: {host: 192.0.2.11}\n"
+        "    groups: {fast: {period_ms: 200}}\n    points:\n"
+        "      power_kw: {table: input, address: 0, type: int16, scale: 0.1, unit: kW}\n"
+        "      breaker_closed: {table: discrete, address: 0}\n"
+    )  # fmt: skip
+    (tmp_path / "logic").mkdir()
+    (tmp_path / "logic" / "main.st").write_text("""
+    VAR_GLOBAL
+        pcc_kw, battery_kw, dispatch_kw : REAL;
+        pcc_closed, pcc_closed_is_good, dispatch_is_valid : BOOL;
+        pcc_closed_status : DWORD;
+    END_VAR
+    PROGRAM main
+    VAR
+        state : UINT;
+        balance_kw, battery_kw : REAL;
+        holds_battery : BOOL;
+    END_VAR
+    END_PROGRAM
+    CONFIGURATION plant
+        TASK fast (INTERVAL := T#10ms, PRIORITY := 1);
+        TASK slow (INTERVAL := T#1s, PRIORITY := 2);
+        PROGRAM main WITH fast : main;
+    END_CONFIGURATION
+    """)
+    (tmp_path / "site.yaml").write_text(site + example[1])
+    report = check_logic(load_site(tmp_path / "site.yaml"))
+    assert (report.faults, report.problems) == ((), ())

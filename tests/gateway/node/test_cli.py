@@ -1,6 +1,7 @@
 """The `tieline` command line: every command has a page, every option of ours is on it."""
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,49 @@ def test_waits_double_up_to_a_limit_and_begin_anew_after_a_long_life():
     assert all(wait <= LONGEST_S * 1.2 for wait in waits)
     assert waits[-1] >= LONGEST_S * 0.8
     assert back_off.after(31) <= FIRST_S * 1.2
+
+
+LOGIC_SITE = """\
+site: {name: plant}
+areas: {grid: Tie}
+devices:
+  meter:
+    area: grid
+    protocol: modbus
+    connection: {host: 192.0.2.1}
+    groups: {fast: {period_ms: 100}}
+    points:
+      power_kw: {table: input, address: 0, type: int16, unit: kW}
+logic:
+  programs: [main.st]
+  tasks: [default]
+  inputs: {meter.power_kw: main.powr}
+"""
+
+
+def test_check_shows_faults_of_the_programs_map_and_warnings_of_the_programs(tmp_path, capsys):
+    (tmp_path / "site.yaml").write_text(LOGIC_SITE)
+    (tmp_path / "main.st").write_text("PROGRAM main\nVAR power : INT; idle : INT; END_VAR\nEND_PROGRAM\n")
+    assert main(["check", str(tmp_path / "site.yaml")]) == 1
+    out = capsys.readouterr().out
+    assert f"{tmp_path}/main.st:2:18: warning ST0801: idle is never used" in out
+    assert f"{tmp_path}/site.yaml:14:28: the unknown variable 'main.powr'" in out
+    assert "= write 'main.power'" in out
+    assert out.endswith("1 fault\n")
+
+
+def test_check_as_json_has_the_problems_of_the_programs(tmp_path, capsys):
+    (tmp_path / "site.yaml").write_text(LOGIC_SITE)
+    (tmp_path / "main.st").write_text("PROGRAM main\n  x := 1;\nEND_PROGRAM\n")
+    assert main(["check", str(tmp_path / "site.yaml"), "--format", "json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["faults"] == []
+    (problem,) = report["problems"]
+    assert (problem["file"], problem["line"], problem["severity"]) == (f"{tmp_path}/main.st", 2, "error")
+
+
+def test_check_of_a_sound_site_with_logic_counts_its_programs(tmp_path, capsys):
+    (tmp_path / "site.yaml").write_text(LOGIC_SITE.replace("powr", "power"))
+    (tmp_path / "main.st").write_text("PROGRAM main\nVAR power : INT; END_VAR\nEND_PROGRAM\n")
+    assert main(["check", str(tmp_path / "site.yaml")]) == 0
+    assert capsys.readouterr().out.endswith("tags, 1 program file, 1 task\n")
