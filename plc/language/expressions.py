@@ -670,7 +670,12 @@ class Checker(StandardCalls):
             pass
         else:
             if isinstance(target, Reference) and target.kind is ReferenceKind.REFERENCE_TO:
-                return self.expression(node)
+                is_reference = isinstance(node, ast.NullLiteral) or (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.callee, ast.NameUse)
+                    and self._is_query(node.callee.name.key)
+                )
+                return self.expression(node) if is_reference else self._argument(node, target)
             return self.converted(node, target)
         self.diagnostics.report(
             "ST0317", node.span, f"this is no initial value for {target}", mend="write one of its own form"

@@ -258,3 +258,16 @@ def test_a_librarys_names_are_seen_bare_and_by_its_name_and_give_way_to_the_prog
     )
     assert (p["main.c.n"], p["main.d.n"], p["main.own"], p["main.theirs"]) == (2, 2, 200, 2)
     assert (p["main.a"], p["main.b"], p["main.t"]) == (40, 40, 1)
+
+
+def test_a_start_value_for_a_reference_to_is_the_variable_itself() -> None:
+    p = run(
+        Source(
+            "main.st",
+            """FUNCTION_BLOCK User VAR_INPUT r : REFERENCE TO INT; END_VAR r := r + 1; END_FUNCTION_BLOCK
+            PROGRAM main VAR n : INT := 5; u : User := (r := n); v : ARRAY [1..1] OF User[(r := n)]; w : REFERENCE TO INT REF= n; END_VAR
+            u(); v[1](); w := w + 10;
+            END_PROGRAM""",
+        )
+    )
+    assert p["main.n"] == 17
