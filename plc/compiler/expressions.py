@@ -136,6 +136,8 @@ class Expressions:
                 return self._standard(expression)
             case typed.RoutineCall():
                 return self.call(expression) or self._nothing(expression)
+            case typed.Enabled():
+                return self._enabled(expression)
             case typed.PartialUse():
                 return self._part(expression)
             case typed.ReferenceTo():
@@ -206,7 +208,13 @@ class Expressions:
                 return "(*self)"
             case typed.DirectUse():
                 return self.whole.direct[expression.address]
-            case typed.RoutineCall() | typed.ArrayValue() | typed.StructValue() | typed.StandardCall():
+            case (
+                typed.RoutineCall()
+                | typed.Enabled()
+                | typed.ArrayValue()
+                | typed.StructValue()
+                | typed.StandardCall()
+            ):
                 return self.aggregate(expression)
         raise NotCompiled(expression.span, "this is no variable that can be compiled here yet")
 
@@ -430,6 +438,8 @@ class Expressions:
         """An array or structure as something whose address can be taken."""
         if isinstance(expression, typed.RoutineCall):
             return self.call(expression) or self._nothing(expression)
+        if isinstance(expression, typed.Enabled):
+            return self._enabled(expression)
         if isinstance(expression, typed.StandardCall):
             name = self.temporary()
             self.emit(
@@ -696,6 +706,29 @@ class Expressions:
             return f"(int32_t){bounds}.low"
         return f"(int32_t)({bounds}.low + (int64_t){bounds}.count - 1)"
 
+    def _enabled(self, expression: typed.Enabled) -> str:
+        """A call with EN or ENO: its value lies where it can be read afterwards, made or not."""
+        name = self.fresh(expression.type, None, expression.span)
+        type_ = expression.type
+        self.emit(f"if ({bare(self.value(expression.condition))}) {{")
+        self.depth += 1
+        if isinstance(type_, StringOf):
+            self.emit(f"{text_name(type_)}_copy({as_text(name, type_)}, {self.value(expression.call)});")
+        elif scalar(type_) is None:
+            self.emit(f"{name} = {self.aggregate(expression.call)};")
+        else:
+            self.emit(f"{name} = {bare(self.value(expression.call))};")
+        told = expression.told
+        if told is not None:
+            self.store(told.target, "false" if told.is_negated else "true")
+            self.depth -= 1
+            self.emit("} else {", placed=False)
+            self.depth += 1
+            self.store(told.target, "true" if told.is_negated else "false")
+        self.depth -= 1
+        self.emit("}", placed=False)
+        return as_constant_text(as_text(name, type_), type_) if isinstance(type_, StringOf) else name
+
     def call(self, call: typed.RoutineCall) -> str | None:
         """A function, method, action or accessor: a statement of its own. The text names the result."""
         routine = call.routine
@@ -859,7 +892,7 @@ class Expressions:
         return self.whole.names[routine], address
 
     def _is_overridden(self, static: Block, routine: Routine) -> bool:
-        found = {implementation(block, routine) for block in self.whole.derived.get(static, ())}
+        found = {block.implementation(routine) for block in self.whole.derived.get(static, ())}
         found.discard(None)
         return len(found) > 1 or routine.is_abstract
 
@@ -910,24 +943,6 @@ def _stored_piece(place: str, part: typed.PartialUse, value: str) -> str:
     keep = literal(~mask & ((1 << bits) - 1), f"u{bits}")
     piece = f"(uint{bits}_t)({f'(uint{bits}_t){value}'} << {part.index * part.size})"
     return f"{place} = ({c_scalar(kind)})(((uint{bits}_t){place} & {keep}) | {piece});"
-
-
-def implementation(block: Block, routine: Routine) -> Routine | None:
-    """What runs when an instance of a block is asked for a method; ``None`` where that block has no instances."""
-    key = routine.name.upper()
-    if block.is_interface or block.is_abstract:
-        return None
-    for one in block.lineage():
-        if routine.kind in ("GET", "SET"):
-            found = one.properties.get(key)
-            accessor = None if found is None else (found.getter if routine.kind == "GET" else found.setter)
-            if accessor is not None:
-                return accessor
-        else:
-            method = one.methods.get(key) or one.actions.get(key)
-            if method is not None and not method.is_abstract:
-                return method
-    return None
 
 
 def _conversion_way(name: str) -> str:

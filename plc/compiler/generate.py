@@ -10,7 +10,6 @@ from typing import Any
 
 from plc.compiler.coverage import HEAD as COVERAGE_HEAD
 from plc.compiler.coverage import Places
-from plc.compiler.expressions import implementation
 from plc.compiler.layout import Record, as_text, definition, is_open, scalar, standard_call
 from plc.compiler.refusals import CompileFault, NotCompiled, Refusal
 from plc.compiler.symbols import Symbols, describe
@@ -29,6 +28,8 @@ VERSION = 1  # of what is generated: a change of it makes every cached program n
 DEFAULT_INTERVAL_NS = 1_000_000
 LOWEST_PRIORITY = 65_535
 NO_OFFSET = "UINT32_MAX"
+NESTED = "state->tl_nested"  # calls through interfaces and references that can come back to where they began
+MOST_NESTED = 32  # of them within each other: a board has 4 KiB of stack, a call takes about 100 bytes of it
 
 _HEAD = """\
 /* Made from Structured Text by plc.compiler: change that, not this. */
@@ -126,6 +127,8 @@ class _Generator:
         self._try(whole.place_frames)
         calls = self._call_records() if self.with_calls else []
         self._stop_if_refused()
+        if whole.circular:
+            whole.state.add("tl_nested", "uint32_t", 4, 4)
         whole.state.close()
         units = self._units()
         functions: list[list[Line]] = []
@@ -147,6 +150,8 @@ class _Generator:
         self._stop_if_refused()
         digest = self._digest()
         symbols = self._symbols(plans, calls, digest)
+        self._try(partial(self._name_access, symbols))
+        self._stop_if_refused()
         text = self._assemble(
             signatures, functions, starts, init, dispatch, tasks, entries, plans, digest, symbols
         )
@@ -278,8 +283,25 @@ class _Generator:
                     "a task with INTERVAL and a SINGLE that changes is not compiled",
                     "write two tasks",
                 )
-            event = _path(task.single)
+            event = _path(task.single, "SINGLE is compiled for")
         return _TaskPlan(task.name, task.interval_ns or 0, task.priority, event, instances)
+
+    def _name_access(self, symbols: Symbols) -> None:
+        """VAR_ACCESS (6.8.1): one more name of a variable."""
+        for configuration in self.program.configurations:
+            for one in configuration.access:
+                place = symbols.find(_path(one.variable, "VAR_ACCESS names"))
+                flags = ["access"] if one.is_writable else ["access", "read_only"]
+                symbols.variables.setdefault(
+                    one.name.upper(),
+                    {
+                        "name": one.name,
+                        "type": place.type,
+                        "offset": place.offset,
+                        "bytes": place.bytes,
+                        "flags": flags,
+                    },
+                )
 
     def _runs_alone(self, instance: Instance, chain: tuple[Variable, ...]) -> tuple[str, None, Block]:
         """A block of a program that runs in a task of its own (6.8.2); calls of it only hand its parameters over."""
@@ -406,7 +428,7 @@ class _Generator:
         head = f"static {result} {name}({all_parameters})"
         lines = ["", head, "{", "    switch (*self) {"]
         for block in self.whole.derived.get(static, ()):
-            found = implementation(block, routine)
+            found = block.implementation(routine)
             if found is None or block not in self.layout.type_ids:
                 continue
             assert found.owner is not None
@@ -415,10 +437,16 @@ class _Generator:
                 ("scan", "state", f"(struct {owner.c_name} *)(void *)self", *argument_names(routine))
             )
             call = f"{self.whole.names[found]}({names});"
-            lines.append(f"    case {self.layout.type_ids[block]}: /* {block.name} */")
-            lines += (
-                [f"        return {call}"] if result != "void" else [f"        {call}", "        return;"]
-            )
+            lines.append(f"    case {self.layout.type_ids[block]}: /* {block.name} */ {{")
+            is_counted = found in self.whole.circular
+            if is_counted:
+                at = unit.at(found.span)
+                lines.append(f"        tl_check(scan, {NESTED} < {MOST_NESTED}u, TL_FAULT_LOOP, {at});")
+                lines.append(f"        {NESTED}++;")
+            lines.append(f"        {call}" if result == "void" else f"        const {result} found = {call}")
+            if is_counted:
+                lines.append(f"        {NESTED}--;")
+            lines += ["        return;" if result == "void" else "        return found;", "    }"]
         lines += [
             "    default:",
             "        tl_fault_at(scan, TL_FAULT_INTERFACE, at);",
@@ -435,6 +463,7 @@ class _Generator:
             unit = Unit(self.whole, owner)
             unit.block = None
             unit.emit("struct state *const state = memory;", placed=False)
+            self._begin(unit)
             for place, instance, block in plan.instances:
                 self._try(partial(self._run_instance, unit, place, instance, block))
             lines += [
@@ -449,6 +478,11 @@ class _Generator:
                 Line(0, "}", None),
             ]
         return lines
+
+    def _begin(self, unit: Unit) -> None:
+        """A fault may have left calls that never came back."""
+        if self.whole.circular:
+            unit.emit(f"{NESTED} = 0;", placed=False)
 
     def _run_instance(self, unit: Unit, place: str, instance: Instance | None, block: Block) -> None:
         taken: list[tuple[str, str]] = []
@@ -489,6 +523,7 @@ class _Generator:
             frame = f"state->{member}"
             unit = Unit(self.whole, function)
             unit.emit("struct state *const state = memory;", placed=False)
+            self._begin(unit)
             arguments = ["scan", "state"]
             for variable in function.parameters():
                 place = f"{frame}.{record.by_variable[variable].c_name}"
@@ -662,9 +697,9 @@ def _extent(address: str) -> tuple[str, int, int]:
     return area, first, first + size
 
 
-def _path(event: typed.Expression) -> str:
-    """The BOOL of a task's SINGLE, as the table of symbols knows it."""
-    match event:
+def _path(place: typed.Expression, what: str) -> str:
+    """A variable that lies still, as the table of symbols knows it."""
+    match place:
         case typed.VariableUse(variable=variable) if variable.owner is None or variable.target is not None:
             return (variable.target or variable).name
         case typed.DirectUse(address=address):
@@ -672,14 +707,12 @@ def _path(event: typed.Expression) -> str:
         case typed.ProgramUse(program=program, instance=instance):
             return instance or program.name
         case typed.FieldUse(base=base, variable=variable):
-            return f"{_path(base)}.{variable.name}"
+            return f"{_path(base, what)}.{variable.name}"
         case typed.ElementUse(base=base, indices=indices):
             if all(isinstance(one, typed.Literal) for one in indices):
                 values = ",".join(str(one.value) for one in indices if isinstance(one, typed.Literal))
-                return f"{_path(base)}[{values}]"
-    raise NotCompiled(
-        event.span, "SINGLE is compiled for a variable that lies still", "put it into a BOOL variable"
-    )
+                return f"{_path(base, what)}[{values}]"
+    raise NotCompiled(place.span, f"{what} a variable that lies still", "put it into a variable of its own")
 
 
 def _nowhere(program: Program) -> Span:

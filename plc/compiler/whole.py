@@ -62,6 +62,7 @@ class Whole:
             for routine in routines(block):
                 kind = {"GET": "get_", "SET": "set_"}.get(routine.kind, "")
                 self.names[routine] = self.layout.unique(f"{block.qualified}_{kind}{routine.name}")
+        self.circular = self._circular()
         for configuration in program.configurations:
             for resource in configuration.resources:
                 for instance in resource.programs:
@@ -157,10 +158,29 @@ class Whole:
                     case typed.DirectUse():
                         self.direct_uses.append(node)
 
+    def _circular(self) -> set[Routine]:
+        """The routines that a call through an interface or a reference may bring back to themselves."""
+        virtual: set[Routine] = set()
+        reached: dict[Routine | Block, set[Routine | Block]] = {}
+        units: list[Routine | Block] = [*self.program.functions]
+        for block in self.program.blocks:
+            units += [block, *routines(block)]
+        for unit in units:
+            found: set[Routine | Block] = set(unit.calls)
+            for static, routine in unit.virtual_calls:
+                for block in self.derived.get(static, ()):
+                    runs = block.implementation(routine)
+                    if runs is not None:
+                        found.add(runs)
+                        virtual.add(runs)
+            reached[unit] = found
+        return {one for one in virtual if _comes_back(one, reached)}
+
     def _connections(self) -> list[object]:
         """What configurations say of tasks and programs, as far as it is made of expressions."""
         found: list[object] = []
         for configuration in self.program.configurations:
+            found += [one.variable for one in configuration.access]
             for resource in configuration.resources:
                 found += [task.single for task in resource.tasks if task.single is not None]
                 found += [(*one.inputs, *one.outputs) for one in resource.programs]
@@ -196,6 +216,19 @@ def _unit(character: str) -> str:
 def _root_variable(expression: typed.Expression) -> list[Variable]:
     root = root_of(expression)
     return [root.variable] if isinstance(root, typed.VariableUse) else []
+
+
+def _comes_back(start: Routine, calls: dict[Routine | Block, set[Routine | Block]]) -> bool:
+    seen: set[Routine | Block] = set()
+    waiting = list(calls.get(start, ()))
+    while waiting:
+        unit = waiting.pop()
+        if unit is start:
+            return True
+        if unit not in seen:
+            seen.add(unit)
+            waiting.extend(calls.get(unit, ()))
+    return False
 
 
 def _shares_its_byte(value: typed.Expression) -> bool:

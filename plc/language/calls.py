@@ -80,6 +80,17 @@ class Calls(Operators, ABC):
         if caller is not None:
             caller.calls.setdefault(callee, span)
 
+    def _called_on(self, callee: Routine, instance: typed.Expression | None, span: Span) -> None:
+        """A call whose method the instance's own type decides."""
+        self._called(callee, span)
+        caller = self.scope.routine or self.scope.block
+        if caller is not None and instance is not None and is_block(instance.type):
+            assert isinstance(instance.type, Block)
+            key = instance.type, callee
+            caller.virtual_calls[key] = caller.virtual_calls.get(key, True) and isinstance(
+                instance, typed.ThisUse
+            )
+
     def _call_routine(
         self,
         routine: Routine,
@@ -88,7 +99,10 @@ class Calls(Operators, ABC):
         *,
         is_virtual: bool,
     ) -> typed.Expression:
-        self._called(routine, node.span)
+        if is_virtual:
+            self._called_on(routine, instance, node.span)
+        else:
+            self._called(routine, node.span)
         if not is_virtual and routine.is_abstract:
             self.diagnostics.report(
                 "ST0500",

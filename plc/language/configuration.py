@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plc.language import ast, typed
 from plc.language.declare import Declarations
@@ -12,7 +12,7 @@ from plc.language.entities import Entity
 from plc.language.expressions import Checker
 from plc.language.scope import Scope
 from plc.language.source import Span
-from plc.language.symbols import Block, Namespace, Variable
+from plc.language.symbols import Block, Namespace, Routine, Variable
 from plc.language.types import LTIME, TIME, UINT, UNKNOWN, Structure, Type
 
 
@@ -70,12 +70,23 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """One line of VAR_ACCESS: a name by which others reach a variable."""
+
+    name: str
+    variable: typed.Expression
+    is_writable: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """What runs where and when."""
 
     name: str
     resources: tuple[Resource, ...]
     settings: tuple[Setting, ...]
+    access: tuple[Access, ...]
     span: Span
 
 
@@ -89,7 +100,9 @@ def check_configuration(
     checker = _ConfigurationChecker(declarations, scope)
     resources = tuple(checker.resource(one) for one in syntax.resources)
     settings = _settings((*syntax.settings, *more), resources, checker)
-    return Configuration(syntax.name.text, resources, tuple(settings), syntax.span)
+    paths = [path for block in syntax.access for path in block.paths]
+    access = checker.access(paths, resources)
+    return Configuration(syntax.name.text, resources, tuple(settings), access, syntax.span)
 
 
 def check_settings(
@@ -117,6 +130,7 @@ class _ConfigurationChecker(Checker):
     def __init__(self, declarations: Declarations, scope: Scope) -> None:
         super().__init__(declarations, scope)
         self.instances: dict[str, Block] = {}  # of the resource at hand: connections may name them all
+        self.sees_all = False  # an access path reaches what is inside of a block too (6.8.1)
 
     def _name(self, node: ast.NameUse, expected: Type | None) -> Entity:
         """Besides variables a program's instance by its name (6.8.2)."""
@@ -124,6 +138,43 @@ class _ConfigurationChecker(Checker):
         if block is not None and self.scope.find(node.name.key) is None:
             return typed.ProgramUse(block, block, node.span, node.name.key)
         return super()._name(node, expected)
+
+    def _is_inside(self, owner: Block | Routine | None) -> bool:
+        return self.sees_all or super()._is_inside(owner)
+
+    def access(self, paths: list[ast.AccessPath], resources: tuple[Resource, ...]) -> tuple[Access, ...]:
+        """``name : resource.program.variable : type READ_WRITE``; the resource may be left out."""
+        known = {resource.name.upper() for resource in resources if resource.name}
+        self.instances = {
+            program.name.upper(): program.program for resource in resources for program in resource.programs
+        }
+        self.sees_all = True
+        found: dict[str, Access] = {}
+        for one in paths:
+            value = self.expression(_without_resource(one.path, known))
+            type_ = self.declarations.type_of(one.type, self.scope)
+            if UNKNOWN in (value.type, type_):
+                continue
+            if not self._is_place(value):
+                self.diagnostics.report(
+                    "ST0303", one.path.span, "an access path leads to a variable", mend="name one"
+                )
+            elif value.type != type_:
+                self.diagnostics.report(
+                    "ST0300",
+                    one.type.span,
+                    f"the variable is {value.type}, not {type_}",
+                    mend=f"write {value.type}",
+                )
+            elif one.name.key in found:
+                self.diagnostics.report(
+                    "ST0202", one.name.span, f"{one.name.text} is declared twice", mend="rename one"
+                )
+            else:
+                is_writable = one.direction == "READ_WRITE"
+                found[one.name.key] = Access(one.name.text, value, is_writable, one.span)
+        self.sees_all = False
+        return tuple(found.values())
 
     def resource(self, syntax: ast.Resource) -> Resource:
         self.instances = {}
@@ -332,3 +383,15 @@ class _ConfigurationChecker(Checker):
         location = None if syntax.location is None else syntax.location.address
         path = tuple(name.text for name in syntax.path)
         return Setting(path, matching[0].name, chain, variable, location, initial, syntax.span)
+
+
+def _without_resource(path: ast.Expression, resources: set[str]) -> ast.Expression:
+    """``resource.program.x`` as ``program.x``."""
+    if isinstance(path, ast.Member):
+        base = path.base
+        if isinstance(base, ast.NameUse) and base.name.key in resources:
+            return ast.NameUse(path.name, path.name.span)
+        return replace(path, base=_without_resource(base, resources))
+    if isinstance(path, (ast.Index, ast.PartialAccess, ast.Dereference)):
+        return replace(path, base=_without_resource(path.base, resources))
+    return path

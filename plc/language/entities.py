@@ -79,6 +79,7 @@ VALUES = (
     typed.Operation,
     typed.StandardCall,
     typed.RoutineCall,
+    typed.Enabled,
     typed.ArrayValue,
     typed.StructValue,
     typed.TypeUse,

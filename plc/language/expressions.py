@@ -515,7 +515,10 @@ class Checker(StandardCalls):
                 "ST0315", span, f"{bound.property.name} has no GET: it can only be written", mend="add a GET"
             )
             return typed.Wrong(UNKNOWN, span)
-        self._called(getter, span)
+        if bound.is_virtual:
+            self._called_on(getter, bound.instance, span)
+        else:
+            self._called(getter, span)
         call = typed.RoutineCall(getter, bound.instance, bound.is_virtual, (), (), bound.property.type, span)
         return self._follow(call)
 
@@ -800,6 +803,51 @@ class Checker(StandardCalls):
         if isinstance(callee, ast.NameUse) and self._is_query(callee.name.key):
             return self._query(callee.name.key, node)
         entity = self._callee(callee)
+        call, enable = self._enabled(entity, node)
+        if enable is None:
+            return self._apply(entity, node, expected)
+        value = self.value(self._apply(entity, call, expected), call, expected)
+        if value.type is UNKNOWN:
+            return value
+        value = self.settled(value)
+        return typed.Enabled(enable[0], value, enable[1], value.type, node.span)
+
+    def _enabled(
+        self, entity: Entity, node: ast.Call
+    ) -> tuple[ast.Call, tuple[typed.Expression, typed.Output | None] | None]:
+        """EN and ENO (6.6.1.5), which every call may give: the call without them, whether it is made, and where that
+        is told. Where the callee declares one of them, it is a parameter like any other."""
+        own = _parameter_names(entity)
+        given = {
+            one.name.key: one
+            for one in node.arguments
+            if one.name is not None and one.name.key in ("EN", "ENO") and one.name.key not in own
+        }
+        if not given:
+            return node, None
+        condition: typed.Expression = typed.Literal(True, BOOL, node.span)
+        told: typed.Output | None = None
+        for key, argument in given.items():
+            if argument.is_output != (key == "ENO"):
+                self.diagnostics.report(
+                    "ST0407",
+                    argument.span,
+                    f"{key} takes {'=>' if key == 'ENO' else ':='}",
+                    mend="write EN := and ENO =>",
+                )
+            elif argument.value is not None and key == "EN":
+                condition = self.condition(argument.value)
+            elif argument.value is not None:
+                target = self.target(argument.value)
+                if target is not None and target.type not in (BOOL, UNKNOWN):
+                    self._check_fit(BOOL, target.type, argument.span)
+                elif target is not None:
+                    told = typed.Output("ENO", target, argument.is_negated)
+        rest = tuple(one for one in node.arguments if one not in given.values())
+        return replace(node, arguments=rest), (condition, told)
+
+    def _apply(self, entity: Entity, node: ast.Call, expected: Type | None) -> Entity:
+        callee = node.callee
         if isinstance(entity, StandardFunction):
             return self._call_standard(entity, node, expected)
         if isinstance(entity, Conversion):
@@ -849,6 +897,23 @@ class Checker(StandardCalls):
         if isinstance(callee, ast.NameUse) and self._is_query(callee.name.key):
             return typed.Evaluate(self.expression(node), node.span)
         entity = self._callee(callee)
+        call, enable = self._enabled(entity, node)
+        if enable is None:
+            return self._run(entity, node)
+        condition, told = enable
+        done = self._run(entity, call)
+        if told is None:
+            return typed.If((typed.Branch(condition, (done,), node.span),), (), node.span)
+        yes, no = (
+            typed.Assign(
+                told.target, ":=", typed.Literal(is_done != told.is_negated, BOOL, node.span), node.span
+            )
+            for is_done in (True, False)
+        )
+        return typed.If((typed.Branch(condition, (done, yes), node.span),), (no,), node.span)
+
+    def _run(self, entity: Entity, node: ast.Call) -> typed.Statement:
+        callee = node.callee
         if isinstance(entity, BaseCall):
             block = entity.block
             instance: typed.Expression = self._this(callee.span)
@@ -977,6 +1042,22 @@ def starting_parameters(block: Block) -> dict[str, Variable]:
         for one in routine.parameters()
         if one.section is not Section.OUTPUT and one.name.upper() not in STARTER_FLAGS
     }
+
+
+def _parameter_names(entity: Entity) -> set[str]:
+    """What a call of it can name, in upper case; standard functions know neither EN nor ENO by themselves."""
+    if isinstance(entity, BoundMethod):
+        entity = entity.routine
+    if isinstance(entity, BaseCall):
+        entity = entity.block
+    if isinstance(entity, VALUES):
+        type_ = entity.type.target if isinstance(entity.type, Reference) else entity.type
+        if not is_block(type_):
+            return set()
+        entity = type_
+    if isinstance(entity, (Routine, Block)):
+        return {one.name.upper() for one in entity.parameters()}
+    return set()
 
 
 def _size(value: typed.Expression, target: ArrayOf) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from plc.language import ast, typed
 from plc.language.declare import Declarations, UnitScope
@@ -162,6 +163,11 @@ class _EarlyReads:
                         self.reads(argument, written)
                 for output in expression.outputs:
                     self.write(output.target, written)
+            case typed.Enabled():
+                self.reads(expression.condition, written)
+                self.reads(expression.call, written)
+                if expression.told is not None:
+                    self.write(expression.told.target, written)
             case typed.Operation():
                 for operand in expression.operands:
                     self.reads(operand, written)
@@ -189,17 +195,59 @@ class _EarlyReads:
 
 
 # ── recursion ──────────────────────────────────────────────────────────────────────────────────────
+Calls = Callable[[Block | Routine], dict[Routine | Block, Span]]
+
+
 def _check_recursion(units: list[Block | Routine], diagnostics: Diagnostics) -> None:
-    """6.6.1: a unit can not call itself, by whatever way. Every circle is said once, where it closes."""
+    """6.6.1: a unit can not call itself, by whatever way. Every circle is said once, where it closes.
+
+    Once with every name as it stands, then for each extending block with the methods that its own instances run. What
+    a call through an interface or a reference reaches is not known here: generated code counts those.
+    """
+    said: set[frozenset[Block | Routine]] = set()
     done: set[Block | Routine] = set()
     for unit in units:
         if unit not in done:
-            _search_circles(unit, done, diagnostics)
+            _search_circles(unit, lambda one: one.calls, done, said, diagnostics)
+    for block in units:
+        if isinstance(block, Block) and block.base is not None:
+            calls = partial(_calls_within, block)
+            done = set()
+            for unit in _units_of(block):
+                if unit not in done:
+                    _search_circles(unit, calls, done, said, diagnostics)
 
 
-def _search_circles(start: Block | Routine, done: set[Block | Routine], diagnostics: Diagnostics) -> None:
+def _units_of(block: Block) -> list[Block | Routine]:
+    found: list[Block | Routine] = []
+    for one in reversed(block.lineage()):  # so that a circle is said in the block that closes it
+        accessors = [a for p in one.properties.values() for a in (p.getter, p.setter) if a is not None]
+        found += [one, *one.methods.values(), *one.actions.values(), *accessors]
+    return found
+
+
+def _calls_within(block: Block, unit: Block | Routine) -> dict[Routine | Block, Span]:
+    """The calls of a unit when it runs on an instance of a block."""
+    owner = unit if isinstance(unit, Block) else unit.owner
+    if owner not in block.lineage():
+        return unit.calls
+    own = {routine for (_, routine), is_own in unit.virtual_calls.items() if is_own}
+    found: dict[Routine | Block, Span] = {}
+    for callee, span in unit.calls.items():
+        runs = block.implementation(callee) if isinstance(callee, Routine) and callee in own else None
+        found.setdefault(runs or callee, span)
+    return found
+
+
+def _search_circles(
+    start: Block | Routine,
+    calls: Calls,
+    done: set[Block | Routine],
+    said: set[frozenset[Block | Routine]],
+    diagnostics: Diagnostics,
+) -> None:
     path: list[Block | Routine] = [start]
-    waiting = [iter(start.calls.items())]
+    waiting = [iter(calls(start).items())]
     while waiting:
         called = next(waiting[-1], None)
         if called is None:
@@ -209,6 +257,9 @@ def _search_circles(start: Block | Routine, done: set[Block | Routine], diagnost
         callee, span = called
         if callee in path:
             circle = [*path[path.index(callee) :], callee]
+            if frozenset(circle) in said:
+                continue
+            said.add(frozenset(circle))
             diagnostics.report(
                 "ST0504",
                 span,
@@ -218,7 +269,7 @@ def _search_circles(start: Block | Routine, done: set[Block | Routine], diagnost
             )
         elif callee not in done:
             path.append(callee)
-            waiting.append(iter(callee.calls.items()))
+            waiting.append(iter(calls(callee).items()))
 
 
 # ── written by two programs ────────────────────────────────────────────────────────────────────────

@@ -150,7 +150,9 @@ def _walk(node: object, depth: int, layout: _Layout) -> None:
     elif isinstance(node, ast.NamedType) and len(node.path) == 1 and node.path[0].key in _ELEMENTARY:
         layout.type_names.add(node.span.start)
     for child in ast.children(node):
-        _walk(child, inner, layout)
+        # A method behind the END_FUNCTION_BLOCK of its block stands as deep as that.
+        is_behind = isinstance(node, ast.Unit) and child.span.start >= node.span.end  # type: ignore[attr-defined]  # every node has a span
+        _walk(child, depth if is_behind else inner, layout)
 
 
 class _Writer:

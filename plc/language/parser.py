@@ -8,7 +8,7 @@ parser notes which tokens it took as keywords, for the formatter.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from plc.language import ast, literals
@@ -365,6 +365,11 @@ class _Parser:
             try:
                 if kind == NAME and self.words[before] == "USING":
                     usings.append(self.using())
+                elif self._is_member_ahead() and declarations and _takes_members(declarations[-1]):
+                    # As text exports of vendors write it: a block is closed, then come its methods.
+                    last = declarations[-1]
+                    assert isinstance(last, ast.Unit)
+                    declarations[-1] = replace(last, members=(*last.members, self.member()))
                 else:
                     declarations.append(self.declaration())
             except _Unreadable:
@@ -1852,6 +1857,10 @@ class _Parser:
         first = self.take(".")
         name = self.name()
         return ast.GlobalUse(name, self.span(first))
+
+
+def _takes_members(declaration: ast.Declaration) -> bool:
+    return isinstance(declaration, ast.Unit) and declaration.kind is not ast.UnitKind.FUNCTION
 
 
 def _as_path(expression: ast.Expression) -> tuple[ast.Name, ...] | None:

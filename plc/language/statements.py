@@ -171,7 +171,10 @@ class BodyChecker(Checker):
                 mend="add a SET" if setter is None else "write :=",
             )
             return None
-        self._called(setter, node.span)
+        if bound.is_virtual:
+            self._called_on(setter, bound.instance, node.span)
+        else:
+            self._called(setter, node.span)
         parameter = setter.variables[setter.name.upper()]
         call = typed.RoutineCall(
             setter,

@@ -87,6 +87,9 @@ class Routine:
     body: typed.Body = ()
     syntax: ast.Unit | ast.Accessor | ast.Action | None = None
     calls: dict[Routine | Block, Span] = field(default_factory=dict)
+    virtual_calls: dict[tuple[Block, Routine], bool] = field(
+        default_factory=dict
+    )  # True: only on the own instance
     writes: dict[Variable, Span] = field(default_factory=dict)  # of global variables
 
     def parameters(self) -> list[Variable]:
@@ -147,6 +150,9 @@ class Block:
     steps: dict[str, Variable] = field(default_factory=dict)  # of its chart, and of actions that are charts
     controls: dict[str, Variable] = field(default_factory=dict)  # ACTION_CONTROL of each action of a step
     calls: dict[Routine | Block, Span] = field(default_factory=dict)
+    virtual_calls: dict[tuple[Block, Routine], bool] = field(
+        default_factory=dict
+    )  # True: only on the own instance
     writes: dict[Variable, Span] = field(default_factory=dict)  # of global variables
 
     @property
@@ -216,6 +222,25 @@ class Block:
         """The FB_init methods that run when an instance starts, that of the first base first."""
         found = [block.methods[STARTER] for block in self.lineage() if STARTER in block.methods]
         return found[::-1]
+
+    def implementation(self, routine: Routine) -> Routine | None:
+        """What runs when an instance of this is asked for a method; ``None`` where it has no instances."""
+        if self.is_interface or self.is_abstract:
+            return None
+        key = routine.name.upper()
+        for one in self.lineage():
+            if routine.kind in ("GET", "SET"):
+                found = one.properties.get(key)
+                accessor = (
+                    None if found is None else (found.getter if routine.kind == "GET" else found.setter)
+                )
+                if accessor is not None:
+                    return accessor
+            else:
+                method = one.methods.get(key) or one.actions.get(key)
+                if method is not None and not method.is_abstract:
+                    return method
+        return None
 
     def find_property(self, key: str) -> PropertySymbol | None:
         """A property of its own, inherited, or promised by an interface."""

@@ -192,6 +192,17 @@ class RoutineCall:
 
 
 @_node
+class Enabled:
+    """A call that is made where a condition holds (EN, ENO: 6.6.1.5); else it gives its type's initial value."""
+
+    condition: Expression
+    call: Expression
+    told: Output | None
+    type: Type
+    span: Span
+
+
+@_node
 class Repeated:
     """``count`` times the values, in an array's initial value."""
 
@@ -256,6 +267,7 @@ Expression: TypeAlias = (
     | Operation
     | StandardCall
     | RoutineCall
+    | Enabled
     | ArrayValue
     | StructValue
     | TypeUse

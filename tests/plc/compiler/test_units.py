@@ -364,6 +364,37 @@ def test_variables_that_would_share_some_bytes_are_refused(text: str) -> None:
         load(text)
 
 
+ACCESS = """FUNCTION_BLOCK Inner VAR a : ARRAY [1..2] OF INT; END_VAR a[2] := 5; END_FUNCTION_BLOCK
+    PROGRAM Main VAR inner : Inner; END_VAR VAR_INPUT x : INT; END_VAR inner(); END_PROGRAM
+    CONFIGURATION c VAR_GLOBAL g : REAL := 1.5; END_VAR
+    RESOURCE r ON cpu TASK t (INTERVAL := T#1ms); PROGRAM one WITH t : Main; PROGRAM two WITH t : Main; END_RESOURCE
+    VAR_ACCESS level : r.two.x : INT READ_WRITE; second : two.inner.a[2] : INT; gain : g : REAL READ_ONLY; raw : %IW0 : WORD; END_VAR
+    END_CONFIGURATION"""
+
+
+def test_6_8_1_an_access_path_is_one_more_name() -> None:
+    p = load(ACCESS)
+    p["level"] = 7
+    p.scan()
+    assert (p["two.x"], p["one.x"], p["second"], p["gain"], p["raw"]) == (7, 0, 5, 1.5, 0)
+    assert p.symbols.find("gain").flags == {"access", "read_only"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("r.two.x : INT", "r.two.x : DINT", "ST0300"),
+        ("r.two.x", "r.two.y", "ST0203"),
+        ("r.two.x", "r.three.x", "ST0200"),
+        ("g : REAL READ", "g + 1.0 : REAL READ", "ST0303"),
+        ("second :", "level :", "ST0202"),
+    ],
+)
+def test_6_8_1_access_paths_are_checked(old: str, new: str, code: str) -> None:
+    with pytest.raises(CompileFault, match=f"error {code}"):
+        load(ACCESS.replace(old, new))
+
+
 # ── ARRAY [*] (6.5.3) ──────────────────────────────────────────────────────────────────────────────────────────────
 OPEN_ARRAYS = """FUNCTION Sum : DINT VAR_INPUT a : ARRAY [*] OF INT; END_VAR VAR i : DINT; END_VAR
     FOR i := LOWER_BOUND(a, 1) TO UPPER_BOUND(a, 1) DO Sum := Sum + a[i]; END_FOR; END_FUNCTION
@@ -451,3 +482,77 @@ def test_6_5_5_a_bit_is_lent_and_comes_back() -> None:
 def test_all_of_that_is_clean_c(apart: Apart, clean_flags: tuple[str, ...]) -> None:
     for text in (OPEN_ARRAYS, LENT):
         assert apart(text, [{}, {}], clean_flags) == "ran 2"
+
+
+# ── EN and ENO (6.6.1.5) ───────────────────────────────────────────────────────────────────────────────────────────
+ENABLED = """FUNCTION Double : DINT VAR_INPUT x : DINT; END_VAR VAR_IN_OUT n : INT; END_VAR n := n + 1; Double := 2 * x; END_FUNCTION
+    FUNCTION Greet : STRING[10] VAR_INPUT x : STRING[5]; END_VAR Greet := CONCAT('hi ', x); END_FUNCTION
+    FUNCTION_BLOCK Count VAR_OUTPUT n : INT; END_VAR n := n + 1; END_FUNCTION_BLOCK
+    FUNCTION_BLOCK Own VAR_INPUT EN : BOOL; END_VAR VAR_OUTPUT n : INT; END_VAR IF NOT EN THEN n := n + 1; END_IF; END_FUNCTION_BLOCK
+    PROGRAM main VAR on : BOOL; x, sum : DINT; n : INT; ok, blockok, plainok, notok : BOOL; s : STRING := 'before'; c : Count; o : Own; END_VAR
+    x := Double(EN := on, x := 4, n := n, ENO => ok) + 1; sum := ADD(EN := on, IN1 := x, IN2 := 10);
+    s := Greet(EN := on, x := 'you'); c(EN := on, ENO => blockok); o(EN := on);
+    Double(x := 1, n := n, ENO => plainok); c(EN := on, NOT ENO => notok); x := ABS(EN := on, IN := DINT#-7) + x;
+    END_PROGRAM"""
+
+
+def test_6_6_1_5_a_call_that_is_not_enabled_is_not_made() -> None:
+    p = load(ENABLED)
+    p.scan()
+    assert (p["main.x"], p["main.sum"], p["main.s"], p["main.n"]) == (1, 0, "", 1)
+    assert (p["main.ok"], p["main.blockok"], p["main.plainok"], p["main.notok"]) == (False, False, True, True)
+    assert (p["main.c.n"], p["main.o.n"]) == (0, 1)
+    p["main.on"] = True
+    p.scan()
+    assert (p["main.x"], p["main.sum"], p["main.s"], p["main.n"]) == (16, 19, "hi you", 3)
+    assert (p["main.ok"], p["main.blockok"], p["main.plainok"], p["main.notok"]) == (True, True, True, False)
+    assert (p["main.c.n"], p["main.o.n"]) == (2, 1)
+
+
+def test_a_method_behind_the_end_of_its_block_belongs_to_it() -> None:
+    p = load(
+        """FUNCTION_BLOCK A VAR x : INT := 4; END_VAR END_FUNCTION_BLOCK
+        METHOD half : INT half := x / 2; END_METHOD
+        ACTION bump x := x + 2; END_ACTION
+        PROGRAM main VAR a : A; y : INT; END_VAR a.bump(); y := a.half(); END_PROGRAM"""
+    )
+    p.scan()
+    assert p["main.y"] == 3
+
+
+# ── recursion (6.6.1) ──────────────────────────────────────────────────────────────────────────────────────────────
+NODES = """INTERFACE Node METHOD depth : INT END_METHOD END_INTERFACE
+    FUNCTION_BLOCK Leaf IMPLEMENTS Node METHOD PUBLIC depth : INT depth := 1; END_METHOD END_FUNCTION_BLOCK
+    FUNCTION_BLOCK Branch IMPLEMENTS Node VAR PUBLIC below : Node; END_VAR
+    METHOD PUBLIC depth : INT depth := below.depth() + 1; END_METHOD END_FUNCTION_BLOCK
+    PROGRAM main VAR leaf : Leaf; many : ARRAY [1..40] OF Branch; i : INT; n : INT; last : INT := 3; END_VAR
+    many[1].below := leaf;
+    FOR i := 2 TO 40 DO many[i].below := many[i - 1]; END_FOR;
+    n := many[last].depth(); END_PROGRAM"""
+
+
+def test_6_6_1_calls_through_an_interface_may_nest_so_deep() -> None:
+    p = load(NODES)
+    p.scan()
+    assert p["main.n"] == 4
+    p["main.last"] = 32
+    p.scan()
+    assert p["main.n"] == 33
+
+
+def test_6_6_1_calls_through_an_interface_that_nest_deeper_are_a_fault() -> None:
+    p = load(NODES)
+    p["main.last"] = 40
+    with pytest.raises(RunTimeFault) as raised:
+        p.scan()
+    assert raised.value.fault == 6
+    p["main.last"] = 2
+    p.scan()
+    assert p["main.n"] == 3
+
+
+def test_6_6_1_a_circle_of_interfaces_is_a_fault_and_no_crash() -> None:
+    p = load(NODES.replace("many[1].below := leaf", "many[1].below := many[40]"))
+    with pytest.raises(RunTimeFault) as raised:
+        p.scan()
+    assert raised.value.fault == 6

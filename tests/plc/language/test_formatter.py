@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plc.language.ast import same_tree
@@ -100,6 +100,7 @@ SPACES = st.sampled_from(
 )
 
 
+@settings(deadline=None)  # a long text on a busy machine
 @given(data=st.data(), path=st.sampled_from(SNIPPETS))
 def test_any_spacing_and_any_comments_give_the_same_program(data: st.DataObject, path: Path) -> None:
     tokens = read(path.read_text()).tokens

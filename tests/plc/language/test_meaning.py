@@ -747,3 +747,20 @@ END_CONFIGURATION
 )
 def test_6_8_configurations(old: str, new: str, found: list[str]) -> None:
     assert problems(CONFIGURATION.replace(old, new, 1))[: max(1, len(found))] == found
+
+
+TEMPLATE = """
+FUNCTION_BLOCK Base
+    METHOD PUBLIC run : INT run := step() + 1; END_METHOD
+    METHOD PROTECTED step : INT step := 1; END_METHOD
+END_FUNCTION_BLOCK
+FUNCTION_BLOCK Derived EXTENDS Base
+    METHOD PROTECTED OVERRIDE step : INT step := 2; END_METHOD
+END_FUNCTION_BLOCK
+"""
+
+
+def test_6_6_1_a_circle_through_an_overriding_method_is_recursion() -> None:
+    assert problems(TEMPLATE) == []
+    assert problems(TEMPLATE.replace("step := 2;", "step := run();")) == ["ST0504 7"]
+    assert problems(TEMPLATE.replace("step := 2;", "step := SUPER^.step();")) == []
