@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 
 from gateway.commands import wire
 from gateway.tags.command import Command, Outcome
+from gateway.tags.sample import Value
 
 FILE_BYTES = 16 << 20  # about 40,000 lines: a start reads the last two files in about a second
 GENESIS = "0" * 64  # what the first line is chained to
@@ -99,6 +100,11 @@ def refusal_event(command: Command, outcome: Outcome) -> Event:
         "command": _strict(wire.command_fields(command)),
         "outcome": _strict(wire.outcome_fields(outcome)),
     }
+
+
+def logic_event(tag: str, state: str, value: Value | None, changes: int) -> Event:
+    """Who has the say over an output of the logic now; ``changes`` of that since the output's line before."""
+    return {"event": "logic", "tag": tag, "state": state, "value": value, "changes": changes}
 
 
 class AuditFile:
@@ -273,10 +279,13 @@ class AuditTrail:
         self._owed: list[Event] = []  # at most one for each command under way when the disk failed
         self._open_intents = 0
         self._flushing: asyncio.Task[None] | None = None
+        self.is_open = False  # what was before is read: whoever does not need that may note from now on
 
     async def open(self) -> Past:
         """Raises AuditError."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._file.open)
+        past = await asyncio.get_running_loop().run_in_executor(self._thread, self._file.open)
+        self.is_open = True
+        return past
 
     async def note(self, event: Event) -> None:
         """Returns when ``event`` is durable. Raises AuditError."""
@@ -307,6 +316,7 @@ class AuditTrail:
             self._open_intents -= 1
 
     async def close(self) -> None:
+        self.is_open = False
         while self._flushing is not None and not self._flushing.done():
             await self._flushing
         await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)

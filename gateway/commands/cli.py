@@ -23,6 +23,7 @@ from gateway.tags.sample import Value
 from gateway.tags.tag import ValueType
 
 DEFAULT_WAIT_S = 10.0
+LONGEST_VALIDITY_S = 31 * 86_400.0  # as of a setpoint's own `valid_for_s`
 _WORDS = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 _EXIT_FAULT = 1
 _EXIT_USAGE = 2
@@ -45,6 +46,12 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         type=_seconds,
         default=DEFAULT_WAIT_S,
         help="give up after so long (default: 10)",
+    )
+    write.add_argument(
+        "--valid-for",
+        metavar="SECONDS",
+        type=_validity,
+        help="of a setpoint of the logic: it holds no longer than this",
     )
     write.set_defaults(run=_write)
 
@@ -90,10 +97,18 @@ async def _send(site: Site, arguments: argparse.Namespace, value: Value, passwor
         if not await client.sign_in(arguments.user, password):
             print("the user or the password is wrong", file=sys.stderr)
             return _EXIT_FAULT
-        deadline_ns = time.time_ns() + int(arguments.wait * 1e9)
+        now_ns = time.time_ns()
+        valid_until_ns = 0 if arguments.valid_for is None else now_ns + int(arguments.valid_for * 1e9)
         outcome = await client.send(
             Command(
-                uuid.uuid4().hex, arguments.tag, value, arguments.user, "cli", deadline_ns, arguments.reason
+                id=uuid.uuid4().hex,
+                tag=arguments.tag,
+                value=value,
+                user=arguments.user,
+                origin="cli",
+                deadline_ns=now_ns + int(arguments.wait * 1e9),
+                reason=arguments.reason,
+                valid_until_ns=valid_until_ns,
             )
         )
     except (ConnectionError, TimeoutError) as error:
@@ -170,6 +185,15 @@ def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 < seconds <= LONGEST_WAIT_S:
         raise argparse.ArgumentTypeError(f"from now to {LONGEST_WAIT_S:g} seconds, not {text}")
+    return seconds
+
+
+def _validity(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= LONGEST_VALIDITY_S:
+        raise argparse.ArgumentTypeError(
+            f"more than 0 and at most {LONGEST_VALIDITY_S:g} seconds, not {text}"
+        )
     return seconds
 
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from gateway.commands.operate import Sent
-from gateway.tags.command import Done, Failed, TimedOut
-from gateway.tags.operate import Driver, OperateError
+from gateway.tags.command import Done, Failed, Refused, TimedOut
+from gateway.tags.operate import Driver, OperateError, RefusedError
 from gateway.tags.sample import Value
 
 FIRST_PAUSE_S = 0.05  # most devices report a setpoint back at once, the others within some of their scans
@@ -25,7 +25,7 @@ async def read_back(
     sent: Sent,
     deadline: float,
     now_ns: Callable[[], int] = time.time_ns,
-) -> Done | TimedOut | Failed:
+) -> Done | Refused | TimedOut | Failed:
     """Done as soon as the device reports ``value``; at ``deadline`` (loop's time) what is known then."""
     loop = asyncio.get_running_loop()
     pause = FIRST_PAUSE_S
@@ -37,6 +37,8 @@ async def read_back(
                 reported = await driver.read_back(tag)
             if is_equal(value, reported, tolerance):
                 return Done(reported, now_ns())
+        except RefusedError as error:
+            return Refused(error.code, error.why)
         except OperateError as error:
             trouble = error.why
         except TimeoutError:

@@ -14,6 +14,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from gateway.commands.audit import AuditError, AuditTrail, opened_event, outcome_event, refusal_event
 from gateway.commands.authorise import authorise
@@ -22,7 +24,7 @@ from gateway.commands.operate import Sent, operate
 from gateway.commands.read_back import read_back
 from gateway.config.site import Site, Tag, WriteLimits
 from gateway.tags.command import Command, Outcome, Refusal, Refused, TimedOut
-from gateway.tags.operate import Driver
+from gateway.tags.operate import Driver, ExpiringDriver
 from gateway.tags.sample import Value
 
 RUNNING_COMMANDS = 256  # at once, one a tag: more than any operator or schedule of a site gives
@@ -45,12 +47,25 @@ class _Remembered:
 
     def is_same_wish(self, command: Command) -> bool:
         """Values are compared with their type: True is not 1, and nan is the same wish as nan."""
-        mine = (self.command.tag, repr(self.command.value), self.command.user)
-        return mine == (command.tag, repr(command.value), command.user)
+        mine = (self.command.tag, repr(self.command.value), self.command.user, self.command.valid_until_ns)
+        return mine == (command.tag, repr(command.value), command.user, command.valid_until_ns)
+
+
+class Holder(Protocol):
+    """Who may have the say over a point besides people."""
+
+    def why_held(self, tag: int) -> str | None:
+        """Why a person may not command the tag now; None where they may."""
+        ...
+
+    def commanded(self, tag: int) -> None:
+        """A person's command is about to be sent."""
+        ...
 
 
 class Router:
-    """A `Commander`. ``drivers`` maps an image index to the driver that reaches that tag.
+    """A `Commander`. ``drivers`` maps an image index to the driver that reaches that tag, ``setpoints`` those whose
+    values may come with an end; what ``holder`` holds is refused.
 
     `open` it before the first command; `close` it while the drivers still run. Where the audit trail cannot be opened
     (a full disk), every command is refused until it can: that is no reason to stop asking the devices.
@@ -62,13 +77,17 @@ class Router:
         drivers: Mapping[int, Driver],
         trail: AuditTrail,
         *,
+        setpoints: Mapping[int, ExpiringDriver] | None = None,
+        holder: Holder | None = None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._site_name = site.name
         self._tags: dict[str, Tag] = {tag.name: tag for tag in site.tags}
         self._indexes = {tag.name: index for index, tag in enumerate(site.tags)}
         self._users = {user.name: user.role for user in site.users}
-        self._drivers = drivers
+        self._setpoints = {} if setpoints is None else setpoints
+        self._drivers = {**drivers, **self._setpoints}
+        self._holder = holder
         self._trail = trail
         self._now_ns = now_ns
         self._remembered: dict[str, _Remembered] = {}
@@ -176,8 +195,14 @@ class Router:
         value = limit(command.value, self._tags[command.tag], limits)
         if isinstance(value, Refused):
             return value
+        if command.valid_until_ns and self._indexes[command.tag] not in self._setpoints:
+            return Refused(
+                Refusal.MALFORMED, f"{command.tag} is no setpoint of the logic: it has no time until it holds"
+            )
         if not self._is_open:
             return Refused(Refusal.NOT_CONNECTED, "the gateway is stopping")
+        if held := self._held(command):
+            return held
         if self._indexes[command.tag] not in self._drivers:
             return Refused(Refusal.NOT_CONNECTED, f"no driver reaches {command.tag}")
         if command.tag in self._running:
@@ -230,12 +255,23 @@ class Router:
     async def _act(self, command: Command, value: Value, limits: WriteLimits, deadline: float) -> Outcome:
         if asyncio.get_running_loop().time() >= deadline:
             return Refused(Refusal.EXPIRED, "the deadline passed while the intent was written down")
+        if held := self._held(command):
+            return held  # since it was checked
         tag = self._indexes[command.tag]
         driver = self._drivers[tag]
-        sent = await operate(driver, tag, value, deadline)
+        act = partial(driver.operate, tag, value)
+        if command.valid_until_ns:
+            act = partial(self._setpoints[tag].operate_until, tag, value, command.valid_until_ns)
+        if self._holder is not None:
+            self._holder.commanded(tag)
+        sent = await operate(act, deadline)
         if not isinstance(sent, Sent):
             return sent
         return await read_back(driver, tag, value, limits.tolerance, sent, deadline, self._now_ns)
+
+    def _held(self, command: Command) -> Refused | None:
+        why = None if self._holder is None else self._holder.why_held(self._indexes[command.tag])
+        return None if why is None else Refused(Refusal.HELD, why)
 
     async def _refuse(self, remembered: _Remembered, refused: Refused) -> None:
         await self._note_refusal(remembered.command, refused)

@@ -107,7 +107,7 @@ def decode_reply(line: bytes) -> Reply:
 
 def command_fields(command: Command) -> dict[str, Any]:
     """A command as JSON fields, as the socket and the audit trail write it."""
-    return {
+    fields = {
         "id": command.id,
         "tag": command.tag,
         "value": command.value,
@@ -116,6 +116,7 @@ def command_fields(command: Command) -> dict[str, Any]:
         "deadline_ns": command.deadline_ns,
         "reason": command.reason,
     }
+    return {**fields, "valid_until_ns": command.valid_until_ns} if command.valid_until_ns else fields
 
 
 def command_of(fields: dict[str, Any]) -> Command:
@@ -124,19 +125,15 @@ def command_of(fields: dict[str, Any]) -> Command:
     if not id:
         raise WireError("id is empty")
     try:
-        deadline_ns = fields.get("deadline_ns")
-        if not isinstance(deadline_ns, int) or isinstance(deadline_ns, bool):
-            raise WireError("deadline_ns is not a whole number")
-        if not _INT64_LOW <= deadline_ns <= _INT64_HIGH:
-            raise WireError("deadline_ns has more than 64 bits")
         return Command(
             id=id,
             tag=_text(fields, "tag", NAME_CHARACTERS),
             value=_value(fields),
             user=_text(fields, "user", NAME_CHARACTERS),
             origin=_text(fields, "origin", NAME_CHARACTERS),
-            deadline_ns=deadline_ns,
+            deadline_ns=_time(fields, "deadline_ns"),
             reason=_text(fields, "reason", REASON_CHARACTERS),
+            valid_until_ns=_time(fields, "valid_until_ns") if "valid_until_ns" in fields else 0,
         )
     except WireError as error:
         raise WireError(error.why, id) from error
@@ -210,6 +207,15 @@ def _text(fields: dict[str, Any], key: str, most: int) -> str:
     if len(value) > most:
         raise WireError(f"{key} has more than {most} characters")
     return value
+
+
+def _time(fields: dict[str, Any], key: str) -> int:
+    time_ns = fields.get(key)
+    if not isinstance(time_ns, int) or isinstance(time_ns, bool):
+        raise WireError(f"{key} is not a whole number")
+    if not _INT64_LOW <= time_ns <= _INT64_HIGH:
+        raise WireError(f"{key} has more than 64 bits")
+    return time_ns
 
 
 def _value(fields: dict[str, Any]) -> Value:

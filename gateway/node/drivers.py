@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from gateway.commands.audit import AuditFile, AuditTrail
+from gateway.commands.follow import Follower
+from gateway.commands.kept import HeldFile, Sequence
 from gateway.commands.router import Router
 from gateway.commands.server import CommandServer
+from gateway.commands.setpoints import SetpointDriver
 from gateway.config.accounts import Accounts
 from gateway.config.part import PartContext
 from gateway.config.system import DRIVERS_OWNER
@@ -15,23 +18,43 @@ from gateway.tags.image import Region
 
 
 async def run(context: PartContext) -> None:
-    """Until ``context.stop``. The router ends before the drivers: a command under way may still be read back."""
+    """Until ``context.stop``. Outputs are made safe and the router ends before the drivers: both still need them."""
+    site, state = context.site, context.paths.state
     with Region.attach(context.region_name) as region:
         writer = region.claim(DRIVERS_OWNER)
-        modbus = ModbusDriver(context.site.modbus, region, writer)
+        modbus = ModbusDriver(site.modbus, region, writer)
+        devices = dict.fromkeys(modbus.tags(), modbus)
         trail = AuditTrail(AuditFile(context.paths.audit))
-        router = Router(context.site, dict.fromkeys(modbus.tags(), modbus), trail)
+        follower: Follower | None = None
+        setpoints: SetpointDriver | None = None
+        if site.logic is not None:
+            held = HeldFile(state / "outputs.json")
+            follower = Follower(site, site.logic, region, writer, devices, held, trail)
+            setpoints = SetpointDriver(site.logic, region, writer, Sequence(state / "setpoints.json"))
+        expiring = {} if setpoints is None else dict.fromkeys(setpoints.tags(), setpoints)
+        router = Router(site, devices, trail, setpoints=expiring, holder=follower)
         server = CommandServer(context.paths.command_socket, router, Accounts(context.paths.accounts))
         drivers_stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(modbus.run(drivers_stop), name="modbus")
+            logic = [
+                tasks.create_task(each.run(), name="logic")
+                for each in (follower, setpoints)
+                if each is not None
+            ]
             try:
                 await router.open()
                 await server.start()
                 context.ready.set()
                 await context.stop.wait()
+                if follower is not None:
+                    await follower.finish()
                 await router.close()
             finally:
                 await server.stop()
+                for task in logic:
+                    task.cancel()
+                if logic:
+                    await asyncio.wait(logic)
                 drivers_stop.set()
         writer.release()

@@ -18,7 +18,8 @@ class Command:
     """Set ``tag`` to ``value`` for ``user``, not after ``deadline_ns`` (UTC ns).
 
     ``id`` is unique per wish (uuid4 hex): a command sent twice with one id acts once and gets one outcome.
-    ``origin`` names the door it came through: ``opcua``, ``hmi``, ``cli``.
+    ``origin`` names the door it came through: ``opcua``, ``hmi``, ``cli``. ``valid_until_ns`` (UTC ns; 0: the tag's
+    own time) is for setpoints of the logic: the value holds no longer.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Command:
     origin: str
     deadline_ns: int
     reason: str = ""
+    valid_until_ns: int = 0
 
 
 class Refusal(StrEnum):
@@ -41,6 +43,7 @@ class Refusal(StrEnum):
     OUT_OF_LIMITS = "out_of_limits"
     EXPIRED = "expired"
     BUSY = "busy"
+    HELD = "held"  # by the logic
     NOT_CONNECTED = "not_connected"
     AUDIT_UNAVAILABLE = "audit_unavailable"
 
@@ -55,7 +58,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing was sent to the device."""
+    """Nothing was sent to the device; or the logic judged a setpoint, and goes on with the one before."""
 
     code: Refusal
     why: str

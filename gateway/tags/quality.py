@@ -32,6 +32,7 @@ class Quality(IntEnum):
     BAD_DEVICE_FAILURE = 0x808B_0000
     BAD_SENSOR_FAILURE = 0x808C_0000
     BAD_OUT_OF_SERVICE = 0x808D_0000
+    BAD_NO_DATA = 0x809B_0000
 
 
 def is_good(status: int) -> bool:
