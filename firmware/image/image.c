@@ -3,6 +3,11 @@
 #include "lane.h"
 #include "words.h"
 
+/* Rows ahead that are asked for. A row takes some 5 ns and a line from memory some 80; records lie side by side, so
+ * that the processor asks for them itself but at every page's end. */
+#define SLOTS_AHEAD 16u
+#define RECORDS_AHEAD 64u
+
 static inline void slot_store(struct tl_slot *slot, uint32_t status, uint64_t value, int64_t source_time,
                               int64_t receipt_time)
 {
@@ -47,6 +52,9 @@ enum tl_result tl_image_read(const struct tl_image *image, const uint32_t *tags,
     for (size_t i = 0; i < count; i++) {
         const uint32_t tag = tags == NULL ? (uint32_t)i : tags[i];
         out[i].tag = tag;
+        if (tags != NULL && i + SLOTS_AHEAD < count) {
+            TL_SOON_READ(&image->slots[tags[i + SLOTS_AHEAD]]);
+        }
         while (!slot_load(&image->slots[tag], &out[i])) {
         }
     }
@@ -127,6 +135,10 @@ enum tl_result tl_image_write(const struct tl_image *image, uint32_t owner, cons
         TL_STORE(lane->claimed, position + (stop - start));
         for (size_t i = start; i < stop; i++, position++) {
             const uint32_t tag = batch->tags[i];
+            if (i + SLOTS_AHEAD < batch->count) {
+                TL_SOON_WRITTEN(&image->slots[batch->tags[i + SLOTS_AHEAD]]);
+            }
+            TL_SOON_WRITTEN(&ring[(position + RECORDS_AHEAD) & mask]);
             const uint32_t status = batch->statuses[i * batch->status_step];
             const uint64_t value = batch->values[i * batch->value_step];
             const int64_t source_time = batch->source_times[i * batch->source_step];

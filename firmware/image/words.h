@@ -15,6 +15,16 @@
 #define TL_LOAD_RELAXED(word) atomic_load_explicit(&(word), memory_order_relaxed)
 #define TL_STORE(word, value) atomic_store_explicit(&(word), (value), memory_order_release)
 
+/* Ask for a cache line that will be read, or written, some rows from now: a hint, which no target need follow. Tags
+ * of a batch lie all over the table, and without it each row waits for its slot by itself: 1.5 to 2 times as long. */
+#if defined(__GNUC__)
+#define TL_SOON_READ(address) __builtin_prefetch((const void *)(address), 0, 3)
+#define TL_SOON_WRITTEN(address) __builtin_prefetch((const void *)(address), 1, 3)
+#else
+#define TL_SOON_READ(address) ((void)(address))
+#define TL_SOON_WRITTEN(address) ((void)(address))
+#endif
+
 /* Copy bytes to or from shared memory by whole 8-byte words; the shared side is aligned and padded to them. */
 static inline void tl_words_store(_Atomic uint64_t *to, const char *from, size_t bytes)
 {

@@ -6,6 +6,8 @@
 #define PIECE 128u      /* samples at a time: they stay in the processor's first cache */
 #define LOOK_BYTES 128u /* outputs are compared this many bytes at a time */
 #define NONE UINT32_MAX
+#define PLAIN \
+    UINT32_C(0x80000000)  /* of a tag's place: not an input's row, but where its eight bytes go as they are */
 #define SETPOINT_TAGS 3u  /* published of each */
 #define READ_ALL_FROM 64u /* so few inputs that nothing is won by following */
 #define GOOD_MASK UINT32_C(0xC0000000)
@@ -25,12 +27,15 @@ struct tl_piece_in {
     uint32_t bytes;
 };
 
+/* Neighbours of one kind and one type of tag. */
 struct tl_piece_out {
     uint32_t offset;
     uint32_t at;
     uint32_t bytes;
     uint32_t first; /* output */
     uint32_t size;  /* of each */
+    uint8_t kind;
+    uint8_t type;
 };
 
 struct tl_followed {
@@ -128,6 +133,20 @@ static void follow_owner(struct tl_io *io, uint32_t owner)
     io->followed[io->followed_count++] = (struct tl_followed){.owner = owner};
 }
 
+/* Whether a tag's bits are the variable's, for one or the other kind of number. */
+static bool is_same(uint8_t kind, uint8_t type)
+{
+    return (kind == TL_KIND_F64 && type == TL_DOUBLE) || (kind == TL_KIND_I64 && type == TL_INT64) ||
+           (kind == TL_KIND_U64 && type == TL_UINT64);
+}
+
+static bool is_plain(const struct tl_io *io, uint32_t index)
+{
+    const struct tl_input *row = &io->inputs[index];
+    return is_same(row->kind, row->type) && row->quality_offset == TL_NO_OFFSET && row->good_offset == TL_NO_OFFSET &&
+           io->landings[index].next == NONE && io->landings[index].value_at < PLAIN;
+}
+
 static void find_inputs(struct tl_io *io, const struct tl_image *image)
 {
     for (uint32_t tag = 0; io->input_count != 0 && tag < image->header->tag_count; tag++) {
@@ -139,6 +158,12 @@ static void find_inputs(struct tl_io *io, const struct tl_image *image)
         io->landings[i].next = io->row_of_tag[tag];
         io->row_of_tag[tag] = (uint32_t)i;
         follow_owner(io, image->owners[tag]);
+    }
+    for (size_t i = 0; i < io->input_count; i++) { /* once no other row comes before it */
+        const uint32_t tag = io->inputs[i].tag;
+        if (io->row_of_tag[tag] == i && is_plain(io, (uint32_t)i)) {
+            io->row_of_tag[tag] = PLAIN | io->landings[i].value_at;
+        }
     }
 }
 
@@ -156,11 +181,17 @@ static void lay_outputs(struct tl_io *io)
             continue;
         }
         struct tl_piece_out *last = joins ? &io->pieces_out[io->piece_out_count - 1u] : NULL;
-        if (last != NULL && last->offset + last->bytes == row->offset && last->size == bytes) {
+        if (last != NULL && last->offset + last->bytes == row->offset && last->kind == row->kind &&
+            last->type == row->type) {
             last->bytes += bytes;
         } else {
-            io->pieces_out[io->piece_out_count++] = (struct tl_piece_out){
-                .offset = row->offset, .at = filled, .bytes = bytes, .first = (uint32_t)i, .size = bytes};
+            io->pieces_out[io->piece_out_count++] = (struct tl_piece_out){.offset = row->offset,
+                                                                          .at = filled,
+                                                                          .bytes = bytes,
+                                                                          .first = (uint32_t)i,
+                                                                          .size = bytes,
+                                                                          .kind = row->kind,
+                                                                          .type = row->type};
         }
         filled += bytes;
         joins = true;
@@ -281,8 +312,20 @@ static bool follow(struct tl_io *io, const struct tl_image *image, struct tl_fol
         for (size_t i = 0; i < count; i++) {
             struct tl_sample *sample = &io->samples[i];
             uint32_t index = io->row_of_tag[sample->tag];
-            if (index != NONE && first + i < lane->settled) {
-                (void)tl_image_read(image, &io->input_tags[index], 1, sample);
+            if (index == NONE) {
+                continue;
+            }
+            if (first + i < lane->settled) {
+                /* The slot may be ahead of records that are still to come: so those are no news either. */
+                const uint32_t tag = sample->tag;
+                (void)tl_image_read(image, &tag, 1, sample);
+                lane->settled = tl_journal_claimed(image, lane->owner);
+            }
+            if ((index & PLAIN) != 0) {
+                if ((sample->status & BAD_BIT) == 0) {
+                    memcpy(io->shadow + (index & ~PLAIN), &sample->value, sizeof sample->value);
+                }
+                continue;
             }
             for (; index != NONE; index = io->landings[index].next) {
                 accept(io, index, sample->status, sample->value);
@@ -420,18 +463,64 @@ static void publish_safe(struct tl_io *io)
     }
 }
 
+static bool is_nan(uint64_t bits)
+{
+    return (bits & UINT64_C(0x7FFFFFFFFFFFFFFF)) > UINT64_C(0x7FF0000000000000);
+}
+
+/* Of variables whose bits are the tag's. */
+static void publish_words(struct tl_io *io, const struct tl_piece_out *piece, const unsigned char *base,
+                          uint32_t from, uint32_t bytes)
+{
+    const unsigned char *present = base + piece->offset;
+    const unsigned char *shadow = io->output_shadow + piece->at;
+    size_t index = piece->first + from / 8u;
+    for (uint32_t at = from; at < from + bytes; at += 8u, index++) {
+        uint64_t value;
+        uint64_t before;
+        memcpy(&value, present + at, 8);
+        memcpy(&before, shadow + at, 8);
+        if (value == before) {
+            continue;
+        }
+        if (piece->kind == TL_KIND_F64 && is_nan(value)) {
+            publish_variable(io, index, base, false);
+        } else {
+            publish(io, index, io->outputs[index].tag, value, TL_STATUS_GOOD, false);
+        }
+    }
+}
+
+static bool differs(const unsigned char *left, const unsigned char *right, uint32_t bytes)
+{
+    switch (bytes) { /* by sizes the compiler knows */
+    case 1:
+        return *left != *right;
+    case 2:
+        return memcmp(left, right, 2) != 0;
+    case 4:
+        return memcmp(left, right, 4) != 0;
+    default:
+        return memcmp(left, right, 8) != 0;
+    }
+}
+
 /* Outputs of a piece whose bytes changed, found by comparing many at once. */
 static void publish_piece(struct tl_io *io, const struct tl_piece_out *piece, const unsigned char *base)
 {
     const unsigned char *present = base + piece->offset;
     unsigned char *shadow = io->output_shadow + piece->at;
+    const bool has_words = is_same(piece->kind, piece->type);
     for (uint32_t from = 0; from < piece->bytes; from += LOOK_BYTES) {
         const uint32_t bytes = piece->bytes - from < LOOK_BYTES ? piece->bytes - from : LOOK_BYTES;
         if (memcmp(present + from, shadow + from, bytes) == 0) {
             continue;
         }
-        for (uint32_t at = from; at < from + bytes; at += piece->size) {
-            if (memcmp(present + at, shadow + at, piece->size) != 0) {
+        if (has_words) {
+            publish_words(io, piece, base, from, bytes);
+        }
+        for (uint32_t at = from; !has_words && at < from + bytes; at += piece->size) {
+            if (differs(present + at, shadow + at, piece->size)) {
                 publish_variable(io, piece->first + at / piece->size, base, false);
             }
         }

@@ -162,7 +162,7 @@ static void strings_are_bounded(void)
     CHECK(tl_string_compare(from, text("AST")) > 0);
     CHECK_FAULT(tl_string_left(&faulty, to, from, -1, HERE), TL_FAULT_STRING_LENGTH);
     CHECK_FAULT(tl_string_mid(&faulty, to, from, 1, 0, HERE), TL_FAULT_STRING_LENGTH);
-    CHECK_FAULT(*tl_character(&faulty, to, 21, HERE), TL_FAULT_STRING_LENGTH);
+    CHECK_FAULT(*tl_string_character(&faulty, to, 21, HERE), TL_FAULT_STRING_LENGTH);
 }
 
 static const char *written_f32(struct text *into, float value)

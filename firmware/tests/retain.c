@@ -133,6 +133,53 @@ static void test_a_power_cut_at_any_byte_leaves_the_last_state_or_the_new_one(vo
     }
 }
 
+/* A disk keeps the sectors of one write in any order: each set of them may be what the power cut leaves. */
+#define SECTOR 8u
+
+static void test_a_power_cut_that_leaves_any_set_of_sectors_leaves_a_whole_state(void)
+{
+    const size_t whole = bytes_of(&program);
+    const size_t sectors = (whole + SECTOR - 1u) / SECTOR;
+    CHECK(sectors < 16);
+    for (unsigned rounds = 1; rounds <= 2; rounds++) { /* so that either copy is the one that is torn */
+        for (unsigned long kept = 0; kept < 1ul << sectors; kept++) {
+            static struct disk disk;
+            memset(&disk, 0xFF, sizeof disk);
+            disk.is_broken = false;
+            disk.power_left = SIZE_MAX;
+            struct tl_retain retain = on(&disk);
+            struct state state = {0, 0, 0};
+            uint32_t restored;
+            (void)load(&retain, &program, &state, &restored);
+            for (unsigned round = 1; round <= 2 + rounds; round++) {
+                state = (struct state){round, 77, (uint16_t)(round * 3)};
+                CHECK_EQUAL(save(&retain, &program, &state), TL_RETAIN_OK);
+            }
+            const struct state before = state;
+            const struct disk old = disk;
+            state = (struct state){1000, 77, 3000};
+            CHECK_EQUAL(save(&retain, &program, &state), TL_RETAIN_OK);
+            const size_t place = memcmp(disk.bytes, old.bytes, PLACE) != 0 ? 0 : PLACE;
+            CHECK(memcmp(disk.bytes + (PLACE - place), old.bytes + (PLACE - place), PLACE) ==
+                  0); /* the other is left */
+            for (size_t i = 0; i < sectors; i++) {
+                if ((kept >> i & 1ul) == 0) {
+                    const size_t at = place + i * SECTOR;
+                    memcpy(disk.bytes + at, old.bytes + at,
+                           whole - i * SECTOR < SECTOR ? whole - i * SECTOR : SECTOR);
+                }
+            }
+            struct tl_retain again = on(&disk);
+            struct state back = {0, 5, 0};
+            CHECK_EQUAL(load(&again, &program, &back, &restored), TL_RETAIN_OK);
+            CHECK_EQUAL(restored, 2);
+            const bool is_new = back.energy == state.energy && back.stage == state.stage;
+            const bool is_old = back.energy == before.energy && back.stage == before.stage;
+            CHECK(kept + 1ul == 1ul << sectors ? is_new : (is_old || is_new));
+        }
+    }
+}
+
 static void test_a_flipped_bit_anywhere_in_the_newer_copy_brings_the_older(void)
 {
     static struct disk disk;
@@ -199,6 +246,7 @@ int main(void)
 {
     test_nothing_comes_back_from_a_new_medium();
     test_a_power_cut_at_any_byte_leaves_the_last_state_or_the_new_one();
+    test_a_power_cut_that_leaves_any_set_of_sectors_leaves_a_whole_state();
     test_a_flipped_bit_anywhere_in_the_newer_copy_brings_the_older();
     test_a_changed_program_keeps_the_variables_it_still_has();
     test_a_broken_medium_and_too_little_room_are_said();

@@ -3,6 +3,8 @@
 #include "io.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <sched.h>
 
 #define TAG_BOOL 0u
 #define TAG_INT 1u
@@ -275,14 +277,30 @@ static uint32_t somewhere(struct field *field, uint32_t bytes)
     return at;
 }
 
+static uint8_t type_of(uint32_t tag)
+{
+    return tag % 5u < 2u ? TL_DOUBLE : TL_UINT64;
+}
+
+static void make_many(struct check_plan *plan, uint32_t tags, struct tl_image *to)
+{
+    const struct tl_plan *made = check_plan_make(plan, tags, OWNERS, 0, 1024);
+    for (uint32_t i = 0; i < tags; i++) {
+        plan->types[i] = type_of(i);
+    }
+    check_region_make(made, to);
+}
+
 static void make_field(struct field *field)
 {
-    static const uint8_t kinds[] = {TL_KIND_I64, TL_KIND_I64, TL_KIND_I32, TL_KIND_U16, TL_KIND_I8, TL_KIND_F64};
+    static const uint8_t kinds[] = {TL_KIND_U64, TL_KIND_U64, TL_KIND_I64, TL_KIND_I32,
+                                    TL_KIND_U16, TL_KIND_I8,  TL_KIND_F64, TL_KIND_F64};
     field->used = 0;
     for (uint32_t i = 0; i < INPUTS; i++) {
         const uint8_t kind = kinds[any(sizeof kinds)];
+        const uint32_t tag = any(TAGS);
         field->inputs[i] = (struct tl_input){
-            .tag = any(TAGS), .offset = somewhere(field, tl_kind_bytes(kind)), .kind = kind, .type = TL_UINT64};
+            .tag = tag, .offset = somewhere(field, tl_kind_bytes(kind)), .kind = kind, .type = type_of(tag)};
     }
     for (uint32_t i = 0; i < INPUTS; i++) {
         field->inputs[i].quality_offset = any(2) == 0 ? TL_NO_OFFSET : somewhere(field, 4);
@@ -297,7 +315,7 @@ static void make_field(struct field *field)
         field->outputs[i] = (struct tl_output){.tag = (i * OWNERS) % TAGS, /* of owner 0 */
                                                .offset = somewhere(field, tl_kind_bytes(kind)),
                                                .kind = kind,
-                                               .type = TL_UINT64,
+                                               .type = type_of(i * OWNERS % TAGS),
                                                .active_offset = any(8) == 0 ? somewhere(field, 1) : TL_NO_OFFSET};
     }
     CHECK(field->used <= STATE);
@@ -330,7 +348,7 @@ static void test_following_the_journal_comes_to_the_same_as_reading_every_slot(v
     static struct field field;
     static unsigned char found[STATE];
     make_field(&field);
-    check_region_make(check_plan_make(&many_plan, TAGS, OWNERS, 0, 1024), &many);
+    make_many(&many_plan, TAGS, &many);
     struct tl_io io = {.inputs = field.inputs, .input_count = INPUTS};
     unsigned char *space = aligned_alloc(TL_IO_ALIGNMENT, tl_io_bytes(&io, &many));
     CHECK(space != NULL);
@@ -385,9 +403,10 @@ static void test_outputs_compared_by_pieces_miss_no_change(void)
     static struct field field;
     static _Alignas(8) unsigned char found[STATE];
     make_field(&field);
-    check_region_make(check_plan_make(&many_plan, TAGS * OWNERS, OWNERS, 0, 1024), &many);
+    make_many(&many_plan, TAGS * OWNERS, &many);
     for (uint32_t i = 0; i < OUTPUTS; i++) {
         field.outputs[i].tag = i * OWNERS;
+        field.outputs[i].type = type_of(i * OWNERS);
     }
     struct tl_io io = {.outputs = field.outputs, .output_count = OUTPUTS};
     unsigned char *space = aligned_alloc(TL_IO_ALIGNMENT, tl_io_bytes(&io, &many));
@@ -396,8 +415,8 @@ static void test_outputs_compared_by_pieces_miss_no_change(void)
     memset(found, 0, sizeof found);
     tl_io_begin(&io, found);
     for (uint32_t round = 0; round < 300; round++) {
-        for (uint32_t changes = (uint32_t[]){0, 1, 40, 2000}[round % 4u]; changes > 0; changes--) {
-            found[any(STATE)] = (unsigned char)any(5);
+        for (uint32_t changes = (uint32_t[]){0, 1, 40, 20000}[round % 4u]; changes > 0; changes--) {
+            found[any(STATE)] = (unsigned char[]){0, 1, 2, 0x7F, 0xF8, 0xFF}[any(6)]; /* a NaN now and then */
         }
         size_t sent;
         CHECK_EQUAL(tl_io_write(&io, &many, 0, found, round % 100u == 99u, round, &sent), TL_OK);
@@ -417,6 +436,91 @@ static void test_outputs_compared_by_pieces_miss_no_change(void)
     }
     free(space);
     free(many.base);
+}
+
+enum { COUNTED = 120, COUNTED_BATCH = 60, COUNTED_ROUNDS = 3000 };
+
+static struct tl_image counted;
+static _Atomic bool is_counted;
+static _Atomic uint32_t counted_scans;
+
+/* Writes a number that only grows into batches of tags that lie anywhere. */
+static void *count_up(void *argument)
+{
+    (void)argument;
+    uint32_t tags[COUNTED_BATCH];
+    uint64_t values[COUNTED_BATCH];
+    const uint32_t status = 0;
+    uint32_t place = 0;
+    for (uint64_t number = 1; number <= COUNTED_ROUNDS; number++) {
+        for (size_t i = 0; i < COUNTED_BATCH; i++) {
+            place = (place + 7u) % COUNTED;
+            tags[i] = place;
+            values[i] = number;
+        }
+        const int64_t time = (int64_t)number;
+        const struct tl_batch batch = {.tags = tags,
+                                       .values = values,
+                                       .statuses = &status,
+                                       .source_times = &time,
+                                       .receipt_times = &time,
+                                       .count = COUNTED_BATCH,
+                                       .value_step = 1};
+        size_t bad_row;
+        const uint32_t scans = atomic_load(&counted_scans);
+        CHECK_EQUAL(tl_image_write(&counted, 0, &batch, &bad_row), TL_OK);
+        while (number % (number < COUNTED_ROUNDS / 2 ? 1u : 4u) == 0 &&
+               atomic_load(&counted_scans) == scans) { /* or so much would be written that nothing is followed */
+            (void)sched_yield();
+        }
+    }
+    atomic_store(&is_counted, true);
+    return NULL;
+}
+
+static void test_an_input_never_goes_back_while_its_writer_is_in_the_middle_of_a_batch(void)
+{
+    static struct check_plan counted_plan;
+    static struct tl_input inputs[COUNTED];
+    static uint64_t found[COUNTED];
+    static uint64_t before[COUNTED];
+    check_region_make(check_plan_make(&counted_plan, COUNTED, 1, 0, 4096), &counted);
+    for (uint32_t i = 0; i < COUNTED; i++) {
+        inputs[i] = (struct tl_input){.tag = i,
+                                      .offset = i * 8u,
+                                      .quality_offset = TL_NO_OFFSET,
+                                      .good_offset = TL_NO_OFFSET,
+                                      .kind = TL_KIND_U64,
+                                      .type = TL_UINT64};
+    }
+    struct tl_io io = {.inputs = inputs, .input_count = COUNTED};
+    unsigned char *space = aligned_alloc(TL_IO_ALIGNMENT, tl_io_bytes(&io, &counted));
+    CHECK(space != NULL);
+    tl_io_start(&io, &counted, space);
+    tl_io_begin(&io, found);
+    pthread_t writer;
+    CHECK_EQUAL(pthread_create(&writer, NULL, count_up, NULL), 0);
+    bool is_over;
+    do {
+        is_over = atomic_load(&is_counted);
+        memcpy(before, found, sizeof found);
+        if (atomic_load(&counted_scans) % 3u == 0) {
+            tl_io_begin(&io, found); /* so that slots and journal are read by turns */
+        }
+        CHECK_EQUAL(tl_io_read(&io, &counted, found, 0, 0), TL_OK);
+        for (uint32_t i = 0; i < COUNTED; i++) {
+            CHECK(found[i] >= before[i]);
+        }
+        atomic_fetch_add(&counted_scans, 1u);
+    } while (!is_over);
+    CHECK_EQUAL(pthread_join(writer, NULL), 0);
+    for (uint32_t i = 0; i < COUNTED; i++) { /* the last word of each tag has come */
+        struct tl_sample sample;
+        CHECK_EQUAL(tl_image_read(&counted, &i, 1, &sample), TL_OK);
+        CHECK_EQUAL(found[i], sample.value);
+    }
+    free(space);
+    free(counted.base);
 }
 
 enum { VALUE, UNTIL, SEQUENCE, ACCEPTED, REASON, ANSWERED };
@@ -518,6 +622,7 @@ int main(void)
     test_an_output_that_the_program_releases_keeps_its_value_with_no_data();
     test_following_the_journal_comes_to_the_same_as_reading_every_slot();
     test_outputs_compared_by_pieces_miss_no_change();
+    test_an_input_never_goes_back_while_its_writer_is_in_the_middle_of_a_batch();
     test_a_setpoint_is_judged_once_it_is_whole_and_answered_in_its_tags();
     free(memory);
     free(image.base);
