@@ -38,7 +38,6 @@ from plc.runtime.client import (
     Mode,
     ScanError,
     ScanGoneError,
-    ScanStaleError,
     ScanStatus,
     Start,
     TaskStatus,
@@ -103,7 +102,7 @@ def _status(connection: Online, args: argparse.Namespace) -> int:
 
 
 def _status_lines(status: ScanStatus) -> list[str]:
-    lines = [f"{status.name}: {status.mode.name.lower()}"]
+    lines = [f"{status.mode.name.lower()}, program {status.digest[:12]}"]
     if status.fault is not None:
         lines.append(f"last fault: {fault_text(status)}")
     lines += [_task_line(one) for one in status.tasks]
@@ -132,15 +131,11 @@ def _watch(connection: Online, args: argparse.Namespace) -> int:
     paths = [leaf for path in args.paths for leaf in leaves(connection.table, path)]
     end = None if args.seconds is None else time.monotonic() + args.seconds
     while True:
-        try:
-            reading = connection.client.read(paths)
-        except ScanStaleError:  # an online change since we took the table
-            connection.renew()
-            continue
+        reading = connection.read(paths)
         if args.format == "json":
             print_json({"tick": reading.tick, "clock_ns": reading.now_ns, "values": reading.values})
         else:
-            width = max(map(len, reading.values))
+            width = max(map(len, reading.values), default=0)
             for path, value in reading.values.items():
                 print(f"{path:<{width}}  {shown(described(connection.table, path), value)}")
         sys.stdout.flush()

@@ -82,7 +82,7 @@ def default_paths(online: Online) -> list[str]:
 
 def values_text(online: Online, paths: list[str]) -> dict[str, str]:
     """Present values as text, all of one moment."""
-    reading = online.client.read(paths)
+    reading = online.read(paths)
     return {path: shown(described(online.table, path), value) for path, value in reading.values.items()}
 
 
@@ -115,7 +115,7 @@ def _watched(online: Online, args: argparse.Namespace) -> int:
 def _last(online: Online, paths: list[str], args: argparse.Namespace) -> int:
     status = online.client.status()
     if args.format == "json":
-        reading = online.client.read(paths)
+        reading = online.read(paths)
         print_json({"values": reading.values, "clock_ns": reading.now_ns, "status": status_json(status)})
     elif args.every is None and not sys.stdout.isatty():
         print("\n".join(_rows(values_text(online, paths))))
@@ -207,7 +207,7 @@ def _rows(values: dict[str, str]) -> list[str]:
 
 
 def _line(online: Online, paths: list[str], status: ScanStatus) -> str:
-    reading = online.client.read(paths)
+    reading = online.read(paths)
     values = "  ".join(
         f"{path}={shown(described(online.table, path), value)}" for path, value in reading.values.items()
     )

@@ -11,8 +11,8 @@ from pathlib import Path
 from gateway.config.paths import RunPaths, run_paths
 from gateway.config.place import complete_place, place_of
 from plc.compiler.build import Built
-from plc.compiler.symbols import Symbols
-from plc.runtime.client import Changed, ScanClient, ScanError, ScanGoneError
+from plc.compiler.symbols import Symbols, UnknownPathError
+from plc.runtime.client import Changed, Reading, ScanClient, ScanError, ScanGoneError, ScanStaleError
 from plc.runtime.variables import moves_between
 
 SCRATCH = "plc-run"  # the state folder of `tieline plc run`, where nothing else is said
@@ -35,6 +35,21 @@ class Online:
         """Take the table of the program that runs now. Raises ScanError."""
         self.table = table_of(self.client)
         self.client.use(self.table)
+
+    def read(self, paths: list[str]) -> Reading:
+        """Present values; after an online change by others, of those that are still there. Raises ScanError."""
+        try:
+            return self.client.read(paths)
+        except ScanStaleError:
+            self.renew()
+            return self.client.read([path for path in paths if self._has(path)])
+
+    def _has(self, path: str) -> bool:
+        try:
+            self.table.find(path)
+        except UnknownPathError:
+            return False
+        return True
 
     def go_over(self, built: Built, wiring: Path) -> Changed:
         """An online change to another program. Raises ScanError."""

@@ -121,7 +121,7 @@ def _write_png(trace: Trace, path: Path, names: dict[str, dict[int, str]]) -> No
         x = x_of(tick)
         draw.line([(x, _TOP * _SCALE), (x, bottom_of_all)], fill=_RULE, width=_SCALE)
         draw.text((x, bottom_of_all + 6 * _SCALE), f"{tick:g}", fill=_FAINT, font=small, anchor="mt")
-    draw.text((left, bottom_of_all + 6 * _SCALE), "ms", fill=_FAINT, font=small, anchor="rt")
+    draw.text((left - 60 * _SCALE, bottom_of_all + 6 * _SCALE), "ms", fill=_FAINT, font=small, anchor="rt")
     for number, (name, column) in enumerate(trace.columns.items()):
         top = (_TOP + number * _LANE + 12) * _SCALE
         bottom = (_TOP + (number + 1) * _LANE - 12) * _SCALE

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config.paths import RunPaths, region_name, run_paths
-from gateway.tags.image import Region
+from gateway.tags.image import Region, RegionError
 from gateway.tags.tag import TagSpec
 from plc.compiler.build import Built
 from plc.online.place import SCRATCH, Online
@@ -72,9 +72,10 @@ def running(built: Built, how: HowToRun) -> Iterator[Online]:
             region.name, files, start=how.start, priority=how.priority, watchdog_ms=how.watchdog_ms
         )
         process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-        stack.callback(_end, process)
+        listener = threading.Thread(target=_forward, args=(process,), daemon=True)
+        stack.callback(_end, process, listener)
         client = stack.enter_context(connected(process, paths.scan_socket))
-        threading.Thread(target=_forward, args=(process,), daemon=True).start()
+        listener.start()
         client.use(built.symbols)
         yield Online(paths, client, built.symbols)
 
@@ -98,7 +99,7 @@ def is_scratch(paths: RunPaths) -> bool:
     try:
         with Region.attach(region_name(SCRATCH, paths)):
             return True
-    except OSError:
+    except RegionError:
         return False
 
 
@@ -109,9 +110,13 @@ def _forward(process: subprocess.Popen[str]) -> None:
         print(line.rstrip(), file=sys.stderr)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[str], listener: threading.Thread) -> None:
     if process.poll() is None:
         ended(process)
+    if listener.ident is not None:
+        listener.join()
+    assert process.stderr is not None
+    process.stderr.close()
 
 
 __all__ = ["BusyError", "HowToRun", "is_scratch", "rewired", "running", "scratch_paths"]

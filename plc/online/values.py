@@ -92,8 +92,7 @@ def parsed(type_: dict[str, Any], text: str) -> Value:
             return _time(family, stripped)
         if scalar in ("f32", "f64"):
             return float(stripped.rpartition("#")[2].replace("_", ""))
-        sign = -1 if stripped.startswith("-") else 1
-        return sign * literals.integer(stripped.lstrip("+-"))[0]
+        return _whole(type_, stripped)
     except (literals.Malformed, ValueError, KeyError) as error:
         if isinstance(error, ValueTextError):
             raise
@@ -101,6 +100,17 @@ def parsed(type_: dict[str, Any], text: str) -> Value:
 
 
 _BOOLS = {"TRUE": True, "1": True, "ON": True, "FALSE": False, "0": False, "OFF": False}
+
+
+def _whole(type_: dict[str, Any], text: str) -> int:
+    sign = -1 if text.startswith("-") else 1
+    value = sign * literals.integer(text.lstrip("+-"))[0]
+    bits = int(type_["scalar"][1:])
+    low, high = (0, (1 << bits) - 1) if type_["scalar"][0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
+    low, high = type_.get("low", low), type_.get("high", high)
+    if not low <= value <= high:
+        raise ValueTextError(f"{value} does not fit {type_['name']}: it goes from {low} to {high}")
+    return value
 
 
 def _of_enumeration(type_: dict[str, Any], text: str) -> int:
