@@ -107,6 +107,11 @@ def logic_event(tag: str, state: str, value: Value | None, changes: int) -> Even
     return {"event": "logic", "tag": tag, "state": state, "value": value, "changes": changes}
 
 
+def by_hand_event(note: wire.Note, uid: int) -> Event:
+    """Somebody does something to the running program; ``uid`` is who, as the operating system knows it."""
+    return {"event": "by_hand", "uid": uid, **wire.note_fields(note)}
+
+
 class AuditFile:
     """The trail as a file. One process has it open for writing; use it from one thread at a time."""
 

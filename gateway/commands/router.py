@@ -17,7 +17,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from gateway.commands.audit import AuditError, AuditTrail, opened_event, outcome_event, refusal_event
+from gateway.commands import wire
+from gateway.commands.audit import (
+    AuditError,
+    AuditTrail,
+    by_hand_event,
+    opened_event,
+    outcome_event,
+    refusal_event,
+)
 from gateway.commands.authorise import authorise
 from gateway.commands.limit import limit
 from gateway.commands.operate import Sent, operate
@@ -276,6 +284,16 @@ class Router:
     async def _refuse(self, remembered: _Remembered, refused: Refused) -> None:
         await self._note_refusal(remembered.command, refused)
         remembered.outcome.set_result(refused)
+
+    async def note(self, note: wire.Note, uid: int) -> str:
+        """Put what is done to the running program by hand into the trail; why not, where that fails."""
+        try:
+            await self._learn()
+            await self._trail.note(by_hand_event(note, uid))
+        except AuditError as error:
+            log.error("what %s did by hand is not in the audit trail: %s", note.user, error)
+            return str(error)
+        return ""
 
     async def _note_refusal(self, command: Command, refused: Refused) -> None:
         log.info("%s by %s via %s: %s", command.tag, command.user, command.origin, refused)

@@ -127,6 +127,8 @@ class _Peer:
             return
         if isinstance(request, wire.SignIn):
             await self._sign_in(request)
+        elif isinstance(request, wire.Note):
+            self._say(wire.Noted(await self._router.note(request, peer_uid(self._writer))))
         elif len(self._answering) >= RUNNING_COMMANDS:
             why = f"{RUNNING_COMMANDS} commands of this connection are under way"
             self._say(wire.Answer(request.id, Refused(Refusal.BUSY, why)))

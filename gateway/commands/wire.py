@@ -17,6 +17,7 @@ LINE_BYTES = 65_536  # a 4,000-byte string is at most 24,000 bytes escaped; the 
 ID_CHARACTERS = 64  # a uuid4 hex has 32
 NAME_CHARACTERS = 255
 REASON_CHARACTERS = 500
+NOTE_VALUES = 256  # what a scan holds forced at most
 _INT64_LOW, _INT64_HIGH = -(1 << 63), (1 << 63) - 1
 
 
@@ -35,6 +36,26 @@ class SignIn:
 
     user: str
     password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Ask that what is done to the running program by hand goes into the audit trail.
+
+    ``values`` are texts by variable; ``outcome`` is empty before it is done, else why it failed.
+    """
+
+    user: str
+    did: str
+    values: dict[str, str]
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """The note is durable, or ``why`` says why not."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +81,16 @@ class Fault:
     why: str
 
 
-Request = Command | SignIn
-Reply = Answer | SignedIn | Fault
+Request = Command | SignIn | Note
+Reply = Answer | SignedIn | Noted | Fault
 
 
 def encode_request(request: Request) -> bytes:
     """Raises WireError where it would not fit a line."""
     if isinstance(request, SignIn):
         return _line("sign_in", {"user": request.user, "password": request.password})
+    if isinstance(request, Note):
+        return _line("note", note_fields(request))
     return _line("command", command_fields(request))
 
 
@@ -78,6 +101,8 @@ def decode_request(line: bytes) -> Request:
         return SignIn(_text(fields, "user", NAME_CHARACTERS), _text(fields, "password", LINE_BYTES))
     if kind == "command":
         return command_of(fields)
+    if kind == "note":
+        return _note_of(fields)
     raise WireError(f"{kind!r} is not a request")
 
 
@@ -85,6 +110,8 @@ def encode_reply(reply: Reply) -> bytes:
     """Raises WireError where it would not fit a line."""
     if isinstance(reply, SignedIn):
         return _line("signed_in", {"user": reply.user, "ok": reply.ok})
+    if isinstance(reply, Noted):
+        return _line("noted", {"why": reply.why})
     if isinstance(reply, Fault):
         return _line("fault", {"why": reply.why})
     return _line("outcome", {"id": reply.id, **outcome_fields(reply.outcome)})
@@ -100,9 +127,28 @@ def decode_reply(line: bytes) -> Reply:
         if not isinstance(ok, bool):
             raise WireError("ok is not true or false")
         return SignedIn(_text(fields, "user", NAME_CHARACTERS), ok)
+    if kind == "noted":
+        return Noted(_text(fields, "why", LINE_BYTES))
     if kind == "fault":
         return Fault(_text(fields, "why", LINE_BYTES))
     raise WireError(f"{kind!r} is not a reply")
+
+
+def note_fields(note: Note) -> dict[str, Any]:
+    """A note as JSON fields, as the socket and the audit trail write it."""
+    return {"user": note.user, "did": note.did, "values": note.values, "outcome": note.outcome}
+
+
+def _note_of(fields: dict[str, Any]) -> Note:
+    values = fields.get("values")
+    if not isinstance(values, dict) or len(values) > NOTE_VALUES:
+        raise WireError(f"values is not an object of at most {NOTE_VALUES}")
+    return Note(
+        _text(fields, "user", NAME_CHARACTERS),
+        _text(fields, "did", NAME_CHARACTERS),
+        {name[:NAME_CHARACTERS]: _text(values, name, REASON_CHARACTERS) for name in values},
+        _text(fields, "outcome", REASON_CHARACTERS),
+    )
 
 
 def command_fields(command: Command) -> dict[str, Any]:

@@ -172,12 +172,16 @@ def _steps(connection: Online, values: dict[str, Value], word: str) -> list[str]
     ]
 
 
+def _texts(connection: Online, values: dict[str, Value]) -> dict[str, str]:
+    return {path: shown(described(connection.table, path), value) for path, value in values.items()}
+
+
 def _write(connection: Online, args: argparse.Namespace) -> int:
     values = _assignments(connection, args.values)
     steps = _steps(connection, values, "write")
     if not _may(args, "write", steps, connection.paths.state):
         return USAGE
-    with noted(connection.paths, "write", values):
+    with noted(connection.paths, "write", _texts(connection, values)):
         connection.client.write(values)
     print("\n".join(steps))
     return CLEAN
@@ -188,7 +192,7 @@ def _force(connection: Online, args: argparse.Namespace) -> int:
     steps = _steps(connection, values, "force")
     if not _may(args, "force", steps, connection.paths.state):
         return USAGE
-    with noted(connection.paths, "force", values):
+    with noted(connection.paths, "force", _texts(connection, values)):
         for path, value in values.items():
             connection.client.force(path, value)
     print("\n".join(steps))
@@ -202,7 +206,7 @@ def _unforce(connection: Online, args: argparse.Namespace) -> int:
     steps = ["unforce all"] if args.all else [f"unforce {path}" for path in args.paths]
     if not _may(args, "unforce", steps, connection.paths.state):
         return USAGE
-    with noted(connection.paths, "unforce", dict.fromkeys(args.paths) if args.paths else {"": None}):
+    with noted(connection.paths, "unforce", dict.fromkeys(args.paths, "")):
         if args.all:
             connection.client.unforce_all()
         for path in args.paths:

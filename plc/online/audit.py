@@ -19,10 +19,11 @@ from plc.runtime.client import ScanError
 
 PATIENCE_S = 5.0  # the router answers once the line is on the disk
 _ANSWER_BYTES = 65_536
+_OUTCOME_CHARACTERS = 500  # docs/formats/commands.md
 
 
 @contextmanager
-def noted(paths: RunPaths, did: str, values: Mapping[str, Any]) -> Iterator[None]:
+def noted(paths: RunPaths, did: str, values: Mapping[str, str]) -> Iterator[None]:
     """Note what is about to be done; where it fails, note that too."""
     _note(paths, did, values, "")
     try:
@@ -32,10 +33,10 @@ def noted(paths: RunPaths, did: str, values: Mapping[str, Any]) -> Iterator[None
         raise
 
 
-def _note(paths: RunPaths, did: str, values: Mapping[str, Any], outcome: str) -> None:
+def _note(paths: RunPaths, did: str, values: Mapping[str, str], outcome: str) -> None:
     if not paths.audit.exists():
         return  # a program alone
-    note = {"user": _user(), "did": did, "values": dict(values), "outcome": outcome}
+    note = {"user": _user(), "did": did, "values": dict(values), "outcome": outcome[:_OUTCOME_CHARACTERS]}
     why = _sent(paths, note)
     if why:
         print(f"this is not in the audit trail: {why}", file=sys.stderr)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import os
 import socket
 import time
 import uuid
@@ -65,6 +66,45 @@ async def test_a_command_and_its_outcome_go_over_the_socket(served, client, devi
     assert isinstance(outcome, Done)
     assert outcome.value == 7.5
     assert device.operated == [(1, 7.5)]
+
+
+async def asked(socket_path, request):
+    """Say one line, hear one."""
+    reader, writer = await asyncio.open_unix_connection(str(socket_path))
+    try:
+        writer.write(request)
+        return await reader.readline()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_what_is_done_by_hand_is_in_the_audit_trail(served, socket_path, tmp_path):
+    note = wire.Note("olga", "force", {"main.level": "1.5"}, "")
+    async with served():
+        reply = wire.decode_reply(await asked(socket_path, wire.encode_request(note)))
+    assert reply == wire.Noted("")
+    (path,) = tmp_path.glob("**/audit.jsonl")
+    event = json.loads(path.read_text().splitlines()[-1])
+    assert {key: event[key] for key in ("event", "user", "uid", "did", "values", "outcome")} == {
+        "event": "by_hand", "user": "olga", "uid": os.geteuid(), "did": "force", "values": {"main.level": "1.5"},
+        "outcome": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"user": "olga", "did": "force", "values": ["main.level"], "outcome": ""},
+        {"user": "olga", "did": "force", "values": {"main.level": 1.5}, "outcome": ""},
+        {"user": "olga", "did": "force", "values": {str(n): "" for n in range(257)}, "outcome": ""},
+        {"user": "olga", "values": {}, "outcome": ""},
+    ],
+)
+async def test_a_malformed_note_ends_the_connection(served, socket_path, fields):
+    async with served():
+        reply = await asked(socket_path, json.dumps({"note": fields}).encode() + b"\n")
+    assert isinstance(wire.decode_reply(reply), wire.Fault)
 
 
 async def test_only_this_user_may_open_the_socket(served, socket_path):
