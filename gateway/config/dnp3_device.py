@@ -53,8 +53,8 @@ class TimeSync(StrEnum):
 class Dnp3Point:
     """A point of an outstation. Engineering value = raw * scale + offset.
 
-    ``tag`` is the image index. ``on``/``off`` are what true and false send to a binary output; ``form`` is how a
-    number goes to an analog output. ``select``: select before operate.
+    ``tag`` is the image index. ``when_true``/``when_false`` are what a bool sends to a binary output; ``form`` is how
+    a number goes to an analog output. ``select``: select before operate.
     """
 
     name: str
@@ -67,8 +67,8 @@ class Dnp3Point:
     high: float | None
     writable: bool
     select: bool
-    on: RelayCode
-    off: RelayCode
+    when_true: RelayCode
+    when_false: RelayCode
     pulse_ms: int
     form: AnalogForm
 
@@ -85,7 +85,6 @@ class Dnp3Device:
     timeout_ms: int
     retry_max_ms: int
     integrity_s: int
-    unsolicited: bool
     time_sync: TimeSync
     keep_alive_ms: int
     groups: tuple[PollGroup, ...]

@@ -38,8 +38,8 @@ class Dnp3Shape(CommonShape):
     scale: float
     offset: float
     select: bool
-    on: RelayCode
-    off: RelayCode
+    when_true: RelayCode
+    when_false: RelayCode
     pulse_ms: int
     form: AnalogForm
 
@@ -87,7 +87,7 @@ class Dnp3Protocol(DeviceProtocol[tuple[PollGroup, ...] | None, Dnp3Shape]):
             for key in ("scale", "offset"):
                 check.refuse(key, f"{title}, which is no number")
         if kind is not _K.BINARY_OUTPUT:
-            for key in ("on", "off", "pulse_ms"):
+            for key in ("when_true", "when_false", "pulse_ms"):
                 check.refuse(key, title)
         if kind is not _K.ANALOG_OUTPUT:
             check.refuse("form", title)
@@ -112,8 +112,8 @@ class Dnp3Protocol(DeviceProtocol[tuple[PollGroup, ...] | None, Dnp3Shape]):
             scale=s["scale"],
             offset=s["offset"],
             select=s["select"],
-            on=s["on"],
-            off=s["off"],
+            when_true=s["when_true"],
+            when_false=s["when_false"],
             pulse_ms=s["pulse_ms"],
             form=s["form"],
         )
@@ -159,7 +159,6 @@ class Dnp3Protocol(DeviceProtocol[tuple[PollGroup, ...] | None, Dnp3Shape]):
             timeout_ms=connection["timeout_ms"],
             retry_max_ms=connection["retry_max_ms"],
             integrity_s=connection["integrity_s"],
-            unsolicited=bool(connection["unsolicited"]),
             time_sync=connection["time_sync"],
             keep_alive_ms=connection["keep_alive_ms"],
             groups=groups,
@@ -181,8 +180,8 @@ def _point(placed: Placed[Dnp3Shape]) -> Dnp3Point:
         high=shape.high,
         writable=shape.write is not None,
         select=shape.select,
-        on=shape.on,
-        off=shape.off,
+        when_true=shape.when_true,
+        when_false=shape.when_false,
         pulse_ms=shape.pulse_ms,
         form=shape.form,
     )

@@ -211,7 +211,6 @@ DNP3_CONNECTION = Section(
             "How often everything is asked for; 0: after restarts only.",
             3_600,
         ),
-        Key("unsolicited", Boolean(), "Whether it may tell changes without being asked.", True),
         Key(
             "time_sync", choice(TimeSync), "How its clock is set when it asks; none: it is not.", TimeSync.LAN
         ),
@@ -232,8 +231,8 @@ DNP3_DEVICE_POINT = Section(
         Key("offset", Number(), "Added after scaling.", 0.0),
         Key("length", Integer(1, 255), "Octets of a string at most.", None),
         Key("select", Boolean(), "Select before operate.", True),
-        Key("on", choice(RelayCode), "What true sends to a binary output.", RelayCode.LATCH_ON),
-        Key("off", choice(RelayCode), "What false sends to a binary output.", RelayCode.LATCH_OFF),
+        Key("when_true", choice(RelayCode), "What true sends to a binary output.", RelayCode.LATCH_ON),
+        Key("when_false", choice(RelayCode), "What false sends to a binary output.", RelayCode.LATCH_OFF),
         Key("pulse_ms", Integer(1, 3_600_000, "ms"), "Length of a pulse.", 100),
         Key("form", choice(AnalogForm), "How a number goes to an analog output.", AnalogForm.FLOAT32),
         *COMMON_POINT_KEYS,

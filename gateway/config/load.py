@@ -251,7 +251,7 @@ class Loading:
         opcua = _built(OpcUaSettings, gathered.servers.get("opcua"))
         hmi = _built(HmiSettings, gathered.servers.get("hmi"))
         simulator = _built(SimulatorSettings, gathered.single.get("simulator"))
-        for part in part_names(opcua, hmi, simulator, logic, dnp3):
+        for part in part_names(opcua, hmi, simulator, logic, dnp3, devices["dnp3"]):
             tags += part_tags(part)
         if len(tags) > MAX_TAGS:
             self._faults.add(start, f"{len(tags):,} tags", f"a site holds at most {MAX_TAGS:,}: split it")

@@ -56,6 +56,10 @@ class RunPaths:
     def run_lock(self) -> Path:
         return self.state / "run.lock"
 
+    def driver_socket(self, owner: str) -> Path:
+        """Where a driver in a process of its own is operated."""
+        return self.runtime / f"{owner}.sock"
+
     @property
     def logic(self) -> Path:
         """Of the scan: built programs, wiring, retained variables, and the record of what runs (plc.running)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import replace
 
 from gateway.config.dnp3 import Outstation
@@ -86,11 +86,13 @@ def part_names(
     simulator: SimulatorSettings | None,
     logic: LogicSettings | None = None,
     dnp3: Outstation | None = None,
+    dnp3_devices: Sized = (),
 ) -> tuple[str, ...]:
     """The parts that a site has, in the order in which they are started."""
     wanted = (
         ("simulator", simulator is not None),
         ("drivers", True),
+        ("dnp3_master", len(dnp3_devices) > 0),
         ("scan", logic is not None),
         ("historian", True),
         ("opcua", opcua is not None),

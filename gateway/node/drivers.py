@@ -11,10 +11,13 @@ from gateway.commands.router import Router
 from gateway.commands.server import CommandServer
 from gateway.commands.setpoints import SetpointDriver
 from gateway.config.accounts import Accounts
+from gateway.config.dnp3_protocol import OWNER as DNP3_OWNER
 from gateway.config.part import PartContext
 from gateway.config.system import DRIVERS_OWNER
 from gateway.drivers.modbus.driver import ModbusDriver
+from gateway.drivers.remote import RemoteDriver
 from gateway.tags.image import Region
+from gateway.tags.operate import DeviceDriver
 
 
 async def run(context: PartContext) -> None:
@@ -23,7 +26,10 @@ async def run(context: PartContext) -> None:
     with Region.attach(context.region_name) as region:
         writer = region.claim(DRIVERS_OWNER)
         modbus = ModbusDriver(site.modbus, region, writer)
-        devices = dict.fromkeys(modbus.tags(), modbus)
+        devices: dict[int, DeviceDriver] = dict.fromkeys(modbus.tags(), modbus)
+        points = [point.tag for device in site.dnp3_devices for point in device.points]
+        dnp3 = RemoteDriver(context.paths.driver_socket(DNP3_OWNER), points)
+        devices |= dict.fromkeys(points, dnp3)
         trail = AuditTrail(AuditFile(context.paths.audit))
         follower: Follower | None = None
         setpoints: SetpointDriver | None = None
@@ -37,6 +43,7 @@ async def run(context: PartContext) -> None:
         drivers_stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(modbus.run(drivers_stop), name="modbus")
+            remote = tasks.create_task(dnp3.run(), name="dnp3")
             logic = [
                 tasks.create_task(each.run(), name="logic")
                 for each in (follower, setpoints)
@@ -54,6 +61,7 @@ async def run(context: PartContext) -> None:
                 await server.stop()
                 for task in logic:
                     task.cancel()
+                remote.cancel()
                 if logic:
                     await asyncio.wait(logic)
                 drivers_stop.set()

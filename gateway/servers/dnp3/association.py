@@ -12,7 +12,7 @@ a monotonic clock. The states:
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -303,10 +303,15 @@ class Association:
     def _read(self, request: Request, now: float) -> list[Effect]:
         indication = Indication(0)
         items: list[Iterable[_Item]] = []
+        events: dict[int, int] = {}  # serial and variation of all that the request asks for
         for header in read_headers(request.objects):
             found = self._wanted(header)
             if isinstance(found, Indication):
                 indication |= found
+            elif isinstance(found, dict):
+                if not events:
+                    items.append(self._event_items(events))
+                events |= {serial: variation for serial, variation in found.items() if serial not in events}
             else:
                 items.append(found)
         rest = (item for group in items for item in group)
@@ -339,8 +344,8 @@ class Association:
             self._awaited = _Awaited(sequence, now + self._confirm_s, following)
         return [Send(fragment)]
 
-    def _wanted(self, header: Header) -> Iterable[_Item] | Indication:
-        """What one header of a READ asks for."""
+    def _wanted(self, header: Header) -> Iterable[_Item] | dict[int, int] | Indication:
+        """What one header of a READ asks for; events as their serial numbers with the variation wanted."""
         group, variation = header.group, header.variation
         if group == 60:
             return self._of_class(header)
@@ -352,8 +357,9 @@ class Association:
                 return Indication.OBJECT_UNKNOWN
             if header.start is not None:
                 return Indication.PARAMETER_ERROR
-            serials = self.events.select(lambda event: event.kind is kind, _limit(header))
-            return self._event_items(serials, variation)
+            return dict.fromkeys(
+                self.events.select(lambda event: event.kind is kind, _limit(header)), variation
+            )
         if (group, variation) == (50, 1):
             return (_Item(lambda builder: builder.raw(bytes((50, 1, 7, 1)) + encode_time(self._wall_ms()))),)
         if (group, variation) == (80, 1):
@@ -361,7 +367,7 @@ class Association:
             return (_Item(lambda builder: builder.raw(struct.pack("<BBBBBH", 80, 1, 0, 0, 15, bits))),)
         return Indication.OBJECT_UNKNOWN
 
-    def _of_class(self, header: Header) -> Iterable[_Item] | Indication:
+    def _of_class(self, header: Header) -> Iterable[_Item] | dict[int, int] | Indication:
         if header.start is not None:
             return Indication.PARAMETER_ERROR
         if header.variation == 1:
@@ -371,8 +377,7 @@ class Association:
         wanted = _CLASS_OF.get(header.variation)
         if wanted is None:
             return Indication.OBJECT_UNKNOWN
-        serials = self.events.select(lambda event: event.event_class == wanted, _limit(header))
-        return self._event_items(serials, 0)
+        return dict.fromkeys(self.events.select(lambda event: event.event_class == wanted, _limit(header)), 0)
 
     def _static(self, kind: Kind, header: Header) -> Iterable[_Item] | Indication:
         variation = header.variation
@@ -386,8 +391,9 @@ class Association:
         chosen = 0 if kind is Kind.OCTET_STRING else variation
         return (_static_item(point, chosen or point.static_variation) for point in points)
 
-    def _event_items(self, serials: list[int], variation: int) -> Iterator[_Item]:
-        for serial in serials:
+    def _event_items(self, wanted: Mapping[int, int]) -> Iterator[_Item]:
+        """In the order in which they happened, whatever their class and type."""
+        for serial, variation in sorted(wanted.items()):
             yield _Item(partial(self._put_event, serial, variation))
 
     def _put_event(self, serial: int, variation: int, builder: ObjectBuilder) -> bool:
@@ -480,7 +486,8 @@ class Association:
     def _tell_unasked(self, now: float) -> list[Effect]:
         builder = ObjectBuilder(MAX_FRAGMENT - _HEAD)
         enabled = frozenset(self._enabled)
-        for item in self._event_items(self.events.select(lambda event: event.event_class in enabled), 0):
+        serials = self.events.select(lambda event: event.event_class in enabled)
+        for item in self._event_items(dict.fromkeys(serials, 0)):
             if not item.put(builder):
                 break
         return self._send_unsolicited(builder.take(), now, is_null=False)

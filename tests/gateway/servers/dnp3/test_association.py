@@ -120,6 +120,15 @@ def test_events_keep_their_order_and_their_times() -> None:
     assert everything[4:] == bytes.fromhex(f"0202 1701 00 01 {stamps[1]}")
 
 
+def test_events_of_all_classes_come_in_the_order_in_which_they_happened() -> None:
+    talk = quiet()
+    update(talk.database, Kind.ANALOG, 0, 50.0, T0 + 1)  # class 2
+    update(talk.database, Kind.BINARY, 0, False, T0 + 2)  # class 1
+    update(talk.database, Kind.ANALOG, 0, 60.0, T0 + 3)
+    answer = talk.one(Function.READ, READ_EVENTS)
+    assert [answer[at : at + 2].hex() for at in (4, 20, 32)] == ["2007", "0202", "2007"]
+
+
 def test_unconfirmed_events_come_again_exactly() -> None:
     talk = quiet()
     for step in range(20):

@@ -1,0 +1,263 @@
+"""The one place that knows opendnp3 (the package yadnp3): a master to an outstation, its notices as values.
+
+opendnp3 calls back from threads of its own; ``notify`` is called there and must only hand over. No exception may
+leave a callback.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from typing import Any
+
+import opendnp3
+
+from gateway.config.dnp3_device import AnalogForm, Dnp3Device, Dnp3Point, RelayCode, TimeSync
+
+_GROUP = re.compile(r"Group(\d+)Var(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One object that came: ``time_ms`` None where it has no time, ``is_synchronized`` about that time."""
+
+    group: int
+    index: int
+    value: bool | int | float | bytes
+    flags: int | None
+    time_ms: int | None
+    is_synchronized: bool
+    is_event: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """The objects of one fragment, in order."""
+
+    rows: tuple[Reading, ...]
+
+
+class TaskKind(Enum):
+    OURS = "ours"
+    START_UP = "start-up"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnded:
+    """Something that was asked of the outstation is over; ``failure`` None: it went well."""
+
+    kind: TaskKind
+    failure: str | None
+    is_timeout: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelChanged:
+    """The connection is there, or not."""
+
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEnded:
+    """What became of a command; ``status`` is the outstation's, None where it gave none."""
+
+    number: int
+    status: int | None
+    status_name: str
+    was_sent: bool
+
+
+Notice = Readings | TaskEnded | ChannelChanged | CommandEnded
+Notify = Callable[[Notice], None]
+
+_START_UP = frozenset({"STARTUP_INTEGRITY_POLL"})
+_SYNC = {
+    TimeSync.NONE: getattr(opendnp3.TimeSyncMode, "None"),
+    TimeSync.LAN: opendnp3.TimeSyncMode.LAN,
+    TimeSync.SERIAL: opendnp3.TimeSyncMode.NonLAN,
+}
+_FORMS = {
+    AnalogForm.INT16: opendnp3.AnalogOutputInt16,
+    AnalogForm.INT32: opendnp3.AnalogOutputInt32,
+    AnalogForm.FLOAT32: opendnp3.AnalogOutputFloat32,
+    AnalogForm.FLOAT64: opendnp3.AnalogOutputDouble64,
+}
+_OPERATIONS = {
+    RelayCode.LATCH_ON: (opendnp3.OperationType.LATCH_ON, opendnp3.TripCloseCode.NUL),
+    RelayCode.LATCH_OFF: (opendnp3.OperationType.LATCH_OFF, opendnp3.TripCloseCode.NUL),
+    RelayCode.PULSE_ON: (opendnp3.OperationType.PULSE_ON, opendnp3.TripCloseCode.NUL),
+    RelayCode.PULSE_OFF: (opendnp3.OperationType.PULSE_OFF, opendnp3.TripCloseCode.NUL),
+    RelayCode.CLOSE: (opendnp3.OperationType.PULSE_ON, opendnp3.TripCloseCode.CLOSE),
+    RelayCode.TRIP: (opendnp3.OperationType.PULSE_ON, opendnp3.TripCloseCode.TRIP),
+}
+
+
+@cache
+def _group_of(name: str) -> int:
+    match = _GROUP.fullmatch(name)
+    return int(match[1]) if match else 0
+
+
+class _Heard(opendnp3.ISOEHandler):  # type: ignore[misc]  # the binding has no types
+    def __init__(self, notify: Notify) -> None:
+        super().__init__()
+        self._notify = notify
+        self._rows: list[Reading] = []
+
+    def BeginFragment(self, info: Any) -> None:  # noqa: N802 - opendnp3's names
+        self._rows = []
+
+    def Process(self, info: Any, values: Any) -> None:  # noqa: N802
+        group = _group_of(info.gv.name)
+        quality = info.tsquality
+        has_time = quality != opendnp3.TimestampQuality.INVALID
+        is_synchronized = quality == opendnp3.TimestampQuality.SYNCHRONIZED
+        for one in values:
+            value = one.value
+            if isinstance(value, opendnp3.OctetString):
+                row = Reading(group, one.index, value.ToBytes(), None, None, False, info.isEventVariation)
+            else:
+                raw = value.value
+                row = Reading(
+                    group,
+                    one.index,
+                    int(raw.value) if isinstance(raw, opendnp3.DoubleBit) else raw,
+                    value.flags.value if info.flagsValid else None,
+                    value.time.value if has_time else None,
+                    is_synchronized,
+                    info.isEventVariation,
+                )
+            self._rows.append(row)
+
+    def EndFragment(self, info: Any) -> None:  # noqa: N802
+        rows, self._rows = tuple(self._rows), []
+        self._notify(Readings(rows))
+
+
+class _Application(opendnp3.IMasterApplication):  # type: ignore[misc]
+    def __init__(self, notify: Notify) -> None:
+        super().__init__()
+        self._notify = notify
+
+    def Now(self) -> Any:  # noqa: N802
+        return opendnp3.UTCTimestamp(time.time_ns() // 1_000_000)
+
+    def OnTaskComplete(self, info: Any) -> None:  # noqa: N802
+        result = info.result
+        kind = TaskKind.OTHER
+        if info.type == opendnp3.MasterTaskType.USER_TASK:
+            kind = TaskKind.OURS
+        elif info.type.name in _START_UP:
+            kind = TaskKind.START_UP
+        is_right = result == opendnp3.TaskCompletion.SUCCESS
+        name = result.name.removeprefix("FAILURE_").lower().replace("_", " ")
+        self._notify(
+            TaskEnded(
+                kind, None if is_right else name, result == opendnp3.TaskCompletion.FAILURE_RESPONSE_TIMEOUT
+            )
+        )
+
+
+class _Channel(opendnp3.IChannelListener):  # type: ignore[misc]
+    def __init__(self, notify: Notify) -> None:
+        super().__init__()
+        self._notify = notify
+
+    def OnStateChange(self, state: Any) -> None:  # noqa: N802
+        self._notify(ChannelChanged(state == opendnp3.ChannelState.OPEN))
+
+
+class Master:
+    """A master to one outstation, which it starts up by itself: restart cleared, integrity polled, unsolicited on."""
+
+    def __init__(self, manager: Any, device: Dnp3Device, notify: Notify) -> None:
+        self._notify = notify
+        # opendnp3 holds them by weak ends: they have to outlive the channel.
+        self._kept = (_Heard(notify), _Application(notify), _Channel(notify))
+        milliseconds = opendnp3.TimeDuration.Milliseconds
+        self._channel = manager.AddTCPClient(
+            device.name,
+            opendnp3.levels.NOTHING,
+            opendnp3.ChannelRetry(milliseconds(500), milliseconds(device.retry_max_ms)),
+            [opendnp3.IPEndpoint(device.host, device.port)],
+            "0.0.0.0",  # noqa: S104 - the adapter that it connects from: any
+            self._kept[2],
+        )
+        config = opendnp3.MasterStackConfig()
+        config.link.LocalAddr = device.master_address
+        config.link.RemoteAddr = device.address
+        config.link.KeepAliveTimeout = milliseconds(device.keep_alive_ms)
+        parameters = config.master
+        parameters.responseTimeout = milliseconds(device.timeout_ms)
+        parameters.timeSyncMode = _SYNC[device.time_sync]
+        parameters.taskRetryPeriod = milliseconds(min(5_000, device.retry_max_ms))
+        parameters.maxTaskRetryPeriod = milliseconds(device.retry_max_ms)
+        parameters.integrityOnEventOverflowIIN = True
+        self._master = self._channel.AddMaster(device.name, self._kept[0], self._kept[1], config)
+        self._master.Enable()
+
+    def close(self) -> None:
+        self._channel.Shutdown()
+
+    def read_classes(self, *, everything: bool) -> None:
+        """Ask for the events of all classes, or for all there is. TaskEnded(OURS) follows."""
+        field = opendnp3.ClassField.AllClasses() if everything else opendnp3.ClassField.AllEventClasses()
+        self._master.ScanClasses(field, self._kept[0])
+
+    def read_point(self, group: int, index: int) -> None:
+        """Ask for one point's present value. TaskEnded(OURS) follows."""
+        self._master.ScanRange(opendnp3.GroupVariationID(group, 0), index, index, self._kept[0])
+
+    def operate(self, number: int, point: Dnp3Point, raw: bool | float) -> None:
+        """Give a command, once. CommandEnded(number) and TaskEnded(OURS) follow."""
+        wish = self._wish(point, raw)
+        send = self._master.SelectAndOperate if point.select else self._master.DirectOperate
+
+        def ended(result: Any) -> None:
+            found = result.to_list()
+            summary = result.summary
+            was_sent = summary not in (
+                opendnp3.TaskCompletion.FAILURE_NO_COMMS,
+                opendnp3.TaskCompletion.FAILURE_START_TIMEOUT,
+            )
+            if summary != opendnp3.TaskCompletion.SUCCESS or not found:
+                self._notify(CommandEnded(number, None, summary.name, was_sent))
+                return
+            one = found[0]
+            is_told = one.state not in (
+                opendnp3.CommandPointState.INIT,
+                opendnp3.CommandPointState.SELECT_SUCCESS,
+            )
+            self._notify(
+                CommandEnded(number, one.status.value if is_told else None, one.status.name, was_sent)
+            )
+
+        send(wish, point.index, ended)
+
+    @staticmethod
+    def _wish(point: Dnp3Point, raw: bool | float) -> Any:
+        if isinstance(raw, bool):
+            operation, trip = _OPERATIONS[point.when_true if raw else point.when_false]
+            return opendnp3.ControlRelayOutputBlock(operation, trip, False, 1, point.pulse_ms, point.pulse_ms)
+        form = _FORMS[point.form]
+        return form(round(raw) if point.form in (AnalogForm.INT16, AnalogForm.INT32) else raw)
+
+
+class Engine:
+    """opendnp3 with one thread for all outstations."""
+
+    def __init__(self) -> None:
+        self._manager = opendnp3.DNP3Manager(1)
+
+    def master(self, device: Dnp3Device, notify: Notify) -> Master:
+        return Master(self._manager, device, notify)
+
+    def close(self) -> None:
+        """End all; blocks until the thread has ended, so call it in a thread."""
+        self._manager.Shutdown()
