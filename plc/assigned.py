@@ -1,4 +1,8 @@
-"""Where a program writes a variable: what somebody else writes must not be written by the program too."""
+"""Where a program writes a variable: what somebody else writes must not be written by the program too.
+
+Seen are assignments, outputs of calls, inputs of instances, loops, steps and configurations; not what goes through
+a reference or an in-out, of which only the run tells what it writes.
+"""
 
 from __future__ import annotations
 

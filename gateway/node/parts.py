@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
+from gateway.config.logic import LogicSettings
 from gateway.config.part import PartContext
 from gateway.config.site import Site
 from gateway.config.system import part_names
@@ -41,11 +42,22 @@ def parts_of(site: Site) -> list[Part]:
     """The parts of ``site`` in the order in which they start."""
     names = part_names(site.opcua, site.hmi, site.simulator, site.logic, site.dnp3)
     parts = [Part(name, (*_COMMAND, name), *_STAGES[name]) for name in names]
-    return sorted((_scan(part) if part.name == SCAN else part for part in parts), key=lambda part: part.stage)
+    if site.logic is not None:
+        beat = _beat_of_scan(site, site.logic)
+        parts = [
+            replace(part, beat=beat, silence_s=SCAN_SILENCE_S) if part.name == SCAN else part
+            for part in parts
+        ]
+    return sorted(parts, key=lambda part: part.stage)
 
 
-def _scan(part: Part) -> Part:
-    return replace(part, beat=f"_system.{SCAN}.mode", silence_s=SCAN_SILENCE_S)
+def _beat_of_scan(site: Site, logic: LogicSettings) -> tuple[str, ...]:
+    """Its mode, and one of its outputs: these come from the loop itself, which waits for nobody, the mode from a
+    thread beside it, which a busy machine may hold up for long.
+    """
+    outputs = [one.tag for one in logic.tags] + [one.demand for one in logic.outputs]
+    outputs += [one.accepted for one in logic.setpoints]
+    return (f"_system.{SCAN}.mode", *(site.tags[tag].name for tag in outputs[:1]))
 
 
 async def _simulator(context: PartContext) -> None:

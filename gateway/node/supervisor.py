@@ -54,8 +54,9 @@ class State(Enum):
 class Part:
     """What is started: ``command`` takes the arguments of `Launch` after it. Lower ``stage`` starts earlier.
 
-    ``stop_stage``: lower is told to end earlier. One that is silent for ``silence_s`` is killed. ``beat`` is a tag
-    that it writes all the time, for one that does not beat through its pipe: it is ready once that is Good.
+    ``stop_stage``: lower is told to end earlier. One that is silent for ``silence_s`` is killed. ``beat`` are
+    tags that it writes all the time, for one that does not beat through its pipe: any new receipt time is a beat, and
+    it is ready once the first of them is Good.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Part:
     stage: int
     stop_stage: int
     silence_s: float | None = None  # SILENCE_S
-    beat: str | None = None
+    beat: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -75,7 +76,7 @@ class Life:
     child: Child | None = None
     restarts: int = 0
     last_exit: str = ""
-    beat_at: int = 0  # receipt time of the beat that was seen last
+    beat_at: int = 0  # the latest receipt time of its beats that was seen
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     back_off: BackOff = field(default_factory=BackOff)
 
@@ -215,7 +216,8 @@ class Supervisor:
                     continue
                 if self._has_new_beat(life):
                     child.beat()
-                    self._on_ready(life)
+                    if is_good(self._region.sample(life.part.beat[0]).status):
+                        self._on_ready(life)
                 if was_held_up:
                     child.last_beat = now
                 elif now - child.last_beat > _patience_s(life.part, child):
@@ -225,12 +227,10 @@ class Supervisor:
 
     def _has_new_beat(self, life: Life) -> bool:
         """Whether a part that beats in the image has done so since the last look."""
-        if life.part.beat is None:
-            return False
-        sample = self._region.sample(life.part.beat)
-        is_new = sample.receipt_time != life.beat_at
-        life.beat_at = sample.receipt_time
-        return is_new and is_good(sample.status)
+        at = max((self._region.sample(tag).receipt_time for tag in life.part.beat), default=0)
+        is_new = at != life.beat_at
+        life.beat_at = at
+        return is_new
 
     async def _stop(self) -> None:
         loop = asyncio.get_running_loop()

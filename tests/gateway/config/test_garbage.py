@@ -21,7 +21,12 @@ BROKEN = Path(__file__).parent / "broken"
 STARTER = Path(__file__).parents[3] / "gateway" / "config" / "starter"
 GOOD = [
     path.read_text(encoding="utf-8").replace("include:\n  - devices.yaml", "include: []")
-    for path in (STARTER / "site.yaml", STARTER / "devices.yaml", BROKEN / "several_at_once.yaml")
+    for path in (
+        STARTER / "site.yaml",
+        STARTER / "devices.yaml",
+        BROKEN / "several_at_once.yaml",
+        BROKEN / "logic_output_onto_a_setpoint.yaml",
+    )
 ]
 SETTINGS = settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -102,7 +107,7 @@ def test_any_tree_under_known_keys(tmp_path: Path, tree: dict[str, Any]) -> None
     outcome(tmp_path, yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 
-@pytest.mark.parametrize("text", GOOD, ids=["site", "templates", "broken"])
+@pytest.mark.parametrize("text", GOOD, ids=["site", "templates", "broken", "logic"])
 @SETTINGS
 @given(seed=st.integers(0, 2**32))
 def test_mutilated_good_files(tmp_path: Path, text: str, seed: int) -> None:

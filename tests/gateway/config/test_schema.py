@@ -27,7 +27,12 @@ GOOD = sorted(
 # Faults that an editor can show, since they lie in one place and need no other.
 SEEN_BY_AN_EDITOR = [
     "bad_unit_unknown", "bit_of_a_number", "deadband_negative", "empty_host", "empty_section", "empty_value",
-    "host_that_is_a_number", "include_not_a_list", "missing_key", "name_with_capitals",
+    "host_that_is_a_number", "include_not_a_list", "logic_input_malformed_path", "logic_input_malformed_tag",
+    "logic_input_without_variable", "logic_output_refresh_out_of_range", "logic_output_without_safe",
+    "logic_priority_out_of_range", "logic_programs_not_a_list", "logic_setpoint_kind_unknown",
+    "logic_setpoint_rate_zero", "logic_setpoint_role_unknown", "logic_start_unknown", "logic_tag_string",
+    "logic_tag_without_area", "logic_tag_without_dot", "logic_task_malformed", "logic_unknown_key",
+    "logic_watchdog_out_of_range", "logic_without_programs", "missing_key", "name_with_capitals",
     "neither_template_nor_body",
     "no_mapping", "parameter_type_unknown", "port_out_of_range", "range_of_three", "repeat_malformed", "scale_zero",
     "security_policy_unknown", "site_name_with_a_slash", "states_that_are_no_integers", "template_and_body",

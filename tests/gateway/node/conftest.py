@@ -94,7 +94,9 @@ def start(paths: RunPaths) -> Start:
         parts = [
             Part(name, (sys.executable, str(SMALL_PART), name), (stages or {}).get(name, 0), 0)
             if name != "imaging"
-            else Part(name, (sys.executable, str(SMALL_PART), name), 0, 0, silence_s=1.5, beat="imaging.beat")
+            else Part(
+                name, (sys.executable, str(SMALL_PART), name), 0, 0, silence_s=1.5, beat=("imaging.beat",)
+            )
             for name in names
         ]
         shared = share_site(site)
