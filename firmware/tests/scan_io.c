@@ -1,6 +1,7 @@
 /* Inputs and outputs of a scan: every pair of tag type and variable kind at its edges, bad samples, safe values. */
 #include "check.h"
 #include "io.h"
+#include "lane.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -438,6 +439,54 @@ static void test_outputs_compared_by_pieces_miss_no_change(void)
     free(many.base);
 }
 
+/* A writer that stands still in the middle of its second batch: slots ahead of what the journal tells. */
+static void test_a_slot_that_is_ahead_of_the_journal_is_not_taken_back_by_older_records(void)
+{
+    enum { FOLLOWED = 64 };
+    static struct check_plan plan;
+    static struct tl_image ahead;
+    static struct tl_input inputs[FOLLOWED];
+    static uint64_t found[FOLLOWED];
+    check_region_make(check_plan_make(&plan, FOLLOWED, 1, 0, 1024), &ahead);
+    for (uint32_t i = 0; i < FOLLOWED; i++) {
+        inputs[i] = (struct tl_input){.tag = i,
+                                      .offset = i * 8u,
+                                      .quality_offset = TL_NO_OFFSET,
+                                      .good_offset = TL_NO_OFFSET,
+                                      .kind = TL_KIND_U64,
+                                      .type = TL_UINT64};
+    }
+    struct tl_io io = {.inputs = inputs, .input_count = FOLLOWED};
+    unsigned char *space = aligned_alloc(TL_IO_ALIGNMENT, tl_io_bytes(&io, &ahead));
+    CHECK(space != NULL);
+    tl_io_start(&io, &ahead, space);
+    tl_io_begin(&io, found);
+    struct tl_lane *lane = &ahead.lanes[0];
+    const struct tl_sample newest = {.tag = 5, .value = 3};
+    check_write(&ahead, 0, 5, 1);
+    const struct tl_batch batch = {.tags = &newest.tag,
+                                   .values = (const uint64_t[]){2},
+                                   .statuses = &newest.status,
+                                   .source_times = &newest.source_time,
+                                   .receipt_times = &newest.receipt_time,
+                                   .count = 1};
+    size_t bad_row;
+    CHECK_EQUAL(tl_image_write(&ahead, 0, &batch, &bad_row), TL_OK); /* 2 */
+    struct tl_batch last = batch;
+    last.values = &newest.value;
+    CHECK_EQUAL(tl_image_write(&ahead, 0, &last, &bad_row), TL_OK); /* 3 */
+    TL_STORE(lane->published, 1u);
+    CHECK_EQUAL(tl_io_read(&io, &ahead, found, 0, 0), TL_OK); /* every slot */
+    CHECK_EQUAL(found[5], 3);
+    for (uint64_t published = 1; published <= 3; published++) {
+        TL_STORE(lane->published, published);
+        CHECK_EQUAL(tl_io_read(&io, &ahead, found, 0, 0), TL_OK);
+        CHECK_EQUAL(found[5], 3);
+    }
+    free(space);
+    free(ahead.base);
+}
+
 enum { COUNTED = 120, COUNTED_BATCH = 60, COUNTED_ROUNDS = 3000 };
 
 static struct tl_image counted;
@@ -622,6 +671,7 @@ int main(void)
     test_an_output_that_the_program_releases_keeps_its_value_with_no_data();
     test_following_the_journal_comes_to_the_same_as_reading_every_slot();
     test_outputs_compared_by_pieces_miss_no_change();
+    test_a_slot_that_is_ahead_of_the_journal_is_not_taken_back_by_older_records();
     test_an_input_never_goes_back_while_its_writer_is_in_the_middle_of_a_batch();
     test_a_setpoint_is_judged_once_it_is_whole_and_answered_in_its_tags();
     free(memory);
