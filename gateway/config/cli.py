@@ -236,7 +236,7 @@ def _print_outcome(
         return
     counts = (
         _count(len(outcome.files), "file"),
-        _count(len(outcome.modbus), "device"),
+        _count(outcome.device_count, "device"),
         _count(len(outcome.tags), "tag"),
         *(checked.counts if checked is not None else ()),
     )
@@ -251,7 +251,7 @@ def _report(path: Path, outcome: Site | SiteFaults, checked: Checked | None) -> 
             "faults": [] if checked is None else _faults_as_json(checked.faults),
             "more": 0,
             "files": [str(file) for file in outcome.files],
-            "devices": len(outcome.modbus),
+            "devices": outcome.device_count,
             "tags": len(outcome.tags),
             **problems,
         }

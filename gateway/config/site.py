@@ -163,3 +163,8 @@ class Site:
     logic: LogicSettings | None = None
     dnp3: Outstation | None = None
     dnp3_devices: tuple[Dnp3Device, ...] = ()
+
+    @property
+    def device_count(self) -> int:
+        """Devices of all protocols."""
+        return len(self.modbus) + len(self.dnp3_devices)

@@ -134,7 +134,7 @@ def _passwords(site: Site, accounts: Accounts, all_new: bool) -> dict[str, str]:
 
 def _greet(site: Site, paths: RunPaths, passwords: dict[str, str]) -> None:
     title = f" ({site.description})" if site.description else ""
-    print(f"Tieline runs {site.name}{title}: {len(site.modbus)} devices, {len(site.tags)} tags")
+    print(f"Tieline runs {site.name}{title}: {site.device_count} devices, {len(site.tags)} tags")
     for address in addresses_of(site):
         print(f"  open     {address}")
     if site.logic:
