@@ -4,7 +4,8 @@
     {"do": "set", "device": "ev3", "fault": {...}}    -> {"ok": true}     a fault as `Fault.as_json` has it
     {"do": "clear", "device": "ev3"}                  -> {"ok": true}
     {"do": "clear"}                                   -> {"ok": true}     all devices, and the utility
-    {"do": "utility", "live": false}                  -> {"ok": true}
+    {"do": "utility", "live": false}                  -> {"ok": true}     its voltage collapses
+    {"do": "utility", "live": false, "drift_hz_s": -4}-> {"ok": true}     its frequency runs away
 
 A request that makes no sense is answered {"ok": false, "why": "..."}; docs/simulator.md shows them.
 """
@@ -26,6 +27,7 @@ from gateway.simulator.server import DeviceServer
 LINE_BYTES = 65_536  # an answer to "list" of 220 devices has some 10,000
 BACKLOG = 8
 TIMEOUT_S = 5.0  # for a client
+MOST_DRIFT_HZ_S = 40.0  # of the small islands that the literature has
 
 
 class Control:
@@ -93,11 +95,11 @@ class Control:
                 case {"do": "clear", "device": str(name)}:
                     await self._device(name).suffer(None)
                 case {"do": "clear", **rest} if not rest:
-                    self._utility.lost = False
+                    self._utility.lose(False)
                     for device in self._devices.values():
                         await device.suffer(None)
-                case {"do": "utility", "live": bool(live)}:
-                    self._utility.lost = not live
+                case {"do": "utility", "live": bool(live), **rest} if set(rest) <= {"drift_hz_s"}:
+                    self._utility.lose(not live, _drift(rest.get("drift_hz_s", 0.0)))
                 case _:
                     return _refusal("do is list, set (device, fault), clear (device) or utility (live)")
         except (FaultError, OSError) as error:
@@ -134,8 +136,9 @@ class ControlClient:
     def clear(self, device: str | None = None) -> None:
         self._ask({"do": "clear"} if device is None else {"do": "clear", "device": device})
 
-    def utility(self, live: bool) -> None:
-        self._ask({"do": "utility", "live": live})
+    def utility(self, live: bool, drift_hz_s: float = 0.0) -> None:
+        drift = {} if live or not drift_hz_s else {"drift_hz_s": drift_hz_s}
+        self._ask({"do": "utility", "live": live, **drift})
 
     def list(self) -> dict[str, Any]:
         return self._ask({"do": "list"})
@@ -154,6 +157,18 @@ class ControlClient:
         if not answer["ok"]:
             raise FaultError(answer["why"])
         return answer
+
+
+def _drift(said: object) -> float:
+    if (
+        isinstance(said, bool)
+        or not isinstance(said, int | float)
+        or not -MOST_DRIFT_HZ_S <= said <= MOST_DRIFT_HZ_S
+    ):
+        raise FaultError(
+            f"drift_hz_s is a number from {-MOST_DRIFT_HZ_S:g} to {MOST_DRIFT_HZ_S:g}, not {said!r}"
+        )
+    return float(said)
 
 
 def _refusal(why: str) -> dict[str, Any]:

@@ -70,6 +70,7 @@ class _Input:
     put: Callable[[Any], None]
     put_good: Callable[[Any], None] | None
     is_good: bool = False
+    last: Any = None
 
 
 @dataclass(slots=True)
@@ -201,7 +202,8 @@ def _deliver(taken: list[tuple[_Input, Any, bool]]) -> None:
     for one, value, is_good in taken:
         # The scan's own rule: a Bad sample leaves the variable as it was. "Not implemented" is Bad too.
         is_good = is_good and value is not None
-        if is_good:
+        if is_good and value != one.last:
+            one.last = value
             one.put(value)
         if is_good is not one.is_good:
             one.is_good = is_good

@@ -46,6 +46,11 @@ class Utility:
         self.voltage_v = nominal.v
         self.frequency_hz = nominal.hz
 
+    def lose(self, lost: bool, drift_hz_s: float = 0.0) -> None:
+        """Open the feeder upstream, or one further up; or all is well again."""
+        self.lost = lost
+        self.drift_hz_s = drift_hz_s if lost else 0.0
+
     def weather(self) -> None:
         """Every WEATHER_S."""
         self._frequency.step(WEATHER_S)
