@@ -380,6 +380,8 @@ class StandardCalls(Calls):
                 return self._unworkable(span, none)
             if folded is not None:
                 return typed.Literal(folded, target, span)
+        if isinstance(target, StringOf) and isinstance(value.type, StringOf):
+            target = StringOf(target.is_wide, value.type.length)  # the whole text, however long
         return typed.Convert(value, target, False, span)
 
     def _query(self, key: str, node: ast.Call) -> typed.Expression:
