@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+from gateway.config.dnp3_device import DevicePointKind
 from gateway.config.fault import Fault, FaultLog, Place, nearest, quote, suggestion
 from gateway.config.logic import LogicInput, LogicOutput, LogicSetpoint, LogicSettings, LogicTag, Places
 from gateway.config.modbus import RegisterType
@@ -42,6 +43,11 @@ _WHOLE = (
     ("ULINT", 0, 2**64 - 1),
 )  # fmt: skip
 _REALS = (("REAL", 24), ("LREAL", 53))
+_DNP3_WHOLE = {  # IEEE 1815 A.4 and A.5: two bits; A.9 and A.10: 32 bits at most
+    DevicePointKind.DOUBLE_BIT: RegisterType.UINT16,
+    DevicePointKind.COUNTER: RegisterType.UINT32,
+    DevicePointKind.FROZEN_COUNTER: RegisterType.UINT32,
+}
 _UNIT_PRAGMA = re.compile(r"\s*attribute\s+'unit'\s*:=\s*'([^']*)'\s*")
 
 
@@ -187,9 +193,7 @@ class _Check:
         self._settings = settings
         self._table = table
         self._assignments = Assignments(program)
-        self._registers = {
-            point.tag: point.type for device in site.modbus for point in device.points if point.scale == 1.0
-        }
+        self._registers = dict(_whole_numbers(site))
         self._published = {tag.tag: tag.type for tag in settings.tags}
         self._setpoints = {one.tag: one for one in settings.setpoints}
         self._programs = [root["name"] for root in table.variables.values() if "program" in root["flags"]]
@@ -470,6 +474,18 @@ class _Check:
                 f"the variable {quote(variable.path)} is in '{symbol}' ({how}), {quote(tag)} in '{unit}'",
                 "convert in the program, or mend the one that is wrong",
             )
+
+
+def _whole_numbers(site: Site) -> Iterator[tuple[int, RegisterType]]:
+    """What devices' whole numbers can be at most, which is less than their tags could hold."""
+    for device in site.modbus:
+        for point in device.points:
+            if point.scale == 1.0:
+                yield point.tag, point.type
+    for outstation in site.dnp3_devices:
+        for one in outstation.points:
+            if one.kind in _DNP3_WHOLE:
+                yield one.tag, _DNP3_WHOLE[one.kind]
 
 
 def _unit_said(variable: Variable) -> tuple[str | None, str] | None:
