@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 import plc.bench
-from plc import CompileFault, RunTimeFault, load
+from plc import AssertFault, CompileFault, RunTimeFault, load
 from plc.bench import Bench, UnknownPathError
+from plc.compiler.build import Options, translate
+from plc.language.source import Source
+from plc.library import FILES
+from plc.sources import with_library
 
 TEXT = """
 TYPE Colour : (Red, Green := 5, Blue); Point : STRUCT x : REAL := 1.5; tags : ARRAY [1..2] OF STRING[5]; END_STRUCT; END_TYPE
@@ -156,5 +160,121 @@ def test_a_missing_file_and_a_faulty_program_are_told_apart(tmp_path: Path) -> N
 
 def test_the_page_of_the_bench_names_all_of_it() -> None:
     page = (Path(__file__).parents[2] / "docs" / "test-bench.md").read_text()
-    for name in (*plc.bench.__all__[1:], "restart", "clock_ns", "period_us", "at_us"):
+    for name in (*(set(plc.bench.__all__) - {"Bench"}), "restart", "clock_ns", "period_us", "at_us"):
         assert name in page
+
+
+# ── tests in Structured Text ─────────────────────────────────────────────────────────────────────────────────────
+TESTED = """
+FUNCTION Twice : INT VAR_INPUT x : INT; END_VAR Twice := 2 * x; END_FUNCTION
+PROGRAM Main VAR n : INT; END_VAR n := Twice(n + 1); END_PROGRAM
+{test support}
+FUNCTION_BLOCK Clock VAR_OUTPUT passed : TIME; END_VAR ADVANCE(T#5s); passed := passed + T#5s; END_FUNCTION_BLOCK
+{test}
+FUNCTION_BLOCK Tests
+VAR set_up : INT; clock : Clock; timer : TON; END_VAR
+set_up := set_up + 1;
+{test} METHOD passes ASSERT_EQUAL(1, set_up); ASSERT_EQUAL(8, Twice(4)); END_METHOD
+{test} METHOD time_goes_by timer(IN := TRUE, PT := T#5s); clock(); timer(); ASSERT(timer.Q); END_METHOD
+{test} METHOD fails ASSERT_EQUAL(9, Twice(4), 'twice four'); END_METHOD
+METHOD helper set_up := 7; END_METHOD
+END_FUNCTION_BLOCK
+{test} PROGRAM Whole VAR x : INT; END_VAR x := 1; ASSERT(x = 1); END_PROGRAM
+"""
+
+
+def test_each_test_is_an_entry_of_its_own() -> None:
+    p = load(TESTED)
+    assert p.tests == ["Tests.passes", "Tests.time_goes_by", "Tests.fails", "Whole"]
+    for name in ("tests.passes", "Tests.passes", "Tests.time_goes_by", "Whole"):
+        p.run_test(name)
+    with pytest.raises(AssertFault) as raised:
+        p.run_test("Tests.fails")
+    fault = raised.value
+    assert (fault.expected, fault.actual, fault.message, fault.line) == ("9", "8", "twice four", 12)
+    with pytest.raises(KeyError):
+        p.run_test("Tests.helper")
+    p.restart()
+    p.scan()
+    assert p["main.n"] == 2  # the {test} PROGRAM is no part of the tasks
+
+
+def test_what_is_only_for_tests_is_no_part_of_what_goes_to_a_plant() -> None:
+    c = translate((Source("a.st", TESTED),), Options()).c
+    assert "tests" not in c.replace("tl_tests", "").lower()
+    assert "whole" not in c.lower()
+    assert "tl_tests_v1" in translate((Source("a.st", TESTED),), Options(with_tests=True)).c
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "why"),
+    [
+        ("PROGRAM a\nVAR c : Clock; END_VAR\nc();\nEND_PROGRAM\n", 2, "Clock is only for tests"),
+        ("PROGRAM a\nADVANCE(T#1s);\nEND_PROGRAM\n", 2, "a plant's goes by itself"),
+    ],
+)
+def test_a_plants_program_can_not_use_what_is_only_for_tests(text: str, line: int, why: str) -> None:
+    with pytest.raises(CompileFault, match=why) as raised:
+        translate((Source("a.st", text + TESTED),), Options())
+    assert raised.value.diagnostics[0].span.position.line == line
+
+
+def test_a_test_takes_nothing_and_gives_nothing() -> None:
+    with pytest.raises(CompileFault, match="neither parameters nor a result"):
+        load("{test} FUNCTION_BLOCK t VAR_INPUT x : INT; END_VAR ASSERT(x = 0); END_FUNCTION_BLOCK")
+
+
+def test_an_assertion_in_a_plant_is_a_fault_like_any_other() -> None:
+    p = load("PROGRAM main VAR n : INT; END_VAR n := n + 1;\nASSERT(n < 3, 'too many'); END_PROGRAM")
+    p.scan(count=2)
+    with pytest.raises(AssertFault, match="too many") as raised:
+        p.scan()
+    assert (raised.value.fault, raised.value.line, p["main.n"]) == (9, 2, 3)
+
+
+def test_not_a_number_is_near_nothing() -> None:
+    p = load(
+        "{test} FUNCTION_BLOCK t VAR z : LREAL; END_VAR ASSERT_NEAR(0.0, SQRT(z - 1.0), 1.0E9); END_FUNCTION_BLOCK"
+    )
+    with pytest.raises(AssertFault):
+        p.run_test("t")
+
+
+def test_ones_own_function_may_be_called_assert() -> None:
+    p = load(
+        "FUNCTION ASSERT : INT VAR_INPUT a : INT; END_VAR ASSERT := a + 1; END_FUNCTION PROGRAM main VAR n : INT; END_VAR n := ASSERT(n); END_PROGRAM"
+    )
+    p.scan(count=2)
+    assert p["main.n"] == 2
+
+
+def test_changes_of_watched_variables_are_kept(p: Bench) -> None:
+    p.watch("main.n", "main.b")
+    p.scan(count=30, period_us=1000)
+    p.scan(count=1, period_us=1000)
+    trace = p.trace()
+    assert len(trace) == 20
+    assert trace[-1] == {"clock_ns": 30_000_000, "main.n": 31, "main.b": False}
+    p.restart()
+    assert p.trace() == []
+
+
+# ── the library ──────────────────────────────────────────────────────────────────────────────────────────────────
+def test_blocks_of_the_library_come_with_the_program_that_names_them(tmp_path: Path) -> None:
+    names = [Path(one.path).name for one in with_library([Source("a.st", "VAR x : hysteresis; END_VAR")])]
+    assert names[-1] == "a.st"
+    assert "hysteresis.st" in names
+    assert "pid.st" not in names
+    assert [
+        Path(one.path).name
+        for one in with_library(
+            [Source("a.st", "FUNCTION_BLOCK HYSTERESIS END_FUNCTION_BLOCK VAR x : HYSTERESIS; END_VAR")]
+        )
+    ] == ["a.st"]
+    with_all = with_library([Source(str(path), path.read_text()) for path in FILES])
+    assert len(with_all) == len(FILES)
+
+
+def test_what_the_library_uses_comes_too() -> None:
+    names = [Path(one.path).name for one in with_library([Source("a.st", "VAR x : PID; END_VAR")])]
+    assert "elapsed_time.st" in names
