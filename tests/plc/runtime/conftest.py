@@ -184,8 +184,9 @@ class Site:
     outputs = OUTPUTS
     until = staticmethod(until)
 
-    def __init__(self, folder: Path, programs: dict[str, Path]) -> None:
+    def __init__(self, folder: Path, programs: dict[str, Path], cache: Path) -> None:
         self.folder = folder
+        self.cache = cache
         self.programs = programs
         self.region = Region.create(
             f"test-scan-{os.getpid()}-{time.monotonic_ns()}", SPECS, journal_records=4096
@@ -218,7 +219,7 @@ class Site:
         return client
 
     def build(self, text: str, options: Options | None = None) -> Built:
-        return build([Source("main.st", text)], options or Options(), self.folder / "cache")
+        return build([Source("main.st", text)], options or Options(), self.cache)
 
     def wire_text(
         self,
@@ -290,9 +291,15 @@ class Site:
             assert not is_running or process.returncode == 0, said
 
 
+@pytest.fixture(scope="session")
+def compiled_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiler's cache: each program in Structured Text is compiled once."""
+    return tmp_path_factory.mktemp("compiled")
+
+
 @pytest.fixture
-def site(tmp_path: Path, programs: dict[str, Path]) -> Iterator[Site]:
-    site = Site(tmp_path, programs)
+def site(tmp_path: Path, programs: dict[str, Path], compiled_text: Path) -> Iterator[Site]:
+    site = Site(tmp_path, programs, compiled_text)
     yield site
     try:
         site.end()

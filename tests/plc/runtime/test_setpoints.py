@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from gateway.tags.quality import Quality
 from plc.library import FILES
 from plc.runtime.client import ScanClient, Start
-from plc.runtime.process import StartUp
-from plc.runtime.wiring import Input, Output, Setpoint, WiringError, encode_wiring
+from plc.runtime.process import ScanFiles, StartUp
+from plc.runtime.wiring import Input, Output, Setpoint, WiringError, crc32c, encode_wiring
 
 BAD_NO_DATA = 0x809B_0000
 ACCEPTED, NONE_YET, EXPIRED, NOT_NEWER, OUT_OF_LIMITS, TOO_FAST, NOT_A_NUMBER, BAD_QUALITY = range(8)
@@ -214,3 +215,31 @@ def test_a_setpoint_that_cannot_be_wired_is_said(site: Any, change: dict[str, An
     fields = {name: getattr(SETPOINT, name) for name in SETPOINT.__dataclass_fields__}
     with pytest.raises(WiringError, match=why):
         encode_wiring(site.region, "scan", table, (), (), (), (Setpoint(**(fields | change)),))
+
+
+@pytest.mark.parametrize(
+    ("at", "raw", "why"),
+    [
+        pytest.param(0, struct.pack("<I", 9999), "a tag that does not exist", id="tag"),
+        pytest.param(4, struct.pack("<I", 0), "a tag of another type", id="type of the end"),
+        pytest.param(12, struct.pack("<I", 0), "belongs to another owner", id="owner"),
+        pytest.param(24, struct.pack("<I", 1 << 20), "lies outside the state", id="variable"),
+        pytest.param(28, struct.pack("<I", 1 << 20), "lies outside the state", id="valid"),
+        pytest.param(32, b"\x0c", "cannot be wired", id="kind"),
+        pytest.param(56, struct.pack("<d", 300.0), "out of the setpoint's limits", id="initial"),
+        pytest.param(64, struct.pack("<d", float("nan")), "out of the setpoint's limits", id="fallback"),
+        pytest.param(72, struct.pack("<d", float("nan")), "out of the setpoint's limits", id="rate"),
+        pytest.param(80, struct.pack("<q", 0), "out of the setpoint's limits", id="validity"),
+    ],
+)
+def test_the_scan_refuses_a_wiring_that_was_made_wrong(site: Any, at: int, raw: bytes, why: str) -> None:
+    built = site.build(TEXT)
+    whole = encode_wiring(site.region, "scan", built.symbols, (), (), (), (SETPOINT,))
+    head, body = whole[:24], bytearray(whole[32:])
+    row = len(body) - 96
+    body[row + at : row + at + len(raw)] = raw
+    site.files.wiring.write_bytes(head + struct.pack("<II", crc32c(body), 0) + body)
+    site.files = ScanFiles(built.shared_object, site.files.wiring, site.files.control, site.files.retain)
+    process = site.launch()
+    assert process.wait(10.0) == 1
+    assert why in process.stderr.read()
