@@ -10,6 +10,7 @@ from lsprotocol import types as lsp
 
 from plc.editor import cursor, wording, words
 from plc.editor.cursor import Cursor, Known
+from plc.editor.fixes import fix_of, page_of
 from plc.editor.index import Index, Meaning, declaration
 from plc.editor.positions import Text, moved
 from plc.language import ast, standard
@@ -33,7 +34,6 @@ from plc.language.symbols import (
 from plc.language.types import ELEMENTARY, Enumeration, Structure
 
 _NEEDLESS = frozenset({"ST0801", "ST0802"})  # unused, never reached: editors grey these out
-_SUGGESTION = re.compile(r"did you mean (.+)\?")
 _WORD = re.compile(r"\w+")
 _HIDDEN = frozenset({"PRIVATE", "PROTECTED", "INTERNAL"})
 _OUTSIDE = frozenset({Section.INPUT, Section.OUTPUT, Section.IN_OUT})
@@ -84,6 +84,7 @@ def _problem(one: Diagnostic, seen: View) -> lsp.Diagnostic:
         if one.severity is Severity.ERROR
         else lsp.DiagnosticSeverity.Warning,
         code=one.code,
+        code_description=None if (page := page_of(one.code)) is None else lsp.CodeDescription(page),
         source="tieline",
         message=one.message if one.mend is None else f"{one.message}\nmend: {one.mend}",
         tags=[lsp.DiagnosticTag.Unnecessary] if one.code in _NEEDLESS else None,
@@ -92,22 +93,24 @@ def _problem(one: Diagnostic, seen: View) -> lsp.Diagnostic:
 
 
 def code_actions(seen: View, path: str, wanted: lsp.Range) -> list[lsp.CodeAction]:
-    """The nearest right name in place of a wrong one."""
+    """What can be done about the problems of a place: the nearest right name, the word that was meant."""
     text = seen.texts[path]
     start, end = text.offset(wanted.start), text.offset(wanted.end)
     actions: list[lsp.CodeAction] = []
     for one in seen.program.diagnostics:
         span = one.span
-        match = _SUGGESTION.fullmatch(one.mend or "")
-        if match is None or span.source.path != path or span.start > end or span.end < start:
+        if span.source.path != path or span.start > end or span.end < start:
             continue
-        edit = lsp.TextEdit(text.range(span), match[1])
+        fix = fix_of(one)
+        if fix is None:
+            continue
+        edit = lsp.TextEdit(text.range(span), fix.text)
         actions.append(
             lsp.CodeAction(
-                title=f"Change to {match[1]}",
+                title=fix.title,
                 kind=lsp.CodeActionKind.QuickFix,
                 diagnostics=[_problem(one, seen)],
-                is_preferred=True,
+                is_preferred=fix.is_sure,
                 edit=lsp.WorkspaceEdit(changes={seen.uri(path): [edit]}),
             )
         )
