@@ -24,14 +24,15 @@ _COMMAND = (sys.executable, "-P", "-m", "gateway.node", "part")
 SCAN_SILENCE_S = 5.0
 SCAN = "scan"  # no Runner: it becomes an executable that is not Python's (gateway.node.scan)
 
-# Start: devices first, then who asks them and who keeps what they say, then who acts on it or shows it. End: doors
-# first, so that nobody sees the rest go; the scan before the drivers, which bring its outputs to their safe values;
-# the historian after the drivers, so that it keeps their last changes.
+# Start: devices first, then who asks them and who keeps what they say, then who acts on it or shows it. End: doors,
+# so that nobody sees the rest go, and the scan; then the drivers, which bring its outputs to safe values, through
+# the DNP3 master too; the historian after all drivers, so that it keeps their last changes.
 _STAGES = {
-    "simulator": (0, 4),
-    "drivers": (1, 2),
+    "simulator": (0, 3),
+    "drivers": (1, 1),
+    "dnp3_master": (1, 2),
     "historian": (1, 3),
-    SCAN: (2, 1),
+    SCAN: (2, 0),
     "opcua": (2, 0),
     "dnp3": (2, 0),
     "hmi": (2, 0),
@@ -40,7 +41,7 @@ _STAGES = {
 
 def parts_of(site: Site) -> list[Part]:
     """The parts of ``site`` in the order in which they start."""
-    names = part_names(site.opcua, site.hmi, site.simulator, site.logic, site.dnp3)
+    names = part_names(site.opcua, site.hmi, site.simulator, site.logic, site.dnp3, site.dnp3_devices)
     parts = [Part(name, (*_COMMAND, name), *_STAGES[name]) for name in names]
     if site.logic is not None:
         beat = _beat_of_scan(site, site.logic)
@@ -90,6 +91,12 @@ async def _opcua(context: PartContext) -> None:
         await commander.close()
 
 
+async def _dnp3_master(context: PartContext) -> None:
+    from gateway.drivers.dnp3.part import run
+
+    await run(context)
+
+
 async def _dnp3(context: PartContext) -> None:
     from gateway.commands.client import CommandClient
     from gateway.servers.dnp3.part import run
@@ -115,6 +122,7 @@ RUNNERS: Mapping[str, Runner] = {
     "historian": _historian,
     "opcua": _opcua,
     "dnp3": _dnp3,
+    "dnp3_master": _dnp3_master,
     "hmi": _hmi,
 }
 assert {*RUNNERS, SCAN} == _STAGES.keys()

@@ -18,6 +18,10 @@ from gateway.tags.quality import Quality, is_bad, is_good, name_of
 from plc.running import recorded
 from plc.runtime.client import ScanClient
 
+pytestmark = pytest.mark.timeout(
+    400
+)  # two whole starts and a compiler on a machine that is busy with other tests
+
 CONFIG = Path(__file__).parents[2] / "config"
 NOT_CURRENT_S = 4.0  # docs/scan.md: what a held scan wrote is not current after 3 s, looked at twice a second
 PERIOD_S = 0.010
