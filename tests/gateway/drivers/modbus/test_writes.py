@@ -186,9 +186,9 @@ async def test_a_group_polls_every_10_ms_without_drift(site, new_device, point) 
     device.times.clear()
     await site.until(lambda: len(device.times) >= 200)
     came = np.array([came_s for came_s, _ in device.times[:200]])
-    periods = (came - came[0]) / 0.01
-    assert periods[-1] < 199 * 1.2  # a busy machine loses some
-    assert np.median(np.abs(periods - np.round(periods))[100:]) < 0.15  # still on the first poll's grid
+    assert (came[-1] - came[0]) / 0.01 < 2 * 199  # a busy machine loses some
+    late = (came - site.driver.devices[0]._polls[0].schedule.start_s) % 0.01
+    assert np.percentile(late[100:], 30) < 0.002  # where they drift, 30 % are late by a random 3 ms or more
 
 
 async def test_each_connection_that_answers_is_counted(site, new_device, point) -> None:
