@@ -321,6 +321,19 @@ def test_steps_and_action_flags_are_in_the_table_of_symbols() -> None:
     assert "tl_control_out" not in p["main"]
 
 
+def test_6_7_2_a_retained_chart_keeps_its_steps_times_and_controls() -> None:
+    p = load(
+        """FUNCTION_BLOCK Sequence VAR_OUTPUT busy : BOOL; END_VAR
+        INITIAL_STEP Idle: END_STEP STEP Run: busy(SD, T#5s); END_STEP
+        TRANSITION FROM Idle TO Run := TRUE; END_TRANSITION END_FUNCTION_BLOCK
+        PROGRAM main VAR RETAIN kept : Sequence; END_VAR VAR lost : Sequence; END_VAR kept(); lost(); END_PROGRAM"""
+    )
+    kept = {one.path for one in p.symbols.retained()}
+    assert {"main.kept.Run.X", "main.kept.Run.T", "main.kept.tl_running"} <= kept
+    assert any(one.startswith("main.kept.tl_control_busy.") for one in kept)
+    assert not any("lost" in one for one in kept)
+
+
 def test_charts_are_clean_c(apart: Apart, clean_flags: tuple[str, ...]) -> None:
     assert apart(qualified("SD, T#250ms"), [{}] * 20, clean_flags) == "ran 20"
     assert apart(FORK, [{"left": True, "right": True}] * 5, clean_flags) == "ran 5"
