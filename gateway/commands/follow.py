@@ -170,7 +170,7 @@ class Follower:
         """Until cancelled; `finish` before that."""
         loop = asyncio.get_running_loop()
         await self._begin()
-        listening = loop.run_in_executor(None, self._listen, loop)
+        listening = loop.run_in_executor(None, self._listen, loop) if self._outputs else None
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_looking(), name="outputs")
@@ -183,7 +183,8 @@ class Follower:
                     output.timer.cancel()
                 if output.writing is not None:
                     output.writing.cancel()
-            await asyncio.shield(listening)  # the region may be closed after this
+            if listening is not None:
+                await asyncio.shield(listening)  # the region may be closed after this
 
     async def finish(self) -> None:
         """The end of the gateway is the end of the logic to its devices: safe values, as far as there is time."""
@@ -202,9 +203,13 @@ class Follower:
         for output in self._outputs:
             if output.holding.state is State.UNSAFE:
                 log.error("%s did not take its safe value before the end", output.config.name)
-        await self._tell(everything=True)
         self._write_counters()
-        await self._save()
+        try:
+            async with asyncio.timeout(STOP_PATIENCE_S):
+                await self._tell(everything=True)
+                await self._save()
+        except TimeoutError:
+            log.error("the disk is too slow to note who holds what at the end")
 
     def why_held(self, tag: int) -> str | None:
         """Why a person may not command the tag now; None where they may."""
@@ -457,7 +462,7 @@ class Follower:
                 )
             )
         except AuditError as error:
-            log.error("what the logic holds is not in the audit trail yet: %s", error)
+            self._log(due[0], "audit", f"what the logic holds is not in the audit trail yet: {error}")
             return
         for output, changes, state, _ in lines:
             output.changes -= changes
