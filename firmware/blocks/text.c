@@ -145,7 +145,8 @@ void tl_string_from_wstring(struct tl_string *to, const struct tl_wstring *from)
 
 static void empty(struct tl_string *to)
 {
-    tl_string_set(to, "", 0);
+    to->length = 0;
+    to->bytes[0] = '\0';
 }
 
 static void put_text(struct tl_string *to, const char *text)

@@ -347,8 +347,59 @@ static void bistables_and_edges(void)
     CHECK(falling.q);
 }
 
+#define UNITS 8
+struct wide {
+    uint16_t capacity, length;
+    uint16_t units[UNITS + 1];
+};
+
+static void wide_strings_are_cut_and_end_with_zero(void)
+{
+    struct wide to = {.capacity = UNITS};
+    const struct wide from = {.capacity = UNITS, .length = 5, .units = {'a', 0x3a9, 0xd83d, 0xde00, 'z'}};
+    struct {
+        uint16_t capacity, length;
+        char bytes[UNITS + 1];
+    } narrow = {.capacity = UNITS};
+    tl_wstring_copy(TL_WSTRING(to), TL_WTEXT(from));
+    tl_wstring_append(TL_WSTRING(to), TL_WTEXT(from));
+    CHECK_EQUAL(to.length, UNITS);
+    CHECK_EQUAL(to.units[UNITS], 0);
+    CHECK_EQUAL(to.units[6], 0x3a9);
+    CHECK_EQUAL(tl_wstring_find(TL_WTEXT(to), TL_WTEXT(from)), 1);
+    CHECK(tl_wstring_compare(TL_WTEXT(from), TL_WTEXT(to)) < 0);
+    tl_string_from_wstring(TL_STRING(narrow), TL_WTEXT(from));
+    CHECK(strcmp(narrow.bytes, "a???z") == 0);
+    tl_wstring_from_string(TL_WSTRING(to), TL_TEXT(narrow));
+    CHECK_EQUAL(to.length, 5);
+    CHECK_EQUAL(to.units[1], '?');
+}
+
+/* SD: on its way while the step holds for one call of 100 ms only, due after 250 ms, gone with a reset. */
+static void a_stored_action_keeps_its_duration(void)
+{
+    struct tl_action_control action = {.sd = true, .t = 250 * TL_NS_PER_MS};
+    const int64_t step = 100 * TL_NS_PER_MS;
+    tl_action_control(&action, 0);
+    CHECK(!action.q && !action.a);
+    action.sd = false;
+    action.t = 0;
+    tl_action_control(&action, step);
+    tl_action_control(&action, step);
+    CHECK(!action.q);
+    tl_action_control(&action, step);
+    CHECK(action.q && action.a);
+    action.r = true;
+    tl_action_control(&action, step);
+    CHECK(!action.q && action.a); /* the last run */
+    tl_action_control(&action, step);
+    CHECK(!action.q && !action.a);
+}
+
 int main(void)
 {
+    wide_strings_are_cut_and_end_with_zero();
+    a_stored_action_keeps_its_duration();
     arithmetic_wraps();
     shifts_have_no_undefined_case();
     reals_round_to_even_and_saturate();
