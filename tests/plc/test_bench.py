@@ -278,3 +278,11 @@ def test_blocks_of_the_library_come_with_the_program_that_names_them(tmp_path: P
 def test_what_the_library_uses_comes_too() -> None:
     names = [Path(one.path).name for one in with_library([Source("a.st", "VAR x : PID; END_VAR")])]
     assert "elapsed_time.st" in names
+
+
+def test_a_type_of_ones_own_keeps_the_librarys_away_and_a_field_does_not() -> None:
+    text = "TYPE One : STRUCT ramp : PID; END_STRUCT; Hysteresis : (Off := 0, On); END_TYPE"
+    names = [Path(one.path).name for one in with_library([Source("a.st", text)])]
+    assert "hysteresis.st" not in names
+    assert "pid.st" in names
+    assert "ramp.st" in names

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -308,14 +310,15 @@ def test_a_trace_goes_to_csv_parquet_and_a_picture(fresh: str, run: Run, tmp_pat
         *(word for path in outs for word in ("--out", path)),
     )  # fmt: skip
     assert status == 0, err
-    assert out.startswith("120 scans")
     rows = list(csv.DictReader(Path(outs[0]).read_text().splitlines()))
-    assert len(rows) == 120
-    assert float(rows[19]["tank.level"]) <= 0.5 < float(rows[20]["tank.level"])
-    assert float(rows[20]["ms"]) == 0.0
+    (trigger,) = [number for number, row in enumerate(rows) if float(row["ms"]) == 0.0]
+    assert out.startswith(f"{len(rows)} scans")
+    assert 1 <= trigger <= 20  # fewer where it came just after the recording had begun
+    assert len(rows) - trigger == 100
+    assert float(rows[trigger - 1]["tank.level"]) <= 0.5 < float(rows[trigger]["tank.level"])
     table = pyarrow.parquet.read_table(outs[1])
     assert table.column_names == ["clock_ns", "ms", "tank.level", "tank.mode"]
-    assert table.num_rows == 120
+    assert table.num_rows == len(rows)
     assert Path(outs[2]).read_bytes().startswith(b"\x89PNG\r\n")
 
 
@@ -395,3 +398,69 @@ def test_a_path_may_stand_for_all_that_is_in_it(table: Symbols) -> None:
     ).symbols
     with pytest.raises(ValueTextError, match="more than 200"):
         leaves(big, "big.a")
+
+
+# ── a terminal ───────────────────────────────────────────────────────────────────────────────────────────────────
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 2), ("", 2)])
+def test_who_sits_at_a_terminal_is_asked(
+    fresh: str, run: Run, monkeypatch: pytest.MonkeyPatch, answer: str, status: int
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    done, _, err = run("write", "--state", fresh, "tank.bits=16#0F")
+    assert done == status
+    assert "write tank.bits: 255 → 15" in err
+    assert "[y/N]" in err
+
+
+def test_keys_stop_start_renew_and_end(folder: Path) -> None:
+    ours, theirs = os.openpty()
+    code = "import sys; from gateway.node import main; sys.exit(main(sys.argv[1:]))"
+    words = [
+        sys.executable,
+        "-c",
+        code,
+        "plc",
+        "run",
+        str(folder / "tank.st"),
+        "--state",
+        str(folder / "keys"),
+    ]
+    process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    said = ""
+
+    def sees(what: str) -> bool:
+        nonlocal said
+        with contextlib.suppress(BlockingIOError, OSError):
+            said += os.read(ours, 65_536).decode("utf-8", "replace")
+        return what in said
+
+    def press(key: bytes) -> None:
+        nonlocal said
+        said = ""
+        os.write(ours, key)
+
+    try:
+        until(lambda: sees("q ends, s stops"), "no screen")
+        press(b"s")
+        until(lambda: sees("tank.st  stopped"), "it does not stop")
+        press(b"s")
+        until(lambda: sees("tank.st  running"), "it does not start")
+        press(b"r")
+        until(lambda: sees("begun anew"), "it does not begin anew")
+        press(b"c")
+        until(lambda: sees("changed in"), "it does not change")
+        press(b"q")
+        until(lambda: sees("overruns") and process.poll() is not None, "it does not end")
+        assert process.returncode == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        os.close(ours)
