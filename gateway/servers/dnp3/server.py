@@ -32,6 +32,7 @@ _REFUSALS = {
     Refusal.OUT_OF_LIMITS: Status.OUT_OF_RANGE,
     Refusal.EXPIRED: Status.TIMEOUT,
     Refusal.BUSY: Status.ALREADY_ACTIVE,
+    Refusal.HELD: Status.AUTOMATION_INHIBIT,  # the site's logic holds the point
 }
 
 
