@@ -63,6 +63,19 @@ def test_broken_map_gives_exactly_these_faults(path: Path, monkeypatch: pytest.M
     assert not report.is_sound
 
 
+def test_a_test_may_write_what_the_scan_wires(tmp_path: Path) -> None:
+    program = """
+    VAR_GLOBAL power : REAL; END_VAR
+    PROGRAM main VAR_OUTPUT twice : REAL; END_VAR twice := 2.0 * power; END_PROGRAM
+    {test} FUNCTION_BLOCK tests power := 1.0; main(); ASSERT_NEAR(2.0, main.twice, 0.1); END_FUNCTION_BLOCK
+    """
+    logic = "  inputs:\n    battery1.power_kw: {variable: power}\n"
+    assert check_logic(with_program(tmp_path, program, logic)).is_sound
+    plain = program.replace("{test}", "")
+    (fault,) = check_logic(with_program(tmp_path, plain, logic)).faults
+    assert "the program writes 'power' itself" in fault.found
+
+
 def test_sound_map_has_no_faults(tmp_path: Path) -> None:
     program = """
     VAR_GLOBAL power : REAL; status : UDINT; good, runs, ok, plan_ok : BOOL; cells : DINT; plan : LREAL; END_VAR
