@@ -22,6 +22,7 @@ from plc.compiler.layout import (
     text_name,
     text_struct,
 )
+from plc.compiler.reals import is_never_zero
 from plc.compiler.refusals import NotCompiled
 from plc.compiler.standard_calls import STANDARD
 from plc.compiler.whole import Whole
@@ -388,8 +389,8 @@ class Expressions:
                     return outer
                 return inner if outer[0] <= inner[0] and inner[1] <= outer[1] else outer
             case typed.Operation(operator="MOD", operands=(_, typed.Literal(value=int(divisor)))) if divisor:
-                type_range = _type_range(expression.type)
-                least = 0 if type_range is not None and type_range[0] == 0 else 1 - abs(divisor)
+                dividend = self.known_range(expression.operands[0])
+                least = 0 if dividend is not None and dividend[0] >= 0 else 1 - abs(divisor)
                 return (least, abs(divisor) - 1)
             case typed.Operation(operator="AND", operands=(_, typed.Literal(value=int(mask)))) if mask >= 0:
                 return (0, mask)
@@ -663,7 +664,11 @@ class Expressions:
             )
         if operator == "**":
             return self._power(kind, a, b, divisor.type)
-        is_plain = isinstance(divisor, typed.Literal) and divisor.value not in (0, -1, 0.0)
+        if kind in ("f32", "f64"):
+            is_plain = is_never_zero(divisor)
+        else:
+            known = self.known_range(divisor)
+            is_plain = known is not None and (known[0] > 0 or known[1] < -1)
         if operator == "/":
             if is_plain:
                 quotient = f"({a} / {b})"
