@@ -15,7 +15,9 @@ import pytest
 from gateway.tags.image import Region
 from gateway.tags.sample import value_from_bits
 
-pytestmark = pytest.mark.timeout(400)  # the demo starts, and its programs are compiled, on a machine that others load
+pytestmark = pytest.mark.timeout(
+    400
+)  # the demo starts, and its programs are compiled, on a machine that others load
 
 CONFIG = Path(__file__).parents[2] / "config"
 TIELINE = Path(sys.executable).with_name("tieline")
@@ -117,19 +119,12 @@ def test_operators_command_the_battery_while_the_logic_has_let_go_of_it(site: An
     with Region.attach(site.region_name) as region:
         site.until(lambda: ready(region), 60)
         password = site.passwords["operator"]
-        write = (
-            "write",
-            "battery1.power_setpoint_kw",
-            "30",
-            "--user",
-            "operator",
-            "--state",
-            str(site.state),
-        )
-        said = site.run(*write, input=password + "\n")
+        place = ("--site", str(site.site_path), "--state", str(site.state))
+        write = ("write", "battery1.power_setpoint_kw")
+        said = site.run(*write, "30", "--user", "operator", *place, input=password + "\n")
         assert said.returncode == 0, said.stdout + said.stderr
         site.until(lambda: abs(float(region.sample("battery1.power_kw").value) - 30.0) < 1.0, 20)
-        site.run(*write[:2], "0", *write[3:], input=password + "\n")
+        site.run(*write, "0", "--user", "operator", *place, input=password + "\n")
 
 
 def test_there_is_nothing_to_follow_where_nothing_runs(tmp_path: Path) -> None:

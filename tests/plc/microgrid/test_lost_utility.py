@@ -252,10 +252,14 @@ def outcomes(request: pytest.FixtureRequest) -> Iterator[list[Outcome]]:
     """All of the run; told at its end as least, 5 %, median, 95 %, greatest."""
     seen: list[Outcome] = []
     yield seen
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    if terminal is None or not seen:
+    if not seen:
         return
-    terminal.write_line(f"\n{len(seen)} cases: least, 5 %, median, 95 %, greatest")
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        tell(seen)
+
+
+def tell(seen: list[Outcome]) -> None:
+    print(f"\n{len(seen)} cases: least, 5 %, median, 95 %, greatest")
     for title, values in (
         ("lowest frequency, Hz", [one.nadir_hz for one in seen]),
         ("formed after, s", [one.formed_s or 0.0 for one in seen]),
@@ -264,7 +268,7 @@ def outcomes(request: pytest.FixtureRequest) -> Iterator[list[Outcome]]:
     ):
         ordered = sorted(values)
         shares = [ordered[round(share * (len(ordered) - 1))] for share in (0.0, 0.05, 0.5, 0.95, 1.0)]
-        terminal.write_line(f"{title:26}" + "".join(f"{value:9.2f}" for value in shares))
+        print(f"{title:26}" + "".join(f"{value:9.2f}" for value in shares))
 
 
 @pytest.mark.parametrize("seed", range(CASES))
