@@ -47,7 +47,8 @@ TRUTH = {
         "state_of_charge_pct": lambda b: 100 * b.charge_share, "voltage_v": lambda b: b.voltage_v,
         "current_a": lambda b: b.current_a, "temperature_c": lambda b: b.temperature_c,
         "grid_forming": lambda b: b.is_forming,
-        "grid_forming_command": lambda b: b.form_command, "state": lambda b: b.state, "serial_number": lambda b: "TLB250-0417",
+        "grid_forming_command": lambda b: b.form_command, "state": lambda b: b.state,
+        "serial_number": lambda b: "TLB250-0417",
         "charge_energy_kwh": lambda b: b.charge_kwh, "discharge_energy_kwh": lambda b: b.discharge_kwh,
     },
     "genset": {
@@ -58,7 +59,8 @@ TRUTH = {
     },
     "feeder": {
         "power_kw": lambda f: f.power_kw, "voltage_v": lambda f: f.voltage_v,
-        "tripped": lambda f: f.tripped, "breaker_closed": lambda f: f.breaker_closed, "breaker_close_command": lambda f: f.close_command,
+        "tripped": lambda f: f.tripped, "breaker_closed": lambda f: f.breaker_closed,
+        "breaker_close_command": lambda f: f.close_command,
         "priority": lambda f: f.priority, "energy_kwh": lambda f: f.energy_kwh,
     },
     "ev": {

@@ -32,8 +32,12 @@ def test_every_flag_is_documented() -> None:
     parser = argparse.ArgumentParser()
     subparsers = parser.add_subparsers()
     cli.add_commands(subparsers)
-    for command in subparsers.choices.values():
-        for action in command._actions:
+    left = list(subparsers.choices.values())
+    while left:
+        for action in left.pop()._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                left += action.choices.values()
+                assert all(f" {name} " in PAGE for name in action.choices)
             for flag in action.option_strings:
                 assert flag in PAGE or flag in ("-h", "--help"), flag
 
