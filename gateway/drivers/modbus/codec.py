@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextvars
 import math
-import struct
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,9 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.config.modbus import ModbusPoint, Order, RegisterType
+from gateway.config.registers import REGISTERS, swapped, wire_places
 from gateway.drivers.modbus.plan import BIT_TABLES, Block
 from gateway.tags.quality import Quality
-from gateway.tags.sample import Value
 from gateway.tags.tag import ValueType
 
 _BITS, _BCD, _UNSIGNED, _SIGNED, _FLOAT = range(5)  # kinds of registers
@@ -66,23 +65,6 @@ ALL_GOOD.flags.writeable = False
 
 _NO_BITS = np.uint16(0)
 _TRUE = 1  # as numpy stores it
-
-REGISTERS = {
-    RegisterType.INT16: 1,
-    RegisterType.UINT16: 1,
-    RegisterType.BCD16: 1,
-    RegisterType.INT32: 2,
-    RegisterType.UINT32: 2,
-    RegisterType.FLOAT32: 2,
-    RegisterType.BCD32: 2,
-    RegisterType.INT64: 4,
-    RegisterType.UINT64: 4,
-    RegisterType.FLOAT64: 4,
-}
-
-
-class EncodeError(ValueError):
-    """A value that the point's registers cannot hold; the text is for an operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +146,7 @@ class Decoder:
                     octet, bit = divmod(point.address - block.address, 8)
                     rows.append(_Row(point, place, (base + octet, pad), 1 << bit, False))
                 else:
-                    places = tuple(start + octet for octet in _wire_places(point))
+                    places = tuple(start + octet for octet in wire_places(point))
                     mask = 0xFFFF if point.bit is None else 1 << point.bit
                     rows.append(_Row(point, place, places, mask, type is ValueType.DOUBLE))
             base += block.payload_bytes
@@ -337,51 +319,6 @@ def _running(sizes: Iterable[int]) -> list[int]:
     return [0, *accumulate(sizes)][:-1]
 
 
-def switch(point: ModbusPoint, value: Value) -> bool:
-    """A value for a coil or a bit. Raises EncodeError for what is neither on nor off."""
-    if isinstance(value, str) or value not in (0, 1):
-        raise EncodeError(f"{point.name} takes true or false, not {value!r}")
-    return bool(value)
-
-
-def encode(point: ModbusPoint, value: Value) -> bytes:
-    """The registers that hold ``value`` (engineering units), as they go over the wire. Raises EncodeError.
-
-    Not for coils and bits of a register, which have requests of their own.
-    """
-    if point.type is RegisterType.STRING:
-        return _encode_text(point, value)
-    if isinstance(value, str):
-        raise EncodeError(f"{point.name} takes a number, not {value!r}")
-    if point.type is RegisterType.BOOL:
-        pattern = int(switch(point, value))
-    elif point.type in (RegisterType.FLOAT32, RegisterType.FLOAT64):
-        pattern = _float_pattern(point, value)
-    else:
-        pattern = _integer_pattern(point, value)
-    if pattern in point.not_implemented:
-        raise EncodeError(f'{point.name}: {value} is how this device says "not implemented"')
-    octets = pattern.to_bytes(2 * point.registers, "little")
-    wire = bytearray(len(octets))
-    for octet, place in zip(octets, _wire_places(point), strict=True):
-        wire[place] = octet
-    return bytes(wire)
-
-
-def _wire_places(point: ModbusPoint) -> list[int]:
-    """For each byte of the value, least significant first, its place among the bytes on the wire."""
-    size = 2 * point.registers
-    places = []
-    for significance in range(size):
-        word, octet = divmod(size - 1 - significance, 2)
-        if point.word_order is Order.LITTLE:
-            word = point.registers - 1 - word
-        if point.byte_order is Order.LITTLE:
-            octet = 1 - octet
-        places.append(2 * word + octet)
-    return places
-
-
 def _check(point: ModbusPoint, type: ValueType) -> None:
     if point.type is RegisterType.STRING:
         fits = type is ValueType.STRING
@@ -412,71 +349,10 @@ def _from_bcd(packed: NDArray[Any]) -> tuple[NDArray[np.uint64], NDArray[np.bool
 def _text(point: ModbusPoint, octets: bytes) -> Text:
     """NUL ends it, blanks at its end are padding. Word order has no meaning for text."""
     if point.byte_order is Order.LITTLE:
-        octets = _swapped(octets)
+        octets = swapped(octets)
     if point.not_implemented and int.from_bytes(octets, "big") in point.not_implemented:
         return Text(None, Quality.BAD_NOT_SUPPORTED)
     try:
         return Text(octets.partition(b"\0")[0].decode().rstrip(" "), Quality.GOOD)
     except UnicodeDecodeError:
         return Text(None, Quality.BAD_DATA_ENCODING_INVALID)
-
-
-def _encode_text(point: ModbusPoint, value: Value) -> bytes:
-    if not isinstance(value, str):
-        raise EncodeError(f"{point.name} takes a text, not {value!r}")
-    try:
-        octets = value.encode()
-    except UnicodeEncodeError:
-        raise EncodeError(f"{point.name}: {value!r} is no Unicode text") from None
-    size = 2 * point.registers
-    if len(octets) > size:
-        raise EncodeError(f"{point.name} holds {size} bytes, {value!r} has {len(octets)}")
-    if "\0" in value or value != value.rstrip(" "):
-        raise EncodeError(f"{point.name}: a NUL or a blank at the end would not come back")
-    octets = octets.ljust(size, b"\0")
-    if int.from_bytes(octets, "big") in point.not_implemented:
-        raise EncodeError(f'{point.name}: {value!r} is how this device says "not implemented"')
-    return _swapped(octets) if point.byte_order is Order.LITTLE else octets
-
-
-def _swapped(octets: bytes) -> bytes:
-    swapped = bytearray(octets)
-    swapped[0::2], swapped[1::2] = octets[1::2], octets[0::2]
-    return bytes(swapped)
-
-
-def _float_pattern(point: ModbusPoint, value: float) -> int:
-    raw = (value - point.offset) / point.scale
-    if not math.isfinite(raw):
-        raise EncodeError(f"{point.name} takes a finite number, not {value}")
-    if point.type is RegisterType.FLOAT64:
-        return int.from_bytes(struct.pack(">d", raw), "big")
-    try:
-        return int.from_bytes(struct.pack(">f", raw), "big")
-    except OverflowError:
-        raise EncodeError(f"{point.name}: {value} is too large for {point.type}") from None
-
-
-def _integer_pattern(point: ModbusPoint, value: float) -> int:
-    if point.scale == 1 and point.offset == 0:
-        if isinstance(value, float) and not value.is_integer():
-            raise EncodeError(f"{point.name} takes a whole number, not {value}")
-        raw = int(value)
-    else:
-        exact = (value - point.offset) / point.scale
-        if not math.isfinite(exact):
-            raise EncodeError(f"{point.name} takes a finite number, not {value}")
-        raw = round(exact)
-    size = 16 * point.registers
-    if _KIND[point.type] is _SIGNED:
-        low, high = -(1 << size - 1), (1 << size - 1) - 1
-    elif _KIND[point.type] is _BCD:
-        low, high = 0, 10 ** (size // 4) - 1
-    else:
-        low, high = 0, (1 << size) - 1
-    if not low <= raw <= high:
-        first, last = (bound * point.scale + point.offset for bound in (low, high))
-        raise EncodeError(f"{point.name}: {value} is not within {min(first, last):g} .. {max(first, last):g}")
-    if _KIND[point.type] is _BCD:
-        return int(str(raw), 16)
-    return raw % (1 << size)

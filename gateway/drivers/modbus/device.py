@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.config.modbus import ModbusDevice, ModbusPoint, RegisterType, Table
+from gateway.config.registers import EncodeError, encode, switch
 from gateway.drivers.modbus.client import (
     ExceptionAnswerError,
     ExceptionCode,
@@ -27,7 +28,7 @@ from gateway.drivers.modbus.client import (
     write_register_request,
     write_registers_request,
 )
-from gateway.drivers.modbus.codec import ALL_GOOD, Decoder, EncodeError, encode, switch
+from gateway.drivers.modbus.codec import ALL_GOOD, Decoder
 from gateway.drivers.modbus.line import Line, Station
 from gateway.drivers.modbus.plan import limits_of, plan, write_limit_of
 from gateway.drivers.modbus.poll import SILENCES_UNTIL_SLOW, SLOW_RETRY_S, Poll, Read

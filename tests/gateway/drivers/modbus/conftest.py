@@ -20,7 +20,7 @@ from gateway.config.modbus import (
     RegisterType,
     Table,
 )
-from gateway.drivers.modbus.codec import REGISTERS
+from gateway.config.registers import REGISTERS
 from gateway.drivers.modbus.driver import ModbusDriver
 from gateway.tags.image import Region, Writer
 from gateway.tags.quality import Quality

@@ -12,7 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.config.modbus import ModbusPoint, Order, RegisterType, Table
-from gateway.drivers.modbus.codec import REGISTERS, Decoder, EncodeError, encode
+from gateway.config.registers import REGISTERS, EncodeError, encode
+from gateway.drivers.modbus.codec import Decoder
 from gateway.drivers.modbus.plan import Block
 from gateway.tags.quality import Quality
 from gateway.tags.sample import Value, value_from_bits
