@@ -19,6 +19,13 @@ def seconds_until(grid: Microgrid, condition, limit_s: float) -> float:
     raise AssertionError(f"not within {limit_s} s")
 
 
+def is_steered_in_step(grid: Microgrid) -> bool:
+    """What a controller does in each step; True once the synch-check is content."""
+    wanted_hz = grid.utility.frequency_hz - min(max(0.003 * grid.tie.angle_deg, -0.15), 0.15)
+    grid.battery.setpoint_kw += 2.0 * grid.battery.droop_kw_per_hz * (wanted_hz - grid.frequency_hz) * STEP_S
+    return grid.tie.may_close(grid.utility, grid.voltage_v, grid.frequency_hz)
+
+
 @pytest.mark.parametrize(
     ("nominal", "least_s", "most_s"), [(Nominal(60.0, 480.0), 0.05, 0.15), (REMOTE, 0.3, 0.4)]
 )
