@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.keys import POINT, TABLE_SIZE
-from gateway.config.kinds import Reading, Settings
+from gateway.config.kinds import Reading, Section, Settings
 from gateway.config.modbus import Order, PollGroup, RegisterType, Table
 from gateway.config.site import Role, WriteLimits
 from gateway.config.units import contradiction
@@ -86,67 +86,23 @@ def read_point(name: ScalarNode, node: Node, body: Body, reading: Reading) -> Po
     settings = POINT.read(node, name.text, reading)
     if not isinstance(settings, Settings):
         return None
-    return _Check(name, settings, body, reading.faults).point()
+    return _Check(name, settings, POINT, body, reading.faults).point()
 
 
-class _Check:
-    """The checks of one point. Each looks only at keys that are sound, so that one fault is reported once."""
+class RegisterCheck:
+    """Where a value lies in the tables, and in what form: what a device's points and those we serve have in common.
 
-    def __init__(self, name: ScalarNode, settings: Settings, body: Body, faults: FaultLog) -> None:
+    Each check looks only at keys that are sound, so that one fault is reported once.
+    """
+
+    def __init__(
+        self, name: ScalarNode, settings: Settings, section: Section, body: Body, faults: FaultLog
+    ) -> None:
         self._name = name
         self._settings = settings
         self._body = body
         self._faults = faults
-        self._is_sound = settings.is_sound(*(key.name for key in POINT.keys))
-
-    def point(self) -> PointShape | None:
-        s = self._settings
-        group = self._group()
-        table: Table | None = s["table"]
-        type = self._type(table)
-        if table is None or type is None:
-            return None
-        registers = self._registers(type)
-        address = self._address(table, registers)
-        value_type = self._value_type(type)
-        self._check_orders(table, type, registers)
-        self._check_fit(type, value_type)
-        self._check_states(type, value_type)
-        if registers is not None:
-            self._check_not_implemented(type, registers)
-        self._check_unit(value_type)
-        write = self._write(table, type, value_type)
-        if not self._is_sound or registers is None or address is None or group is None:
-            return None
-        index, poll = group
-        low, high = s["range"] or (None, None)
-        return PointShape(
-            name=self._name.text,
-            place=self._name.place,
-            table=table,
-            address=address,
-            registers=registers,
-            type=type,
-            word_order=s["word_order"] or self._body.word_order,
-            byte_order=s["byte_order"] or self._body.byte_order,
-            bit=s["bit"],
-            scale=s["scale"],
-            offset=s["offset"],
-            not_implemented=s["not_implemented"],
-            low=low,
-            high=high,
-            group=index,
-            value_type=value_type,
-            unit=s["unit"],
-            deadband=s["deadband"],
-            decimals=s["decimals"],
-            string_bytes=registers * 2 * UTF8_BYTES_A_CHARACTER if type is _T.STRING else 0,
-            history=s["history"],
-            states=s["states"] or {},
-            stale_after_ms=poll.stale_after_ms,
-            write=write,
-            description=s["description"],
-        )
+        self._is_sound = settings.is_sound(*(key.name for key in section.keys))
 
     def _add(self, key: str, found: str, mend: str) -> None:
         self._is_sound = False
@@ -158,30 +114,7 @@ class _Check:
             self._is_sound = False
             self._faults.add(self._settings.key_at(key), f"{quote(key)} of {why}", f"remove '{key}'")
 
-    def _group(self) -> tuple[int, PollGroup] | None:
-        groups = self._body.groups
-        if groups is None:
-            return None
-        if "group" not in self._settings:
-            if len(groups) == 1:
-                return 0, groups[0]
-            names = ", ".join(group.name for group in groups)
-            self._add("group", "a point without 'group'", f"add 'group: ...', one of: {names}")
-            return None
-        name = self._settings["group"]
-        for index, group in enumerate(groups):
-            if group.name == name:
-                return index, group
-        if name is not None and not self._faults.unsure:
-            known = [group.name for group in groups]
-            self._add(
-                "group",
-                f"the unknown group {quote(name)}",
-                suggestion(name, known, "name one of the device's"),
-            )
-        return None
-
-    def _type(self, table: Table | None) -> RegisterType | None:
+    def register_type(self, table: Table | None) -> RegisterType | None:
         s = self._settings
         type: RegisterType | None = s["type"]
         if table is None or ("type" in s and type is None):
@@ -206,7 +139,7 @@ class _Check:
             return None
         return type
 
-    def _registers(self, type: RegisterType) -> int | None:
+    def register_count(self, type: RegisterType) -> int | None:
         if type is not _T.STRING:
             if "registers" in self._settings:
                 self._refuse("registers", f"a point of type '{type}', which has {REGISTERS[type]}")
@@ -226,7 +159,7 @@ class _Check:
             return None
         return registers
 
-    def _address(self, table: Table, registers: int | None) -> int | None:
+    def first_address(self, table: Table, registers: int | None) -> int | None:
         address: int | None = self._settings["address"]
         if address is None:
             return None
@@ -266,6 +199,89 @@ class _Check:
             return None
         return rest - 1
 
+    def check_orders(self, table: Table, type: RegisterType, registers: int | None) -> None:
+        if table in _BIT_TABLES:
+            self._refuse("byte_order", f"a {table.value}, which has no bytes")
+            self._refuse("word_order", f"a {table.value}, which has no registers")
+        elif registers == 1:
+            self._refuse("word_order", f"a point of one register ({type})")
+
+
+class _Check(RegisterCheck):
+    """The checks of one point of a device."""
+
+    def point(self) -> PointShape | None:
+        s = self._settings
+        group = self._group()
+        table: Table | None = s["table"]
+        type = self.register_type(table)
+        if table is None or type is None:
+            return None
+        registers = self.register_count(type)
+        address = self.first_address(table, registers)
+        value_type = self._value_type(type)
+        self.check_orders(table, type, registers)
+        self._check_fit(type, value_type)
+        self._check_states(type, value_type)
+        if registers is not None:
+            self._check_not_implemented(type, registers)
+        self._check_unit(value_type)
+        write = self._write(table, type, value_type)
+        if not self._is_sound or registers is None or address is None or group is None:
+            return None
+        index, poll = group
+        low, high = s["range"] or (None, None)
+        return PointShape(
+            name=self._name.text,
+            place=self._name.place,
+            table=table,
+            address=address,
+            registers=registers,
+            type=type,
+            word_order=s["word_order"] or self._body.word_order,
+            byte_order=s["byte_order"] or self._body.byte_order,
+            bit=s["bit"],
+            scale=s["scale"],
+            offset=s["offset"],
+            not_implemented=s["not_implemented"],
+            low=low,
+            high=high,
+            group=index,
+            value_type=value_type,
+            unit=s["unit"],
+            deadband=s["deadband"],
+            decimals=s["decimals"],
+            string_bytes=registers * 2 * UTF8_BYTES_A_CHARACTER if type is _T.STRING else 0,
+            history=s["history"],
+            states=s["states"] or {},
+            stale_after_ms=poll.stale_after_ms,
+            write=write,
+            description=s["description"],
+        )
+
+    def _group(self) -> tuple[int, PollGroup] | None:
+        groups = self._body.groups
+        if groups is None:
+            return None
+        if "group" not in self._settings:
+            if len(groups) == 1:
+                return 0, groups[0]
+            names = ", ".join(group.name for group in groups)
+            self._add("group", "a point without 'group'", f"add 'group: ...', one of: {names}")
+            return None
+        name = self._settings["group"]
+        for index, group in enumerate(groups):
+            if group.name == name:
+                return index, group
+        if name is not None and not self._faults.unsure:
+            known = [group.name for group in groups]
+            self._add(
+                "group",
+                f"the unknown group {quote(name)}",
+                suggestion(name, known, "name one of the device's"),
+            )
+        return None
+
     def _value_type(self, type: RegisterType) -> ValueType:
         if type is _T.BOOL:
             return ValueType.BOOL
@@ -274,13 +290,6 @@ class _Check:
         if type in _FLOATS or self._settings["scale"] != 1.0 or self._settings["offset"] != 0.0:
             return ValueType.DOUBLE
         return ValueType.INT64 if type in _SIGNED else ValueType.UINT64
-
-    def _check_orders(self, table: Table, type: RegisterType, registers: int | None) -> None:
-        if table in _BIT_TABLES:
-            self._refuse("byte_order", f"a {table.value}, which has no bytes")
-            self._refuse("word_order", f"a {table.value}, which has no registers")
-        elif registers == 1:
-            self._refuse("word_order", f"a point of one register ({type})")
 
     def _check_fit(self, type: RegisterType, value_type: ValueType) -> None:
         if value_type in (ValueType.BOOL, ValueType.STRING):
