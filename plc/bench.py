@@ -128,10 +128,12 @@ class _Program(ctypes.Structure):
         ("retained_count", ctypes.c_uint32),
         ("coverage_places", ctypes.c_uint32),
         ("init", ctypes.c_void_p),
+        ("constants", ctypes.c_void_p),
+        ("constant_count", ctypes.c_uint32),
     ]
 
 
-ABI = 1
+ABI = 2
 NO_EVENT = (1 << 32) - 1
 
 

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TL_PROGRAM_ABI 1u
+#define TL_PROGRAM_ABI 2u
 
 /* Faults that generated code raises; numbers are in tags and files: never reuse one. */
 enum tl_fault {
@@ -97,6 +97,12 @@ struct tl_retained {
     uint32_t bytes;
 };
 
+/* A piece of state that nothing may write once the program has its initial values: a CONSTANT. */
+struct tl_constant {
+    uint32_t offset;
+    uint32_t bytes;
+};
+
 struct tl_program {
     uint32_t abi; /* TL_PROGRAM_ABI */
     uint32_t state_bytes;
@@ -110,7 +116,25 @@ struct tl_program {
     uint32_t retained_count;
     uint32_t coverage_places;
     void (*init)(struct tl_scan *scan, void *state);
+    const struct tl_constant *constants; /* sorted by offset, none overlaps another */
+    uint32_t constant_count;
 };
+
+/* Whether any of these bytes of the state are a constant's. */
+static inline bool tl_is_constant(const struct tl_program *program, uint32_t offset, uint32_t bytes)
+{
+    uint32_t low = 0;
+    uint32_t high = program->constant_count; /* the first constant that ends beyond `offset` is in low..high */
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (program->constants[middle].offset + program->constants[middle].bytes <= offset) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < program->constant_count && program->constants[low].offset < offset + bytes;
+}
 
 /* Leave the scan with a fault. Generated code calls it where a run-time check fails. */
 static inline _Noreturn void tl_raise(struct tl_scan *scan, enum tl_fault fault, uint32_t file, uint32_t line)

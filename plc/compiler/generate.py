@@ -647,6 +647,11 @@ class _Generator:
                 for one in retained
             ]
             lines += ["};"]
+        constants = symbols.constants()
+        if constants:
+            lines += ["", "static const struct tl_constant constants[] = {"]
+            lines += [f"    {{{offset}u, {size}u}}," for offset, size in constants]
+            lines += ["};"]
         lines += [
             _GUARD,
             "",
@@ -664,6 +669,8 @@ class _Generator:
             f"    .retained_count = {len(retained)},",
             f"    .coverage_places = {len(symbols.coverage)},",
             "    .init = init,",
+            f"    .constants = {'constants' if constants else '0'},",
+            f"    .constant_count = {len(constants)},",
             "};",
         ]
         return [line for text in lines for line in text.split("\n")]

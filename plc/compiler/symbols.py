@@ -167,6 +167,18 @@ class Symbols:
             found.extend(self._retained(start))
         return found
 
+    def constants(self) -> list[tuple[int, int]]:
+        """Offset and bytes of all constants, in order, as few pieces as can be."""
+        pieces: list[tuple[int, int]] = []
+        places = (place for place in self.walk() if "constant" in place.flags)
+        for offset, size in sorted({(place.offset, place.bytes) for place in places}):
+            if pieces and offset <= sum(pieces[-1]):
+                first = pieces[-1][0]
+                pieces[-1] = (first, max(sum(pieces[-1]), offset + size) - first)
+            else:
+                pieces.append((offset, size))
+        return pieces
+
     def _retained(self, place: Place) -> Iterator[Retained]:
         type_ = self.types[place.type]
         if "retain" in place.flags and type_["kind"] != "record":

@@ -262,6 +262,8 @@ static enum tl_answer on_read(struct request *request)
     return TL_ANSWER_OK;
 }
 
+static const char constant_why[] = "it is a constant: change the program";
+
 static enum tl_answer on_write(struct request *request)
 {
     static struct tl_piece pieces[TL_MAX_PIECES];
@@ -283,6 +285,9 @@ static enum tl_answer on_write(struct request *request)
         }
         if (!is_inside(request, pieces[i].offset, pieces[i].bytes) || pieces[i].bytes > sizeof bytes - whole) {
             return refuse(request, "a variable outside the program's state, or more than 64 KiB in one write");
+        }
+        if (tl_is_constant(request->service->load->program, pieces[i].offset, pieces[i].bytes)) {
+            return refuse(request, constant_why);
         }
         memcpy(bytes + whole, from, pieces[i].bytes);
         whole += pieces[i].bytes;
@@ -318,6 +323,10 @@ static enum tl_answer on_force(struct request *request)
     memcpy(mail.force.value, &value, sizeof value);
     if (request->in.is_short) {
         return TL_ANSWER_MALFORMED;
+    }
+    if (is_inside(request, mail.force.offset, mail.force.bytes) &&
+        tl_is_constant(request->service->load->program, mail.force.offset, mail.force.bytes)) {
+        return refuse(request, constant_why);
     }
     tl_service_ask(request->service, &mail);
     return forced(request, &mail);
