@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -20,6 +22,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```(\w+) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATIENCE_S = 240.0  # of a machine that others keep busy
 POLL_S = 0.05
+SIMULATOR_PORTS = 42
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,15 @@ def blocks() -> list[Block]:
 
 
 def free_ports() -> dict[str, int]:
-    """Others on this machine may run a site too."""
-    sockets = [socket.socket() for _ in range(2)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    found = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    base = 20_000 + os.getpid() % 10_000
-    return {"4840": found[0], "8080": found[1], "15020": base, "15023": base + 3}
+    """Others on this machine may run a site too. The simulator takes some forty ports in a row."""
+    for base in random.sample(
+        range(20_000, 31_000, SIMULATOR_PORTS), 100
+    ):  # below those that systems give out
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(base, base + SIMULATOR_PORTS):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return {"15020": base, "15023": base + 3, "4840": base + 40, "8080": base + 41}
+    raise AssertionError("no ports are free")
 
 
 class Shell:
@@ -91,25 +94,27 @@ class Shell:
         """Start commands and wait until they have said something."""
         self.count += 1
         log = self.folder / f"background{self.count}.log"
-        self._write(f"{{ {text.strip()}; }} < /dev/null > {log} 2>&1 &\n")
+        (command,) = text.strip().splitlines()  # one, so that `kill` meets it and no shell around it
+        self._write(f"exec_it() {{ exec {command}; }}; exec_it < /dev/null > {log} 2>&1 &\n")
         end = time.monotonic() + PATIENCE_S
         while not (log.exists() and re.search(until, log.read_text())):
             assert time.monotonic() < end, log.read_text() if log.exists() else "nothing was said"
             time.sleep(POLL_S)
 
     def close(self) -> None:
-        """End it and everything that it started."""
+        """End it and everything that it started: all of it is of one process group."""
         self._write("kill $(jobs -p) 2>/dev/null\nwait\nexit\n")
         try:
-            self.process.wait(20)
-        finally:
-            if self.process.poll() is None:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
-            self.listener.join(5)
-            for pipe in (self.process.stdin, self.process.stdout):
-                assert pipe is not None
-                pipe.close()
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.listener.join(30)  # it ends when nobody holds the pipe any more
+        assert not self.listener.is_alive(), "something that the page started still runs"
+        self.process.stdout.close()
 
 
 def _stopping(text: str) -> str:
@@ -157,6 +162,9 @@ def test_the_first_hour_works_as_it_is_written(shell: Shell, tmp_path: Path) -> 
                 printed = shell.run(block.text)
             case "sh", ["background", until]:
                 shell.background(block.text, until.removeprefix("until="))
+            case "sh", ["background", until, "well"]:
+                shell.background(block.text, until.removeprefix("until="))
+                shell.run("until tieline status > /dev/null; do sleep 0.2; done")  # it is told a moment later
             case "sh", ["wait" | "end"]:
                 printed = shell.run(block.text)
             case "text", []:
