@@ -22,6 +22,7 @@ magnitudes = st.floats(0.0, 1000.0, width=32)
 angles = st.floats(-720.0, 720.0, width=32)
 phasors = st.tuples(magnitudes, angles)
 at_periods = pytest.mark.parametrize("period_s", [0.001, 0.005, 0.02])
+DENORMAL = 1e-43  # below 1e-38 a REAL has fewer digits: some steps of 1.4e-45
 
 
 def number(phasor: tuple[float, float]) -> complex:
@@ -133,12 +134,13 @@ def test_powers_are_those_of_complex_numbers(
         for volts, amps in zip(voltages, currents, strict=True)
     ]
     whole = sum(volts[0] * amps[0] for volts, amps in zip(voltages, currents, strict=True)) / 1000
-    assert abs(complex(found["active_kw"], found["reactive_kvar"]) - sum(powers)) <= 2e-6 * whole
-    assert found["apparent_kva"] == pytest.approx(abs(sum(powers)), abs=2e-6 * whole)
-    assert found["arithmetic_kva"] == pytest.approx(whole, rel=1e-6)
+    slack = 2e-6 * whole + DENORMAL
+    assert abs(complex(found["active_kw"], found["reactive_kvar"]) - sum(powers)) <= slack
+    assert found["apparent_kva"] == pytest.approx(abs(sum(powers)), abs=slack)
+    assert found["arithmetic_kva"] == pytest.approx(whole, rel=1e-6, abs=DENORMAL)
     for phase in range(3):
         split = complex(found["phase_kw"][phase], found["phase_kvar"][phase])
-        assert abs(split - powers[phase]) <= 2e-6 * whole
+        assert abs(split - powers[phase]) <= slack
 
 
 @pytest.mark.parametrize(
