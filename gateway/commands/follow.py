@@ -355,6 +355,11 @@ class Follower:
     async def _write(self, output: _Output) -> None:
         loop = asyncio.get_running_loop()
         holding = output.holding
+        if holding.next_s > loop.time():
+            # Between the making of this task and its first step there was another turn: nothing is due any more.
+            output.writing = None
+            self._schedule(output)
+            return
         state = holding.state
         published_ns, output.published_ns = output.published_ns, 0
         value = holding.begin(loop.time())
