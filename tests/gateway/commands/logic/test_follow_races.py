@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway.commands.audit import AuditFile, AuditTrail
@@ -47,6 +49,13 @@ class Device:
         return 1
 
 
+async def until(claim: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not claim():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.005)
+
+
 async def test_a_release_between_a_write_and_its_first_step_stops_the_write_and_not_the_output(
     tmp_path: Path,
 ) -> None:
@@ -63,22 +72,18 @@ async def test_a_release_between_a_write_and_its_first_step_stops_the_write_and_
             site, site.logic, region, writer, drivers, HeldFile(tmp_path / "held.json"), trail
         )
         running = asyncio.create_task(follower.run())
-        async with asyncio.timeout(5):
-            while not follower._outputs:  # noqa: SLF001 - what no caller can time is timed here
-                await asyncio.sleep(0)
-        output = follower._outputs[0]  # noqa: SLF001
+        await until(lambda: bool(follower._outputs))
+        output = follower._outputs[0]
         for value in (10, 20):
-            follower._apply(output, Event.DEMANDED)  # noqa: SLF001
-            follower._demand(output, value)  # noqa: SLF001 - its task is made, and has not begun
-            follower._apply(output, Event.RELEASED)  # noqa: SLF001
+            follower._apply(output, Event.DEMANDED)
+            follower._demand(output, value)  # its task is made, and has not begun
+            follower._apply(output, Event.RELEASED)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         assert device.values == []
-        follower._apply(output, Event.DEMANDED)  # noqa: SLF001
-        follower._demand(output, 30)  # noqa: SLF001
-        async with asyncio.timeout(5):
-            while device.values != [30]:
-                await asyncio.sleep(0.01)
+        follower._apply(output, Event.DEMANDED)
+        follower._demand(output, 30)
+        await until(lambda: device.values == [30])
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         writer.release()
