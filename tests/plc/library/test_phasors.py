@@ -18,11 +18,11 @@ Library = tuple[Bench, dict[str, int]]
 SECOND = 10**9
 MS = 10**6
 TURN = cmath.rect(1.0, math.radians(120))
-magnitudes = st.floats(0.0, 1000.0, width=32)
+# A nano-unit is none; below it products and roots leave the range in which a REAL keeps its 24 bits.
+magnitudes = st.just(0.0) | st.floats(2.0**-30, 1000.0, width=32)
 angles = st.floats(-720.0, 720.0, width=32)
 phasors = st.tuples(magnitudes, angles)
 at_periods = pytest.mark.parametrize("period_s", [0.001, 0.005, 0.02])
-DENORMAL = 1e-43  # below 1e-38 a REAL has fewer digits: some steps of 1.4e-45
 
 
 def number(phasor: tuple[float, float]) -> complex:
@@ -134,10 +134,10 @@ def test_powers_are_those_of_complex_numbers(
         for volts, amps in zip(voltages, currents, strict=True)
     ]
     whole = sum(volts[0] * amps[0] for volts, amps in zip(voltages, currents, strict=True)) / 1000
-    slack = 2e-6 * whole + DENORMAL
+    slack = 2e-6 * whole
     assert abs(complex(found["active_kw"], found["reactive_kvar"]) - sum(powers)) <= slack
     assert found["apparent_kva"] == pytest.approx(abs(sum(powers)), abs=slack)
-    assert found["arithmetic_kva"] == pytest.approx(whole, rel=1e-6, abs=DENORMAL)
+    assert found["arithmetic_kva"] == pytest.approx(whole, rel=1e-6)
     for phase in range(3):
         split = complex(found["phase_kw"][phase], found["phase_kvar"][phase])
         assert abs(split - powers[phase]) <= slack
