@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -125,6 +126,7 @@ def _value(kind: Kind, raw: bool | int | float | str, scale: float) -> Number:
         return bool(raw)
     if kind is Kind.DOUBLE_BIT:
         return int(raw) & 3
-    if scale == 1.0:
-        return raw
-    return raw * scale if kind in _ANALOGS else round(raw * scale)
+    if kind in _ANALOGS:
+        return raw if scale == 1.0 else raw * scale
+    number = raw * scale
+    return int(number) if math.isfinite(number) else 0  # whole units counted; a fraction more is no change
