@@ -12,7 +12,7 @@ import gc
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,7 @@ from gateway.config.keys import (
 from gateway.config.kinds import Key, ListOf, Named, Reading, Section, Settings
 from gateway.config.logic import LogicSettings
 from gateway.config.logic_section import read_logic
+from gateway.config.modbus_server_section import read_modbus_server
 from gateway.config.site import (
     Area,
     HistorianSettings,
@@ -230,7 +231,6 @@ class Loading:
             path: AREAS.value.read(node, path, reading) for path, (_, node) in gathered.named["areas"].items()
         }
         users = self._users(reading)
-        self._check_ports()
         expansion = Expansion(
             {path: name.place for path, (name, _) in gathered.named["areas"].items()}, self._faults
         )
@@ -244,14 +244,23 @@ class Loading:
             areas = {path: name.place for path, (name, _) in gathered.named["areas"].items()}
             added, logic = read_logic(gathered.single["logic"], tags, areas, self._faults)
             tags += added
-        dnp3 = self._outstation(tags, users)
+        named = frozenset(user.name for user in users) if not self._faults.unsure else None
+        dnp3 = self._outstation(tags, named)
+        doors = [
+            (title, gathered.servers[name]) for name, title in _DOORS.items() if name in gathered.servers
+        ]
+        modbus = None
+        if "modbus" in gathered.servers:
+            modbus, more = read_modbus_server(gathered.servers["modbus"], tags, named, self._faults)
+            doors += more
+        self._check_ports(doors)
         if len(self._faults):
             return None
         assert header is not None
         opcua = _built(OpcUaSettings, gathered.servers.get("opcua"))
         hmi = _built(HmiSettings, gathered.servers.get("hmi"))
         simulator = _built(SimulatorSettings, gathered.single.get("simulator"))
-        for part in part_names(opcua, hmi, simulator, logic, dnp3, devices["dnp3"]):
+        for part in part_names(opcua, hmi, simulator, logic, dnp3, devices["dnp3"], modbus):
             tags += part_tags(part)
         if len(tags) > MAX_TAGS:
             self._faults.add(start, f"{len(tags):,} tags", f"a site holds at most {MAX_TAGS:,}: split it")
@@ -275,13 +284,13 @@ class Loading:
             logic=logic,
             dnp3=dnp3,
             dnp3_devices=tuple(devices["dnp3"]),
+            modbus_server=modbus,
         )
 
-    def _outstation(self, tags: list[Tag], users: tuple[User, ...]) -> Outstation | None:
+    def _outstation(self, tags: list[Tag], named: frozenset[str] | None) -> Outstation | None:
         settings = self._gathered.servers.get("dnp3")
         if settings is None:
             return None
-        named = frozenset(user.name for user in users) if not self._faults.unsure else None
         return read_outstation(settings, tags, named, self._faults)
 
     def _users(self, reading: Reading) -> tuple[User, ...]:
@@ -292,12 +301,11 @@ class Loading:
                 users.append(User(name, settings["role"]))
         return tuple(users)
 
-    def _check_ports(self) -> None:
+    def _check_ports(self, doors: Iterable[tuple[str, Settings]]) -> None:
         """Servers that listen on one address need ports of their own."""
         known: list[tuple[str, Settings]] = []
-        for name, title in _DOORS.items():
-            settings = self._gathered.servers.get(name)
-            if settings is None or not settings.is_sound("host", "port"):
+        for title, settings in doors:
+            if not settings.is_sound("host", "port"):
                 continue
             for other, before in known:
                 hosts = (before["host"], settings["host"])

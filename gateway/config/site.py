@@ -15,6 +15,7 @@ from gateway.config.dnp3 import Outstation
 from gateway.config.dnp3_device import Dnp3Device
 from gateway.config.logic import LogicSettings
 from gateway.config.modbus import ModbusDevice
+from gateway.config.modbus_server import ModbusServer
 from gateway.tags.tag import TagSpec, ValueType
 
 
@@ -163,6 +164,7 @@ class Site:
     logic: LogicSettings | None = None
     dnp3: Outstation | None = None
     dnp3_devices: tuple[Dnp3Device, ...] = ()
+    modbus_server: ModbusServer | None = None
 
     @property
     def device_count(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gateway.config.dnp3 import Outstation
 from gateway.config.logic import LogicSettings, ScanTag
 from gateway.config.modbus import ModbusSystemTags
+from gateway.config.modbus_server import ModbusServer
 from gateway.config.site import Area, HmiSettings, OpcUaSettings, SimulatorSettings, Tag
 from gateway.tags.tag import ValueType
 
@@ -87,6 +88,7 @@ def part_names(
     logic: LogicSettings | None = None,
     dnp3: Outstation | None = None,
     dnp3_devices: Sized = (),
+    modbus: ModbusServer | None = None,
 ) -> tuple[str, ...]:
     """The parts that a site has, in the order in which they are started."""
     wanted = (
@@ -97,6 +99,7 @@ def part_names(
         ("historian", True),
         ("opcua", opcua is not None),
         ("dnp3", dnp3 is not None),
+        ("modbus", modbus is not None),
         ("hmi", hmi is not None),
     )
     return tuple(name for name, is_wanted in wanted if is_wanted)

@@ -35,13 +35,22 @@ _STAGES = {
     SCAN: (2, 0),
     "opcua": (2, 0),
     "dnp3": (2, 0),
+    "modbus": (2, 0),
     "hmi": (2, 0),
 }
 
 
 def parts_of(site: Site) -> list[Part]:
     """The parts of ``site`` in the order in which they start."""
-    names = part_names(site.opcua, site.hmi, site.simulator, site.logic, site.dnp3, site.dnp3_devices)
+    names = part_names(
+        site.opcua,
+        site.hmi,
+        site.simulator,
+        site.logic,
+        site.dnp3,
+        site.dnp3_devices,
+        site.modbus_server,
+    )
     parts = [Part(name, (*_COMMAND, name), *_STAGES[name]) for name in names]
     if site.logic is not None:
         beat = _beat_of_scan(site, site.logic)
@@ -110,6 +119,19 @@ async def _dnp3(context: PartContext) -> None:
         await commander.close()
 
 
+async def _modbus(context: PartContext) -> None:
+    from gateway.commands.client import CommandClient
+    from gateway.servers.modbus.part import run
+
+    config = context.site.modbus_server
+    assert config is not None, "the site has no Modbus server"
+    commander = CommandClient(context.paths.command_socket)
+    try:
+        await run(context, config, commander)
+    finally:
+        await commander.close()
+
+
 async def _hmi(context: PartContext) -> None:
     from hmi.part import run
 
@@ -123,6 +145,7 @@ RUNNERS: Mapping[str, Runner] = {
     "opcua": _opcua,
     "dnp3": _dnp3,
     "dnp3_master": _dnp3_master,
+    "modbus": _modbus,
     "hmi": _hmi,
 }
 assert {*RUNNERS, SCAN} == _STAGES.keys()
