@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +36,28 @@ async def ask(port: int, wire, unit: int, pdu: str) -> str:
         await writer.wait_closed()
 
 
+DEVICES = """
+site: {name: docs}
+areas: {grid: Everything}
+users: {dispatcher: {role: operator}}
+devices:
+  pcc:
+    area: grid
+    protocol: modbus
+    connection: {host: 192.0.2.1}
+    groups: {fast: {period_ms: 1000}}
+    points:
+      power_kw: {table: input, address: 0, type: int32, scale: 0.001, unit: kW}
+      breaker_closed: {table: discrete, address: 0}
+  battery1:
+    area: grid
+    protocol: modbus
+    connection: {host: 192.0.2.2}
+    groups: {fast: {period_ms: 1000}}
+    points:
+      power_kw: {table: input, address: 0, type: float32, unit: kW}
+      power_setpoint_kw: {table: holding, address: 0, type: float32, unit: kW, write: {low: -50, high: 50}}
+"""
 SECOND = """
       other:
         port: OTHER
@@ -89,3 +113,15 @@ def test_the_node_has_the_part(served) -> None:
     assert "modbus" in [part.name for part in parts_of(served.site)]
     assert "modbus" in RUNNERS
     assert "_system.parts.modbus.running" in [tag.name for tag in served.site.tags]
+
+
+def test_the_example_of_the_docs_is_a_good_one(tmp_path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "modbus.md").read_text(encoding="utf-8")
+    example = re.search(r"```yaml\n(servers:\n.*?)```", page, re.DOTALL)
+    assert example is not None
+    file = tmp_path / "docs.yaml"
+    file.write_text(DEVICES + example[1])
+    server = load_site(file).modbus_server
+    assert server is not None
+    assert [unit.unit_id for unit in server.doors[0].units] == [1, 2]
+    assert [client.user for client in server.doors[0].clients] == ["dispatcher", None]
