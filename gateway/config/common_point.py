@@ -52,6 +52,9 @@ class CommonCheck:
         self._settings = settings
         self._groups = groups
         self._faults = faults
+        self._known_unit: str | None = None
+        self._known_span: tuple[float, float] | None = None
+        self._step = 0.0
         self.is_sound = True
 
     def add(self, key: str, found: str, mend: str) -> None:
@@ -73,9 +76,18 @@ class CommonCheck:
         is_writable: bool,
         string_bytes: int = 0,
         states: Mapping[int, str] | None = None,
+        unit: str | None = None,
+        span: tuple[float, float] | None = None,
+        step: float = 0.0,
     ) -> CommonShape | None:
-        """The shape of a point of ``kind`` ("a counter"), or None after a fault."""
+        """The shape of a point of ``kind`` ("a counter"), or None after a fault.
+
+        ``states``, ``unit`` and ``span`` (its range) hold where the point says nothing; ``step`` is what a value may
+        be rounded by on its way to the device.
+        """
         s = self._settings
+        if value_type not in _NO_NUMBERS:
+            self._known_unit, self._known_span, self._step = unit, span, step
         group = self._group()
         self._numbers(value_type, kind)
         self._unit(value_type)
@@ -85,13 +97,13 @@ class CommonCheck:
         if not self.is_sound or group is None:
             return None
         index, poll = group
-        low, high = s["range"] or (None, None)
+        low, high = s["range"] or self._known_span or (None, None)
         return CommonShape(
             name=self._name.text,
             place=self._name.place,
             group=index,
             value_type=value_type,
-            unit=s["unit"],
+            unit=s["unit"] or self._known_unit,
             low=low,
             high=high,
             deadband=s["deadband"],
@@ -142,11 +154,11 @@ class CommonCheck:
         s = self._settings
         if value_type in _NO_NUMBERS or ("unit" in s and s["unit"] is None):
             return
-        wrong = contradiction(self._name.text, s["unit"])
+        wrong = contradiction(self._name.text, s["unit"] or self._known_unit)
         if wrong is None:
             return
         is_given, found, mend = wrong
-        if is_given:
+        if is_given and "unit" in s:
             self.add("unit", found, mend)
         else:
             self._faults.add(self._name.place, found, mend)
@@ -171,7 +183,7 @@ class CommonCheck:
                         write.key_at(key), f"{quote(key)} of {kind}, which is no number", f"remove '{key}'"
                     )
             return WriteLimits(role, None, None, 0.0, write["timeout_ms"])
-        span = self._settings["range"] or (None, None)
+        span = self._settings["range"] or self._known_span or (None, None)
         low = write["low"] if "low" in write else span[0]
         high = write["high"] if "high" in write else span[1]
         for key, limit in (("low", low), ("high", high)):
@@ -196,4 +208,5 @@ class CommonCheck:
         tolerance = write["tolerance"]
         if tolerance is None:
             tolerance = 0.0 if value_type in _WHOLE else max(abs(low), abs(high)) * RELATIVE_TOLERANCE
+            tolerance = max(tolerance, self._step)
         return WriteLimits(role, low, high, tolerance, write["timeout_ms"])

@@ -14,6 +14,7 @@ from gateway.config.keys import (
     AREA_PATH,
     ARGUMENTS,
     BODY,
+    CAN_BUS_KEYS,
     DESCRIPTION,
     DEVICE,
     DEVICE_BODY,
@@ -89,6 +90,7 @@ class Expansion:
         self._names_used: dict[int, tuple[str, ...]] = {}
         self._checked_overlaps: set[tuple[int, ...]] = set()
         self._connections: dict[tuple[str, int], tuple[bool, str]] = {}
+        self._buses: dict[tuple[str, str, str | None], tuple[dict[str, Any], str]] = {}
         self._tag_count = 0
         self._pending: list[tuple[_Copy, _Read]] = []
 
@@ -407,7 +409,7 @@ class Expansion:
     def _add_copy(self, copy: _Copy, left: int) -> bool:
         """Keep a device; False where, with the ``left`` copies that begin with it, the site grows too large."""
         read = self._read_body(copy.settings, copy.scope)
-        of_each = TAGS_PER_DEVICE + len(read.shapes)
+        of_each = TAGS_PER_DEVICE + len(read.protocol.system) + len(read.shapes)
         self._tag_count += of_each
         if self._tag_count + (left - 1) * of_each > MAX_TAGS:
             self._faults.add(copy.place, f"more than {MAX_TAGS:,} tags in this site", "split the site")
@@ -416,6 +418,8 @@ class Expansion:
             return True
         if read.protocol.name == "modbus":
             self._check_shared(copy, read.connection)
+        elif read.protocol.name == "can":
+            self._check_bus(copy, read.connection)
         self._pending.append((copy, read))
         return True
 
@@ -432,6 +436,22 @@ class Expansion:
                 f"{quote(first)}, which is at the same {host}:{port}",
                 "say the same for all devices of one address",
             )
+
+    def _check_bus(self, copy: _Copy, connection: Settings) -> None:
+        """Devices on one bus say the same of it."""
+        if not connection.is_sound("interface", "channel", *CAN_BUS_KEYS):
+            return
+        bus = (connection["interface"], connection["channel"], connection["file"])
+        said = {key: connection[key] for key in CAN_BUS_KEYS}
+        first_said, first = self._buses.setdefault(bus, (said, copy.name))
+        for key, value in said.items():
+            if value != first_said[key]:
+                self._faults.add(
+                    connection.at(key),
+                    f"{quote(key)} is {describe(value)} here but {describe(first_said[key])} for {quote(first)}, "
+                    "which is on the same bus",
+                    "say the same for all devices of one bus",
+                )
 
     def build(self) -> tuple[list[Tag], dict[str, list[Any]]]:
         """Tags in image order and the devices by protocol; where there are faults, of those that could be read.
@@ -450,7 +470,9 @@ class Expansion:
                 name = f"{copy.name}.{shape.name}"
                 points.append(Placed(name, len(tags), shape))
                 tags.append(_tag(name, copy, read.protocol.owner, shape))
-            own, indexes = device_tags(copy.name, first_system + len(system), read.protocol.owner)
+            own, indexes = device_tags(
+                copy.name, first_system + len(system), read.protocol.owner, read.protocol.system
+            )
             system += own
             devices[read.protocol.name].append(
                 read.protocol.device(copy.name, copy.settings, read.connection, read.groups, points, indexes)

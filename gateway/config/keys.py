@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.config.can import INTERFACES, Checksum
 from gateway.config.dnp3 import ControlModel, PointKind
 from gateway.config.dnp3_device import AnalogForm, DevicePointKind, RelayCode, TimeSync
 from gateway.config.document import INT_HIGH
@@ -241,6 +242,67 @@ DNP3_DEVICE_POINT = Section(
 )
 DNP3_DEVICE_POINTS = Named("a point", WORD, WORD_GRAMMAR, DNP3_DEVICE_POINT)
 
+FILE = Text("the path of a file")
+CAN_SYMBOL = Text("a name from the database", r"[^\s.](?:[^\r\n]*[^\s])?", 128)
+CAN_CONNECTION = Section(
+    "a CAN connection",
+    (
+        Key(
+            "interface", Choice(INTERFACES), "How the bus is reached, as python-can names it; replay: a log."
+        ),
+        Key("channel", Text("the name of a channel"), 'Which bus there: can0, PCAN_USBBUS1, "0".', ""),
+        Key("bitrate", Integer(1_000, 1_000_000, "bit/s"), "Bit rate of the arbitration phase.", 500_000),
+        Key("fd", Boolean(), "Whether the bus carries CAN FD.", False),
+        Key("data_bitrate", Integer(1_000, 15_000_000, "bit/s"), "Bit rate of CAN FD data.", 2_000_000),
+        Key("database", FILE, "DBC, KCD, ARXML or SYM, relative to this file."),
+        Key("file", FILE, "Log that is replayed (asc, blf, trc, log, csv), relative to this file.", None),
+        Key("speed", Number(above=0, high=1_000), "How many times faster a log is replayed.", 1.0),
+        Key("loop", Boolean(), "Whether a log begins again at its end.", False),
+        Key(
+            "retry_max_ms", Integer(100, 3_600_000, "ms"), "Longest wait between attempts to open it.", 30_000
+        ),
+    ),
+)
+CAN_BUS_KEYS = ("bitrate", "fd", "data_bitrate", "speed", "loop", "retry_max_ms")
+CAN_POINT = Section(
+    "a point of a CAN device",
+    (
+        Key("message", CAN_SYMBOL, "Name of the message in the database."),
+        Key("signal", CAN_SYMBOL, "Name of the signal in the message."),
+        Key(
+            "feedback",
+            Text("the name of a point", WORD, 64),
+            "Point of this device that tells what it made of a command; else what was sent counts.",
+            None,
+        ),
+        *COMMON_POINT_KEYS,
+    ),
+)
+CAN_POINTS = Named("a point", WORD, WORD_GRAMMAR, CAN_POINT)
+CAN_TRANSMIT = Section(
+    "a transmitted message",
+    (
+        Key(
+            "cycle_ms",
+            Integer(0, 3_600_000, "ms"),
+            "How often it is sent once commanded; 0: on a command only. The database's unless given.",
+            None,
+        ),
+        Key(
+            "hold_ms",
+            Integer(0, DAY_MS, "ms"),
+            "No longer sent so long after the last command; 0: sent until Tieline stops.",
+            0,
+        ),
+        Key("counter", CAN_SYMBOL, "Signal that counts up with each sending.", None),
+        Key("checksum", CAN_SYMBOL, "Signal of 8 bits over the other bytes.", None),
+        Key("algorithm", choice(Checksum), "How the checksum is made.", Checksum.CRC8_J1850),
+    ),
+)
+CAN_TRANSMITS = Named(
+    "a message", r"[A-Za-z_][A-Za-z0-9_ -]*", "write the name of a message", CAN_TRANSMIT, 128
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ProtocolKeys:
@@ -254,6 +316,7 @@ class ProtocolKeys:
 PROTOCOL_KEYS: Mapping[str, ProtocolKeys] = {
     "modbus": ProtocolKeys(CONNECTION, POINTS, frozenset({"addressing", "word_order", "byte_order"})),
     "dnp3": ProtocolKeys(DNP3_CONNECTION, DNP3_DEVICE_POINTS),
+    "can": ProtocolKeys(CAN_CONNECTION, CAN_POINTS, frozenset({"transmit"})),
 }
 BODY = (
     Key("protocol", Choice(tuple(PROTOCOL_KEYS)), "How the device is spoken to."),
@@ -276,6 +339,7 @@ BODY = (
     ),
     Key("word_order", choice(Order), "Order of the registers in a value, for all points.", Order.BIG),
     Key("byte_order", choice(Order), "Order of the bytes in a register, for all points.", Order.BIG),
+    Key("transmit", CAN_TRANSMITS, "Messages on a CAN bus that commands send, by name.", None),
 )
 
 PARAMETER_TYPES = ("integer", "number", "string", "boolean")

@@ -265,6 +265,8 @@ class Loading:
         if len(tags) > MAX_TAGS:
             self._faults.add(start, f"{len(tags):,} tags", f"a site holds at most {MAX_TAGS:,}: split it")
         journal = gathered.single.get("journal")
+        for database in sorted({device.database_digest for device in devices["can"]}):
+            self._digest.update(database.encode())
         return Site(
             name=header["name"],
             description=header["description"],
@@ -284,6 +286,7 @@ class Loading:
             logic=logic,
             dnp3=dnp3,
             dnp3_devices=tuple(devices["dnp3"]),
+            can_devices=tuple(devices["can"]),
             modbus_server=modbus,
         )
 

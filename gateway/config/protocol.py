@@ -12,7 +12,7 @@ from gateway.config.fault import FaultLog, Place
 from gateway.config.kinds import Reading, Settings
 from gateway.config.modbus import ModbusSystemTags, PollGroup
 from gateway.config.site import WriteLimits
-from gateway.config.system import DRIVERS_OWNER
+from gateway.config.system import DRIVERS_OWNER, SystemRow
 from gateway.tags.tag import ValueType
 
 
@@ -67,6 +67,9 @@ class DeviceProtocol(ABC, Generic[Body, Shape]):
 
     name: str
     owner: str = DRIVERS_OWNER  # who writes its tags: the process that speaks to the devices
+    system: tuple[
+        SystemRow, ...
+    ] = ()  # what its devices tell beyond the tags of every protocol, and after them
 
     @abstractmethod
     def body(

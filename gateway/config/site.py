@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from gateway.config.can import CanDevice
 from gateway.config.dnp3 import Outstation
 from gateway.config.dnp3_device import Dnp3Device
 from gateway.config.logic import LogicSettings
@@ -145,7 +146,8 @@ class Site:
     """Everything a site file says, expanded and checked.
 
     ``tags`` holds every tag, the ``_system`` ones included, in image order. ``digest`` is the SHA-256 (hex) over
-    all files read, so that parts can tell they run the same site; the programs of ``logic`` are not among them.
+    all files read, so that parts can tell they run the same site; the programs of ``logic`` are not among
+    them, CAN databases are.
     """
 
     name: str
@@ -164,9 +166,10 @@ class Site:
     logic: LogicSettings | None = None
     dnp3: Outstation | None = None
     dnp3_devices: tuple[Dnp3Device, ...] = ()
+    can_devices: tuple[CanDevice, ...] = ()
     modbus_server: ModbusServer | None = None
 
     @property
     def device_count(self) -> int:
         """Devices of all protocols."""
-        return len(self.modbus) + len(self.dnp3_devices)
+        return len(self.modbus) + len(self.dnp3_devices) + len(self.can_devices)

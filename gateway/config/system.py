@@ -17,7 +17,8 @@ DRIVERS_OWNER, NODE_OWNER, SCAN_OWNER = "drivers", "node", "scan"
 STATUS_TEXT_BYTES = 200  # of last_error and last_exit: one line for an operator
 STALE_AFTER_MS = 15_000  # refreshed every few seconds; a part silent for 10 s is taken for hung (PartContext)
 
-_DEVICE_TAGS = (
+SystemRow = tuple[str, ValueType, str, int | None, str]  # name, type, unit, decimals, description
+_DEVICE_TAGS: tuple[SystemRow, ...] = (
     ("connected", ValueType.BOOL, "", None, "There is a connection to the device"),
     ("requests", ValueType.UINT64, "", 0, "Requests sent since the start"),
     ("errors_timeout", ValueType.UINT64, "", 0, "Requests that were not answered in time"),
@@ -105,13 +106,18 @@ def part_names(
     return tuple(name for name, is_wanted in wanted if is_wanted)
 
 
-def device_tags(device: str, first: int, owner: str = DRIVERS_OWNER) -> tuple[list[Tag], ModbusSystemTags]:
-    """A device's own tags, which ``owner`` writes, and their image indexes if the first is ``first``."""
+def device_tags(
+    device: str, first: int, owner: str = DRIVERS_OWNER, more: tuple[SystemRow, ...] = ()
+) -> tuple[list[Tag], ModbusSystemTags]:
+    """A device's own tags, which ``owner`` writes, and their image indexes if the first is ``first``.
+
+    The protocol's ``more`` come right after those that all have.
+    """
     tags = [
         _tag(f"_system.{device}.{name}", type, owner, device, unit, decimals, description)
-        for name, type, unit, decimals, description in _DEVICE_TAGS
+        for name, type, unit, decimals, description in (*_DEVICE_TAGS, *more)
     ]
-    return tags, ModbusSystemTags(*range(first, first + len(tags)))
+    return tags, ModbusSystemTags(*range(first, first + TAGS_PER_DEVICE))
 
 
 def part_tags(part: str) -> list[Tag]:

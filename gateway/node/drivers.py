@@ -14,6 +14,7 @@ from gateway.config.accounts import Accounts
 from gateway.config.dnp3_protocol import OWNER as DNP3_OWNER
 from gateway.config.part import PartContext
 from gateway.config.system import DRIVERS_OWNER
+from gateway.drivers.can.driver import CanDriver
 from gateway.drivers.modbus.driver import ModbusDriver
 from gateway.drivers.remote import RemoteDriver
 from gateway.tags.image import Region
@@ -27,6 +28,8 @@ async def run(context: PartContext) -> None:
         writer = region.claim(DRIVERS_OWNER)
         modbus = ModbusDriver(site.modbus, region, writer)
         devices: dict[int, DeviceDriver] = dict.fromkeys(modbus.tags(), modbus)
+        can = CanDriver(site.can_devices, writer)
+        devices |= dict.fromkeys(can.tags(), can)
         points = [point.tag for device in site.dnp3_devices for point in device.points]
         dnp3 = RemoteDriver(context.paths.driver_socket(DNP3_OWNER), points)
         devices |= dict.fromkeys(points, dnp3)
@@ -43,6 +46,7 @@ async def run(context: PartContext) -> None:
         drivers_stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(modbus.run(drivers_stop), name="modbus")
+            tasks.create_task(can.run(drivers_stop), name="can")
             remote = tasks.create_task(dnp3.run(), name="dnp3")
             logic = [
                 tasks.create_task(each.run(), name="logic")

@@ -1,0 +1,1 @@
+"""CAN driver: signals of a bus become tags, commands become messages."""
