@@ -9,6 +9,7 @@ SITE ?= config/sites/demo/site.yaml
 STATE ?= build/demo
 SOURCES := $(shell git ls-files 'firmware/*.c' 'firmware/*.h')
 NODE_TESTS := tests/interop/opcua
+JOBS ?= 2
 
 .PHONY: run test lint bench soak setup build test-c test-tsan test-python clean system interop
 
@@ -62,8 +63,9 @@ $(NODE_TESTS)/node_modules/.made: $(NODE_TESTS)/package-lock.json
 	cd $(NODE_TESTS) && npm ci --no-audit --no-fund --ignore-scripts --silent
 	touch $@
 
+# A file is one worker's: what its tests share is made once.
 test-python: build interop
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --durations=25
 
 bench: build
 	for file in benchmarks/*.py; do $(BIN)/python $$file; done
