@@ -89,13 +89,11 @@ def encode(point: RegisterForm, value: Value) -> bytes:
 
 def laid_out(point: RegisterForm, pattern: int) -> bytes:
     """A bit pattern of the whole point, unsigned, as it goes over the wire; a text's first character is on top."""
-    if point.type is RegisterType.STRING:
-        octets = pattern.to_bytes(2 * point.registers, "big")
-        return swapped(octets) if point.byte_order is Order.LITTLE else octets
-    wire = bytearray(2 * point.registers)
-    for octet, place in zip(pattern.to_bytes(2 * point.registers, "little"), wire_places(point), strict=True):
-        wire[place] = octet
-    return bytes(wire)
+    octets = pattern.to_bytes(2 * point.registers, "big")
+    is_word_swapped = point.word_order is Order.LITTLE and point.type is not RegisterType.STRING
+    if is_word_swapped:
+        octets = octets[::-1]  # the words, and the bytes in each
+    return swapped(octets) if is_word_swapped is (point.byte_order is Order.BIG) else octets
 
 
 def decode(point: RegisterForm, octets: bytes) -> int | float | str:
