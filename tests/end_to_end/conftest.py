@@ -49,7 +49,11 @@ def copied_site(folder: Path) -> Path:
     for file in (folder / "sites" / "demo").glob("*.yaml"):
         text = file.read_text()
         text = re.sub(r"\b150(\d\d)\b", lambda match: str(first - 20 + int(match[1])), text)
-        text = text.replace("4840", str(first + 90)).replace("8080", str(first + 91)).replace("20000", str(first + 92))
+        text = (
+            text.replace("4840", str(first + 90))
+            .replace("8080", str(first + 91))
+            .replace("20000", str(first + 92))
+        )
         file.write_text(text)
     return folder / "sites" / "demo" / "site.yaml"
 

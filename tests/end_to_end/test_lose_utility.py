@@ -41,7 +41,11 @@ def site(
     first = find_ports()
     for file in place.glob("*.yaml"):
         text = re.sub(r"\b150(\d\d)\b", lambda match: str(first - 20 + int(match[1])), file.read_text())
-        text = text.replace("4840", str(first + 90)).replace("8080", str(first + 91)).replace("20000", str(first + 92))
+        text = (
+            text.replace("4840", str(first + 90))
+            .replace("8080", str(first + 91))
+            .replace("20000", str(first + 92))
+        )
         file.write_text(text.replace("simulator: {", "simulator: {start_hour: 19, "))
     for file in (place / "logic").glob("*.st"):
         text = file.read_text()
