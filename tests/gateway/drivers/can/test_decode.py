@@ -60,7 +60,7 @@ def points_of(database: Database, message: str) -> list[CanPoint]:
         layout = database.message(message)
     except DatabaseError:
         return []
-    points = []
+    points: list[CanPoint] = []
     for name in dict.fromkeys(database.signals(message)):
         try:
             info = database.signal(message, name)
@@ -78,7 +78,7 @@ def decoded(points: list[CanPoint], data: bytes) -> dict[str, float]:
     return {
         points[place].name: value_from_bits(int(bits), points[place].signal.type)
         for place, bits in zip(result.point, result.bits, strict=True)
-    }  # type: ignore[misc] # no signal is a text
+    }
 
 
 def by_cantools(message: Message, data: bytes) -> dict[str, float] | None:
@@ -151,7 +151,7 @@ def compare(points: list[CanPoint], message: Message) -> int:
             wanted = {name: value for name, value in wanted.items() if name in names}
             assert ours.keys() == wanted.keys(), (message.name, data.hex())
             for name, value in wanted.items():
-                assert same(ours[name], value), (message.name, name, data.hex(), ours[name], value)  # type: ignore[arg-type] # no text
+                assert same(ours[name], value), (message.name, name, data.hex(), ours[name], value)
                 equal += 1
         assert set(result.frame.tolist()) <= {0, 2}
 
