@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from gateway.config.modbus import RegisterType, Table
 from gateway.config.modbus_server import ServedPoint
 
-ADDRESSES = 65_536
 SPANS = 256  # remembered a unit: clients ask for the same few over and over
 
 

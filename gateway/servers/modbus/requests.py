@@ -40,7 +40,7 @@ from pymodbus.pdu.register_message import (
 
 from gateway.config.modbus import Table
 from gateway.servers.modbus.exceptions import ExceptionCode, RefusedError
-from gateway.servers.modbus.register_map import ADDRESSES, AddressError, RegisterMap, Span
+from gateway.servers.modbus.register_map import AddressError, RegisterMap, Span
 from gateway.servers.modbus.view import View
 from gateway.servers.modbus.writes import Wish, WriteCheck
 
@@ -111,11 +111,11 @@ class Unit:
             case ReadHoldingRegistersRequest():
                 return ReadHoldingRegistersResponse(registers=self._registers(Table.HOLDING, request))
             case WriteSingleCoilRequest():
-                span = self._span(Table.COIL, address, 1, is_write=True)
+                span = self._map.span(Table.COIL, address, 1, is_write=True)
                 await _commanded(client, client.check.coils(span, request.bits))
                 return WriteSingleCoilResponse(address=address, bits=request.bits)
             case WriteMultipleCoilsRequest():
-                span = self._span(Table.COIL, address, request.count, is_write=True)
+                span = self._map.span(Table.COIL, address, request.count, is_write=True)
                 await _commanded(client, client.check.coils(span, request.bits))
                 return WriteMultipleCoilsResponse(address=address, count=request.count)
             case WriteSingleRegisterRequest():
@@ -125,30 +125,25 @@ class Unit:
                 await self._write(client, address, request.registers)
                 return WriteMultipleRegistersResponse(address=address, count=request.count)
             case MaskWriteRegisterRequest():
-                span = self._span(Table.HOLDING, address, 1, is_write=True)
+                span = self._map.span(Table.HOLDING, address, 1, is_write=True)
                 await _commanded(client, client.check.mask(span, request.and_mask, request.or_mask))
                 return MaskWriteRegisterResponse(address, request.and_mask, request.or_mask)
             case ReadWriteMultipleRegistersRequest():
-                read = self._span(Table.HOLDING, request.read_address, request.read_count, is_write=False)
+                read = self._map.span(Table.HOLDING, request.read_address, request.read_count, is_write=False)
                 await self._write(client, request.write_address, request.write_registers)
                 return ReadWriteMultipleRegistersResponse(registers=self._view.registers(read))
             case ReadDeviceInformationRequest():
                 return self._identification(request.read_code, request.object_id)
         raise AssertionError(request)
 
-    def _span(self, table: Table, address: int, count: int, *, is_write: bool) -> Span:
-        if address + count > ADDRESSES:
-            raise AddressError(address)
-        return self._map.span(table, address, count, is_write=is_write)
-
     def _bits(self, table: Table, request: ModbusPDU) -> list[bool]:
-        return self._view.bits(self._span(table, request.address, request.count, is_write=False))
+        return self._view.bits(self._map.span(table, request.address, request.count, is_write=False))
 
     def _registers(self, table: Table, request: ModbusPDU) -> list[int]:
-        return self._view.registers(self._span(table, request.address, request.count, is_write=False))
+        return self._view.registers(self._map.span(table, request.address, request.count, is_write=False))
 
     async def _write(self, client: Client, address: int, registers: Sequence[int]) -> None:
-        span = self._span(Table.HOLDING, address, len(registers), is_write=True)
+        span = self._map.span(Table.HOLDING, address, len(registers), is_write=True)
         octets = struct.pack(f">{len(registers)}H", *registers)
         await _commanded(client, client.check.registers(span, octets))
 
