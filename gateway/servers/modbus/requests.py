@@ -40,7 +40,7 @@ from pymodbus.pdu.register_message import (
 
 from gateway.config.modbus import Table
 from gateway.servers.modbus.exceptions import ExceptionCode, RefusedError
-from gateway.servers.modbus.register_map import AddressError, RegisterMap, Span
+from gateway.servers.modbus.register_map import AddressError, RegisterMap
 from gateway.servers.modbus.view import View
 from gateway.servers.modbus.writes import Wish, WriteCheck
 
