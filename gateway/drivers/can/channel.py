@@ -47,6 +47,7 @@ TICK_S = 0.05  # how often a quiet bus is looked after: staleness is seen so lat
 RECEIVE_S = 0.1  # how long the thread waits for a frame, and hence how long closing may take
 SEND_S = 0.5  # a bus that takes nothing for so long has nobody on it, or is too loud for our identifier
 ECHO_S = 1.0  # likewise from being taken to being on the bus
+FEEDBACK_S = 10.0  # longest wait for a feedback; the router asks again while a command has time
 MAX_PENDING = 100_000  # frames between thread and loop: five seconds of a full bus, some 20 MB
 MAX_BATCH = 4_096  # frames decoded without letting others run: some 3 ms
 LAST_ERROR_BYTES = 200
@@ -375,7 +376,7 @@ class Channel:
         future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
         self._awaited.setdefault(place, []).append(future)
         try:
-            async with asyncio.timeout(float(self._stale_after_s[place])):
+            async with asyncio.timeout(min(float(self._stale_after_s[place]), FEEDBACK_S)):
                 return await future
         finally:
             waiting = self._awaited.get(place, [])

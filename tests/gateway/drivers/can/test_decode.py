@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 from uuid import uuid4
 
 import can
 import cantools
 import numpy as np
 import pytest
-from cantools.database.can import Message
+from cantools.database.can import Message, Signal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -161,15 +162,15 @@ def compare(points: list[CanPoint], message: Message) -> int:
 
 @st.composite
 def signals(draw: st.DrawFn) -> CanSignal:
-    """A signal anywhere in eight bytes."""
+    """A signal anywhere in ten bytes, so that some lie in nine of them."""
     length = draw(st.integers(1, 64))
-    first = draw(st.integers(0, 64 - length))
+    first = draw(st.integers(0, 80 - length))
     is_big = draw(st.booleans())
     start = first // 8 * 8 + 7 - first % 8 if is_big else first
     return CanSignal(start, length, is_big, draw(st.booleans()), False, 1, 0, ValueType.DOUBLE)
 
 
-@given(signals(), st.binary(min_size=8, max_size=8), st.integers(0, 2**64 - 1))
+@given(signals(), st.binary(min_size=10, max_size=10), st.integers(0, 2**64 - 1))
 def test_inserted_bits_are_extracted_and_the_others_stay(signal: CanSignal, data: bytes, raw: int) -> None:
     raw &= (1 << signal.length) - 1
     changed = insert(data, signal, raw)
@@ -181,8 +182,11 @@ def test_inserted_bits_are_extracted_and_the_others_stay(signal: CanSignal, data
 def test_an_encoded_value_is_decoded(signal: CanSignal, value: int) -> None:
     low, high = raw_limits(signal)
     value = min(max(value, low), high)
-    message = CanMessage("m", 1, False, False, bytes(8))
-    data = insert(bytes(8), signal, raw_of(signal, value))
+    message = CanMessage("m", 1, False, True, bytes(10))
+    data = insert(bytes(10), signal, raw_of(signal, value))
+    order: Literal["big_endian", "little_endian"] = "big_endian" if signal.is_big_endian else "little_endian"
+    theirs = Signal("p", signal.start, signal.length, order, signal.is_signed)
+    assert Message(1, "m", 10, [theirs], is_fd=True).decode(data) == {"p": value}
     kind = ValueType.INT64 if signal.is_signed else ValueType.UINT64
     whole = replace(signal, type=kind)
     point = CanPoint("p", 0, message, whole, (), None, None, 0, False, None)

@@ -200,6 +200,7 @@ async def test_a_missing_message_is_bad_with_its_last_value_and_comes_back(tmp_p
         here.battery.tell_status(401.0)
         await here.is_good("battery.voltage_v")
         assert here.driver.connections(tag) == 2
+        await until(lambda: here.sample("battery.voltage_v").status == bad, "it is stale again", 2.0)
 
 
 async def test_a_message_that_never_comes_is_bad_and_not_waiting_for_ever(tmp_path: Path) -> None:
@@ -309,9 +310,10 @@ async def test_bus_off_and_error_frames_are_told_and_commands_are_refused(tmp_pa
         assert here.sample("_system.battery.error_frames").value == 2
         here.battery.bus.send(error_frame(0x100))  # restarted
         await until(lambda: here.sample("_system.battery.bus_state").value == 0, "active")
-        await here.driver.operate(here.tag("battery.power_kw"), 1.0)
-        # what was refused is not sent later either, and what came after is
-        assert here.battery.said(here.battery.commands()[0])["Power"] == pytest.approx(1.0)
+        await here.driver.operate(here.tag("battery.enable"), True)
+        said = here.battery.said(here.battery.commands()[0])
+        # what was refused is not sent later either
+        assert (said["Power"], said["Enable"]) == (0.0, 1)
 
 
 async def test_a_frame_that_is_too_short_is_bad_and_counted(tmp_path: Path) -> None:
