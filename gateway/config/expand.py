@@ -26,7 +26,7 @@ from gateway.config.keys import (
     TEMPLATE,
 )
 from gateway.config.kinds import Reading, Settings, describe
-from gateway.config.modbus import PollGroup
+from gateway.config.modbus import SERIAL, PollGroup
 from gateway.config.protocol import DeviceProtocol, Placed, TagShape
 from gateway.config.protocols import PROTOCOLS
 from gateway.config.site import Tag
@@ -89,7 +89,7 @@ class Expansion:
         self._shapes: dict[tuple[Any, ...], TagShape | None] = {}
         self._names_used: dict[int, tuple[str, ...]] = {}
         self._checked_overlaps: set[tuple[int, ...]] = set()
-        self._connections: dict[tuple[str, int], tuple[bool, str]] = {}
+        self._connections: dict[str, tuple[dict[str, Any], str]] = {}
         self._buses: dict[tuple[str, str, str | None], tuple[dict[str, Any], str]] = {}
         self._tag_count = 0
         self._pending: list[tuple[_Copy, _Read]] = []
@@ -424,18 +424,32 @@ class Expansion:
         return True
 
     def _check_shared(self, copy: _Copy, connection: Settings) -> None:
-        """Devices at one address share a connection, or none of them does."""
-        if not connection.is_sound("host", "port", "single_connection"):
+        """Devices at one address share a connection, or none of them does; those on one line say the same of it."""
+        transport = connection["transport"]
+        if transport is None:
             return
-        host, port, single = connection["host"], connection["port"], connection["single_connection"]
-        first_single, first = self._connections.setdefault((host, port), (single, copy.name))
-        if first_single != single:
-            self._faults.add(
-                connection.at("single_connection"),
-                f"'single_connection' is {describe(single)} here but {describe(first_single)} for "
-                f"{quote(first)}, which is at the same {host}:{port}",
-                "say the same for all devices of one address",
-            )
+        where: tuple[str, ...] = ("serial",) if transport in SERIAL else ("host", "port")
+        keys: tuple[str, ...]
+        if transport in SERIAL:
+            line = "line"
+            keys = ("transport", "baud", "parity", "stop_bits", "data_bits", "turnaround_ms")
+        else:
+            line = "address"
+            keys = ("transport", "single_connection", "turnaround_ms")
+        if not connection.is_sound(*where, *keys):
+            return
+        place = ":".join(str(connection[key]) for key in where)
+        said = {key: connection[key] for key in keys}
+        first_said, first = self._connections.setdefault(place, (said, copy.name))
+        for key, value in said.items():
+            if value != first_said[key]:
+                self._faults.add(
+                    connection.at(key),
+                    f"{quote(key)} is {describe(value)} here but {describe(first_said[key])} for "
+                    f"{quote(first)}, which is at the same {place}",
+                    f"say the same for all devices of one {line}",
+                )
+                return
 
     def _check_bus(self, copy: _Copy, connection: Settings) -> None:
         """Devices on one bus say the same of it."""

@@ -26,10 +26,11 @@ from gateway.config.kinds import (
     States,
     Text,
     UnitSymbol,
+    When,
     choice,
 )
 from gateway.config.logic import Start
-from gateway.config.modbus import Order, RegisterType, Table
+from gateway.config.modbus import SERIAL, Order, Parity, RegisterType, Table, Transport
 from gateway.config.modbus_server import BadAs
 from gateway.config.site import (
     HistorianSettings,
@@ -160,12 +161,35 @@ GROUP = Section(
     ),
 )
 
+_BY_TCP = When("transport", frozenset({Transport.TCP, Transport.RTU_OVER_TCP}))
+_BY_SERIAL = When("transport", SERIAL)
+_UNTAGGED = When("transport", frozenset({*SERIAL, Transport.RTU_OVER_TCP}))
 CONNECTION = Section(
     "a connection",
     (
-        Key("host", HOST, "Host name or address of the device."),
-        Key("port", PORT, "TCP port.", 502),
-        Key("unit_id", Integer(0, 255), "Unit identifier behind that address.", 1),
+        Key(
+            "transport", choice(Transport), "How frames travel; rtu and ascii: a serial line.", Transport.TCP
+        ),
+        Key("host", HOST, "Host name or address of the device; not for a serial line.", when=_BY_TCP),
+        Key("port", PORT, "TCP port.", 502, _BY_TCP),
+        Key(
+            "serial",
+            Text("the path of a serial port: /dev/ttyUSB0", r"/[^\s]+", 253),
+            "Serial port of this machine; for rtu and ascii.",
+            when=_BY_SERIAL,
+        ),
+        Key("baud", Integer(1_200, 921_600), "Bits a second on the serial line.", 9_600, _BY_SERIAL),
+        Key("parity", choice(Parity), "Parity on the serial line.", Parity.EVEN, _BY_SERIAL),
+        Key("stop_bits", Integer(1, 2), "Stop bits on the serial line.", 1, _BY_SERIAL),
+        Key("data_bits", Integer(7, 8), "Data bits on the serial line; rtu needs 8.", 8, _BY_SERIAL),
+        Key(
+            "turnaround_ms",
+            Integer(0, 60_000, "ms"),
+            "Silence before a request beyond the 3.5 characters of RTU, for devices slow to let go of the line.",
+            0,
+            _UNTAGGED,
+        ),
+        Key("unit_id", Integer(0, 255), "Unit identifier behind that address; 1 to 247 on serial lines.", 1),
         Key("timeout_ms", Integer(10, 60_000, "ms"), "How long an answer may take.", 1_000),
         Key("pause_ms", Integer(0, 60_000, "ms"), "Least time between an answer and the next request.", 0),
         Key(
@@ -181,8 +205,9 @@ CONNECTION = Section(
         Key(
             "single_connection",
             Boolean(),
-            "Devices at this host and port share one connection, one request at a time.",
+            "Devices at this host and port share one connection, one request at a time; but for tcp they always do.",
             False,
+            When("transport", frozenset({Transport.TCP})),
         ),
     ),
 )

@@ -398,6 +398,14 @@ REQUIRED = _Required.REQUIRED
 
 
 @dataclass(frozen=True, slots=True)
+class When:
+    """Where a key has a meaning: while another key of its section has one of ``values``."""
+
+    key: str
+    values: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """One setting: its name, kind, default (REQUIRED, or None where absence means something) and meaning."""
 
@@ -405,6 +413,7 @@ class Key:
     kind: Kind
     doc: str
     default: object = REQUIRED
+    when: When | None = None  # elsewhere it is a fault to give it, and none to leave it out
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,7 +455,15 @@ class Section:
                 key.name, key.kind.read(value_node, key.name, reading), key_node.place, value_node.place
             )
         for key in self.keys:
-            is_missing = key.default is REQUIRED and key.name not in settings
+            has_use = self._has_use(key, settings)
+            if key.name in settings and has_use is False:
+                assert key.when is not None
+                reading.faults.add(
+                    settings.key_at(key.name),
+                    f"{quote(key.name)} where {quote(key.when.key)} is {settings[key.when.key]}",
+                    "remove it",
+                )
+            is_missing = key.default is REQUIRED and key.name not in settings and has_use
             if is_missing and node.is_whole and key.name not in meant:
                 reading.faults.add(
                     node.place,
@@ -454,6 +471,14 @@ class Section:
                     f"add '{key.name}: ...', {key.kind.what}",
                 )
         return settings
+
+    @staticmethod
+    def _has_use(key: Key, settings: Settings) -> bool | None:
+        """Whether the key means something beside what the others say; None where that cannot be told."""
+        if key.when is None:
+            return True
+        said = settings[key.when.key]
+        return None if said is None else said in key.when.values
 
     def schema(self, expressions: bool) -> Schema:
         properties: Schema = {}
@@ -463,11 +488,25 @@ class Section:
                 default = key.default
                 properties[key.name]["default"] = list(default) if isinstance(default, tuple) else default
         schema: Schema = {"type": "object", "title": self.title, "properties": properties}
-        required = [key.name for key in self.keys if key.default is REQUIRED]
+        required = [key.name for key in self.keys if key.default is REQUIRED and key.when is None]
         if required:
             schema["required"] = required
+        sometimes = [
+            self._sometimes(key, key.when)
+            for key in self.keys
+            if key.default is REQUIRED and key.when is not None
+        ]
+        if sometimes:
+            schema["allOf"] = sometimes
         schema["additionalProperties"] = False
         return schema
+
+    def _sometimes(self, key: Key, when: When) -> Schema:
+        """The schema of a key that is required beside some values of another."""
+        condition: Schema = {"properties": {when.key: {"enum": sorted(when.values)}}}
+        if self.by_name[when.key].default not in when.values:
+            condition["required"] = [when.key]
+        return {"if": condition, "then": {"required": [key.name]}}
 
 
 class Settings:

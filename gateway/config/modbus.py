@@ -42,6 +42,44 @@ class Order(StrEnum):
     LITTLE = "little"
 
 
+class Transport(StrEnum):
+    """How frames travel."""
+
+    TCP = "tcp"
+    RTU_OVER_TCP = "rtu-over-tcp"  # RTU frames through a serial server that knows nothing of Modbus
+    RTU = "rtu"
+    ASCII = "ascii"
+
+
+class Parity(StrEnum):
+    """Of each character on a serial line."""
+
+    NONE = "none"
+    EVEN = "even"
+    ODD = "odd"
+
+
+SERIAL = frozenset({Transport.RTU, Transport.ASCII})  # by a serial port of this machine
+BAUDS = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
+MAX_SERIAL_UNIT = 247  # Modbus over Serial Line 1.02, 2.2: 0 is the broadcast, 248 to 255 are reserved
+
+
+@dataclass(frozen=True, slots=True)
+class SerialPort:
+    """A port and its characters."""
+
+    path: str
+    baud: int
+    parity: Parity
+    stop_bits: int
+    data_bits: int
+
+    @property
+    def character_s(self) -> float:
+        """Time of one character on the line, start and parity bit included."""
+        return (1 + self.data_bits + (self.parity is not Parity.NONE) + self.stop_bits) / self.baud
+
+
 @dataclass(frozen=True, slots=True)
 class ModbusPoint:
     """One point of a device. ``tag`` is the index in `Site.tags` (the image index), ``name`` its name.
@@ -97,7 +135,10 @@ class ModbusSystemTags:
 
 @dataclass(frozen=True, slots=True)
 class ModbusDevice:
-    """A device behind one TCP address and unit id, its limits, and its points."""
+    """A device behind one way and unit id, its limits, and its points.
+
+    ``serial`` is set for the transports of SERIAL, ``host`` and ``port`` for the others.
+    """
 
     name: str
     host: str
@@ -113,3 +154,6 @@ class ModbusDevice:
     groups: tuple[PollGroup, ...]
     points: tuple[ModbusPoint, ...]
     system: ModbusSystemTags
+    transport: Transport = Transport.TCP
+    serial: SerialPort | None = None
+    turnaround_ms: int = 0  # silence on the line before a request, beyond what RTU asks for

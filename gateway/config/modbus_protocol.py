@@ -8,7 +8,18 @@ from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog
 from gateway.config.keys import MAX_READ_REGISTERS
 from gateway.config.kinds import Reading, Settings
-from gateway.config.modbus import ModbusDevice, ModbusPoint, ModbusSystemTags, Order, PollGroup
+from gateway.config.modbus import (
+    BAUDS,
+    MAX_SERIAL_UNIT,
+    SERIAL,
+    ModbusDevice,
+    ModbusPoint,
+    ModbusSystemTags,
+    Order,
+    PollGroup,
+    SerialPort,
+    Transport,
+)
 from gateway.config.point import Body, PointShape, read_point, report_overlaps
 from gateway.config.protocol import DeviceProtocol, Placed
 
@@ -25,6 +36,8 @@ class ModbusProtocol(DeviceProtocol[Body, PointShape]):
         groups: tuple[PollGroup, ...] | None,
         faults: FaultLog,
     ) -> Body:
+        if connection is not None and connection["transport"] not in (None, Transport.TCP):
+            _check_line(connection, faults)
         limit = connection["max_registers"] if connection is not None else None
         return Body(
             groups,
@@ -49,9 +62,13 @@ class ModbusProtocol(DeviceProtocol[Body, PointShape]):
         points: Sequence[Placed[PointShape]],
         system: ModbusSystemTags,
     ) -> ModbusDevice:
+        transport: Transport = connection["transport"]
         return ModbusDevice(
             name=name,
-            host=connection["host"],
+            transport=transport,
+            serial=_serial_port(connection) if transport in SERIAL else None,
+            turnaround_ms=connection["turnaround_ms"],
+            host=connection["host"] or "",
             port=connection["port"],
             unit_id=connection["unit_id"],
             timeout_ms=connection["timeout_ms"],
@@ -65,6 +82,36 @@ class ModbusProtocol(DeviceProtocol[Body, PointShape]):
             points=tuple(_point(one) for one in points),
             system=system,
         )
+
+
+def _check_line(connection: Settings, faults: FaultLog) -> None:
+    """What a line without Modbus TCP's head, or a serial port, cannot have."""
+    transport: Transport = connection["transport"]
+    unit, baud = connection["unit_id"], connection["baud"]
+    if unit is not None and not 1 <= unit <= MAX_SERIAL_UNIT:
+        why = ", to which no device answers" if unit == 0 else ", which serial lines reserve"
+        faults.add(
+            connection.at("unit_id"),
+            f"'unit_id' is {unit} by {transport}{why}",
+            f"write 1 to {MAX_SERIAL_UNIT}",
+        )
+    if transport in SERIAL and baud is not None and baud not in BAUDS:
+        rates = ", ".join(str(rate) for rate in BAUDS)
+        faults.add(
+            connection.at("baud"), f"'baud' is {baud}, which ports do not have", f"write one of {rates}"
+        )
+    if transport is Transport.RTU and connection["data_bits"] == 7:
+        faults.add(connection.at("data_bits"), "'data_bits' is 7 by rtu", "write 8, or 'transport: ascii'")
+
+
+def _serial_port(connection: Settings) -> SerialPort:
+    return SerialPort(
+        connection["serial"],
+        connection["baud"],
+        connection["parity"],
+        connection["stop_bits"],
+        connection["data_bits"],
+    )
 
 
 def _point(placed: Placed[PointShape]) -> ModbusPoint:

@@ -86,6 +86,8 @@ def _anchor(section: Section) -> str:
 
 
 def _default(key: Key) -> str:
+    if key.default is REQUIRED and key.when is not None:
+        return f"**required** where `{key.when.key}` is {' or '.join(sorted(key.when.values))}"
     if key.default is REQUIRED:
         return "**required**"
     if key.default is None or key.default in ("", ()):

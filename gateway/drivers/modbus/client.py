@@ -1,4 +1,4 @@
-"""The wire: one Modbus TCP connection. The only module that knows pymodbus.
+"""The wire: one Modbus TCP connection, and the requests of all transports. Only this and `untagged` know pymodbus.
 
 pymodbus encodes the requests and cuts the stream into frames. Its client and transaction manager are left out:
 they retry writes, reconnect by themselves, take an answer with transaction id 0 or of another function code for
@@ -11,7 +11,9 @@ Exceptions::
     ModbusError
     ├── LinkLostError          the connection could not be made, or closed before the answer came
     │   └── NotOpenError       nothing was sent: there is no connection
+    │       └── NeverQuietError    nor is there a line to speak on: others, or noise, fill it
     ├── NoAnswerError          nothing came in time
+    │   └── GarbledAnswerError something came, but no answer; on a line where that says nothing of what follows
     ├── BadAnswerError         what came is no answer to what was asked; the connection was closed
     └── ExceptionAnswerError   the device answered with an exception code
 """
@@ -81,8 +83,16 @@ class NotOpenError(LinkLostError):
     """Nothing was sent: there is no connection."""
 
 
+class NeverQuietError(NotOpenError):
+    """Nothing was sent: the line is never quiet."""
+
+
 class NoAnswerError(ModbusError):
     """Nothing came in time."""
+
+
+class GarbledAnswerError(NoAnswerError):
+    """Something came in time, but no answer; lines without Modbus TCP's head only, and they stay open."""
 
 
 class BadAnswerError(ModbusError):

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from gateway.drivers.modbus.client import (
     BadAnswerError,
     ExceptionAnswerError,
+    GarbledAnswerError,
     LinkLostError,
     ModbusError,
+    NeverQuietError,
     NoAnswerError,
     NotOpenError,
 )
@@ -36,6 +38,8 @@ _KIND: dict[type[ModbusError], ErrorKind] = {
     LinkLostError: ErrorKind.CONNECTION,
     NotOpenError: ErrorKind.CONNECTION,
     BadAnswerError: ErrorKind.PROTOCOL,
+    NeverQuietError: ErrorKind.PROTOCOL,
+    GarbledAnswerError: ErrorKind.PROTOCOL,
 }
 
 

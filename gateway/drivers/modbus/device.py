@@ -16,6 +16,7 @@ from gateway.config.registers import EncodeError, encode, switch
 from gateway.drivers.modbus.client import (
     ExceptionAnswerError,
     ExceptionCode,
+    GarbledAnswerError,
     LinkLostError,
     ModbusError,
     NoAnswerError,
@@ -494,6 +495,9 @@ class Device:
         except ExceptionAnswerError as error:
             self._seen(Event.SILENT if error.code in _SILENT else Event.ANSWERED)
             raise
+        except GarbledAnswerError as error:
+            self._seen(Event.SILENT)
+            raise TimeoutError(f"{self.config.name} was asked, but then: {error}") from None
         except NoAnswerError:
             self._seen(Event.SILENT)
             raise TimeoutError(

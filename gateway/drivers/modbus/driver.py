@@ -9,10 +9,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from gateway.config.modbus import ModbusDevice, ModbusPoint
+from gateway.config.modbus import ModbusDevice, ModbusPoint, Transport
+from gateway.drivers.modbus.client import connect
 from gateway.drivers.modbus.counters import ErrorKind
 from gateway.drivers.modbus.device import Device
 from gateway.drivers.modbus.line import Line
+from gateway.drivers.modbus.serial_port import open_serial
+from gateway.drivers.modbus.untagged import UntaggedConnection, connect_untagged
 from gateway.tags.image import Region, Writer
 from gateway.tags.operate import OperateError
 from gateway.tags.quality import Quality
@@ -30,7 +33,7 @@ class ModbusDriver:
     ) -> None:
         """``writer`` owns the devices' tags and system tags; ``seed`` makes the jitter repeatable."""
         chance = random.Random(seed)  # noqa: S311 - spreads retries, keeps no secret
-        shared: dict[tuple[str, int], Line] = {}
+        shared: dict[tuple[str, int] | str, Line] = {}
         self._region = region
         self._writer = writer
         self.devices: tuple[Device, ...] = tuple(
@@ -124,11 +127,25 @@ class ModbusDriver:
         self._writer.write_texts(np.array(error_tags, np.uint32), errors, Quality.GOOD, stamp, stamp)
 
 
-def _line_of(device: ModbusDevice, shared: dict[tuple[str, int], Line]) -> Line:
+def _line_of(device: ModbusDevice, shared: dict[tuple[str, int] | str, Line]) -> Line:
     """The device's own line, or the one it must share."""
-    if not device.single_connection:
-        return Line(device.host, device.port)
-    place = (device.host, device.port)
+    if device.transport is Transport.TCP and not device.single_connection:
+        return _new_line(device)
+    place = (device.host, device.port) if device.serial is None else device.serial.path
     if place not in shared:
-        shared[place] = Line(*place)
+        shared[place] = _new_line(device)
     return shared[place]
+
+
+def _new_line(device: ModbusDevice) -> Line:
+    host, port, serial = device.host, device.port, device.serial
+    if device.transport is Transport.TCP:
+        return Line(lambda timeout_s: connect(host, port, timeout_s))
+    turnaround_s = device.turnaround_ms / 1000
+    if serial is None:
+        return Line(lambda timeout_s: connect_untagged(host, port, timeout_s, turnaround_s))
+
+    async def open_port(_: float) -> UntaggedConnection:
+        return open_serial(serial, device.transport, turnaround_s)
+
+    return Line(open_port, bears_silence=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from gateway.drivers.modbus.client import (
@@ -15,9 +16,9 @@ from gateway.drivers.modbus.client import (
     NoAnswerError,
     NotOpenError,
     Request,
-    connect,
 )
 from gateway.drivers.modbus.counters import Counters
+from gateway.drivers.modbus.untagged import UntaggedConnection
 
 # Requests in a row, of all who share the line, with no answer: then the connection itself is taken for dead. One
 # would cut off the neighbours of a unit that is switched off behind a serial gateway.
@@ -38,12 +39,21 @@ class Station:
 
 
 class Line:
-    """The way to one host and port. Devices that must share a connection share a line."""
+    """The way to one host and port, or by one serial port. Devices that must share a connection share a line."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-        self._connection: Connection | None = None
+    def __init__(
+        self,
+        connect: Callable[[float], Awaitable[Connection | UntaggedConnection]],
+        *,
+        bears_silence: bool = False,
+    ) -> None:
+        """``connect`` gets a time in seconds; ``bears_silence``: a new connection would cure nothing."""
+        self._connect = connect
+        self._bears_silence = bears_silence
+        self._connection: Connection | UntaggedConnection | None = None
+        self._late: dict[
+            tuple[int, int], float
+        ] = {}  # (unit, function) whose late answer may come, until when
         self._is_taken = False
         self._commands: deque[asyncio.Future[None]] = deque()
         self._polls: deque[asyncio.Future[None]] = deque()
@@ -60,7 +70,7 @@ class Line:
         await self.enter(urgent=False)
         try:
             if not self.is_open:
-                self._connection = await connect(self.host, self.port, station.timeout_s)
+                self._connection = await self._connect(station.timeout_s)
                 self._silences = 0
         except LinkLostError as error:
             station.counters.failed(error)
@@ -76,6 +86,8 @@ class Line:
 
     async def ask(self, request: Request, station: Station, *, urgent: bool = False) -> bytes:
         """One request in one turn: the answer's data. Raises ModbusError, counted on ``station``."""
+        if self._late:
+            await self._until_not_late(request, station)
         if self._is_taken:
             await self.enter(urgent=urgent)
         else:
@@ -100,6 +112,13 @@ class Line:
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
         counters = station.counters
+        if isinstance(connection, UntaggedConnection):
+            await self._until_not_late(request, station)
+            try:
+                await connection.quiet(station.timeout_s)
+            except ModbusError as error:
+                counters.failed(error)
+                raise
         counters.requests += 1
         start_ns = time.monotonic_ns()
         try:
@@ -113,9 +132,13 @@ class Line:
             raise
         except NoAnswerError as error:
             counters.failed(error)
+            self._expect_late(request, station)
             self._silences += 1
-            if self._silences >= SILENCES_UNTIL_CLOSE:
+            if self._silences >= SILENCES_UNTIL_CLOSE and not self._bears_silence:
                 self.close()
+            raise
+        except asyncio.CancelledError:
+            self._expect_late(request, station)
             raise
         except ModbusError as error:
             counters.failed(error)
@@ -124,6 +147,24 @@ class Line:
         finally:
             self._free_at = loop.time()
         return data
+
+    def _expect_late(self, request: Request, station: Station) -> None:
+        """Without a transaction, a late answer is told from the next one of that unit and function only by time."""
+        if isinstance(self._connection, UntaggedConnection):
+            until_s = asyncio.get_running_loop().time() + station.timeout_s
+            self._late[station.unit, request.pdu[0]] = until_s
+
+    async def _until_not_late(self, request: Request, station: Station) -> None:
+        """Leave a unit that owes an answer alone for one more timeout; the others are asked meanwhile."""
+        key = (station.unit, request.pdu[0])
+        until_s = self._late.get(key)
+        if until_s is None:
+            return
+        wait_s = until_s - asyncio.get_running_loop().time()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        if self._late.get(key) == until_s:
+            del self._late[key]
 
     async def enter(self, *, urgent: bool) -> None:
         """Take the turn; commands (``urgent``) before polls, each in order of arrival."""

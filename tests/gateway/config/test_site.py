@@ -14,9 +14,12 @@ from gateway.config.modbus import (
     ModbusPoint,
     ModbusSystemTags,
     Order,
+    Parity,
     PollGroup,
     RegisterType,
+    SerialPort,
     Table,
+    Transport,
 )
 from gateway.config.site import (
     Area,
@@ -362,6 +365,27 @@ templates:
     )
     device = site.modbus[1]
     assert (device.host, device.single_connection, device.points[0].scale) == ("10", True, 2.0)
+
+
+def test_devices_on_one_serial_line(load: Load, minimal: str) -> None:
+    template = """\
+templates:
+  t:
+    parameters: {way: {type: string, default: rtu}, unit: {type: integer}}
+    protocol: modbus
+    connection: {transport: "${way}", serial: /dev/ttyUSB0, unit_id: "${unit}", parity: none,
+      stop_bits: 2, turnaround_ms: 5}
+    groups: {all: {period_ms: 100}}
+    points: {power_kw: {table: input, address: 0, type: int16, unit: kW}}
+"""
+    devices = "  d1: {area: grid, template: t, with: {unit: 1}}\n  d2: {area: grid, template: t, with: {unit: 247}}\n"
+    site = load(minimal + devices + template)
+    plain, *serial = site.modbus
+    assert (plain.transport, plain.serial, plain.turnaround_ms) == (Transport.TCP, None, 0)
+    port = SerialPort("/dev/ttyUSB0", 9600, Parity.NONE, 2, 8)
+    assert [(it.transport, it.serial, it.unit_id, it.turnaround_ms) for it in serial] == [
+        (Transport.RTU, port, 1, 5), (Transport.RTU, port, 247, 5)
+    ]  # fmt: skip
 
 
 def test_units_may_be_typed_plainly(load: Load, minimal: str) -> None:
