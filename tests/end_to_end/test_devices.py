@@ -16,7 +16,9 @@ from gateway.tags.quality import Quality, is_bad, is_good
 
 
 def device_tags(site, name):
-    return [tag.name for tag in site.tags if tag.device == name and not tag.name.startswith("_system.")]
+    """What is read from the device; what the logic demands of it is the scan's."""
+    own = [tag for tag in site.tags if tag.device == name and tag.owner == "drivers"]
+    return [tag.name for tag in own if not tag.name.startswith("_system.")]
 
 
 def changes_of(region, names, span_s):
