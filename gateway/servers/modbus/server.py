@@ -196,6 +196,7 @@ def _bound(writer: asyncio.StreamWriter) -> None:
     """What a client costs that does not read, and how long one that is gone."""
     sock = writer.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
+    writer.transport.set_write_buffer_limits(high=UNREAD_BYTES)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in KEEP_ALIVE:
         sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -101,6 +101,7 @@ async def test_a_client_that_reads_no_answers_is_dropped_and_holds_up_nobody(
 ) -> None:
     frame, _ = wire
     monkeypatch.setattr(server, "UNREAD_S", 0.3)
+    monkeypatch.setattr(server, "UNREAD_BYTES", 4096)
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.setblocking(False)
