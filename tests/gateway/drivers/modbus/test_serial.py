@@ -257,7 +257,7 @@ async def test_an_answer_is_found_in_what_is_around_it(site, point, new_terminal
                 units.terminal.send(answer[:5] + answer)
 
     units.reply = reply
-    site.add("u1", points=meter(point), **serial(units.terminal.path))
+    site.add("u1", points=meter(point), **serial(units.terminal.path, timeout_ms=1000))
     site.start()
     await site.until_good("u1.m0", "u1.m1", "u1.m2")
     before = len(units.requests)
