@@ -153,6 +153,25 @@ async def test_what_a_device_does_not_have_is_absent_and_no_fault(page, stand):
     await expect(page.locator("#attention-count")).to_have_text("0")
 
 
+async def test_what_logic_does_not_demand_and_nobody_has_set_is_no_fault_and_no_charger(
+    page, make_stand, serve, play
+):
+    own = (
+        Tag("pcc.breaker_close_command.demand", ValueType.BOOL, "drivers", "grid", "pcc"),
+        Tag("ev.automatic", ValueType.BOOL, "drivers", "ev", "ev", stale_after_ms=10**12),
+    )
+    async with make_stand(extra=own) as stand, serve(stand), play(stand):
+        stand.scene.overrides["pcc.breaker_close_command.demand"] = False
+        stand.scene.statuses["pcc.breaker_close_command.demand"] = Quality.BAD_NO_DATA
+        await open_page(page, stand)
+        await expect(bay(page, "pcc").locator(".bay-status")).to_have_text("")
+        await expect(page.locator("#attention-count")).to_have_text("0")
+        await expect(page.locator('.cell[data-device="ev"]')).to_have_count(0)
+        stand.scene.overrides["ev.automatic"] = False
+        stand.scene.statuses["ev.automatic"] = Quality.BAD_COMMUNICATION_ERROR
+        await expect(page.locator("#attention-count")).to_have_text("1")
+
+
 async def test_a_tag_nobody_refreshes_goes_stale_while_the_feed_lives(page, stand):
     await open_page(page, stand)
     await expect(value(page, "feeder2.power_kw")).to_have_attribute("data-stale", "no")

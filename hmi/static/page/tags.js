@@ -4,8 +4,12 @@ import { codeOf, durationText, reasonOf } from "./format.js";
 
 const SEVERITY = ["good", "uncertain", "bad", "bad"]; // the two top bits of a StatusCode (OPC 10000-4 7.39)
 const SYSTEM = "_system";
-// "The device has no such value": Bad to a client, but nothing is wrong. A free charger knows no state of charge.
-const NOT_SUPPORTED = "Bad_NotSupported";
+// Bad to a client, but nothing is wrong: a free charger knows no state of charge, and logic that has released a point
+// demands nothing of it.
+const ABSENT = new Map([["Bad_NotSupported", null], ["Bad_NoData", "nothing demanded"]]);
+// So is a setpoint that nobody has given yet. It holds until the next one, and so its tag never goes stale.
+const WAITING = "Bad_WaitingForInitialData";
+const NEVER_STALE_MS = 1e12;
 const LABEL = { bad: "BAD", stale: "STALE", uncertain: "UNC", absent: "", good: "" };
 export const RANK = { good: 0, absent: 0, uncertain: 1, stale: 2, bad: 3 };
 
@@ -57,9 +61,11 @@ export class Tags {
     let quality = SEVERITY[tag.status >>> 30];
     let why = quality === "good" ? "" : reasonOf(tag.status, this.statuses);
     if (quality === "good" && tag.value === null) [quality, why] = ["bad", "No number"];
-    if (this.statuses[codeOf(tag.status)] === NOT_SUPPORTED) quality = "absent";
+    const status = this.statuses[codeOf(tag.status)];
+    if (ABSENT.has(status)) [quality, why] = ["absent", ABSENT.get(status) ?? why];
+    if (status === WAITING && tag.staleAfterMs >= NEVER_STALE_MS) [quality, why] = ["absent", "none given yet"];
     const isLost = !this.clock.isLive();
-    const isOld = now - tag.receipt > tag.staleAfterMs;
+    const isOld = tag.staleAfterMs < NEVER_STALE_MS && now - tag.receipt > tag.staleAfterMs;
     // What is Bad says so already; it is stale as well only when the whole picture is.
     const isStale = isLost || (isOld && quality !== "bad");
     const ageMs = tag.value === null ? null : Math.max(0, now - (isStale ? tag.receipt : tag.source));

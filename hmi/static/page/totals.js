@@ -35,6 +35,8 @@ export function devicesOfKinds(tags, wanted) {
   const collator = new Intl.Collator("en", { numeric: true });
   return KINDS.filter(wanted).map((kind) => ({
     kind,
-    devices: [...tags.byDevice.keys()].filter((device) => kind.match.test(device)).sort(collator.compare),
+    devices: [...tags.byDevice.keys()]
+      .filter((device) => kind.match.test(device) && tags.get(device, POWER) !== null) // not `ev`, of whom the logic only has settings
+      .sort(collator.compare),
   }));
 }
