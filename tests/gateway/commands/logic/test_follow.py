@@ -24,12 +24,13 @@ BUSY_S = 0.5  # how late a loop may be on a machine that runs other things
 
 
 async def holding(plant, **values) -> None:
-    """The logic holds these, and the device has taken them."""
+    """The logic holds these, and the device has taken them; the tags that count what is held are 100 ms behind."""
     plant.scan.demand(**values)
     names = {"power_setpoint_kw": "power", "reactive_setpoint_kvar": "reactive"}
     await plant.until(
         lambda: all(plant.battery.values[names.get(name, name)] == value for name, value in values.items())
     )
+    await plant.until(lambda: plant.count("held") >= len(values))
 
 
 async def test_a_change_of_the_demand_reaches_the_device_at_once(plant) -> None:
