@@ -13,6 +13,7 @@ from pathlib import Path
 
 import gateway.commands.cli
 import gateway.config.cli
+import gateway.drivers.discover
 import gateway.simulator.cli
 import historian.cli
 import plc.cli
@@ -77,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
         gateway.commands.cli.add_commands,
         historian.cli.add_commands,
         gateway.simulator.cli.add_commands,
+        gateway.drivers.discover.add_commands,
         plc.cli.add_commands,
     ):
         add_commands(commands)
