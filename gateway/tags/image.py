@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.tags import _kernel
+from gateway.tags.directory import Directory, misfit, placeholders, used_places
 from gateway.tags.sample import SAMPLE, Sample, Samples, value_from_bits
 from gateway.tags.tag import TagSpec, ValueType
 
@@ -58,19 +59,67 @@ class Slice:
 class Region:
     """A site's image and journal. Make one by `create` or `attach`; it is a context manager."""
 
-    def __init__(self, kernel: _kernel.Region) -> None:
+    types: NDArray[np.uint8]  # (tag_count,), values of ValueType
+    tag_owners: NDArray[np.uint16]  # (tag_count,), positions in `owners`
+
+    def __init__(self, kernel: _kernel.Region, directory: Directory | None = None) -> None:
         """Not for callers: use `create` or `attach`."""
         self._kernel = kernel
-        count = kernel.tag_count
-        types = np.empty(count, np.uint8)
-        owners = np.empty(count, np.uint16)
-        kernel.directory(types, owners)
+        self._directory = directory  # the creator's, where there are spare places
+        self.owners = tuple(kernel.owner_name(i).decode() for i in range(kernel.owner_count))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Learn of the tags that were added since: until then, this object knows nothing of them.
+
+        `tag_count`, `types` and `tag_owners` become longer, and journal readers tell changes of the new tags too.
+        """
+        used = used_places(SHARED_MEMORY / (SEGMENT_PREFIX + self.name), self.instance)
+        capacity = self._kernel.tag_count
+        types = np.empty(capacity, np.uint8)
+        owners = np.empty(capacity, np.uint16)
+        self._kernel.directory(types, owners)
         types.flags.writeable = False
         owners.flags.writeable = False
-        self.types: NDArray[np.uint8] = types  # (tag_count,), values of ValueType
-        self.tag_owners: NDArray[np.uint16] = owners  # (tag_count,), positions in `owners`
-        self.owners = tuple(kernel.owner_name(i).decode() for i in range(kernel.owner_count))
-        self._string_tags = types == ValueType.STRING
+        self.tag_count = used or capacity  # 0: made by somebody who knows of no spare places
+        self.types, self.tag_owners = types[: self.tag_count], owners[: self.tag_count]
+        self._string_tags = self.types == ValueType.STRING
+        with_strings = self.tag_owners[self._string_tags]
+        self._has_strings = [place in with_strings for place in range(len(self.owners))]
+
+    def change(self, added: Sequence[TagSpec], retired: Iterable[int] = ()) -> NDArray[np.uint32]:
+        """For the creator: add tags, whose indexes are returned, and let ``retired`` be found by name no more.
+
+        A retired index is never used again. Others learn of new tags by `refresh`. Raises RegionError, with nothing
+        changed, where `room_for` says why.
+        """
+        added = list(added)
+        if (why := self.room_for(added)) is not None:
+            raise RegionError(why)
+        assert self._directory is not None or not added, "room_for has seen to it"
+        first = self.tag_count
+        if self._directory is not None:
+            places = [self.owners.index(spec.owner) for spec in added]
+            self._directory.change(added, places, retired)
+            self.refresh()
+        return np.arange(first, first + len(added), dtype=np.uint32)
+
+    def room_for(self, added: Sequence[TagSpec]) -> str | None:
+        """Why these tags cannot be added to this region; None where they can. For the creator."""
+        for spec in added:
+            if spec.owner not in self.owners:
+                return f"{spec.name}: no tag of {spec.owner} was there when the region was made"
+            if (why := misfit(spec)) is not None:
+                return f"{spec.name}: {why}"
+        left = 0 if self._directory is None else self._directory.capacity - self.tag_count
+        if len(added) > left:
+            return f"{len(added):,} new tags, but {left:,} places are left for them"
+        return None
+
+    @property
+    def spare(self) -> int:
+        """Places that are left for tags to come."""
+        return self._kernel.tag_count - self.tag_count
 
     @classmethod
     def create(
@@ -81,8 +130,11 @@ class Region:
         journal_records: int = DEFAULT_JOURNAL_RECORDS,
         text_bytes: int = DEFAULT_TEXT_BYTES,
         extra_owners: Iterable[str] = (),
+        spare: int = 0,
     ) -> Self:
         """Make a region of 1..1,000,000 tags and be its creator until `close`, which removes it.
+
+        ``spare`` places are kept for tags that `change` adds later, and count as tags here.
 
         ``journal_records`` (rounded up to a power of two) is kept for each owner, ``text_bytes`` likewise for
         the strings its records refer to. Every tag starts as Bad_WaitingForInitialData. A stale segment of
@@ -90,18 +142,18 @@ class Region:
         """
         owner_names = list(dict.fromkeys([*(tag.owner for tag in tags), *extra_owners]))
         place = {owner: i for i, owner in enumerate(owner_names)}
-        return cls(
-            _kernel.Region.create(
-                name,
-                [tag.name.encode() for tag in tags],
-                np.array([tag.type for tag in tags], np.uint8),
-                np.array([place[tag.owner] for tag in tags], np.uint16),
-                np.array([tag.string_bytes for tag in tags], np.uint32),
-                [owner.encode() for owner in owner_names],
-                journal_records,
-                text_bytes,
-            )
+        places = [*tags, *placeholders(spare, owner_names[0])] if spare else tags
+        kernel = _kernel.Region.create(
+            name,
+            [tag.name.encode() for tag in places],
+            np.array([tag.type for tag in places], np.uint8),
+            np.array([place[tag.owner] for tag in places], np.uint16),
+            np.array([tag.string_bytes for tag in places], np.uint32),
+            [owner.encode() for owner in owner_names],
+            journal_records,
+            text_bytes,
         )
+        return cls(kernel, Directory(SHARED_MEMORY / (SEGMENT_PREFIX + name), len(tags)) if spare else None)
 
     @classmethod
     def attach(cls, name: str) -> Self:
@@ -110,6 +162,9 @@ class Region:
 
     def close(self) -> None:
         """Unmap; the creator also removes the segment. Calling it again does nothing."""
+        if self._directory is not None:
+            self._directory.close()
+            self._directory = None
         self._kernel.close()
 
     def __enter__(self) -> Self:
@@ -129,14 +184,10 @@ class Region:
         """A random 63-bit number of this creation: journal positions mean something only together with it."""
         return self._kernel.instance
 
-    @property
-    def tag_count(self) -> int:
-        return self._kernel.tag_count
-
     def index_of(self, name: str) -> int:
         """The tag's index in the image. Raises KeyError."""
         index = self._kernel.find(name.encode())
-        if index < 0:
+        if not 0 <= index < self.tag_count:
             raise KeyError(name)
         return index
 
@@ -145,7 +196,9 @@ class Region:
         return np.array([self.index_of(name) for name in names], np.uint32)
 
     def name_of(self, tag: int) -> str:
-        """Raises IndexError."""
+        """Empty for a tag that was retired. Raises IndexError."""
+        if tag >= self.tag_count:
+            raise IndexError(tag)
         return self._kernel.tag_name(tag).decode()
 
     def type_of(self, tag: int) -> ValueType:
@@ -156,9 +209,15 @@ class Region:
 
         Each sample is whole (never half old, half new). The `value` of a STRING tag means nothing here: see `texts`.
         """
-        count = self.tag_count if tags is None else len(tags)
+        if tags is None and self.spare:
+            whole = np.empty(self._kernel.tag_count, SAMPLE)
+            self._kernel.read(None, whole)
+            if out is None:
+                return whole[: self.tag_count]
+            out[:] = whole[: self.tag_count]
+            return out
         if out is None:
-            out = np.empty(count, SAMPLE)
+            out = np.empty(self.tag_count if tags is None else len(tags), SAMPLE)
         self._kernel.read(None if tags is None else _array(tags, np.uint32), out)
         return out
 
@@ -293,8 +352,6 @@ class JournalReader:
             else:
                 self._cursors.append(start.get(owner, oldest))
         self._bell = region.bell()
-        strings = region.tag_owners[region._string_tags]
-        self._has_strings = [place in strings for place in range(len(region.owners))]
 
     @property
     def positions(self) -> dict[str, int]:
@@ -315,12 +372,15 @@ class JournalReader:
             count, self._cursors[place], missed = self._kernel.take(place, cursor, piece)
             lost += missed
             piece = piece[:count]
-            if self._has_strings[place]:
+            if self._region.spare:  # a tag added since the region was looked at is nobody's business here
+                known = piece["tag"] < self._region.tag_count
+                piece = piece if known.all() else piece[known]
+            if self._region._has_strings[place]:
                 for i in np.flatnonzero(self._region._string_tags[piece["tag"]]):
                     raw = self._kernel.text_of(place, int(piece["value"][i]))
                     texts[row + int(i)] = None if raw is None else raw.decode("utf-8", "replace")
             pieces.append(piece)
-            row += count
+            row += len(piece)
         if not pieces:
             return Slice(np.empty(0, SAMPLE), texts, lost)
         return Slice(pieces[0] if len(pieces) == 1 else np.concatenate(pieces), texts, lost)

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.tags import image
+from gateway.tags.directory import spare_for
 from gateway.tags.image import Presence, Region, RegionError
 from gateway.tags.quality import Quality
 from gateway.tags.sample import SAMPLE, from_bits, to_bits, value_from_bits
@@ -285,3 +286,110 @@ def test_a_single_word_becomes_a_python_value() -> None:
     assert value_from_bits(2**64 - 1, ValueType.UINT64) == 2**64 - 1
     with pytest.raises(ValueError, match="string"):
         value_from_bits(0, ValueType.STRING)
+
+
+NEW = (
+    TagSpec("ev2.power_kw", ValueType.DOUBLE, "drivers"),
+    TagSpec("ev2.vehicle_id", ValueType.STRING, "drivers", 200),
+    TagSpec("_system.parts.hmi.running", ValueType.BOOL, "node"),
+)
+
+
+@pytest.fixture
+def roomy(name: str) -> Iterator[Region]:
+    with Region.create(name, SPECS, journal_records=1024, spare=4) as region:
+        yield region
+
+
+def test_tags_added_to_a_live_region_are_written_read_and_followed(roomy: Region) -> None:
+    with Region.attach(roomy.name) as drivers, Region.attach(roomy.name) as other:
+        writer = drivers.claim("drivers")
+        reader = other.reader("now")
+        assert list(roomy.change(NEW)) == [6, 7, 8]
+        drivers.refresh()
+        other.refresh()
+        writer.write(tags(6, 0), to_bits(np.array([-7.5, 1.5]), ValueType.DOUBLE), 0, 11, 12)
+        writer.write_texts(tags(7), ["x" * 200], 0, 11, 12)
+        assert other.sample("ev2.power_kw").value == -7.5
+        assert other.sample("ev2.vehicle_id").value == "x" * 200
+        assert other.sample("_system.parts.hmi.running").status == Quality.BAD_WAITING_FOR_INITIAL_DATA
+        assert [other.name_of(i) for i in range(6, 9)] == [spec.name for spec in NEW]
+        assert other.type_of(6) is ValueType.DOUBLE
+        taken = reader.take()
+        assert list(taken.records["tag"]) == [6, 0, 7]
+        assert taken.texts == {2: "x" * 200}
+        assert len(other.read()) == 9
+        with pytest.raises(RegionError, match="belongs to another owner"):
+            writer.write(tags(8), np.array([1], np.uint64), 0, 1, 1)
+
+
+def test_who_has_not_looked_knows_nothing_of_new_tags(roomy: Region) -> None:
+    with Region.attach(roomy.name) as drivers, Region.attach(roomy.name) as other:
+        writer = drivers.claim("drivers")
+        reader = other.reader("now")
+        roomy.change(NEW)
+        drivers.refresh()
+        writer.write(tags(6, 0, 6), np.array([1, 2, 3], np.uint64), 0, 11, 12)
+        writer.write_texts(tags(7), ["new"], 0, 11, 12)
+        taken = reader.take()
+        assert (list(taken.records["tag"]), taken.texts, taken.lost) == ([0], {}, 0)
+        assert len(reader.take().records) == 0
+        assert (other.tag_count, len(other.read()), len(other.types)) == (6, 6, 6)
+        out = np.zeros(6, SAMPLE)
+        assert other.read(out=out) is out
+        assert out["value"][0] == 2
+        with pytest.raises(KeyError):
+            other.index_of("ev2.power_kw")
+        with pytest.raises(IndexError):
+            other.name_of(6)
+
+
+def test_a_retired_tag_is_found_no_more_and_its_name_may_come_again(roomy: Region) -> None:
+    with Region.attach(roomy.name) as other:
+        again = TagSpec("pcc.power_kw", ValueType.INT64, "drivers")
+        assert list(roomy.change([again], [0])) == [6]
+        other.refresh()
+        assert other.index_of("pcc.power_kw") == 6
+        assert other.type_of(6) is ValueType.INT64
+        assert other.name_of(0) == ""
+        roomy.change([], [1, 6])
+        for name in ("pcc.power_kw", "pcc.breaker_closed"):
+            with pytest.raises(KeyError):
+                other.index_of(name)
+        assert other.index_of("battery1.offset") == 3
+        assert (roomy.tag_count, roomy.spare) == (7, 3)
+
+
+def test_what_does_not_fit_is_refused_and_nothing_is_changed(roomy: Region) -> None:
+    def tag(name: str, owner: str = "drivers", type: ValueType = ValueType.BOOL, text: int = 0) -> TagSpec:
+        return TagSpec(name, type, owner, text)
+
+    for unfit, why in (
+        ([tag("a" * 129)], "more than 128 bytes"),
+        ([tag("a", type=ValueType.STRING, text=257)], "more than 256 bytes"),
+        ([tag("a", owner="dnp3")], "no tag of dnp3 was there"),
+        ([tag(f"a{i}") for i in range(5)], "5 new tags, but 4 places"),
+    ):
+        assert why in str(roomy.room_for(unfit))
+        with pytest.raises(RegionError, match=why):
+            roomy.change(unfit, [0])
+    assert roomy.index_of("pcc.power_kw") == 0
+    assert roomy.change([tag(f"a{i}") for i in range(4)]).tolist() == [6, 7, 8, 9]
+    assert roomy.spare == 0
+    with Region.create(f"{roomy.name}-full", SPECS, journal_records=1024) as full:
+        assert full.room_for([tag("a")]) == "1 new tags, but 0 places are left for them"
+    assert spare_for(10) == 512
+    assert spare_for(80_000) == 10_000
+
+
+@given(
+    names=st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20), unique=True, max_size=40)
+)
+def test_every_added_name_is_found_whatever_its_hash(names: list[str]) -> None:
+    """Ours against the C core's search, which finds what was laid out here."""
+    added = [TagSpec(name, ValueType.BOOL, "drivers") for name in names]
+    name = f"test-image-{os.getpid()}-{time.monotonic_ns()}"
+    with Region.create(name, SPECS, journal_records=1024, spare=40) as region:
+        indexes = region.change(added).tolist()
+        assert [region.index_of(spec.name) for spec in added] == indexes
+        assert [region.index_of(spec.name) for spec in SPECS] == list(range(len(SPECS)))
