@@ -288,6 +288,7 @@ class Loading:
             dnp3_devices=tuple(devices["dnp3"]),
             can_devices=tuple(devices["can"]),
             modbus_server=modbus,
+            opcua_devices=tuple(devices["opcua"]),
         )
 
     def _outstation(self, tags: list[Tag], named: frozenset[str] | None) -> Outstation | None:

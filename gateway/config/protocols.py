@@ -9,8 +9,9 @@ from gateway.config.can_protocol import CanProtocol
 from gateway.config.dnp3_protocol import Dnp3Protocol
 from gateway.config.keys import PROTOCOL_KEYS
 from gateway.config.modbus_protocol import ModbusProtocol
+from gateway.config.opcua_protocol import OpcUaProtocol
 from gateway.config.protocol import DeviceProtocol
 
-_ALL: tuple[DeviceProtocol[Any, Any], ...] = (ModbusProtocol(), Dnp3Protocol(), CanProtocol())
+_ALL: tuple[DeviceProtocol[Any, Any], ...] = (ModbusProtocol(), Dnp3Protocol(), CanProtocol(), OpcUaProtocol())
 PROTOCOLS: Mapping[str, DeviceProtocol[Any, Any]] = {one.name: one for one in _ALL}
 assert PROTOCOLS.keys() == PROTOCOL_KEYS.keys()

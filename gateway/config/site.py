@@ -17,6 +17,7 @@ from gateway.config.dnp3_device import Dnp3Device
 from gateway.config.logic import LogicSettings
 from gateway.config.modbus import ModbusDevice
 from gateway.config.modbus_server import ModbusServer
+from gateway.config.opcua_device import OpcUaDevice
 from gateway.tags.tag import TagSpec, ValueType
 
 
@@ -168,8 +169,9 @@ class Site:
     dnp3_devices: tuple[Dnp3Device, ...] = ()
     can_devices: tuple[CanDevice, ...] = ()
     modbus_server: ModbusServer | None = None
+    opcua_devices: tuple[OpcUaDevice, ...] = ()
 
     @property
     def device_count(self) -> int:
         """Devices of all protocols."""
-        return len(self.modbus) + len(self.dnp3_devices) + len(self.can_devices)
+        return len(self.modbus) + len(self.dnp3_devices) + len(self.can_devices) + len(self.opcua_devices)
