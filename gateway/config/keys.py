@@ -127,6 +127,13 @@ POINT = Section(
         Key("scale", Number(not_zero=True), "Engineering value = raw * scale + offset.", 1.0),
         Key("offset", Number(), "Added after scaling.", 0.0),
         Key(
+            "scale_factor",
+            Integer(0, 465_536),
+            "Address, in the same table, of a register with a power of ten (-10 to 10) that the value is "
+            "multiplied by too; read together with the value.",
+            None,
+        ),
+        Key(
             "not_implemented",
             ListOf(Integer(0, INT_HIGH), "a list of raw values: [0x8000]"),
             "Raw values, as unsigned bit patterns of the whole point, by which the device says that it has none.",

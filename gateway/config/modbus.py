@@ -84,7 +84,8 @@ class SerialPort:
 class ModbusPoint:
     """One point of a device. ``tag`` is the index in `Site.tags` (the image index), ``name`` its name.
 
-    Engineering value = raw * scale + offset; with scale 1 and offset 0 an integer stays an integer.
+    Engineering value = raw * scale + offset; with scale 1 and offset 0 an integer stays an integer. Where
+    ``scale_factor`` is the address of a register (same table and byte order): raw * scale * 10^register + offset.
     ``registers`` is how many registers (or coils) it covers. ``bit`` is 0..15 for a bit of a register, else None.
     ``not_implemented``: raw values (unsigned bit patterns of the whole point) by which the device says it has no
     value. ``low``/``high``: the instrument's range in engineering units, or None. ``group`` indexes
@@ -112,6 +113,7 @@ class ModbusPoint:
 @dataclass(frozen=True, slots=True)
 class PollGroup:
     """Points polled together: every ``period_ms``; Bad when not refreshed for ``stale_after_ms``."""
+    scale_factor: int | None = None
 
     name: str
     period_ms: int

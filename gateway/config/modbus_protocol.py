@@ -134,3 +134,4 @@ def _point(placed: Placed[PointShape]) -> ModbusPoint:
         group=shape.group,
         writable=shape.write is not None,
     )
+        scale_factor=shape.scale_factor,

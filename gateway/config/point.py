@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -65,6 +66,7 @@ class PointShape:
     bit: int | None
     scale: float
     offset: float
+    scale_factor: int | None
     not_implemented: tuple[int, ...]
     low: float | None
     high: float | None
@@ -159,18 +161,18 @@ class RegisterCheck:
             return None
         return registers
 
-    def first_address(self, table: Table, registers: int | None) -> int | None:
-        address: int | None = self._settings["address"]
+    def first_address(self, table: Table, registers: int | None, key: str = "address") -> int | None:
+        address: int | None = self._settings[key]
         if address is None:
             return None
         if self._body.is_modicon:
-            address = self._from_modicon(table, address)
+            address = self._from_modicon(table, address, key)
             if address is None:
                 return None
         if address >= TABLE_SIZE or address + (registers or 1) > TABLE_SIZE:
             what = "the address" if address >= TABLE_SIZE else f"{registers} registers from the address"
             self._add(
-                "address",
+                key,
                 f"{what} {address}, which is past the end of the table",
                 f"write at most {TABLE_SIZE - (registers or 1)}"
                 + ("" if self._body.is_modicon or address < TABLE_SIZE else ", or 'addressing: modicon'"),
@@ -178,7 +180,7 @@ class RegisterCheck:
             return None
         return address
 
-    def _from_modicon(self, table: Table, number: int) -> int | None:
+    def _from_modicon(self, table: Table, number: int, key: str) -> int | None:
         wide = number >= 100_000
         digit, rest = divmod(number, 100_000 if wide else 10_000)
         expected = MODICON_DIGIT[table]
@@ -187,15 +189,13 @@ class RegisterCheck:
             other = next((t.value for t, d in MODICON_DIGIT.items() if d == digit), None)
             whose = f"which is in table '{other}'" if other else "which is in no table"
             self._add(
-                "address",
+                key,
                 f"the Modicon address {number} in table '{table.value}', {whose}",
                 f"write {example}",
             )
             return None
         if rest == 0 or rest > TABLE_SIZE:
-            self._add(
-                "address", f"the Modicon address {number}, which does not exist", f"count from 1: {example}"
-            )
+            self._add(key, f"the Modicon address {number}, which does not exist", f"count from 1: {example}")
             return None
         return rest - 1
 
@@ -219,6 +219,7 @@ class _Check(RegisterCheck):
             return None
         registers = self.register_count(type)
         address = self.first_address(table, registers)
+        scale_factor = self.first_address(table, 1, "scale_factor")
         value_type = self._value_type(type)
         self.check_orders(table, type, registers)
         self._check_fit(type, value_type)
@@ -243,6 +244,7 @@ class _Check(RegisterCheck):
             bit=s["bit"],
             scale=s["scale"],
             offset=s["offset"],
+            scale_factor=scale_factor,
             not_implemented=s["not_implemented"],
             low=low,
             high=high,
@@ -287,13 +289,14 @@ class _Check(RegisterCheck):
             return ValueType.BOOL
         if type is _T.STRING:
             return ValueType.STRING
-        if type in _FLOATS or self._settings["scale"] != 1.0 or self._settings["offset"] != 0.0:
+        s = self._settings
+        if type in _FLOATS or s["scale"] != 1.0 or s["offset"] != 0.0 or "scale_factor" in s:
             return ValueType.DOUBLE
         return ValueType.INT64 if type in _SIGNED else ValueType.UINT64
 
     def _check_fit(self, type: RegisterType, value_type: ValueType) -> None:
         if value_type in (ValueType.BOOL, ValueType.STRING):
-            for key in ("scale", "offset", "unit", "range", "deadband", "decimals"):
+            for key in ("scale", "offset", "scale_factor", "unit", "range", "deadband", "decimals"):
                 self._refuse(key, f"a {type}, which is no number")
         if value_type is ValueType.UINT64 or value_type is ValueType.INT64:
             decimals = self._settings["decimals"]
@@ -317,11 +320,8 @@ class _Check(RegisterCheck):
             self._add("states", f"two states named {quote(label)}", "give each state a name of its own")
 
     def _check_not_implemented(self, type: RegisterType, registers: int) -> None:
-        if type is _T.STRING or self._settings["table"] in _BIT_TABLES:
-            self._refuse(
-                "not_implemented",
-                f"a {self._settings['table'] if type is _T.BOOL else type}, which has no room for it",
-            )
+        if self._settings["table"] in _BIT_TABLES:
+            self._refuse("not_implemented", f"a {self._settings['table']}, which has no room for it")
             return
         limit = 1 << 16 * registers
         for raw in self._settings["not_implemented"] or ():
@@ -376,6 +376,14 @@ class _Check(RegisterCheck):
             self._is_sound = False
             return None
         tolerance = write["tolerance"]
+        if tolerance is None and "scale_factor" in self._settings:
+            self._is_sound = False
+            self._faults.add(
+                write.place,
+                "a write limit without 'tolerance' of a point whose scale the device tells",
+                "add 'tolerance: ...', one step of what the device can hold",
+            )
+            return None
         if tolerance is None:
             tolerance = self._tolerance(type, value_type, *limits)
         return WriteLimits(role, *limits, tolerance, write["timeout_ms"])
@@ -389,6 +397,8 @@ class _Check(RegisterCheck):
         limits: list[float] = []
         raw_low, raw_high = RAW_RANGE[type]
         ends = sorted((raw_low * s["scale"] + s["offset"], raw_high * s["scale"] + s["offset"]))
+        if "scale_factor" in s:
+            ends = [-math.inf, math.inf]  # what the registers can hold is known when it is written
         for place, key in enumerate(("low", "high")):
             if key not in write:
                 if span is not None:

@@ -10,10 +10,12 @@ where numpy can take all points of a kind as one array:
 
 Arrays are made once and filled again by each poll. Strings are few and slow to change; they are decoded one by one.
 
-Status of a row, the first that applies: Bad_NotSupported for a "not implemented" pattern, Bad_DataEncodingInvalid
-for a BCD digit above 9 or bytes that are no UTF-8, Bad_SensorFailure for NaN and infinities,
-Uncertain_EngineeringUnitsExceeded outside of the instrument's range. The value bits of a Bad row mean nothing: the
-caller keeps the last ones.
+A point whose scale a register tells is multiplied by the power of ten that came with it.
+
+Status of a row, the first that applies: Bad_NotSupported for a "not implemented" pattern, of the value or its scale
+factor; Bad_DataEncodingInvalid for a BCD digit above 9, bytes that are no UTF-8 or a scale factor that is none;
+Bad_SensorFailure for NaN and infinities; Uncertain_EngineeringUnitsExceeded outside of the instrument's range. The
+value bits of a Bad row mean nothing: the caller keeps the last ones.
 """
 
 from __future__ import annotations
@@ -63,6 +65,10 @@ _FITS = {
 ALL_GOOD = np.zeros(1, np.uint32)
 ALL_GOOD.flags.writeable = False
 
+MAX_POWER = 10  # SunSpec Device Information Model Specification 1.1: a scale factor is -10 to 10
+NO_POWER = -0x8000  # the same: not implemented
+_POWERS = np.array([10.0**power for power in range(-MAX_POWER, MAX_POWER + 1)])
+
 _NO_BITS = np.uint16(0)
 _TRUE = 1  # as numpy stores it
 
@@ -96,6 +102,7 @@ class _Row:
     places: tuple[int, ...]
     mask: int  # of a bool: its bits in the 16 gathered for it
     is_double: bool
+    factor: int = -1  # where the bytes of its scale factor are
 
     @property
     def source(self) -> tuple[int, str]:
@@ -111,6 +118,15 @@ class _Sentinels:
     places: NDArray[np.intp]
     patterns: NDArray[Any]
     rows: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class _Factors:
+    """Rows whose scale factors came with them: where their bytes are, and the constant part of their scale."""
+
+    rows: NDArray[np.intp]
+    gather: NDArray[np.intp]
+    scale: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +155,7 @@ class Decoder:
             for point in block.points:
                 type = ValueType(int(types[point.tag]))
                 _check(point, type)
-                start = base + 2 * (point.address - block.address)
+                start = base + block.place_of(point.address)
                 if point.type is RegisterType.STRING:
                     texts.append((place, point, start))
                 elif point.table in BIT_TABLES:
@@ -148,7 +164,10 @@ class Decoder:
                 else:
                     places = tuple(start + octet for octet in wire_places(point))
                     mask = 0xFFFF if point.bit is None else 1 << point.bit
-                    rows.append(_Row(point, place, places, mask, type is ValueType.DOUBLE))
+                    factor = -1
+                    if point.scale_factor is not None:
+                        factor = base + block.place_of_factor(point.scale_factor)
+                    rows.append(_Row(point, place, places, mask, type is ValueType.DOUBLE, factor))
             base += block.payload_bytes
         # Doubles first, then signed, unsigned, bools: so what is scaled and what has bounds are slices.
         rows.sort(key=lambda row: (not row.is_double, _rank(row), row.source))
@@ -179,6 +198,7 @@ class Decoder:
         self._scale = np.array([point.scale for point in doubles], np.float64)
         self._offset = np.array([point.offset for point in doubles], np.float64)
         self._is_scaled = bool((self._scale != 1).any())
+        self._factors = self._factors_of(rows[: len(doubles)])
         self._is_shifted = bool((self._offset != 0).any())
         self._ranges: list[_Range] = []
         self._add_range(rows, 0, len(doubles), np.dtype(np.float64))
@@ -186,6 +206,23 @@ class Decoder:
         unsigned = sum(not row.is_double and _rank(row) in (1, 2) for row in rows)
         self._add_range(rows, len(doubles), len(doubles) + signed, np.dtype(np.int64))
         self._add_range(rows, len(doubles) + signed, len(doubles) + signed + unsigned, np.dtype(np.uint64))
+
+    def _factors_of(self, doubles: list[_Row]) -> _Factors | None:
+        """Rows whose scale comes with them."""
+        found = [(i, row) for i, row in enumerate(doubles) if row.factor >= 0]
+        if not found:
+            return None
+        self._is_scaled = True
+        gather = [
+            row.factor + (octet if row.point.byte_order is Order.LITTLE else 1 - octet)
+            for _, row in found
+            for octet in (0, 1)
+        ]
+        return _Factors(
+            np.array([i for i, _ in found], np.intp),
+            np.array(gather, np.intp),
+            np.array([row.point.scale for _, row in found], np.float64),
+        )
 
     def _take_run(self, run: list[_Row], first: int, start: int) -> None:
         """Rows of one kind and size: their bytes as an array, and where their values go."""
@@ -264,6 +301,8 @@ class Decoder:
             if wrong.any():
                 rows = first + np.flatnonzero(wrong)
                 status = self._mark(status, rows, Quality.BAD_DATA_ENCODING_INVALID)
+        if self._factors is not None:
+            status = self._take_factors(self._factors, data, status)
         if self._is_scaled:
             np.multiply(self._scaled, self._scale, out=self._scaled)
         if self._is_shifted:
@@ -280,6 +319,19 @@ class Decoder:
                 rows = bounds.first + np.flatnonzero(~(bounds.above & bounds.below))
                 status = self._mark(status, rows, Quality.UNCERTAIN_ENGINEERING_UNITS_EXCEEDED)
         return Decoded(self._bits, ALL_GOOD if status is None else status, has_bad)
+
+    def _take_factors(
+        self, factors: _Factors, data: bytes, status: NDArray[np.uint32] | None
+    ) -> NDArray[np.uint32] | None:
+        powers = np.frombuffer(data, np.uint8).take(factors.gather, mode="clip").view("<i2")
+        kept = np.clip(powers, -MAX_POWER, MAX_POWER)
+        self._scale[factors.rows] = factors.scale * _POWERS[kept + MAX_POWER]
+        wrong = powers != kept
+        if wrong.any():
+            absent = powers == NO_POWER
+            status = self._mark(status, factors.rows[absent], Quality.BAD_NOT_SUPPORTED)
+            status = self._mark(status, factors.rows[wrong & ~absent], Quality.BAD_DATA_ENCODING_INVALID)
+        return status
 
     def texts(self, data: bytes) -> list[Text]:
         """The strings, in the order of `text_points`; ``data`` as for `decode`."""
@@ -324,7 +376,7 @@ def _check(point: ModbusPoint, type: ValueType) -> None:
         fits = type is ValueType.STRING
     else:
         fits = type in _FITS and _KIND[point.type] in _FITS[type]
-        if point.scale != 1 or point.offset != 0:
+        if point.scale != 1 or point.offset != 0 or point.scale_factor is not None:
             fits = fits and type is ValueType.DOUBLE
         registers = REGISTERS.get(point.type, 1)
         if registers != point.registers:

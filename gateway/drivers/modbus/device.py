@@ -6,12 +6,14 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.config.modbus import ModbusDevice, ModbusPoint, RegisterType, Table
+from gateway.config.modbus import ModbusDevice, ModbusPoint, Order, RegisterType, Table
 from gateway.config.registers import EncodeError, encode, switch
 from gateway.drivers.modbus.client import (
     ExceptionAnswerError,
@@ -29,10 +31,10 @@ from gateway.drivers.modbus.client import (
     write_register_request,
     write_registers_request,
 )
-from gateway.drivers.modbus.codec import ALL_GOOD, Decoder
+from gateway.drivers.modbus.codec import ALL_GOOD, MAX_POWER, Decoder
 from gateway.drivers.modbus.line import Line, Station
 from gateway.drivers.modbus.plan import limits_of, plan, write_limit_of
-from gateway.drivers.modbus.poll import SILENCES_UNTIL_SLOW, SLOW_RETRY_S, Poll, Read
+from gateway.drivers.modbus.poll import SILENCES_UNTIL_SLOW, SLOW_RETRY_S, Poll, Read, requests_of
 from gateway.drivers.modbus.writes import Pending, Write, fail
 from gateway.drivers.session import Backoff, Event, Session
 from gateway.tags.image import Region, Writer
@@ -41,6 +43,10 @@ from gateway.tags.quality import SEVERITY_BAD, Quality, is_bad
 from gateway.tags.sample import Value, value_from_bits
 
 SPREAD_S = 0.2  # devices do not all poll in one instant; short, since the first values wait for it
+
+# Reads of values whose scale factors changed meanwhile: a device that changes them each time has none.
+UNSTEADY_READS = 3
+_UNSTEADY = b"\x7f\x7f"  # in either byte order no scale factor
 
 # Answers that say the read itself is wrong. Many devices say 3 for a length they do not like.
 _SPLIT = frozenset({ExceptionCode.ILLEGAL_ADDRESS, ExceptionCode.ILLEGAL_VALUE})
@@ -145,7 +151,7 @@ class Device:
         answers: list[bytes] = []
         try:
             for read in poll.reads:
-                answers.append(await self._line.ask(read.request, self.station))
+                answers.append(await self._ask(read))
                 if read.silences:
                     read.silences = 0
         except ModbusError as error:
@@ -187,17 +193,24 @@ class Device:
                 payloads.extend(bytes(read.block.payload_bytes) for read in waiting)
                 reads.extend(waiting)
                 break
-            outcome = await self._outcome(waiting[0].request)
+            outcome = await self._outcome(waiting[0])
         if reads != poll.reads:
             poll.reads = reads
             poll.refit()
         self._write(poll, payloads, answered)
 
-    async def _outcome(self, request: Request) -> bytes | ModbusError:
+    async def _outcome(self, read: Read) -> bytes | ModbusError:
         try:
-            return await self._line.ask(request, self.station)
+            return await self._ask(read)
         except ModbusError as error:
             return error
+
+    async def _ask(self, read: Read) -> bytes:
+        if read.factors is None:
+            return await self._line.ask(read.request, self.station)
+        return await _ask_with_factors(
+            read.request, read.factors, lambda request: self._line.ask(request, self.station)
+        )
 
     def _judge(self, poll: Poll, read: Read, error: ModbusError) -> tuple[Read, ...] | None:
         """What becomes of a read that failed: None keeps it, else what takes its place (nothing: set aside)."""
@@ -246,7 +259,7 @@ class Device:
             if not self.session.is_open:
                 return
             read.retry_at_s = loop.time() + SLOW_RETRY_S
-            outcome = await self._outcome(read.request)
+            outcome = await self._outcome(read)
             if isinstance(outcome, bytes):
                 self._seen(Event.ANSWERED)
                 read.silences = 0
@@ -346,7 +359,7 @@ class Device:
                 await self._write_bit(point.address, point.bit, switch(point, value))
                 return
             else:
-                data = encode(point, value)
+                data = encode(await self._with_present_scale(point), value)
         except (EncodeError, ExceptionAnswerError) as error:
             raise OperateError(_why(error)) from None
         if not self.session.is_open:
@@ -358,12 +371,26 @@ class Device:
             self._writing = asyncio.create_task(self._write_pending())
         await write.done
 
+    async def _with_present_scale(self, point: ModbusPoint) -> ModbusPoint:
+        """The point with the scale that its device tells now. Raises as `_command`, and OperateError."""
+        if point.scale_factor is None:
+            return point
+        octets = await self._command(read_request(point.table, point.scale_factor, 1))
+        order: Literal["little", "big"] = "little" if point.byte_order is Order.LITTLE else "big"
+        power = int.from_bytes(octets, order, signed=True)
+        if abs(power) > MAX_POWER:
+            raise OperateError(f"{point.name} has no scale now: its scale factor reads {power}")
+        return replace(point, scale=point.scale * 10.0**power, scale_factor=None)
+
     async def read_back(self, point: ModbusPoint) -> Value:
         """Read the point now, put it into the image, and return it. Raises as `operate` does."""
-        table = point.table
-        [block] = plan([point], limits_of(self.config, table))
+        [block] = plan([point], limits_of(self.config, point.table))
         try:
-            payload = await self._command(read_request(table, block.address, block.count))
+            request, factors = requests_of(block)
+            if factors is None:
+                payload = await self._command(request)
+            else:
+                payload = await _ask_with_factors(request, factors, self._command)
         except ExceptionAnswerError as error:
             raise OperateError(_why(error)) from None
         decoder = Decoder([block], self._region.types)
@@ -511,6 +538,20 @@ class Device:
             raise TimeoutError(f"{self.config.name} was asked, but then: {error}") from None
         self._seen(Event.ANSWERED)
         return answer
+
+
+async def _ask_with_factors(
+    request: Request, factors: Request, ask: Callable[[Request], Awaitable[bytes]]
+) -> bytes:
+    """Scale factors, then values, such that both were so at one time: the same factors before and after."""
+    before = await ask(factors)
+    for _ in range(UNSTEADY_READS):
+        values = await ask(request)
+        after = await ask(factors)
+        if after == before:
+            return before + values
+        before = after
+    return _UNSTEADY * (len(before) // 2) + values
 
 
 def _why(error: EncodeError | ExceptionAnswerError) -> str:

@@ -28,14 +28,23 @@ class Read:
     block: Block
     freshness: Freshness
     request: Request = field(init=False)
+    factors: Request | None = field(init=False)  # for scale factors that lie too far away
     tags: NDArray[np.uint32] = field(init=False)
     silences: int = 0  # in a row, while other reads were answered
     retry_at_s: float = 0.0  # of a read set aside
     stale_quality: Quality = Quality.BAD_COMMUNICATION_ERROR  # what its tags become when it is stale
 
     def __post_init__(self) -> None:
-        self.request = read_request(self.block.table, self.block.address, self.block.count)
+        self.request, self.factors = requests_of(self.block)
         self.tags = np.array([point.tag for point in self.block.points], np.uint32)
+
+
+def requests_of(block: Block) -> tuple[Request, Request | None]:
+    """For the block, and for its scale factors where they are not in it."""
+    request = read_request(block.table, block.address, block.count)
+    if not block.factor_count:
+        return request, None
+    return request, read_request(block.table, block.factor_address, block.factor_count)
 
 
 class Poll:

@@ -279,7 +279,8 @@ def type_of(point: ModbusPoint) -> ValueType:
         return ValueType.STRING
     if point.type is RegisterType.BOOL:
         return ValueType.BOOL
-    if point.scale != 1 or point.offset != 0 or point.type in (RegisterType.FLOAT32, RegisterType.FLOAT64):
+    floats = (RegisterType.FLOAT32, RegisterType.FLOAT64)
+    if point.scale != 1 or point.offset != 0 or point.scale_factor is not None or point.type in floats:
         return ValueType.DOUBLE
     signed = (RegisterType.INT16, RegisterType.INT32, RegisterType.INT64)
     return ValueType.INT64 if point.type in signed else ValueType.UINT64
