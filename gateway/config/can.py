@@ -12,10 +12,11 @@ from gateway.config.modbus import ModbusSystemTags, PollGroup
 from gateway.tags.tag import ValueType
 
 REPLAY = "replay"  # a log instead of a bus
+MULTICAST = "udp_multicast"
 # Every interface of python-can by its own name; a test holds this to the library.
 INTERFACES = (
     "canalystii", "cantact", "etas", "gs_usb", "iscan", "ixxat", "kvaser", "neousys", "neovi", "nican", "nixnet",
-    "pcan", "robotell", "seeedstudio", "serial", "slcan", "socketcan", "socketcand", "systec", "udp_multicast",
+    "pcan", "robotell", "seeedstudio", "serial", "slcan", "socketcan", "socketcand", "systec", MULTICAST,
     "usb2can", "vector", "virtual", REPLAY,
 )  # fmt: skip
 
@@ -112,10 +113,12 @@ class CanSystemTags:
 
 @dataclass(frozen=True, slots=True)
 class CanBus:
-    """What devices share. ``file``, ``speed`` and ``loop`` are a replay's."""
+    """What devices share. ``port`` and ``hops`` are udp_multicast's; ``file``, ``speed`` and ``loop`` a replay's."""
 
     interface: str
     channel: str
+    port: int
+    hops: int
     bitrate: int
     fd: bool
     data_bitrate: int

@@ -318,6 +318,8 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
             bus=CanBus(
                 interface=connection["interface"],
                 channel=connection["channel"],
+                port=connection["port"],
+                hops=connection["hops"],
                 bitrate=connection["bitrate"],
                 fd=connection["fd"],
                 data_bitrate=connection["data_bitrate"],

@@ -90,7 +90,7 @@ class Expansion:
         self._names_used: dict[int, tuple[str, ...]] = {}
         self._checked_overlaps: set[tuple[int, ...]] = set()
         self._connections: dict[str, tuple[dict[str, Any], str]] = {}
-        self._buses: dict[tuple[str, str, str | None], tuple[dict[str, Any], str]] = {}
+        self._buses: dict[tuple[str, str, int, str | None], tuple[dict[str, Any], str]] = {}
         self._tag_count = 0
         self._pending: list[tuple[_Copy, _Read]] = []
 
@@ -453,9 +453,9 @@ class Expansion:
 
     def _check_bus(self, copy: _Copy, connection: Settings) -> None:
         """Devices on one bus say the same of it."""
-        if not connection.is_sound("interface", "channel", *CAN_BUS_KEYS):
+        if not connection.is_sound("interface", "channel", "port", *CAN_BUS_KEYS):
             return
-        bus = (connection["interface"], connection["channel"], connection["file"])
+        bus = (connection["interface"], connection["channel"], connection["port"], connection["file"])
         said = {key: connection[key] for key in CAN_BUS_KEYS}
         first_said, first = self._buses.setdefault(bus, (said, copy.name))
         for key, value in said.items():

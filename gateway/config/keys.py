@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.config.can import INTERFACES, Checksum
+from gateway.config.can import INTERFACES, MULTICAST, Checksum
 from gateway.config.dnp3 import ControlModel, PointKind
 from gateway.config.dnp3_device import AnalogForm, DevicePointKind, RelayCode, TimeSync
 from gateway.config.document import INT_HIGH
@@ -277,6 +277,7 @@ DNP3_DEVICE_POINTS = Named("a point", WORD, WORD_GRAMMAR, DNP3_DEVICE_POINT)
 
 FILE = Text("the path of a file")
 CAN_SYMBOL = Text("a name from the database", r"[^\s.](?:[^\r\n]*[^\s])?", 128)
+_BY_MULTICAST = When("interface", frozenset({MULTICAST}))
 CAN_CONNECTION = Section(
     "a CAN connection",
     (
@@ -284,6 +285,14 @@ CAN_CONNECTION = Section(
             "interface", Choice(INTERFACES), "How the bus is reached, as python-can names it; replay: a log."
         ),
         Key("channel", Text("the name of a channel"), 'Which bus there: can0, PCAN_USBBUS1, "0".', ""),
+        Key("port", PORT, "UDP port of a bus over multicast.", 43_113, _BY_MULTICAST),
+        Key(
+            "hops",
+            Integer(0, 255),
+            "How many networks far frames over multicast go; 0: not beyond this machine.",
+            0,
+            _BY_MULTICAST,
+        ),
         Key("bitrate", Integer(1_000, 1_000_000, "bit/s"), "Bit rate of the arbitration phase.", 500_000),
         Key("fd", Boolean(), "Whether the bus carries CAN FD.", False),
         Key("data_bitrate", Integer(1_000, 15_000_000, "bit/s"), "Bit rate of CAN FD data.", 2_000_000),
@@ -296,7 +305,7 @@ CAN_CONNECTION = Section(
         ),
     ),
 )
-CAN_BUS_KEYS = ("bitrate", "fd", "data_bitrate", "speed", "loop", "retry_max_ms")
+CAN_BUS_KEYS = ("hops", "bitrate", "fd", "data_bitrate", "speed", "loop", "retry_max_ms")
 CAN_POINT = Section(
     "a point of a CAN device",
     (

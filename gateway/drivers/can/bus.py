@@ -17,7 +17,7 @@ from typing import Protocol
 
 import can
 
-from gateway.config.can import REPLAY, CanBus, CanMessage
+from gateway.config.can import MULTICAST, REPLAY, CanBus, CanMessage
 from gateway.drivers.can.decode import EXTENDED, Frame
 
 BUS_ERRORS = (
@@ -65,7 +65,9 @@ def open_source(bus: CanBus) -> Source:
     if bus.channel.isdecimal() and bus.interface not in _TEXT_CHANNELS:
         channel = int(bus.channel)
     options: dict[str, object] = {"bitrate": bus.bitrate}
-    if bus.interface in ECHOING:
+    if bus.interface == MULTICAST:  # it always hears itself, and refuses to be asked to
+        options |= {"port": bus.port, "hop_limit": bus.hops, "fd": bus.fd}
+    elif bus.interface in ECHOING:
         options["receive_own_messages"] = True
     if bus.fd:
         options |= {"fd": True, "data_bitrate": bus.data_bitrate}

@@ -27,10 +27,10 @@ class CanDriver:
     def __init__(self, devices: Sequence[CanDevice], writer: Writer, *, seed: int | None = None) -> None:
         """``writer`` owns the devices' tags and system tags; ``seed`` makes the jitter repeatable."""
         chance = random.Random(seed)  # noqa: S311 - spreads retries, keeps no secret
-        buses: dict[tuple[str, str, str | None], list[CanDevice]] = {}
+        buses: dict[tuple[str, str, int, str | None], list[CanDevice]] = {}
         for device in devices:
             bus = device.bus
-            buses.setdefault((bus.interface, bus.channel, bus.file), []).append(device)
+            buses.setdefault((bus.interface, bus.channel, bus.port, bus.file), []).append(device)
         self._writer = writer
         self._channels = tuple(Channel(together, writer, chance) for together in buses.values())
         self._points: dict[int, tuple[Channel, Device, CanPoint]] = {
