@@ -12,33 +12,21 @@ Errors: `Untrusted`, for a client's certificate.
 
 from __future__ import annotations
 
-import ipaddress
-import logging
-import os
-import re
-import socket
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from asyncua.ua.status_codes import StatusCodes
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gateway.servers.opcua import limits
+from gateway.config import pki as applications
+from gateway.config.pki import Doubt, Identity, Usage
 
-log = logging.getLogger(__name__)
-
-KEY_BITS = 2048  # what all policies offered allow (OPC 10000-7), and every client takes
-CLIENT_KEY_BITS = (2048, 4096)
-VALID_DAYS = (
-    10 * 365
-)  # a gateway outlives shorter ones unattended, and a dead certificate stops the plant's clients
-WARN_DAYS = 90
-_WEAK_HASHES = ("md5", "sha1")
+_CODES: Mapping[Doubt, int] = {
+    Doubt.UNSOUND: StatusCodes.BadSecurityChecksFailed,
+    Doubt.STRANGE: StatusCodes.BadSecurityChecksFailed,  # not BadCertificateUntrusted: a stranger learns no more
+    Doubt.OUT_OF_TIME: StatusCodes.BadCertificateTimeInvalid,
+}
 
 
 class Untrusted(Exception):  # noqa: N818 - it is the client's trouble, and expected
@@ -49,222 +37,20 @@ class Untrusted(Exception):  # noqa: N818 - it is the client's trouble, and expe
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The server's certificate, its key, and the application URI that the certificate names."""
-
-    certificate: x509.Certificate
-    key: rsa.RSAPrivateKey
-    application_uri: str
-
-
 def own_identity(pki: Path, site: str, host: str) -> Identity:
     """The identity kept in ``pki``, made where there is none. Raises ValueError for unfit files, OSError."""
-    folder = pki / "own"
-    certificate_path, key_path = folder / "certificate.der", folder / "private_key.pem"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not certificate_path.exists():
-        # The certificate is put in place last: without it, a key left by a crash is made anew.
-        key = rsa.generate_private_key(public_exponent=65_537, key_size=KEY_BITS)
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        _put(key_path, pem, 0o600)
-        made = _self_signed(key, site, host)
-        _put(certificate_path, made.public_bytes(serialization.Encoding.DER), 0o644)
-        log.info("made the certificate %s, valid until %s", certificate_path, made.not_valid_after_utc.date())
-    certificate = x509.load_der_x509_certificate(certificate_path.read_bytes())
-    loaded = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
-    if not isinstance(loaded, rsa.RSAPrivateKey) or loaded.public_key() != certificate.public_key():
-        raise ValueError(f"{key_path} is not the RSA key of {certificate_path}")
-    uris = _names(certificate).get_values_for_type(x509.UniformResourceIdentifier)
-    if not uris:
-        raise ValueError(f"{certificate_path} names no application URI in its SubjectAlternativeName")
-    left = certificate.not_valid_after_utc - datetime.now(UTC)
-    if left < timedelta(days=WARN_DAYS):
-        log.warning(
-            "%s ends on %s; remove it to have a new one made at the next start, and give that to the clients",
-            certificate_path,
-            certificate.not_valid_after_utc.date(),
-        )
-    return Identity(certificate, loaded, uris[0])
+    return applications.own_identity(pki, site, host, Usage.SERVER)
 
 
-class TrustList:
+class TrustList(applications.TrustList):
     """Which clients' certificates are taken: those in ``pki/trusted``, or, with ``trusts_all``, every sound one."""
 
     def __init__(self, pki: Path, trusts_all: bool) -> None:
-        self._trusted = pki / "trusted"
-        self._rejected = pki / "rejected"
-        self._trusts_all = trusts_all
-
-    def prepare(self) -> None:
-        """Make the folders."""
-        for folder in (self._trusted, self._rejected):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        super().__init__(pki, trusts_all, "to let this client in, move {kept} to {trusted}")
 
     def demand(self, der: bytes, now: datetime) -> x509.Certificate:
-        """The certificate, if it is taken. Raises Untrusted; OPC 10000-4, 6.1.3 orders the steps and their codes.
-
-        A stranger's certificate is kept in ``rejected``, for the integrator to judge.
-        """
-        if len(der) > limits.CERTIFICATE_BYTES:
-            raise Untrusted(StatusCodes.BadSecurityChecksFailed, "a certificate too long to be one")
+        """The certificate, if it is taken. Raises Untrusted; OPC 10000-4, 6.1.3 orders the steps and their codes."""
         try:
-            certificate = x509.load_der_x509_certificate(_first_of_chain(der))
-            key = certificate.public_key()
-            hash = certificate.signature_hash_algorithm
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise Untrusted(StatusCodes.BadSecurityChecksFailed, f"no certificate: {error}") from error
-        name = common_name(certificate)
-        if not isinstance(key, rsa.RSAPublicKey) or not (
-            CLIENT_KEY_BITS[0] <= key.key_size <= CLIENT_KEY_BITS[1]
-        ):
-            raise Untrusted(
-                StatusCodes.BadSecurityChecksFailed, f"the key of {name!r} is not RSA of 2048 to 4096 bits"
-            )
-        if hash is None or hash.name in _WEAK_HASHES:
-            raise Untrusted(
-                StatusCodes.BadSecurityChecksFailed, f"the certificate of {name!r} is signed with a weak hash"
-            )
-        if not self._trusts_all and certificate.fingerprint(hashes.SHA256()) not in self._fingerprints():
-            kept = self._keep(certificate)
-            raise Untrusted(
-                StatusCodes.BadSecurityChecksFailed,
-                f"the certificate of {name!r} is not trusted; to let this client in, move {kept} to {self._trusted}",
-            )
-        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-            raise Untrusted(
-                StatusCodes.BadCertificateTimeInvalid,
-                f"the certificate of {name!r} is valid from {certificate.not_valid_before_utc} "
-                f"to {certificate.not_valid_after_utc}",
-            )
-        return certificate
-
-    def _fingerprints(self) -> set[bytes]:
-        """Of what lies in the folder now: a change needs no restart."""
-        found = set()
-        for path in self._trusted.iterdir():
-            if path.suffix.lower() not in (".der", ".crt", ".cer", ".pem"):
-                continue
-            try:
-                raw = path.read_bytes()
-                load = (
-                    x509.load_pem_x509_certificate
-                    if raw.startswith(b"-----")
-                    else x509.load_der_x509_certificate
-                )
-                found.add(load(raw).fingerprint(hashes.SHA256()))
-            except (OSError, ValueError) as error:
-                log.warning("%s is no certificate: %s", path, error)
-        return found
-
-    def _keep(self, certificate: x509.Certificate) -> Path:
-        thumbprint = certificate.fingerprint(hashes.SHA1())  # noqa: S303 - what clients show as the thumbprint
-        name = re.sub(r"[^A-Za-z0-9._-]+", "_", common_name(certificate))[:40]
-        path = self._rejected / f"{name}_{thumbprint.hex()[:16]}.der"
-        if not path.exists():
-            kept = sorted(self._rejected.iterdir(), key=lambda found: found.stat().st_mtime_ns)
-            for old in kept[: max(0, len(kept) + 1 - limits.REJECTED_CERTIFICATES)]:
-                old.unlink()
-            _put(path, certificate.public_bytes(serialization.Encoding.DER), 0o600)
-        return path
-
-
-def common_name(certificate: x509.Certificate) -> str:
-    """What the certificate calls its owner; empty where nothing."""
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else ""
-
-
-def application_uris(certificate: x509.Certificate) -> list[str]:
-    """The application URIs that a client's certificate names (OPC 10000-6, 6.2.2)."""
-    try:
-        return _names(certificate).get_values_for_type(x509.UniformResourceIdentifier)
-    except (x509.ExtensionNotFound, ValueError):
-        return []
-
-
-def _names(certificate: x509.Certificate) -> x509.SubjectAlternativeName:
-    return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-
-
-def _self_signed(key: rsa.RSAPrivateKey, site: str, host: str) -> x509.Certificate:
-    """An application instance certificate (OPC 10000-6, 6.2.2), which signs itself and nothing else."""
-    machine = socket.gethostname()
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.COMMON_NAME, f"Tieline {site}"[:64]),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Tieline"),
-        ]
-    )
-    names: list[x509.GeneralName] = [
-        x509.UniformResourceIdentifier(f"urn:{machine}:tieline:{site}"),
-        *(x509.DNSName(name) for name in dict.fromkeys((machine, "localhost"))),
-        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-    ]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        if host not in (machine, "localhost"):
-            names.append(x509.DNSName(host))
-    else:
-        if not address.is_unspecified and not address.is_loopback:
-            names.append(x509.IPAddress(address))
-    now = datetime.now(UTC)
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    serial = x509.random_serial_number()
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(serial)
-        .not_valid_before(now - timedelta(days=1))  # a client's clock may be behind ours
-        .not_valid_after(now + timedelta(days=VALID_DAYS))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(identifier, critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier(identifier.digest, [x509.DirectoryName(subject)], serial),
-            critical=False,
-        )
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=True,
-                content_commitment=True,
-                key_encipherment=True,
-                data_encipherment=True,
-                key_agreement=False,
-                key_cert_sign=True,
-                crl_sign=False,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-
-
-def _first_of_chain(der: bytes) -> bytes:
-    """A client may send its issuers' certificates behind its own (OPC 10000-6, 6.7.2.3): the first DER value."""
-    if len(der) < 4 or der[0] != 0x30:
-        return der
-    if der[1] < 0x80:
-        return der[: 2 + der[1]]
-    octets = der[1] & 0x7F
-    return der[: 2 + octets + int.from_bytes(der[2 : 2 + octets], "big")]
-
-
-def _put(path: Path, content: bytes, mode: int) -> None:
-    """Write a file whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+            return self.judge(der, now)
+        except applications.Untrusted as error:
+            raise Untrusted(_CODES[error.doubt], str(error)) from error

@@ -35,8 +35,9 @@ from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, uatcp_t
 from asyncua.ua.uaerrors import UaError
 from cryptography.exceptions import InvalidSignature
 
+from gateway.config.pki import application_uris
 from gateway.servers.opcua import limits
-from gateway.servers.opcua.certificates import TrustList, Untrusted, application_uris
+from gateway.servers.opcua.certificates import TrustList, Untrusted
 from gateway.servers.opcua.session import Session
 from gateway.servers.opcua.sign_in import SignIn
 from gateway.servers.opcua.values import status

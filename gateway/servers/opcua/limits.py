@@ -50,6 +50,3 @@ HISTORY_VALUES = 10_000  # a node and answer; more come by continuation point. 2
 HISTORY_READERS = 2  # threads: a long read must not take the disk from the historian
 
 WRITE_GRACE_S = 4.0  # beyond a command's deadline, for the router to tell the outcome
-
-REJECTED_CERTIFICATES = 100  # files kept for the integrator; anybody can present one
-CERTIFICATE_BYTES = 16 << 10

@@ -26,10 +26,11 @@ from asyncua.server.internal_session import InternalSession
 from asyncua.server.server import Server
 from asyncua.ua.object_ids import ObjectIds
 
+from gateway.config.pki import Identity
 from gateway.config.site import Site
 from gateway.servers.freshness import Freshness
 from gateway.servers.opcua import limits
-from gateway.servers.opcua.certificates import Identity, TrustList
+from gateway.servers.opcua.certificates import TrustList
 from gateway.servers.opcua.channel import PASSWORD_POLICY, Listener, Policy
 from gateway.servers.opcua.feed import Feed
 from gateway.servers.opcua.nodes import NAMESPACE, SiteSpace

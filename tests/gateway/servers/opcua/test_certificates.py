@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.servers.opcua import limits
+from gateway.config import pki
 from gateway.servers.opcua.certificates import TrustList, Untrusted, own_identity
 
 NOW = datetime.now(UTC)
@@ -84,7 +84,7 @@ def test_a_key_of_another_certificate_is_a_fault_and_not_used(tmp_path: Path) ->
 def test_the_end_of_the_own_certificate_is_told_in_time(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.servers.opcua.certificates.VALID_DAYS", 30)
+    monkeypatch.setattr("gateway.config.pki.VALID_DAYS", 30)
     own_identity(tmp_path, "plant", "127.0.0.1")
     assert "have a new one made" in caplog.text
 
@@ -117,7 +117,7 @@ def test_a_broken_file_in_trusted_is_told_and_passed_over(
 def test_rejected_is_bounded_and_its_names_are_harmless(
     trust: TrustList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "REJECTED_CERTIFICATES", 3)
+    monkeypatch.setattr(pki, "REJECTED_CERTIFICATES", 3)
     for name in ("../../etc/passwd", "a b\n", "Ä", "", "last"):
         with pytest.raises(Untrusted):
             trust.demand(der(certificate(name or "x")), NOW)

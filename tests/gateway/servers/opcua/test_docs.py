@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from asyncua.ua import status_codes
 
+from gateway.config import pki
 from gateway.config.site import OpcUaSettings, Trust
 from gateway.servers.opcua import limits, sign_in, writes
 from gateway.servers.opcua.server import _POLICIES, security_of
@@ -42,6 +43,6 @@ def test_the_limits_are_the_ones_in_force() -> None:
     assert f"| {limits.PENDING_SLOW_REQUESTS} |" in PAGE
     assert f"{limits.MESSAGE_BYTES >> 20} MiB; {limits.SIGNED_OUT_MESSAGE_BYTES >> 10} KiB" in PAGE
     assert f"up to {limits.HISTORY_VALUES:,} values" in PAGE
-    assert f"last {limits.REJECTED_CERTIFICATES}\nstrangers" in PAGE
+    assert f"last {pki.REJECTED_CERTIFICATES}\nstrangers" in PAGE
     assert f"After {sign_in.FAILURES_OF_A_USER} failures" in PAGE
     assert f"{sign_in.FAILURES_OF_AN_ADDRESS} of an address" in PAGE
