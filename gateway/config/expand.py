@@ -29,7 +29,7 @@ from gateway.config.kinds import Reading, Settings, describe
 from gateway.config.modbus import SERIAL, PollGroup
 from gateway.config.protocol import DeviceProtocol, Placed, TagShape
 from gateway.config.protocols import PROTOCOLS
-from gateway.config.site import Tag
+from gateway.config.site import NO_TAG, Tag
 from gateway.config.system import TAGS_PER_DEVICE, device_tags
 
 COPY_NUMBER = "n"  # what a repeated device calls its number
@@ -467,13 +467,14 @@ class Expansion:
                     "say the same for all devices of one bus",
                 )
 
-    def build(self) -> tuple[list[Tag], dict[str, list[Any]]]:
+    def build(self, empty: int = 0) -> tuple[list[Tag], dict[str, list[Any]]]:
         """Tags in image order and the devices by protocol; where there are faults, of those that could be read.
 
-        Points come first, device by device as written, then the devices' own counters in the same order.
+        ``empty`` places come first, then points, device by device as written, then the devices' own counters in the
+        same order.
         """
-        tags: list[Tag] = []
-        first_system = sum(len(read.shapes) for _, read in self._pending)
+        tags: list[Tag] = [NO_TAG] * empty
+        first_system = empty + sum(len(read.shapes) for _, read in self._pending)
         system: list[Tag] = []
         devices: dict[str, list[Any]] = {name: [] for name in PROTOCOLS}
         for copy, read in self._pending:

@@ -86,8 +86,10 @@ class _Gathered:
 class Loading:
     """One reading of a site. ``sources`` are kept, so that a fault can be shown with its line."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, empty: int = 0) -> None:
+        """``empty`` places without a tag come first in the image (gateway.config.renumber says what for)."""
         self.sources: dict[Path, Source] = {}  # by the name that faults use
+        self._empty = empty
         self._path = path
         self._faults = FaultLog()
         self._budget = NodeBudget()
@@ -238,7 +240,7 @@ class Loading:
             expansion.add_template(name, node)
         for name, node in gathered.named["devices"].values():
             expansion.add_device(name, node)
-        tags, devices = expansion.build()
+        tags, devices = expansion.build(self._empty)
         logic: LogicSettings | None = None
         if "logic" in gathered.single:
             areas = {path: name.place for path, (name, _) in gathered.named["areas"].items()}

@@ -84,6 +84,10 @@ class Tag:
         return TagSpec(self.name, self.type, self.owner, self.string_bytes)
 
 
+# A place of the image without a tag: there was one until a reload took it away.
+NO_TAG = Tag("", ValueType.BOOL, "", "", "", history=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Area:
     """A folder of devices."""
@@ -146,8 +150,8 @@ class SimulatorSettings:
 class Site:
     """Everything a site file says, expanded and checked.
 
-    ``tags`` holds every tag, the ``_system`` ones included, in image order. ``digest`` is the SHA-256 (hex) over
-    all files read, so that parts can tell they run the same site; the programs of ``logic`` are not among
+    ``tags`` holds every tag, the ``_system`` ones included, in image order; NO_TAG where there is none any more.
+    ``digest`` is the SHA-256 (hex) over all files read, so that parts can tell they run the same site; the programs of ``logic`` are not among
     them, CAN databases are.
     """
 
