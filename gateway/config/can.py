@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.config.can_j1939 import J1939Link, ParameterGroup
 from gateway.config.modbus import ModbusSystemTags, PollGroup
 from gateway.tags.tag import ValueType
 
@@ -58,13 +59,17 @@ class CanSelector:
 
 @dataclass(frozen=True, slots=True)
 class CanMessage:
-    """A message; ``initial`` is its payload before anything was commanded."""
+    """A message; ``initial`` is its payload before anything was commanded.
+
+    One of J1939 has a ``group``, and nothing of its ``id`` counts.
+    """
 
     name: str
     id: int
     is_extended: bool
     is_fd: bool
     initial: bytes
+    group: ParameterGroup | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ class CanPoint:
     """A signal that is a tag. ``tag`` is the image index; ``selectors`` go from the outermost multiplexer inwards.
 
     ``group`` indexes `CanDevice.groups`. ``feedback`` is the tag that tells what the device made of a command.
+    ``has_indicators``: its highest raw values say that there is no value, as SAE J1939-71 has it.
+    ``not_implemented``: raw values (unsigned bit patterns of the signal) by which the device says that it has none.
     """
 
     name: str
@@ -84,6 +91,8 @@ class CanPoint:
     group: int
     writable: bool
     feedback: int | None
+    has_indicators: bool = False
+    not_implemented: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +149,4 @@ class CanDevice:
     transmits: tuple[CanTransmit, ...]
     system: ModbusSystemTags
     bus_system: CanSystemTags
+    j1939: J1939Link | None = None

@@ -54,6 +54,7 @@ class CanShape(CommonShape):
     signal: CanSignal
     selectors: tuple[CanSelector, ...]
     feedback: str | None
+    not_implemented: tuple[int, ...]
 
 
 class CanProtocol(DeviceProtocol[CanBody, CanShape]):
@@ -215,6 +216,14 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
         elif "feedback" in s:
             check.refuse("feedback", "a point without 'write'")
         signal = info.signal
+        limit = 1 << signal.length
+        for raw in s["not_implemented"] or ():
+            if raw >= limit:
+                check.add(
+                    "not_implemented",
+                    f"the raw value 0x{raw:X}, which {signal.length} bit{'s' if limit > 2 else ''} cannot hold",
+                    f"write at most 0x{limit - 1:X}",
+                )
         is_number = signal.type is not ValueType.BOOL
         common = check.shape(
             signal.type,
@@ -237,6 +246,7 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
             signal=signal,
             selectors=info.selectors,
             feedback=s["feedback"],
+            not_implemented=s["not_implemented"],
         )
 
     @staticmethod
@@ -382,4 +392,5 @@ def _point(placed: Placed[CanShape], tags: dict[str, int]) -> CanPoint:
         group=shape.group,
         writable=shape.write is not None,
         feedback=None if shape.feedback is None else tags.get(shape.feedback),
+        not_implemented=shape.not_implemented,
     )

@@ -317,6 +317,12 @@ CAN_POINT = Section(
             "Point of this device that tells what it made of a command; else what was sent counts.",
             None,
         ),
+        Key(
+            "not_implemented",
+            ListOf(Integer(0, INT_HIGH), "a list of raw values: [0xFFFF]"),
+            "Raw values, as unsigned bit patterns of the signal, by which the device says that it has none.",
+            (),
+        ),
         *COMMON_POINT_KEYS,
     ),
 )

@@ -33,6 +33,7 @@ _ERR_CONTROLLER, _ERR_BUS_OFF, _ERR_RESTARTED = 0x004, 0x040, 0x100
 _CONTROLLER_PASSIVE, _CONTROLLER_ACTIVE = 0x30, 0x40  # of data byte 1, with _ERR_CONTROLLER
 # A clock that differs more from ours than this is the adapter's own, counted from its start.
 MAX_CLOCK_DIFFERENCE_S = 10.0
+SERIAL_WAIT_S = 0.1  # for an octet; by itself python-can's slcan looks for one a thousand times a second
 MAX_REPLAY_WAIT_S = 3_600.0  # a longer gap in a log is a clock that was set
 # Start, identifier, control, CRC, acknowledge, end and pause of a frame without data and stuff bits (ISO 11898-1).
 _STANDARD_BITS, _EXTENDED_BITS = 47, 67
@@ -65,7 +66,11 @@ def open_source(bus: CanBus) -> Source:
     if bus.channel.isdecimal() and bus.interface not in _TEXT_CHANNELS:
         channel = int(bus.channel)
     options: dict[str, object] = {"bitrate": bus.bitrate}
-    if bus.interface == MULTICAST:  # it always hears itself, and refuses to be asked to
+    if bus.interface == "slcan":
+        options["timeout"] = SERIAL_WAIT_S
+        if "://" in bus.channel:
+            options["sleep_after_open"] = 0.0  # what is on the network does not restart on being opened
+    elif bus.interface == MULTICAST:  # it always hears itself, and refuses to be asked to
         options |= {"port": bus.port, "hop_limit": bus.hops, "fd": bus.fd}
     elif bus.interface in ECHOING:
         options["receive_own_messages"] = True

@@ -16,18 +16,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.config.can import CanPoint, CanSelector, CanSignal
+from gateway.config.can import CanMessage, CanPoint, CanSelector, CanSignal
 from gateway.config.can_bits import end_byte, extract, first_bit
 from gateway.tags.quality import Quality
 from gateway.tags.tag import ValueType
 
 EXTENDED = 1 << 31  # of a frame's key: an 11-bit and a 29-bit identifier of one number are two messages
+# Of the key of a J1939 message, whatever its priority and destination, and of one that we sent.
+_GROUP, _SENT = 1 << 32, 1 << 33
+_ANY_SOURCE = 255  # no address of one who sends
 _U64 = np.uint64
 _FLOATS = {16: (np.uint16, np.float16), 32: (np.uint32, np.float32), 64: (np.uint64, np.float64)}
 
 
 class Frame(NamedTuple):
-    """A frame as it came. ``key`` is the identifier, with EXTENDED where it has 29 bits."""
+    """A frame as it came. ``key`` is the identifier, with EXTENDED where it has 29 bits; or `key_of_group`."""
 
     key: int
     data: bytes
@@ -53,6 +56,21 @@ def key_of(identifier: int, is_extended: bool) -> int:
     return identifier | EXTENDED if is_extended else identifier
 
 
+def key_of_group(pgn: int, source: int | None) -> int:
+    """What a J1939 message is found by, from one source or from any."""
+    return _GROUP | pgn << 8 | (_ANY_SOURCE if source is None else source)
+
+
+def key_of_message(message: CanMessage) -> int:
+    """What the frames of a message are found by."""
+    group = message.group
+    if group is None:
+        return key_of(message.id, message.is_extended)
+    if group.destination is None:
+        return key_of_group(group.pgn, group.source)
+    return _SENT | key_of_group(group.pgn, group.destination)
+
+
 @dataclass(slots=True)
 class _Page:
     """Signals that are in a message together, and the multiplexers that decide what else is."""
@@ -69,7 +87,7 @@ class Decoder:
         self._pages: list[_Page] = []
         self._routes: dict[int, _Page] = {}
         for place, point in enumerate(points):
-            key = key_of(point.message.id, point.message.is_extended)
+            key = key_of_message(point.message)
             if key not in self._routes:
                 self._routes[key] = self._page()
             for page in self._reached(self._routes[key], point.selectors):
@@ -137,6 +155,18 @@ class Decoder:
         self._is_int = np.array([signal.type is ValueType.INT64 for signal in signals], bool)
         self._low = np.array([-np.inf if p.low is None else p.low for p in points], np.float64)
         self._high = np.array([np.inf if p.high is None else p.high for p in points], np.float64)
+        most = max((len(point.not_implemented) for point in points), default=0)
+        # what has fewer, has its first again; what has none is not looked at
+        self._absent = np.array(
+            [[*p.not_implemented, *(p.not_implemented[:1] or (0,)) * most][:most] for p in points], _U64
+        ).reshape(len(points), most)
+        self._has_absent = np.array([bool(point.not_implemented) for point in points], bool)
+        has = [point.has_indicators and s.length > 1 for point, s in zip(points, signals, strict=True)]
+        self._has_indicators = np.array(has, bool)
+        # the topmost byte tells; a shorter signal as a whole, whose two highest values do
+        self._top_shift = np.maximum(length - 8, 0).astype(_U64)
+        self._top_missing = np.minimum((1 << np.minimum(length, 8)) - 1, 255).astype(_U64)
+        self._top_invalid = np.where(length >= 8, 0xFB, self._top_missing - _U64(1)).astype(_U64)
         self._has_wide = bool(over.any())
         self._has_floats = bool(self._float.any())
         self._has_ranges = bool((np.isfinite(self._low) | np.isfinite(self._high)).any())
@@ -182,6 +212,9 @@ class Decoder:
         if self._has_wide:
             self._add_ninth_byte(raw, word, np.frombuffer(octets, np.uint8)[at + 8], row)
         raw &= self._mask[row]
+        indicated = self._indicated(raw, row) if self._has_indicators.any() else None
+        if self._absent.size:
+            absent = self._has_absent[row] & (raw[:, None] == self._absent[row]).any(axis=1)
         sign = self._sign[row]
         raw = (raw ^ sign) - sign
         bits = raw * self._whole_scale[row] + self._whole_offset[row]
@@ -203,7 +236,22 @@ class Decoder:
             beyond = (value < self._low[row]) | (value > self._high[row])
             status[beyond] = Quality.UNCERTAIN_ENGINEERING_UNITS_EXCEEDED
         status[is_double & ~np.isfinite(number)] = Quality.BAD_SENSOR_FAILURE
+        if indicated is not None:
+            status = np.where(indicated != 0, indicated, status)
+        if self._absent.size:
+            status[absent] = Quality.BAD_NOT_SUPPORTED
         return bits, status
+
+    def _indicated(self, raw: NDArray[np.uint64], row: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """What raw values say that are none (SAE J1939-71, table 1): 0xFF.. not there, 0xFE.. an error; 0xFB to 0xFD
+        are reserved, or mean something of their own."""
+        top = raw >> self._top_shift[row]
+        status = np.zeros(len(row), np.uint32)
+        has = self._has_indicators[row]
+        status[has & (top >= self._top_invalid[row])] = Quality.BAD_OUT_OF_RANGE
+        status[has & (top == self._top_missing[row] - _U64(1))] = Quality.BAD_SENSOR_FAILURE
+        status[has & (top == self._top_missing[row])] = Quality.BAD_NOT_SUPPORTED
+        return status
 
     def _add_ninth_byte(
         self,

@@ -223,6 +223,27 @@ def test_a_float_that_is_no_number_is_bad() -> None:
     )
 
 
+def test_a_raw_value_that_says_not_there_is_bad_whatever_its_sign() -> None:
+    message = CanMessage("m", 1, False, False, bytes(4))
+    signed = CanSignal(0, 16, False, True, False, 0.1, 0.0, ValueType.DOUBLE)
+    flag = CanSignal(16, 2, False, False, False, 1, 0, ValueType.UINT64)
+    points = [
+        CanPoint("p", 0, message, signed, (), -100.0, 100.0, 0, False, None, (0x8000, 0xFFFF)),
+        CanPoint("q", 1, message, flag, (), None, None, 0, False, None, (3,)),
+        CanPoint("r", 2, message, flag, (), None, None, 0, False, None),
+    ]
+    absent, good = Quality.BAD_NOT_SUPPORTED, Quality.GOOD
+    for data, wanted in (
+        (b"\0\x80\x02\0", [absent, good, good]),
+        (b"\xff\xff\x03\0", [absent, absent, good]),
+        (b"\xfe\xff\xff\xff", [good, absent, good]),
+    ):
+        decoded = Decoder(points).decode([Frame(1, data, 0)])
+        assert dict(zip(decoded.point.tolist(), decoded.status.tolist(), strict=True)) == dict(
+            enumerate(wanted)
+        )
+
+
 def test_the_checks_of_other_peoples_catalogues() -> None:
     # the check value of CRC-8/SAE-J1850 in the catalogue of parametrised CRC algorithms
     assert checksum_of(b"123456789", Checksum.CRC8_J1850) == 0x4B
