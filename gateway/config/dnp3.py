@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from gateway.config.tls import TlsFiles
+
 
 class PointKind(StrEnum):
     """The point types of IEEE 1815 11.9 that a tag can be. Each is numbered from 0 by itself."""
@@ -60,15 +62,6 @@ class OutstationMaster:
 
 
 @dataclass(frozen=True, slots=True)
-class OutstationTls:
-    """Certificates of TLS (IEEE 1815 clause 10, IEC 62351-3): ours, and the ones that masters' must be signed by."""
-
-    certificate: Path
-    key: Path
-    authorities: Path
-
-
-@dataclass(frozen=True, slots=True)
 class Outstation:
     """The `dnp3` door of the site. Times are in ms."""
 
@@ -77,7 +70,7 @@ class Outstation:
     address: int
     masters: tuple[OutstationMaster, ...]
     points: tuple[OutstationPoint, ...]
-    tls: OutstationTls | None = None
+    tls: TlsFiles | None = None
     events: int = 10_000  # a master; the oldest go when there are more, and the master is told
     confirm_timeout_ms: int = 5_000
     select_timeout_ms: int = 10_000

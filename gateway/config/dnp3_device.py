@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.config.modbus import ModbusSystemTags, PollGroup
+from gateway.config.modbus import ModbusSystemTags, PollGroup, SerialPort
+from gateway.config.tls import TlsFiles
 
 
 class DevicePointKind(StrEnum):
@@ -39,6 +40,14 @@ class AnalogForm(StrEnum):
     INT32 = "int32"
     FLOAT32 = "float32"
     FLOAT64 = "float64"
+
+
+class Dnp3Transport(StrEnum):
+    """How frames travel to an outstation."""
+
+    TCP = "tcp"
+    TLS = "tls"  # IEC 62351-3
+    SERIAL = "serial"
 
 
 class TimeSync(StrEnum):
@@ -75,11 +84,18 @@ class Dnp3Point:
 
 @dataclass(frozen=True, slots=True)
 class Dnp3Device:
-    """An outstation behind one TCP address. Times are in ms; ``groups[0]`` says how often events are asked for."""
+    """An outstation. Times are in ms; ``groups[0]`` says how often events are asked for.
+
+    It is at ``host`` and ``port``, or on the line ``serial``. Where ``tls`` is set its certificate has to bear one of
+    ``names``.
+    """
 
     name: str
     host: str
     port: int
+    serial: SerialPort | None
+    tls: TlsFiles | None
+    names: tuple[str, ...]
     address: int  # of the outstation
     master_address: int  # ours
     timeout_ms: int
@@ -87,6 +103,7 @@ class Dnp3Device:
     integrity_s: int
     time_sync: TimeSync
     keep_alive_ms: int
+    unsolicited: bool  # whether it may tell without being asked
     groups: tuple[PollGroup, ...]
     points: tuple[Dnp3Point, ...]
     system: ModbusSystemTags

@@ -11,14 +11,16 @@ from gateway.config.dnp3_device import (
     DevicePointKind,
     Dnp3Device,
     Dnp3Point,
+    Dnp3Transport,
     RelayCode,
 )
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, quote
 from gateway.config.keys import DNP3_DEVICE_POINT
 from gateway.config.kinds import Reading, Settings
-from gateway.config.modbus import ModbusSystemTags, PollGroup
+from gateway.config.modbus import BAUDS, ModbusSystemTags, PollGroup, SerialPort
 from gateway.config.protocol import DeviceProtocol, Placed
+from gateway.config.tls import files_of, read_tls
 from gateway.tags.tag import ValueType
 
 OWNER = "dnp3_master"
@@ -63,12 +65,8 @@ class Dnp3Protocol(DeviceProtocol[tuple[PollGroup, ...] | None, Dnp3Shape]):
                 f"{len(groups)} groups of a DNP3 device",
                 "write one: how often events are asked for",
             )
-        if connection is not None and connection["address"] == connection["master_address"]:
-            faults.add(
-                connection.at("address"),
-                f"'address' is {connection['address']}, as 'master_address'",
-                "write the outstation's link address",
-            )
+        if connection is not None:
+            _check_connection(connection, faults)
         return groups
 
     def point(
@@ -150,10 +148,14 @@ class Dnp3Protocol(DeviceProtocol[tuple[PollGroup, ...] | None, Dnp3Shape]):
         points: Sequence[Placed[Dnp3Shape]],
         system: ModbusSystemTags,
     ) -> Dnp3Device:
+        transport: Dnp3Transport = connection["transport"]
         return Dnp3Device(
             name=name,
-            host=connection["host"],
+            host=connection["host"] or "",
             port=connection["port"],
+            serial=_serial_port(connection) if transport is Dnp3Transport.SERIAL else None,
+            tls=files_of(connection) if transport is Dnp3Transport.TLS else None,
+            names=tuple(connection["names"] or (connection["host"] or "",)),
             address=connection["address"],
             master_address=connection["master_address"],
             timeout_ms=connection["timeout_ms"],
@@ -161,10 +163,37 @@ class Dnp3Protocol(DeviceProtocol[tuple[PollGroup, ...] | None, Dnp3Shape]):
             integrity_s=connection["integrity_s"],
             time_sync=connection["time_sync"],
             keep_alive_ms=connection["keep_alive_ms"],
+            unsolicited=connection["unsolicited"],
             groups=groups,
             points=tuple(_point(one) for one in points),
             system=system,
         )
+
+
+def _check_connection(connection: Settings, faults: FaultLog) -> None:
+    if connection["address"] == connection["master_address"]:
+        faults.add(
+            connection.at("address"),
+            f"'address' is {connection['address']}, as 'master_address'",
+            "write the outstation's link address",
+        )
+    transport: Dnp3Transport | None = connection["transport"]
+    baud: int | None = connection["baud"]
+    if transport is Dnp3Transport.SERIAL and baud is not None and baud not in BAUDS:
+        rates = ", ".join(map(str, BAUDS))
+        faults.add(
+            connection.at("baud"), f"'baud' is {baud}, which ports do not have", f"write one of {rates}"
+        )
+    if transport is Dnp3Transport.TLS:
+        read_tls(connection, faults)
+        if connection["names"] is not None and not connection["names"]:
+            faults.add(connection.at("names"), "'names' is empty", "name the outstation, or remove 'names'")
+
+
+def _serial_port(connection: Settings) -> SerialPort:
+    return SerialPort(
+        connection["serial"], connection["baud"], connection["parity"], connection["stop_bits"], data_bits=8
+    )
 
 
 def _point(placed: Placed[Dnp3Shape]) -> Dnp3Point:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from gateway.config.dnp3 import (
     ControlModel,
     Outstation,
     OutstationMaster,
     OutstationPoint,
-    OutstationTls,
     PointKind,
 )
 from gateway.config.document import Node, ScalarNode
@@ -19,6 +16,7 @@ from gateway.config.fault import FaultLog, quote, suggestion
 from gateway.config.keys import DNP3_MASTERS, DNP3_POINTS
 from gateway.config.kinds import Named, Reading, Settings
 from gateway.config.site import Tag
+from gateway.config.tls import TlsFiles, read_tls
 from gateway.tags.tag import ValueType
 
 _WHOLE = frozenset({ValueType.INT64, ValueType.UINT64})
@@ -201,18 +199,6 @@ class _Section:
                     f"write one of {right}" if variations else f"remove {quote(name)}",
                 )
 
-    def _tls(self) -> OutstationTls | None:
+    def _tls(self) -> TlsFiles | None:
         s: Settings | None = self._settings["tls"]
-        if s is None or not s.is_sound("certificate", "key", "authorities"):
-            return None
-        paths: list[Path] = []
-        for name in ("certificate", "key", "authorities"):
-            path = Path(os.path.normpath(s.at(name).file.parent / s[name]))
-            if not path.is_file():
-                self._faults.add(
-                    s.at(name),
-                    f"the file {quote(s[name])} does not exist",
-                    "mend the path; it is relative to this file",
-                )
-            paths.append(path)
-        return OutstationTls(*paths)
+        return None if s is None else read_tls(s, self._faults)

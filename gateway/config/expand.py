@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.config.dnp3_device import Dnp3Transport
 from gateway.config.document import HOLE, Hole, ListNode, MappingNode, Node, ScalarNode
 from gateway.config.expression import Parameter, Scope
 from gateway.config.fault import FaultLog, Place, quote, suggestion
@@ -26,7 +27,7 @@ from gateway.config.keys import (
     TEMPLATE,
 )
 from gateway.config.kinds import Reading, Settings, describe
-from gateway.config.modbus import SERIAL, PollGroup
+from gateway.config.modbus import PORTS, SERIAL, PollGroup
 from gateway.config.protocol import DeviceProtocol, Placed, TagShape
 from gateway.config.protocols import PROTOCOLS
 from gateway.config.site import NO_TAG, Tag
@@ -36,7 +37,7 @@ COPY_NUMBER = "n"  # what a repeated device calls its number
 MIN_STALE_MS = 1_000  # a default below this would flicker on an ordinary network
 STALE_PERIODS = 3  # two lost answers in a row are no alarm yet
 # What Tieline tells of itself is in `_system.parts`, `_system.scan` and `_system.follow`.
-RESERVED_DEVICES = frozenset({"parts", "scan", "follow"})
+RESERVED_DEVICES = frozenset({"parts", "scan", "follow", "control"})
 _ARTICLES = {"integer": "an integer", "number": "a number", "string": "a string", "boolean": "true or false"}
 
 _NAME_IN_EXPRESSION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -90,7 +91,9 @@ class Expansion:
         self._names_used: dict[int, tuple[str, ...]] = {}
         self._checked_overlaps: set[tuple[int, ...]] = set()
         self._connections: dict[str, tuple[dict[str, Any], str]] = {}
-        self._buses: dict[tuple[str, str, int, str | None], tuple[dict[str, Any], str]] = {}
+        self._buses: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
+        self._lines: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
+        self._line_addresses: dict[tuple[str, int], str] = {}
         self._tag_count = 0
         self._pending: list[tuple[_Copy, _Read]] = []
 
@@ -420,6 +423,8 @@ class Expansion:
             self._check_shared(copy, read.connection)
         elif read.protocol.name == "can":
             self._check_bus(copy, read.connection)
+        elif read.protocol.name == "dnp3":
+            self._check_line(copy, read.connection)
         self._pending.append((copy, read))
         return True
 
@@ -438,7 +443,7 @@ class Expansion:
             keys = ("transport", "single_connection", "turnaround_ms")
         if not connection.is_sound(*where, *keys):
             return
-        place = ":".join(str(connection[key]) for key in where)
+        place = ":".join(str(connection[key] or PORTS[transport]) for key in where)
         said = {key: connection[key] for key in keys}
         first_said, first = self._connections.setdefault(place, (said, copy.name))
         for key, value in said.items():
@@ -456,15 +461,44 @@ class Expansion:
         if not connection.is_sound("interface", "channel", "port", *CAN_BUS_KEYS):
             return
         bus = (connection["interface"], connection["channel"], connection["port"], connection["file"])
-        said = {key: connection[key] for key in CAN_BUS_KEYS}
-        first_said, first = self._buses.setdefault(bus, (said, copy.name))
+        self._check_alike(copy, connection, self._buses, bus, CAN_BUS_KEYS, "bus")
+
+    def _check_line(self, copy: _Copy, connection: Settings) -> None:
+        """Outstations on one serial line say the same of it, and each has an address of its own."""
+        keys = ("baud", "parity", "stop_bits", "master_address", "retry_max_ms")
+        if connection["transport"] != Dnp3Transport.SERIAL or not connection.is_sound(
+            "serial", "address", *keys
+        ):
+            return
+        port, address = connection["serial"], connection["address"]
+        self._check_alike(copy, connection, self._lines, (port,), keys, "line")
+        other = self._line_addresses.setdefault((port, address), copy.name)
+        if other != copy.name:
+            self._faults.add(
+                connection.at("address"),
+                f"'address' is {address}, as of {quote(other)}, which is on the same line {port}",
+                "give each outstation of a line an address of its own",
+            )
+
+    def _check_alike(
+        self,
+        copy: _Copy,
+        connection: Settings,
+        known: dict[tuple[Any, ...], tuple[dict[str, Any], str]],
+        place: tuple[Any, ...],
+        keys: Sequence[str],
+        title: str,
+    ) -> None:
+        """What is said of one bus or line is the same for all that are on it."""
+        said = {key: connection[key] for key in keys}
+        first_said, first = known.setdefault(place, (said, copy.name))
         for key, value in said.items():
             if value != first_said[key]:
                 self._faults.add(
                     connection.at(key),
                     f"{quote(key)} is {describe(value)} here but {describe(first_said[key])} for {quote(first)}, "
-                    "which is on the same bus",
-                    "say the same for all devices of one bus",
+                    f"which is on the same {title}",
+                    f"say the same for all devices of one {title}",
                 )
 
     def build(self, empty: int = 0) -> tuple[list[Tag], dict[str, list[Any]]]:

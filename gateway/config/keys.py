@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.config.can import INTERFACES, MULTICAST, Checksum
+from gateway.config.control import Seat
 from gateway.config.dnp3 import ControlModel, PointKind
-from gateway.config.dnp3_device import AnalogForm, DevicePointKind, RelayCode, TimeSync
+from gateway.config.dnp3_device import AnalogForm, DevicePointKind, Dnp3Transport, RelayCode, TimeSync
 from gateway.config.document import INT_HIGH
 from gateway.config.kinds import (
+    ANY_LINE,
     Anything,
     Boolean,
     ByProtocol,
@@ -30,7 +32,7 @@ from gateway.config.kinds import (
     choice,
 )
 from gateway.config.logic import Start
-from gateway.config.modbus import SERIAL, Order, Parity, RegisterType, Table, Transport
+from gateway.config.modbus import SERIAL, TAGGED, Order, Parity, RegisterType, Table, Transport
 from gateway.config.modbus_server import BadAs
 from gateway.config.opcua_device import FIELD, FIELD_GRAMMAR, NODE, NODE_GRAMMAR, ReadBy
 from gateway.config.site import (
@@ -91,6 +93,39 @@ WRITE = Section(
             None,
         ),
         Key("timeout_ms", Integer(10, 600_000, "ms"), "Time for the write and for reading it back.", 2_000),
+        Key("select", Boolean(), "Whether it is selected before it is operated.", False),
+        Key(
+            "select_timeout_ms",
+            Integer(100, 600_000, "ms"),
+            "An operate follows its select so soon; 30000 unless given.",
+            None,
+        ),
+        Key("second_person", Boolean(), "Whether a second person confirms each command.", False),
+        Key(
+            "confirm_timeout_ms",
+            Integer(1_000, 500_000, "ms"),
+            "The second person confirms so soon; 120000 unless given.",
+            None,
+        ),
+        Key(
+            "interval_ms",
+            Integer(0, 3_600_000, "ms"),
+            "Least time between two commands that go to the device; 0: none.",
+            0,
+        ),
+        Key(
+            "settle_s",
+            Integer(0, 86_400, "s"),
+            "After a missing answer the device is asked for so long whether it has the value; 0: it is not.",
+            300,
+        ),
+        Key("emergency", Boolean(), "Whether its commands are never locked out (docs/commands.md).", False),
+        Key(
+            "emergency_value",
+            Anything("a number, true or false"),
+            "Only commands of this value are emergencies; all unless given.",
+            None,
+        ),
     ),
 )
 
@@ -169,7 +204,8 @@ GROUP = Section(
     ),
 )
 
-_BY_TCP = When("transport", frozenset({Transport.TCP, Transport.RTU_OVER_TCP}))
+_BY_TCP = When("transport", frozenset({Transport.TCP, Transport.TLS, Transport.RTU_OVER_TCP}))
+_BY_TLS = When("transport", frozenset({Transport.TLS}))
 _BY_SERIAL = When("transport", SERIAL)
 _UNTAGGED = When("transport", frozenset({*SERIAL, Transport.RTU_OVER_TCP}))
 CONNECTION = Section(
@@ -179,7 +215,27 @@ CONNECTION = Section(
             "transport", choice(Transport), "How frames travel; rtu and ascii: a serial line.", Transport.TCP
         ),
         Key("host", HOST, "Host name or address of the device; not for a serial line.", when=_BY_TCP),
-        Key("port", PORT, "TCP port.", 502, _BY_TCP),
+        Key("port", PORT, "TCP port; unless given 502, or 802 for tls.", None, _BY_TCP),
+        Key(
+            "certificate",
+            Text("the path of a file"),
+            "For tls: our certificate, with its role, PEM, relative to this file.",
+            when=_BY_TLS,
+        ),
+        Key("key", Text("the path of a file"), "For tls: its private key, PEM.", when=_BY_TLS),
+        Key(
+            "authorities",
+            Text("the path of a file"),
+            "For tls: certificates that the device's must be signed by, PEM.",
+            when=_BY_TLS,
+        ),
+        Key(
+            "names",
+            ListOf(HOST, "a list of names: [inverter7.example]"),
+            "For tls: the device's certificate has to bear one of them; unless given, the host.",
+            None,
+            _BY_TLS,
+        ),
         Key(
             "serial",
             Text("the path of a serial port: /dev/ttyUSB0", r"/[^\s]+", 253),
@@ -213,9 +269,10 @@ CONNECTION = Section(
         Key(
             "single_connection",
             Boolean(),
-            "Devices at this host and port share one connection, one request at a time; but for tcp they always do.",
+            "Devices at this host and port share one connection, one request at a time; but for tcp and tls they "
+            "always do.",
             False,
-            When("transport", frozenset({Transport.TCP})),
+            When("transport", TAGGED),
         ),
     ),
 )
@@ -229,11 +286,46 @@ COMMON_POINT_KEYS = tuple(
     if key.name
     in ("unit", "range", "group", "deadband", "decimals", "states", "history", "write", "description")
 )
+_DNP3_BY_TCP = When("transport", frozenset({Dnp3Transport.TCP, Dnp3Transport.TLS}))
+_DNP3_BY_TLS = When("transport", frozenset({Dnp3Transport.TLS}))
+_DNP3_BY_SERIAL = When("transport", frozenset({Dnp3Transport.SERIAL}))
 DNP3_CONNECTION = Section(
     "a DNP3 connection",
     (
-        Key("host", HOST, "Host name or address of the outstation."),
-        Key("port", PORT, "TCP port.", 20_000),
+        Key("transport", choice(Dnp3Transport), "How frames travel.", Dnp3Transport.TCP),
+        Key(
+            "host", HOST, "Host name or address of the outstation; not for a serial line.", when=_DNP3_BY_TCP
+        ),
+        Key("port", PORT, "TCP port.", 20_000, _DNP3_BY_TCP),
+        Key(
+            "certificate",
+            Text("the path of a file"),
+            "For tls: our certificate, PEM, relative to this file.",
+            when=_DNP3_BY_TLS,
+        ),
+        Key("key", Text("the path of a file"), "For tls: its private key, PEM.", when=_DNP3_BY_TLS),
+        Key(
+            "authorities",
+            Text("the path of a file"),
+            "For tls: certificates that the outstation's must be signed by, PEM.",
+            when=_DNP3_BY_TLS,
+        ),
+        Key(
+            "names",
+            ListOf(HOST, "a list of names: [rtu7.example]"),
+            "For tls: the outstation's certificate has to bear one of them; unless given, the host.",
+            None,
+            _DNP3_BY_TLS,
+        ),
+        Key(
+            "serial",
+            Text("the path of a serial port: /dev/ttyUSB0", r"/[^\s]+", 253),
+            "Serial port of this machine; outstations may share it.",
+            when=_DNP3_BY_SERIAL,
+        ),
+        Key("baud", Integer(1_200, 921_600), "Bits a second on the serial line.", 9_600, _DNP3_BY_SERIAL),
+        Key("parity", choice(Parity), "Parity on the serial line.", Parity.NONE, _DNP3_BY_SERIAL),
+        Key("stop_bits", Integer(1, 2), "Stop bits on the serial line.", 1, _DNP3_BY_SERIAL),
         Key("address", Integer(0, 65_519), "Link address of the outstation."),
         Key("master_address", Integer(0, 65_519), "Our link address.", 1),
         Key("timeout_ms", Integer(100, 600_000, "ms"), "How long an answer may take.", 5_000),
@@ -255,6 +347,7 @@ DNP3_CONNECTION = Section(
             "It is asked for its link status after so long a silence.",
             30_000,
         ),
+        Key("unsolicited", Boolean(), "Whether it may tell changes without being asked.", True),
     ),
 )
 DNP3_DEVICE_POINT = Section(
@@ -757,6 +850,20 @@ MODBUS_CLIENT = Section(
             "Units that it sees; all unless given.",
             None,
         ),
+        Key(
+            "role",
+            Text("a role of Modbus/TCP Security", longest=127),
+            "At a door with TLS, the role that its certificate says; unless given, one that says none.",
+            None,
+        ),
+    ),
+)
+MODBUS_TLS = Section(
+    "TLS of a Modbus door",
+    (
+        Key("certificate", Text("the path of a file"), "Our certificate, PEM, relative to this file."),
+        Key("key", Text("the path of a file"), "Its private key, PEM."),
+        Key("authorities", Text("the path of a file"), "Certificates that clients' must be signed by, PEM."),
     ),
 )
 MODBUS_CLIENTS = Named("a client", WORD, WORD_GRAMMAR, MODBUS_CLIENT)
@@ -765,7 +872,11 @@ MODBUS_DOOR = Section(
     (
         Key("host", HOST, "Address it listens on.", "127.0.0.1"),
         Key("port", PORT, "TCP port it listens on; below 1024 the system has to allow it.", 502),
-        Key("clients", Later(MODBUS_CLIENTS), "Who may connect; the first that an address belongs to."),
+        Key(
+            "clients",
+            Later(MODBUS_CLIENTS),
+            "Who may connect; the first that an address (and, with TLS, a role) belongs to.",
+        ),
         Key("units", Later(MODBUS_UNITS), "Register maps by unit id."),
         Key(
             "operate_timeout_ms",
@@ -774,6 +885,12 @@ MODBUS_DOOR = Section(
             4_000,
         ),
         Key("connections", Integer(1, 1_000), "Connections at once; more are refused.", 32),
+        Key(
+            "tls",
+            MODBUS_TLS,
+            "Modbus/TCP Security: TLS with certificates on both sides; its port is 802.",
+            None,
+        ),
     ),
 )
 MODBUS_DOORS = Named("a door", WORD, WORD_GRAMMAR, MODBUS_DOOR)
@@ -788,7 +905,58 @@ SERVERS = Section(
     ),
 )
 
-USER = Section("a user", (Key("role", choice(Role), "What the user may do."),))
+USER = Section(
+    "a user",
+    (
+        Key("role", choice(Role), "What the user may do."),
+        Key(
+            "areas",
+            ListOf(AREA_PATH, "a list of areas: [storage, loads/feeders]"),
+            "Areas whose points the user may command, with all below them; all unless given.",
+            None,
+        ),
+    ),
+)
+
+CONTROL_AREA = Section(
+    "an area under control",
+    (
+        Key("role", choice(Role), "The least role that may take control.", Role.OPERATOR),
+        Key("hold_s", Integer(0, 31 * 86_400, "s"), "Control ends so long after it was taken; 0: never.", 900),
+        Key("default", choice(Seat), "Who may command while nobody has control; nobody unless given.", None),
+    ),
+)
+CONTROL_AREAS = Named("an area", rf"{WORD}(?:/{WORD}){{0,7}}", "write an area of the site", CONTROL_AREA, 128)
+INTERLOCK = Section(
+    "an interlock",
+    (
+        Key(
+            "points",
+            ListOf(
+                Text("the name of a writable tag, * for any letters", r"[a-z_*][a-z0-9_.*]*", 255),
+                "a list of writable tags: [pcc.close_command, feeder*.close_command]",
+            ),
+            "Points whose commands it stops.",
+        ),
+        Key("value", Anything("a number, true or false"), "Only commands of this value; all unless given.", None),
+        Key("allow", Later(Text("an expression over tags", ANY_LINE, 1_000)), "What must be true for a command to go."),
+        Key("message", DESCRIPTION, "What the operator is told where it is not."),
+    ),
+)
+INTERLOCKS = Named("an interlock", WORD, WORD_GRAMMAR, INTERLOCK)
+CONTROL = Section(
+    "the control section",
+    (
+        Key("areas", Later(CONTROL_AREAS), "Areas that one at a time has control of.", None),
+        Key(
+            "priority",
+            ListOf(choice(Seat), "a list such as [local, remote, schedule]"),
+            "Each may take control from its own kind and from those after it; who is not here takes none.",
+            tuple(Seat),
+        ),
+        Key("interlocks", Later(INTERLOCKS), "What stops commands.", None),
+    ),
+)
 
 SIMULATOR = Section(
     "the simulator",
@@ -982,5 +1150,6 @@ ROOT = Section(
         Key("simulator", SIMULATOR, "A simulated microgrid; absent, there is none.", None),
         Key("journal", JOURNAL, "Room for changes in shared memory.", None),
         Key("logic", LOGIC, "Programs, and how they meet the tags; absent, no scan runs.", None),
+        Key("control", CONTROL, "Who has control of an area, and interlocks; absent, none are asked for.", None),
     ),
 )

@@ -25,6 +25,7 @@ from gateway.drivers.dnp3.engine import (
     TaskKind,
 )
 from gateway.drivers.dnp3.points import KIND_OF_GROUP, STATIC_GROUP, raw_of, status_of, value_of
+from gateway.drivers.dnp3.tunnel import Tunnel
 from gateway.tags.image import Region, Writer
 from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.quality import Quality
@@ -62,6 +63,7 @@ class Outstation:
         self._readers: dict[int, list[asyncio.Future[Reading]]] = {}  # by tag: who waits for a fresh value
         self._commands: dict[int, asyncio.Future[CommandEnded]] = {}
         self._turn = asyncio.Lock()
+        self._is_enabled = asyncio.Event()  # unsolicited responses are, by the library
         self._task_ended: asyncio.Future[TaskEnded] | None = None
         self._number = 0
         self._answered_at: float | None = None
@@ -83,12 +85,19 @@ class Outstation:
         def notify(notice: Notice) -> None:
             loop.call_soon_threadsafe(self._take, notice)
 
-        master = self._engine.master(self.config, notify)
+        tunnel: Tunnel | None = None
+        if self.config.tls is not None:
+            tunnel = Tunnel(
+                self.config, self.config.tls, lambda is_open, why: self._take(ChannelChanged(is_open, why))
+            )
+            await tunnel.open()
+        master = self._engine.master(self.config, notify, None if tunnel is None else tunnel.port)
         self._master = master
         period_s = self.config.groups[0].period_ms / 1000
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watch())
+                tasks.create_task(self._keep_unsolicited_off())
                 asked_all_at = loop.time()
                 due = loop.time() + period_s
                 while True:
@@ -103,12 +112,22 @@ class Outstation:
                     await self._poll(everything)
         finally:
             await asyncio.to_thread(master.close)
+            if tunnel is not None:
+                await tunnel.close()
 
     async def _poll(self, everything: bool) -> None:
         begun_ns = time.time_ns()
         ended = await self._do(lambda: self._master.read_classes(everything=everything))
         if ended.failure is None:
             self._confirm(begun_ns)
+
+    async def _keep_unsolicited_off(self) -> None:
+        """After each start-up, whose last step enables unsolicited responses, wanted or not."""
+        while True:
+            await self._is_enabled.wait()
+            self._is_enabled.clear()
+            if not self.config.unsolicited:
+                await self._do(self._master.disable_unsolicited)
 
     async def _do(self, start: Callable[[], None]) -> TaskEnded:
         """Run one task to its end."""
@@ -132,11 +151,11 @@ class Outstation:
                 self._write(rows)
             case TaskEnded():
                 self._end_task(notice)
-            case ChannelChanged(is_open):
+            case ChannelChanged(is_open, why):
                 self.start_ups += is_open and not self.is_open
-                if self.is_open and not is_open:
-                    self.losses += 1
-                    self._fail("the connection was lost")
+                if not is_open and (why or self.is_open):
+                    self.losses += self.is_open
+                    self._fail(why or "the connection was lost")
                 self.is_open = is_open
             case CommandEnded(number):
                 waiting = self._commands.pop(number, None)
@@ -146,16 +165,22 @@ class Outstation:
     def _end_task(self, ended: TaskEnded) -> None:
         if ended.failure is None:
             self._answered_at = time.monotonic()
-        elif ended.is_timeout:
-            self.timeouts += 1
-            self._fail("no answer in time")
-        elif ended.failure != "no comms":
-            self.garbled += 1
-            self._fail(ended.failure)
+        elif self.is_open or ended.kind is TaskKind.OURS:  # else of a tunnel, which has said more
+            self._count_failure(ended)
+        if ended.kind is TaskKind.ENABLE_UNSOLICITED and ended.failure is None:
+            self._is_enabled.set()
         if ended.kind is TaskKind.OURS and self._task_ended is not None:
             waiting, self._task_ended = self._task_ended, None
             if not waiting.done():
                 waiting.set_result(ended)
+
+    def _count_failure(self, ended: TaskEnded) -> None:
+        if ended.is_timeout:
+            self.timeouts += 1
+            self._fail("no answer in time")
+        elif ended.failure is not None and ended.failure != "no comms":
+            self.garbled += 1
+            self._fail(ended.failure)
 
     def _fail(self, why: str) -> None:
         self.last_error = why.encode()[:LAST_ERROR_BYTES].decode("utf-8", "ignore")

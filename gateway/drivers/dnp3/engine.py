@@ -17,6 +17,7 @@ from typing import Any
 import opendnp3
 
 from gateway.config.dnp3_device import AnalogForm, Dnp3Device, Dnp3Point, RelayCode, TimeSync
+from gateway.config.modbus import Parity
 
 _GROUP = re.compile(r"Group(\d+)Var(\d+)")
 
@@ -43,7 +44,7 @@ class Readings:
 
 class TaskKind(Enum):
     OURS = "ours"
-    START_UP = "start-up"
+    ENABLE_UNSOLICITED = "enable unsolicited"  # of the start-up: the library does it whether wanted or not
     OTHER = "other"
 
 
@@ -58,9 +59,10 @@ class TaskEnded:
 
 @dataclass(frozen=True, slots=True)
 class ChannelChanged:
-    """The connection is there, or not."""
+    """The connection is there, or not, and why."""
 
     is_open: bool
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,6 @@ class CommandEnded:
 Notice = Readings | TaskEnded | ChannelChanged | CommandEnded
 Notify = Callable[[Notice], None]
 
-_START_UP = frozenset({"STARTUP_INTEGRITY_POLL"})
 _SYNC = {
     TimeSync.NONE: getattr(opendnp3.TimeSyncMode, "None"),
     TimeSync.LAN: opendnp3.TimeSyncMode.LAN,
@@ -153,8 +154,8 @@ class _Application(opendnp3.IMasterApplication):  # type: ignore[misc]
         kind = TaskKind.OTHER
         if info.type == opendnp3.MasterTaskType.USER_TASK:
             kind = TaskKind.OURS
-        elif info.type.name in _START_UP:
-            kind = TaskKind.START_UP
+        elif info.type == opendnp3.MasterTaskType.ENABLE_UNSOLICITED:
+            kind = TaskKind.ENABLE_UNSOLICITED
         is_right = result == opendnp3.TaskCompletion.SUCCESS
         name = result.name.removeprefix("FAILURE_").lower().replace("_", " ")
         self._notify(
@@ -164,31 +165,44 @@ class _Application(opendnp3.IMasterApplication):  # type: ignore[misc]
         )
 
 
-class _Channel(opendnp3.IChannelListener):  # type: ignore[misc]
-    def __init__(self, notify: Notify) -> None:
+class _Listener(opendnp3.IChannelListener):  # type: ignore[misc]
+    def __init__(self) -> None:
         super().__init__()
-        self._notify = notify
+        self.followers: list[Notify] = []
 
     def OnStateChange(self, state: Any) -> None:  # noqa: N802
-        self._notify(ChannelChanged(state == opendnp3.ChannelState.OPEN))
+        for notify in tuple(self.followers):
+            notify(ChannelChanged(state == opendnp3.ChannelState.OPEN))
+
+
+class _Channel:
+    """A connection or a serial line, and how many masters use it."""
+
+    def __init__(self, open_channel: Callable[[Any], Any]) -> None:
+        self.listener = _Listener()  # opendnp3 holds it by a weak end
+        self.channel = open_channel(self.listener)
+        self.users = 0
+
+
+_PARITIES = {
+    Parity.NONE: getattr(opendnp3.Parity, "None"),
+    Parity.EVEN: opendnp3.Parity.Even,
+    Parity.ODD: opendnp3.Parity.Odd,
+}
+_CLASSES = (2, 3, 4)  # variations of group 60
 
 
 class Master:
     """A master to one outstation, which it starts up by itself: restart cleared, integrity polled, unsolicited on."""
 
-    def __init__(self, manager: Any, device: Dnp3Device, notify: Notify) -> None:
+    def __init__(
+        self, channel: _Channel, device: Dnp3Device, notify: Notify, leave: Callable[[], None]
+    ) -> None:
         self._notify = notify
+        self._leave = leave
         # opendnp3 holds them by weak ends: they have to outlive the channel.
-        self._kept = (_Heard(notify), _Application(notify), _Channel(notify))
+        self._kept = (_Heard(notify), _Application(notify))
         milliseconds = opendnp3.TimeDuration.Milliseconds
-        self._channel = manager.AddTCPClient(
-            device.name,
-            opendnp3.levels.NOTHING,
-            opendnp3.ChannelRetry(milliseconds(500), milliseconds(device.retry_max_ms)),
-            [opendnp3.IPEndpoint(device.host, device.port)],
-            "0.0.0.0",  # noqa: S104 - the adapter that it connects from: any
-            self._kept[2],
-        )
         config = opendnp3.MasterStackConfig()
         config.link.LocalAddr = device.master_address
         config.link.RemoteAddr = device.address
@@ -199,11 +213,18 @@ class Master:
         parameters.taskRetryPeriod = milliseconds(min(5_000, device.retry_max_ms))
         parameters.maxTaskRetryPeriod = milliseconds(device.retry_max_ms)
         parameters.integrityOnEventOverflowIIN = True
-        self._master = self._channel.AddMaster(device.name, self._kept[0], self._kept[1], config)
+        self._master = channel.channel.AddMaster(device.name, *self._kept, config)
         self._master.Enable()
 
     def close(self) -> None:
-        self._channel.Shutdown()
+        """Blocks until it has ended."""
+        self._master.Shutdown()
+        self._leave()
+
+    def disable_unsolicited(self) -> None:
+        """Have it tell nothing unasked. TaskEnded(OURS) follows."""
+        headers = [opendnp3.Header.AllObjects(60, variation) for variation in _CLASSES]
+        self._master.PerformFunction("unsolicited off", opendnp3.FunctionCode.DISABLE_UNSOLICITED, headers)
 
     def read_classes(self, *, everything: bool) -> None:
         """Ask for the events of all classes, or for all there is. TaskEnded(OURS) follows."""
@@ -254,9 +275,52 @@ class Engine:
 
     def __init__(self) -> None:
         self._manager = opendnp3.DNP3Manager(1)
+        self._lines: dict[str, _Channel] = {}  # by serial port
 
-    def master(self, device: Dnp3Device, notify: Notify) -> Master:
-        return Master(self._manager, device, notify)
+    def master(self, device: Dnp3Device, notify: Notify, tunnel_port: int | None = None) -> Master:
+        """Over the serial line, or TCP, or to the port of a tunnel, which then tells of its connection itself."""
+        port = device.serial
+        channel = None if port is None else self._lines.get(port.path)
+        if channel is None:
+            channel = _Channel(lambda listener: self._open(device, listener, tunnel_port))
+        if port is not None:
+            self._lines[port.path] = channel
+        if tunnel_port is None:
+            channel.listener.followers.append(notify)
+        channel.users += 1
+
+        def leave() -> None:
+            channel.users -= 1
+            if channel.users == 0:
+                channel.channel.Shutdown()
+                if port is not None:
+                    del self._lines[port.path]
+            elif notify in channel.listener.followers:
+                channel.listener.followers.remove(notify)
+
+        return Master(channel, device, notify, leave)
+
+    def _open(self, device: Dnp3Device, listener: Any, tunnel_port: int | None) -> Any:
+        milliseconds = opendnp3.TimeDuration.Milliseconds
+        retry = opendnp3.ChannelRetry(milliseconds(500), milliseconds(device.retry_max_ms))
+        if device.serial is None:
+            host, port = (device.host, device.port) if tunnel_port is None else ("127.0.0.1", tunnel_port)
+            return self._manager.AddTCPClient(
+                device.name,
+                opendnp3.levels.NOTHING,
+                retry,
+                [opendnp3.IPEndpoint(host, port)],
+                "0.0.0.0",  # noqa: S104 - the adapter that it connects from: any
+                listener,
+            )
+        settings = opendnp3.SerialSettings()
+        settings.deviceName = device.serial.path
+        settings.baud = device.serial.baud
+        settings.dataBits = device.serial.data_bits
+        settings.parity = _PARITIES[device.serial.parity]
+        settings.stopBits = opendnp3.StopBits.One if device.serial.stop_bits == 1 else opendnp3.StopBits.Two
+        settings.flowType = getattr(opendnp3.FlowControl, "None")
+        return self._manager.AddSerial(device.name, opendnp3.levels.NOTHING, retry, settings, listener)
 
     def close(self) -> None:
         """End all; blocks until the thread has ended, so call it in a thread."""

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import time
 import uuid
 from collections.abc import Callable
 
-from gateway.config.dnp3 import Outstation, OutstationMaster, OutstationTls
+from gateway.config.dnp3 import Outstation, OutstationMaster
+from gateway.config.tls import server_context
 from gateway.servers.dnp3.association import Association, Broadcast, Effect, Operate, Send
 from gateway.servers.dnp3.control import ControlPoints, Status, Wish
 from gateway.servers.dnp3.database import Database
 from gateway.servers.dnp3.link import NO_CONFIRM, Fragment, Link
-from gateway.tags.command import Command, Commander, Done, Failed, Outcome, Refusal, Refused, TimedOut
+from gateway.tags.command import (
+    Command,
+    Commander,
+    Done,
+    Failed,
+    Outcome,
+    Refusal,
+    Refused,
+    Selected,
+    TimedOut,
+)
 
 READ_BYTES = 4096
 FIRST_WORDS_S = 10.0  # from connecting to the first frame of a known master
@@ -33,6 +43,12 @@ _REFUSALS = {
     Refusal.EXPIRED: Status.TIMEOUT,
     Refusal.BUSY: Status.ALREADY_ACTIVE,
     Refusal.HELD: Status.AUTOMATION_INHIBIT,  # the site's logic holds the point
+    Refusal.INTERLOCKED: Status.AUTOMATION_INHIBIT,
+    Refusal.NOT_IN_CONTROL: Status.LOCAL,
+    Refusal.NOT_SELECTED: Status.NO_SELECT,
+    Refusal.SELECTED: Status.ALREADY_ACTIVE,
+    Refusal.TOO_SOON: Status.PROCESSING_LIMITED,
+    Refusal.NOT_CONFIRMED: Status.NOT_AUTHORIZED,
 }
 
 
@@ -94,8 +110,8 @@ class OutstationServer:
         return frozenset(self._connections)
 
     async def open(self) -> None:
-        """Listen. Raises OSError, and ssl.SSLError for certificates that can not be used."""
-        context = None if self._config.tls is None else tls_context(self._config.tls)
+        """Listen. Raises OSError, and TlsError for certificates that can not be used."""
+        context = None if self._config.tls is None else server_context(self._config.tls)
         self._server = await asyncio.start_server(
             self._serve, self._config.host, self._config.port, ssl=context
         )
@@ -267,7 +283,7 @@ class OutstationServer:
 def status_of(outcome: Outcome) -> Status:
     """What the master is told. SUCCESS only where the device has reported the value back."""
     match outcome:
-        case Done():
+        case Done() | Selected():
             return Status.SUCCESS
         case Refused(code):
             return _REFUSALS.get(code, Status.HARDWARE_ERROR)
@@ -275,13 +291,3 @@ def status_of(outcome: Outcome) -> Status:
             return Status.HARDWARE_ERROR
         case TimedOut():
             return Status.UNDEFINED  # it was sent: whether the device acted is not known
-
-
-def tls_context(config: OutstationTls) -> ssl.SSLContext:
-    """TLS 1.2 and later with certificates on both sides (IEC 62351-3). Raises OSError, ssl.SSLError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(config.certificate, config.key)
-    context.load_verify_locations(config.authorities)
-    context.verify_mode = ssl.CERT_REQUIRED
-    return context

@@ -26,6 +26,7 @@ def _load(name: str) -> ModuleType:
 
 outstations = _load("outstations")
 _load("masters")
+_load("certificates")
 
 
 @pytest.fixture
