@@ -18,7 +18,7 @@ from gateway.config.cli import load_or_explain
 from gateway.config.paths import owner_of, run_paths
 from gateway.config.place import SITE_VARIABLE, add_place, complete_place, place_of
 from gateway.config.site import Site, Tag
-from gateway.tags.command import Command, Done, Failed, Outcome, Refused, TimedOut
+from gateway.tags.command import Command, Done, Failed, Outcome, Refused, Selected, TimedOut
 from gateway.tags.sample import Value
 from gateway.tags.tag import ValueType
 
@@ -167,6 +167,8 @@ def told(tag: str, outcome: Outcome) -> str:
     match outcome:
         case Done(value):
             return f"done: {tag} is {value}"
+        case Selected(value):
+            return f"selected: {tag} for {value}"
         case Refused(code, why):
             return f"refused ({code.value}): {why}"
         case TimedOut(why):

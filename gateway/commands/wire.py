@@ -10,7 +10,17 @@ import json
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from gateway.tags.command import Command, Done, Failed, Outcome, Refusal, Refused, TimedOut
+from gateway.tags.command import (
+    Command,
+    Done,
+    Failed,
+    Outcome,
+    Refusal,
+    Refused,
+    Selected,
+    Step,
+    TimedOut,
+)
 from gateway.tags.sample import Value
 
 LINE_BYTES = 65_536  # a 4,000-byte string is at most 24,000 bytes escaped; the rest is names and a reason
@@ -153,7 +163,7 @@ def _note_of(fields: dict[str, Any]) -> Note:
 
 def command_fields(command: Command) -> dict[str, Any]:
     """A command as JSON fields, as the socket and the audit trail write it."""
-    fields = {
+    fields: dict[str, Any] = {
         "id": command.id,
         "tag": command.tag,
         "value": command.value,
@@ -162,7 +172,13 @@ def command_fields(command: Command) -> dict[str, Any]:
         "deadline_ns": command.deadline_ns,
         "reason": command.reason,
     }
-    return {**fields, "valid_until_ns": command.valid_until_ns} if command.valid_until_ns else fields
+    if command.valid_until_ns:
+        fields["valid_until_ns"] = command.valid_until_ns
+    if command.step is not Step.OPERATE:
+        fields["step"] = command.step.value
+    if command.select:
+        fields["select"] = command.select
+    return fields
 
 
 def command_of(fields: dict[str, Any]) -> Command:
@@ -180,6 +196,8 @@ def command_of(fields: dict[str, Any]) -> Command:
             deadline_ns=_time(fields, "deadline_ns"),
             reason=_text(fields, "reason", REASON_CHARACTERS),
             valid_until_ns=_time(fields, "valid_until_ns") if "valid_until_ns" in fields else 0,
+            step=_step(fields),
+            select=_text(fields, "select", ID_CHARACTERS) if "select" in fields else "",
         )
     except WireError as error:
         raise WireError(error.why, id) from error
@@ -190,6 +208,8 @@ def outcome_fields(outcome: Outcome) -> dict[str, Any]:
     match outcome:
         case Done(value, at_ns):
             return {"kind": "done", "value": value, "at_ns": at_ns}
+        case Selected(value, until_ns):
+            return {"kind": "selected", "value": value, "until_ns": until_ns}
         case Refused(code, why):
             return {"kind": "refused", "code": code.value, "why": why}
         case TimedOut(why):
@@ -208,6 +228,8 @@ def outcome_of(fields: dict[str, Any]) -> Outcome:
             if not isinstance(at_ns, int) or isinstance(at_ns, bool):
                 raise WireError("at_ns is not a whole number")
             return Done(_value(fields), at_ns)
+        case "selected":
+            return Selected(_value(fields), _time(fields, "until_ns"))
         case "refused":
             try:
                 code = Refusal(_text(fields, "code", NAME_CHARACTERS))
@@ -262,6 +284,13 @@ def _time(fields: dict[str, Any], key: str) -> int:
     if not _INT64_LOW <= time_ns <= _INT64_HIGH:
         raise WireError(f"{key} has more than 64 bits")
     return time_ns
+
+
+def _step(fields: dict[str, Any]) -> Step:
+    try:
+        return Step(fields.get("step", Step.OPERATE))
+    except ValueError as error:
+        raise WireError(str(error)) from error
 
 
 def _value(fields: dict[str, Any]) -> Value:

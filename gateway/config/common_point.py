@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gateway.config.document import ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
+from gateway.config.handling import handled
 from gateway.config.kinds import Settings
 from gateway.config.modbus import PollGroup
 from gateway.config.site import Role, WriteLimits
@@ -93,7 +94,15 @@ class CommonCheck:
         self._unit(value_type)
         if s["states"] and value_type not in _WHOLE and value_type is not ValueType.BOOL:
             self.refuse("states", kind)
-        write = self._write(value_type, kind, is_writable=is_writable)
+        write = handled(
+            self._write(value_type, kind, is_writable=is_writable),
+            s["write"],
+            value_type,
+            s["states"] or states,
+            self._faults,
+        )
+        if write is None and s["write"] is not None:
+            self.is_sound = False
         if not self.is_sound or group is None:
             return None
         index, poll = group

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.config.can import INTERFACES, MULTICAST, Checksum
+from gateway.config.can_j1939 import HIGHEST_ADDRESS, HIGHEST_PGN, MAX_BYTES
 from gateway.config.control import Seat
 from gateway.config.dnp3 import ControlModel, PointKind
 from gateway.config.dnp3_device import AnalogForm, DevicePointKind, Dnp3Transport, RelayCode, TimeSync
@@ -438,6 +439,20 @@ CAN_TRANSMIT = Section(
         Key("counter", CAN_SYMBOL, "Signal that counts up with each sending.", None),
         Key("checksum", CAN_SYMBOL, "Signal of 8 bits over the other bytes.", None),
         Key("algorithm", choice(Checksum), "How the checksum is made.", Checksum.CRC8_J1850),
+        Key(
+            "pgn",
+            Integer(0, HIGHEST_PGN),
+            "J1939: number of its parameter group, where no database has it.",
+            None,
+        ),
+        Key("length", Integer(1, MAX_BYTES), "J1939: how many bytes it has, with 'pgn'.", 8),
+        Key("priority", Integer(0, 7), "J1939: priority, 0 the highest; the database's, or 6.", None),
+        Key(
+            "destination",
+            Integer(0, 255),
+            "J1939: address that it goes to, 255 all; unless given the device's, where its group goes to one.",
+            None,
+        ),
     ),
 )
 CAN_TRANSMITS = Named(
@@ -552,6 +567,67 @@ OPCUA_POINT = Section(
 )
 OPCUA_POINTS = Named("a point", WORD, WORD_GRAMMAR, OPCUA_POINT)
 
+J1939_CONNECTION = Section(
+    "a J1939 connection",
+    (
+        *(
+            key
+            for key in CAN_CONNECTION.keys
+            if key.name not in ("database", "bitrate")
+        ),
+        Key("bitrate", Integer(1_000, 1_000_000, "bit/s"), "Bit rate.", 250_000),
+        Key("database", FILE, "DBC, KCD, ARXML or SYM, relative to this file; points may do without.", None),
+        Key(
+            "source_address",
+            Integer(0, HIGHEST_ADDRESS),
+            "Address of the device; without it, whoever sends a group is meant.",
+            None,
+        ),
+        Key(
+            "address",
+            Integer(0, HIGHEST_ADDRESS),
+            "Our own address, which is claimed; without it Tieline only listens.",
+            None,
+        ),
+        Key("identity", Integer(0, 0x1F_FFFF), "Our NAME: identity number; each node has another.", 1),
+        Key("manufacturer", Integer(0, 0x7FF), "Our NAME: manufacturer code.", 0),
+        Key("function", Integer(0, 255), "Our NAME: function; 129 is a tool that is not on board.", 129),
+        Key("instance", Integer(0, 31), "Our NAME: function instance.", 0),
+        Key("industry", Integer(0, 7), "Our NAME: industry group; 5 is stationary, such as gensets.", 0),
+        Key("arbitrary", Boolean(), "Whether we take another address where ours is lost.", True),
+    ),
+)
+J1939_BUS_KEYS = (
+    "address", "identity", "manufacturer", "function", "instance", "industry", "arbitrary",
+)  # fmt: skip
+J1939_POINT = Section(
+    "a point of a J1939 device",
+    (
+        Key("message", CAN_SYMBOL, "Name of the message in the database, or under 'transmit'.", None),
+        Key("signal", CAN_SYMBOL, "Name of the signal in the database's message.", None),
+        Key("pgn", Integer(0, HIGHEST_PGN), "Parameter group, where no database has it.", None),
+        Key("start", Integer(0, 8 * MAX_BYTES - 1), "First bit of the signal, from 0; byte 1 begins at 0.", None),
+        Key("length", Integer(1, 64), "How many bits it has.", None),
+        Key("scale", Number(not_zero=True), "Value = raw * scale + offset; for 'start' and 'length'.", 1.0),
+        Key("offset", Number(), "Added after scaling.", 0.0),
+        Key(
+            "indicators",
+            Boolean(),
+            "Whether its highest raw values mean that there is none, as SAE J1939-71 has it.",
+            True,
+        ),
+        Key("request", Boolean(), "Whether its group is asked for in the group's period.", False),
+        Key(
+            "feedback",
+            Text("the name of a point", WORD, 64),
+            "Point of this device that tells what it made of a command; else what was sent counts.",
+            None,
+        ),
+        *COMMON_POINT_KEYS,
+    ),
+)
+J1939_POINTS = Named("a point", WORD, WORD_GRAMMAR, J1939_POINT)
+
 
 @dataclass(frozen=True, slots=True)
 class ProtocolKeys:
@@ -566,6 +642,7 @@ PROTOCOL_KEYS: Mapping[str, ProtocolKeys] = {
     "modbus": ProtocolKeys(CONNECTION, POINTS, frozenset({"addressing", "word_order", "byte_order"})),
     "dnp3": ProtocolKeys(DNP3_CONNECTION, DNP3_DEVICE_POINTS),
     "can": ProtocolKeys(CAN_CONNECTION, CAN_POINTS, frozenset({"transmit"})),
+    "j1939": ProtocolKeys(J1939_CONNECTION, J1939_POINTS, frozenset({"transmit"})),
     "opcua": ProtocolKeys(OPCUA_CONNECTION, OPCUA_POINTS),
 }
 BODY = (
@@ -939,7 +1016,7 @@ INTERLOCK = Section(
             "Points whose commands it stops.",
         ),
         Key("value", Anything("a number, true or false"), "Only commands of this value; all unless given.", None),
-        Key("allow", Later(Text("an expression over tags", ANY_LINE, 1_000)), "What must be true for a command to go."),
+        Key("allow", Later(Text("an expression over tags", ANY_LINE, 1_000)), "What must be true for a command."),
         Key("message", DESCRIPTION, "What the operator is told where it is not."),
     ),
 )

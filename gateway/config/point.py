@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
+from gateway.config.handling import handled
 from gateway.config.keys import POINT, TABLE_SIZE
 from gateway.config.kinds import Reading, Section, Settings
 from gateway.config.modbus import Order, PollGroup, RegisterType, Table
@@ -227,7 +228,11 @@ class _Check(RegisterCheck):
         if registers is not None:
             self._check_not_implemented(type, registers)
         self._check_unit(value_type)
-        write = self._write(table, type, value_type)
+        write = handled(
+            self._write(table, type, value_type), s["write"], value_type, s["states"], self._faults
+        )
+        if write is None and s["write"] is not None:
+            self._is_sound = False
         if not self._is_sound or registers is None or address is None or group is None:
             return None
         index, poll = group

@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from gateway.config.can import CanDevice
+from gateway.config.control import ControlSettings
 from gateway.config.dnp3 import Outstation
 from gateway.config.dnp3_device import Dnp3Device
 from gateway.config.logic import LogicSettings
@@ -31,10 +32,36 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person who may sign in; the password is not in the site file (gateway.config.accounts keeps it)."""
+    """A person who may sign in; the password is not in the site file (gateway.config.accounts keeps it).
+
+    ``areas`` are those whose points the user may command, with all below them; empty: all.
+    """
 
     name: str
     role: Role
+    areas: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """What a point asks of a command besides role and limits (docs/commands.md).
+
+    ``select_ms``: it is selected first, and operated within that time; 0: no select. ``confirm_ms``: a second person
+    confirms within that time; 0: none is asked. ``interval_ms`` is the least time between two commands.
+    ``settle_ms``: for so long after its deadline a command of unknown outcome is looked at again.
+    ``is_emergency``: never locked out; ``emergency_value``: only this value, None: any.
+    """
+
+    select_ms: int = 0
+    confirm_ms: int = 0
+    interval_ms: int = 0
+    settle_ms: int = 300_000
+    is_emergency: bool = False
+    emergency_value: bool | int | float | None = None
+
+    def is_emergency_of(self, value: bool | int | float | str) -> bool:
+        """Whether a command of this value is never locked out."""
+        return self.is_emergency and (self.emergency_value is None or value == self.emergency_value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +77,12 @@ class WriteLimits:
     high: float | None
     tolerance: float
     timeout_ms: int
+    handling: Handling = Handling()
+
+    @property
+    def patience_ms(self) -> int:
+        """How long a command may take from asking to the outcome, a second person's word included."""
+        return self.timeout_ms + self.handling.confirm_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +184,8 @@ class Site:
     """Everything a site file says, expanded and checked.
 
     ``tags`` holds every tag, the ``_system`` ones included, in image order; NO_TAG where there is none any more.
-    ``digest`` is the SHA-256 (hex) over all files read, so that parts can tell they run the same site; the programs of ``logic`` are not among
-    them, CAN databases are.
+    ``digest`` is the SHA-256 (hex) over all files read, so that parts can tell they run the same site; the programs
+    of ``logic`` are not among them, CAN databases are.
     """
 
     name: str
@@ -173,6 +206,7 @@ class Site:
     dnp3_devices: tuple[Dnp3Device, ...] = ()
     can_devices: tuple[CanDevice, ...] = ()
     modbus_server: ModbusServer | None = None
+    control: ControlSettings | None = None
     opcua_devices: tuple[OpcUaDevice, ...] = ()
 
     @property

@@ -13,13 +13,22 @@ from typing import Protocol
 from gateway.tags.sample import Value
 
 
+class Step(StrEnum):
+    """What a command does with its point."""
+
+    OPERATE = "operate"
+    SELECT = "select"  # reserve it for an operate with exactly this value
+    CANCEL = "cancel"  # give a reservation up
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """Set ``tag`` to ``value`` for ``user``, not after ``deadline_ns`` (UTC ns).
 
     ``id`` is unique per wish (uuid4 hex): a command sent twice with one id acts once and gets one outcome.
     ``origin`` names the door it came through: ``opcua``, ``hmi``, ``cli``. ``valid_until_ns`` (UTC ns; 0: the tag's
-    own time) is for setpoints of the logic: the value holds no longer.
+    own time) is for setpoints of the logic: the value holds no longer. ``select`` is the id of the select that an
+    operate follows; empty: whichever this user made through this door.
     """
 
     id: str
@@ -30,6 +39,8 @@ class Command:
     deadline_ns: int
     reason: str = ""
     valid_until_ns: int = 0
+    step: Step = Step.OPERATE
+    select: str = ""
 
 
 class Refusal(StrEnum):
@@ -44,6 +55,12 @@ class Refusal(StrEnum):
     EXPIRED = "expired"
     BUSY = "busy"
     HELD = "held"  # by the logic
+    NOT_IN_CONTROL = "not_in_control"  # somebody else, or nobody, has control of the area
+    INTERLOCKED = "interlocked"
+    NOT_SELECTED = "not_selected"  # or with another value, or too late
+    SELECTED = "selected"  # by somebody else
+    TOO_SOON = "too_soon"  # after the command before
+    NOT_CONFIRMED = "not_confirmed"  # by a second person
     NOT_CONNECTED = "not_connected"
     AUDIT_UNAVAILABLE = "audit_unavailable"
 
@@ -54,6 +71,17 @@ class Done:
 
     value: Value
     at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The point is reserved for an operate with ``value`` until ``until_ns`` (UTC ns); now, where it was given up.
+
+    Nothing was sent to the device.
+    """
+
+    value: Value
+    until_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +106,7 @@ class Failed:
     why: str
 
 
-Outcome = Done | Refused | TimedOut | Failed
+Outcome = Done | Selected | Refused | TimedOut | Failed
 
 
 class Commander(Protocol):

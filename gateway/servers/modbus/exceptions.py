@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from gateway.tags.command import Done, Failed, Outcome, Refusal, Refused, TimedOut
+from gateway.tags.command import Done, Failed, Outcome, Refusal, Refused, Selected, TimedOut
 from gateway.tags.quality import Quality
 
 
@@ -43,6 +43,13 @@ _REFUSALS = {
     Refusal.EXPIRED: ExceptionCode.BUSY,  # it did not get its turn in time, and was not sent
     # Not "busy", which asks the client to try again later: the logic may let go when nobody wants this any more.
     Refusal.HELD: ExceptionCode.DEVICE_FAILURE,
+    Refusal.INTERLOCKED: ExceptionCode.DEVICE_FAILURE,
+    # Code 1 is also for a server "in the wrong state to process a request of this type" (7).
+    Refusal.NOT_IN_CONTROL: ExceptionCode.ILLEGAL_FUNCTION,
+    Refusal.NOT_SELECTED: ExceptionCode.ILLEGAL_FUNCTION,
+    Refusal.NOT_CONFIRMED: ExceptionCode.ILLEGAL_FUNCTION,
+    Refusal.SELECTED: ExceptionCode.BUSY,
+    Refusal.TOO_SOON: ExceptionCode.BUSY,
     Refusal.NOT_CONNECTED: ExceptionCode.NO_PATH,
     Refusal.AUDIT_UNAVAILABLE: ExceptionCode.DEVICE_FAILURE,
 }
@@ -51,7 +58,7 @@ _REFUSALS = {
 def code_of_outcome(outcome: Outcome) -> ExceptionCode | None:
     """None only where the device has reported the value back."""
     match outcome:
-        case Done():
+        case Done() | Selected():
             return None
         case Refused(code):
             return _REFUSALS.get(code, ExceptionCode.DEVICE_FAILURE)

@@ -14,7 +14,17 @@ from asyncua.ua.status_codes import StatusCodes
 from gateway.config.site import Tag
 from gateway.servers.opcua import limits
 from gateway.servers.opcua.values import status, written_value
-from gateway.tags.command import Command, Commander, Done, Failed, Outcome, Refusal, Refused, TimedOut
+from gateway.tags.command import (
+    Command,
+    Commander,
+    Done,
+    Failed,
+    Outcome,
+    Refusal,
+    Refused,
+    Selected,
+    TimedOut,
+)
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +41,12 @@ _REFUSALS = {
     Refusal.EXPIRED: StatusCodes.BadTimeout,
     Refusal.BUSY: StatusCodes.BadResourceUnavailable,
     Refusal.HELD: StatusCodes.BadLocked,
+    Refusal.NOT_IN_CONTROL: StatusCodes.BadRequestNotAllowed,
+    Refusal.INTERLOCKED: StatusCodes.BadInvalidState,
+    Refusal.NOT_SELECTED: StatusCodes.BadStateNotActive,
+    Refusal.SELECTED: StatusCodes.BadLocked,
+    Refusal.TOO_SOON: StatusCodes.BadServerTooBusy,
+    Refusal.NOT_CONFIRMED: StatusCodes.BadOperationAbandoned,
     Refusal.NOT_CONNECTED: StatusCodes.BadNoCommunication,
     Refusal.AUDIT_UNAVAILABLE: StatusCodes.BadResourceUnavailable,
 }
@@ -40,7 +56,7 @@ assert set(_REFUSALS) == set(Refusal)
 def status_of(outcome: Outcome) -> ua.StatusCode:
     """The StatusCode that tells a client what became of a command."""
     match outcome:
-        case Done():
+        case Done() | Selected():
             return status(StatusCodes.Good)
         case Refused(code, _):
             return status(_REFUSALS[code])
@@ -62,7 +78,7 @@ async def write(given: ua.WriteValue, tag: Tag, user: str, commander: Commander)
     value = written_value(given.Value, tag)
     if isinstance(value, ua.StatusCode):
         return value
-    timeout_ms = tag.write.timeout_ms if tag.write is not None else UNWRITABLE_TIMEOUT_MS
+    timeout_ms = tag.write.patience_ms if tag.write is not None else UNWRITABLE_TIMEOUT_MS
     deadline_ns = time.time_ns() + timeout_ms * 1_000_000
     command = Command(uuid.uuid4().hex, tag.name, value, user, ORIGIN, deadline_ns)
     try:
@@ -70,6 +86,6 @@ async def write(given: ua.WriteValue, tag: Tag, user: str, commander: Commander)
             outcome = await commander.send(command)
     except TimeoutError:
         outcome = TimedOut("the command router gave no outcome")
-    if not isinstance(outcome, Done):
+    if not isinstance(outcome, Done | Selected):
         log.info("write of %s by %s: %s", tag.name, user, outcome)
     return status_of(outcome)
