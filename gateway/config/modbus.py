@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.config.tls import TlsFiles
+
 
 class Table(StrEnum):
     """The four tables of Modbus Application Protocol 1.1b3, 4.3."""
@@ -46,6 +48,7 @@ class Transport(StrEnum):
     """How frames travel."""
 
     TCP = "tcp"
+    TLS = "tls"  # Modbus/TCP Security v21
     RTU_OVER_TCP = "rtu-over-tcp"  # RTU frames through a serial server that knows nothing of Modbus
     RTU = "rtu"
     ASCII = "ascii"
@@ -59,7 +62,9 @@ class Parity(StrEnum):
     ODD = "odd"
 
 
+TAGGED = frozenset({Transport.TCP, Transport.TLS})  # frames with Modbus TCP's head
 SERIAL = frozenset({Transport.RTU, Transport.ASCII})  # by a serial port of this machine
+PORTS = {Transport.TCP: 502, Transport.RTU_OVER_TCP: 502, Transport.TLS: 802}  # unless given
 BAUDS = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
 MAX_SERIAL_UNIT = 247  # Modbus over Serial Line 1.02, 2.2: 0 is the broadcast, 248 to 255 are reserved
 
@@ -108,12 +113,12 @@ class ModbusPoint:
     high: float | None
     group: int
     writable: bool
+    scale_factor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PollGroup:
     """Points polled together: every ``period_ms``; Bad when not refreshed for ``stale_after_ms``."""
-    scale_factor: int | None = None
 
     name: str
     period_ms: int
@@ -139,7 +144,8 @@ class ModbusSystemTags:
 class ModbusDevice:
     """A device behind one way and unit id, its limits, and its points.
 
-    ``serial`` is set for the transports of SERIAL, ``host`` and ``port`` for the others.
+    ``serial`` is set for the transports of SERIAL, ``host`` and ``port`` for the others; ``tls`` for TLS, by which
+    the device's certificate has to bear one of ``names``.
     """
 
     name: str
@@ -159,3 +165,5 @@ class ModbusDevice:
     transport: Transport = Transport.TCP
     serial: SerialPort | None = None
     turnaround_ms: int = 0  # silence on the line before a request, beyond what RTU asks for
+    tls: TlsFiles | None = None
+    names: tuple[str, ...] = ()

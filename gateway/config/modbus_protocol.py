@@ -11,7 +11,9 @@ from gateway.config.kinds import Reading, Settings
 from gateway.config.modbus import (
     BAUDS,
     MAX_SERIAL_UNIT,
+    PORTS,
     SERIAL,
+    TAGGED,
     ModbusDevice,
     ModbusPoint,
     ModbusSystemTags,
@@ -22,6 +24,7 @@ from gateway.config.modbus import (
 )
 from gateway.config.point import Body, PointShape, read_point, report_overlaps
 from gateway.config.protocol import DeviceProtocol, Placed
+from gateway.config.tls import files_of, read_tls
 
 
 class ModbusProtocol(DeviceProtocol[Body, PointShape]):
@@ -36,7 +39,9 @@ class ModbusProtocol(DeviceProtocol[Body, PointShape]):
         groups: tuple[PollGroup, ...] | None,
         faults: FaultLog,
     ) -> Body:
-        if connection is not None and connection["transport"] not in (None, Transport.TCP):
+        if connection is not None and connection["transport"] is Transport.TLS:
+            read_tls(connection, faults)
+        elif connection is not None and connection["transport"] not in (None, *TAGGED):
             _check_line(connection, faults)
         limit = connection["max_registers"] if connection is not None else None
         return Body(
@@ -63,13 +68,14 @@ class ModbusProtocol(DeviceProtocol[Body, PointShape]):
         system: ModbusSystemTags,
     ) -> ModbusDevice:
         transport: Transport = connection["transport"]
+        host: str = connection["host"] or ""
         return ModbusDevice(
             name=name,
             transport=transport,
             serial=_serial_port(connection) if transport in SERIAL else None,
             turnaround_ms=connection["turnaround_ms"],
-            host=connection["host"] or "",
-            port=connection["port"],
+            host=host,
+            port=connection["port"] or PORTS.get(transport, 0),
             unit_id=connection["unit_id"],
             timeout_ms=connection["timeout_ms"],
             pause_ms=connection["pause_ms"],
@@ -81,6 +87,8 @@ class ModbusProtocol(DeviceProtocol[Body, PointShape]):
             groups=groups,
             points=tuple(_point(one) for one in points),
             system=system,
+            tls=files_of(connection) if transport is Transport.TLS else None,
+            names=connection["names"] or (host,),
         )
 
 
@@ -133,5 +141,5 @@ def _point(placed: Placed[PointShape]) -> ModbusPoint:
         high=shape.high,
         group=shape.group,
         writable=shape.write is not None,
-    )
         scale_factor=shape.scale_factor,
+    )

@@ -10,6 +10,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 
 from gateway.config.modbus import Order, RegisterType, Table
+from gateway.config.tls import TlsFiles
 
 
 class BadAs(StrEnum):
@@ -57,18 +58,20 @@ class ServedUnit:
 class ModbusClient:
     """Who may connect: from ``networks``; commands are given as ``user``, where there is none they are refused.
 
-    ``units`` are those that it sees, all where None.
+    ``units`` are those that it sees, all where None. At a door with TLS its certificate says ``role``, or none where
+    that is None.
     """
 
     name: str
     networks: tuple[IPv4Network | IPv6Network, ...]
     user: str | None = None
     units: frozenset[int] | None = None
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModbusDoor:
-    """One TCP port. The first of ``clients`` that an address belongs to is who it is."""
+    """One TCP port. The first of ``clients`` that an address (and, by TLS, a role) belongs to is who it is."""
 
     name: str
     host: str
@@ -77,6 +80,7 @@ class ModbusDoor:
     units: tuple[ServedUnit, ...]
     operate_timeout_ms: int = 4_000
     connections: int = 32
+    tls: TlsFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from gateway.config.modbus_server import (
 )
 from gateway.config.point import Body, RegisterCheck
 from gateway.config.site import Tag
+from gateway.config.tls import read_tls
 from gateway.tags.tag import ValueType
 
 MAX_WRITE_REGISTERS = 123  # Modbus Application Protocol 1.1b3, 6.12
@@ -79,6 +80,7 @@ class _Section:
             self.titled.append((title, s))
             units = tuple(self._units(s, title))
             clients = tuple(self._clients(s, title, frozenset(unit.unit_id for unit in units)))
+            tls: Settings | None = s["tls"]
             yield ModbusDoor(
                 name=key.text,
                 host=s["host"],
@@ -87,6 +89,7 @@ class _Section:
                 units=units,
                 operate_timeout_ms=s["operate_timeout_ms"],
                 connections=s["connections"],
+                tls=None if tls is None else read_tls(tls, self._faults),
             )
 
     def _entries(
@@ -123,7 +126,13 @@ class _Section:
                     self._faults.add(
                         s.at("units"), f"the unit {unit}, which this door has not", "add it under 'units'"
                     )
-            yield ModbusClient(key.text, networks, user, None if seen is None else frozenset(seen))
+            if "role" in s and "tls" not in door:
+                self._faults.add(
+                    s.key_at("role"),
+                    "'role' at a door without TLS, where clients show no certificates",
+                    "remove it, or add 'tls: ...' to the door",
+                )
+            yield ModbusClient(key.text, networks, user, None if seen is None else frozenset(seen), s["role"])
 
     def _networks(self, s: Settings) -> Iterator[IPv4Network | IPv6Network]:
         for text in s["hosts"]:

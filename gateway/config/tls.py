@@ -37,7 +37,8 @@ def read_tls(settings: Settings, faults: FaultLog) -> TlsFiles | None:
     """The files that a section names, which are there and fit each other; None where they do not or are faulty."""
     if not settings.is_sound(*_FILES):
         return None
-    if not all([file_of(settings, name, faults).is_file() for name in _FILES]):  # a list: each is told of
+    paths = [file_of(settings, name, faults) for name in _FILES]  # each that is missing is told of
+    if not all(path.is_file() for path in paths):
         return None
     files = files_of(settings)
     assert files is not None, "all of them are sound"

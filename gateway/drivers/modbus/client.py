@@ -1,4 +1,6 @@
-"""The wire: one Modbus TCP connection, and the requests of all transports. Only this and `untagged` know pymodbus.
+"""The wire: one Modbus TCP connection, maybe by TLS, and the requests of all transports.
+
+Only this and `untagged` know pymodbus.
 
 pymodbus encodes the requests and cuts the stream into frames. Its client and transaction manager are left out:
 they retry writes, reconnect by themselves, take an answer with transaction id 0 or of another function code for
@@ -22,7 +24,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import cast
@@ -44,6 +48,7 @@ from pymodbus.pdu.register_message import (
 )
 
 from gateway.config.modbus import Table
+from gateway.config.tls import TlsError, TlsFiles, bears, client_context, tls_trouble
 
 # pymodbus logs each oddity of a stream, with the last 20 frames; the driver counts them, and says the last one.
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
@@ -169,24 +174,44 @@ def _encode(pdu: ModbusPDU) -> bytes:
     return bytes([pdu.function_code]) + pdu.encode()
 
 
-async def connect(host: str, port: int, timeout_s: float) -> Connection:
-    """Open a connection. Raises LinkLostError."""
+async def connect(
+    host: str, port: int, timeout_s: float, tls: TlsFiles | None = None, names: Sequence[str] = ()
+) -> Connection:
+    """Open a connection; by TLS, to whose certificate is of one of ``names``. Raises LinkLostError."""
     loop = asyncio.get_running_loop()
+    where = f"no TLS connection to {host}:{port}" if tls else f"no connection to {host}:{port}"
+    name = names[0] if tls else None
     try:
+        context = None if tls is None else client_context(tls)
         async with asyncio.timeout(timeout_s):
-            _, connection = await loop.create_connection(lambda: Connection(loop), host, port)
+            transport, connection = await loop.create_connection(
+                lambda: Connection(loop, is_tls=tls is not None),
+                host,
+                port,
+                ssl=context,
+                server_hostname=name,
+            )
     except TimeoutError:
-        raise LinkLostError(f"no connection to {host}:{port} within {timeout_s:g} s") from None
+        raise LinkLostError(f"{where} within {timeout_s:g} s") from None
+    except TlsError as error:
+        raise LinkLostError(f"{where}: {error}") from None
+    except ssl.SSLError as error:
+        raise LinkLostError(f"{where}: {tls_trouble(error)}") from None
     except OSError as error:
-        raise LinkLostError(f"no connection to {host}:{port}: {error.strerror or error}") from None
+        raise LinkLostError(f"{where}: {error.strerror or error}") from None
+    if tls is not None and not bears(transport.get_extra_info("ssl_object").getpeercert(), names):
+        connection.close()
+        raise LinkLostError(f"{where}: its certificate is not of {' or '.join(names)}")
     return connection
 
 
 class Connection(asyncio.Protocol):
     """One connection, one request at a time (the caller takes turns)."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, is_tls: bool = False) -> None:
         self._loop = loop
+        self._is_tls = is_tls
+        self._has_heard = False
         self._framer = FramerSocket(DecodePDU(False))
         self._transport: asyncio.Transport | None = None
         self._end: ModbusError | None = None  # why it is closed
@@ -250,11 +275,15 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         text = f"connection lost: {exc}" if exc else "the device closed the connection"
+        if self._is_tls and not self._has_heard:
+            # By TLS 1.3 it says so after the handshake, as an alert that the event loop keeps to itself.
+            text += " before it said anything: maybe it does not accept our certificate"
         self._finish(LinkLostError(text))
 
     def data_received(self, data: bytes) -> None:
         if self._end is not None:
             return
+        self._has_heard = True
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from gateway.config.modbus import ModbusDevice, ModbusPoint, Transport
+from gateway.config.modbus import TAGGED, ModbusDevice, ModbusPoint
 from gateway.drivers.modbus.client import connect
 from gateway.drivers.modbus.counters import ErrorKind
 from gateway.drivers.modbus.device import Device
@@ -129,7 +129,7 @@ class ModbusDriver:
 
 def _line_of(device: ModbusDevice, shared: dict[tuple[str, int] | str, Line]) -> Line:
     """The device's own line, or the one it must share."""
-    if device.transport is Transport.TCP and not device.single_connection:
+    if device.transport in TAGGED and not device.single_connection:
         return _new_line(device)
     place = (device.host, device.port) if device.serial is None else device.serial.path
     if place not in shared:
@@ -139,8 +139,8 @@ def _line_of(device: ModbusDevice, shared: dict[tuple[str, int] | str, Line]) ->
 
 def _new_line(device: ModbusDevice) -> Line:
     host, port, serial = device.host, device.port, device.serial
-    if device.transport is Transport.TCP:
-        return Line(lambda timeout_s: connect(host, port, timeout_s))
+    if device.transport in TAGGED:
+        return Line(lambda timeout_s: connect(host, port, timeout_s, device.tls, device.names))
     turnaround_s = device.turnaround_ms / 1000
     if serial is None:
         return Line(lambda timeout_s: connect_untagged(host, port, timeout_s, turnaround_s))

@@ -1,4 +1,4 @@
-"""A door of the Modbus server: one TCP port, its connections, and the commands that come through it.
+"""A door of the Modbus server: one TCP port, maybe with TLS, its connections, and the commands that come through it.
 
 Requests of a connection are answered one after another, each with its own transaction id (Modbus Messaging on TCP/IP
 1.0b, 4.2): a client may send several at once, and what it sends beyond that waits in the socket. Different
@@ -23,9 +23,11 @@ from pymodbus.pdu import DecodePDU, ModbusPDU
 
 from gateway.config.modbus_server import ModbusClient, ModbusDoor
 from gateway.config.site import Site
+from gateway.config.tls import server_context
 from gateway.servers.modbus.exceptions import ExceptionCode, code_of_outcome
 from gateway.servers.modbus.register_map import RegisterMap
 from gateway.servers.modbus.requests import Client, Unit, refusal
+from gateway.servers.modbus.role import RoleError, role_of
 from gateway.servers.modbus.view import View
 from gateway.servers.modbus.writes import Wish, WriteCheck
 from gateway.tags.command import Command, Commander
@@ -34,6 +36,7 @@ HEADER = struct.Struct(">HHHB")
 LONGEST_PDU = 253  # Modbus Application Protocol 1.1b3, 4.1
 FRAME_S = 10.0  # from a frame's first byte to its last
 UNREAD_S = 10.0  # a client that takes no answer for so long is gone
+HANDSHAKE_S = 10.0
 COMMANDS_AT_ONCE = 64  # a door; the router takes 256 from all
 UNREAD_BYTES = 1 << 16  # that the system keeps for a client which reads nothing; the loop keeps as much again
 # A client that is gone without a word gives its place back after 30 + 3 * 10 s.
@@ -84,8 +87,15 @@ class Door:
         return len(self._open)
 
     async def open(self) -> None:
-        """Listen. Raises OSError."""
-        self._server = await asyncio.start_server(self._meet, self._config.host, self._config.port)
+        """Listen. Raises OSError, and TlsError for certificates that cannot be used."""
+        tls = self._config.tls
+        self._server = await asyncio.start_server(
+            self._meet,
+            self._config.host,
+            self._config.port,
+            ssl=None if tls is None else server_context(tls),
+            ssl_handshake_timeout=None if tls is None else HANDSHAKE_S,
+        )
 
     async def close(self) -> None:
         """End all connections; commands under way go on at the router, but nobody is told of them."""
@@ -96,24 +106,26 @@ class Door:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
 
-    def client_at(self, host: str) -> ModbusClient | None:
-        """Who connects from there; None: nobody that we know."""
+    def client_at(self, host: str, role: str | None = None) -> ModbusClient | None:
+        """Who connects from there, with a certificate that says ``role``; None: nobody that we know."""
+        return next((client for client in self._clients_at(host) if client.role == role), None)
+
+    def _clients_at(self, host: str) -> list[ModbusClient]:
+        """Who may connect from there."""
         address = _address(host)
-        for client in self._config.clients:
-            if any(address in network for network in client.networks):
-                return client
-        return None
+        return [one for one in self._config.clients if any(address in network for network in one.networks)]
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         host = str(writer.get_extra_info("peername")[0])
-        client = self.client_at(host)
-        if client is None or len(self._open) >= self._config.connections:
-            why = "is not known" if client is None else "is one too many"
+        is_known = len(self._clients_at(host)) > 0
+        if not is_known or len(self._open) >= self._config.connections:
+            why = "is one too many" if is_known else "is not known"
             log.warning("a connection from %s to the door %s is refused: it %s", host, self._config.name, why)
             writer.transport.abort()
             return
+        client = self._client_of(host, writer)
         self._open[task] = writer
         try:
             _bound(writer)
@@ -128,8 +140,27 @@ class Door:
             del self._open[task]
             writer.transport.abort()
 
+    def _client_of(self, host: str, writer: asyncio.StreamWriter) -> ModbusClient | None:
+        """Who it is; None, with a word in the log, where its certificate makes it nobody."""
+        if self._config.tls is None:
+            return self.client_at(host)
+        try:
+            role = role_of(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+        except RoleError as error:
+            log.warning("%s at the door %s may do nothing: %s", host, self._config.name, error)
+            return None
+        client = self.client_at(host, role)
+        if client is None:
+            said = "no role" if role is None else f"the role {role!r}"
+            log.warning("%s at the door %s may do nothing: nobody there has %s", host, self._config.name, said)
+        return client
+
     async def _serve(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: ModbusClient, host: str
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        client: ModbusClient | None,
+        host: str,
     ) -> None:
         """Until the client goes, or sends what is no Modbus."""
         while True:
@@ -149,7 +180,9 @@ class Door:
                 await writer.drain()
             await asyncio.sleep(0)  # to the others, before this one's next request, which may be here already
 
-    async def _answer(self, client: ModbusClient, host: str, unit_id: int, body: bytes) -> ModbusPDU:
+    async def _answer(self, client: ModbusClient | None, host: str, unit_id: int, body: bytes) -> ModbusPDU:
+        if client is None:  # Modbus/TCP Security v21, 8.4: who may not, learns it by this exception
+            return refusal(body[0], ExceptionCode.ILLEGAL_FUNCTION)
         unit = self._units.get(unit_id)
         if unit is None or (client.units is not None and unit_id not in client.units):
             return refusal(body[0], ExceptionCode.NO_ANSWER)
