@@ -13,7 +13,6 @@ from pathlib import Path
 
 _Subcommands = argparse._SubParsersAction  # the type that argparse has no public name for
 AddDiscover = Callable[["_Subcommands[argparse.ArgumentParser]"], None]
-PROTOCOLS: tuple[AddDiscover, ...] = ()  # what each protocol adds, in the order of the help
 
 DONE, FAILED, USAGE = 0, 1, 2  # exit statuses
 
@@ -24,8 +23,15 @@ def add_commands(subparsers: _Subcommands[argparse.ArgumentParser]) -> None:
         "discover", help="ask a device what it has, and write that as a device of a site file"
     )
     protocols = discover.add_subparsers(title="protocols", metavar="PROTOCOL", required=True)
-    for add in PROTOCOLS:
+    for add in _protocols():
         add(protocols)
+
+
+def _protocols() -> tuple[AddDiscover, ...]:
+    """What each protocol adds, in the order of the help. Imported here, since they use what is below."""
+    from gateway.drivers.sunspec.cli import add_discover as add_sunspec
+
+    return (add_sunspec,)
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
