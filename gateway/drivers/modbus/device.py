@@ -81,6 +81,12 @@ class Device:
 
     async def run(self, phase: float) -> None:
         """Until cancelled. ``phase`` (0..1) spreads the polls of many devices."""
+        try:
+            await self._run(phase)
+        finally:
+            self._line.release()
+
+    async def _run(self, phase: float) -> None:
         loop = asyncio.get_running_loop()
         start_s = loop.time()
         limits = {table: limits_of(self.config, table) for table in Table}
@@ -104,7 +110,11 @@ class Device:
                 self._watch.cancel()
             if self._writing is not None:
                 self._writing.cancel()
-            self._line.close()
+
+    def succeed(self, before: Device) -> None:
+        """Count on where ``before``, the same device with other settings, ended."""
+        self.station.counters = before.station.counters
+        self.session.connections = before.session.connections
 
     async def _connect(self) -> None:
         try:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 
 import numpy as np
 
@@ -32,32 +33,79 @@ class ModbusDriver:
         self, devices: Sequence[ModbusDevice], region: Region, writer: Writer, *, seed: int | None = None
     ) -> None:
         """``writer`` owns the devices' tags and system tags; ``seed`` makes the jitter repeatable."""
-        chance = random.Random(seed)  # noqa: S311 - spreads retries, keeps no secret
-        shared: dict[tuple[str, int] | str, Line] = {}
+        self._chance = random.Random(seed)  # noqa: S311 - spreads retries, keeps no secret
+        self._shared: dict[tuple[str, int] | str, Line] = {}
         self._region = region
         self._writer = writer
-        self.devices: tuple[Device, ...] = tuple(
-            Device(device, _line_of(device, shared), region, writer, chance) for device in devices
-        )
-        self._points: dict[int, tuple[Device, ModbusPoint]] = {
-            point.tag: (device, point) for device in self.devices for point in device.config.points
-        }
+        self._tasks: asyncio.TaskGroup | None = None  # while it runs
+        self._running: dict[Device, asyncio.Task[None]] = {}
+        self.devices: tuple[Device, ...] = tuple(self._device(device) for device in devices)
+        self._points = _points_of(self.devices)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; then the points are Bad_CommunicationError, since nobody watches them."""
         async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(device.run(place / len(self.devices)), name=f"modbus {device.config.name}")
-                for place, device in enumerate(self.devices)
-            ]
-            running.append(tasks.create_task(self._count(), name="modbus counters"))
+            self._tasks = tasks
+            self._start()
+            counting = tasks.create_task(self._count(), name="modbus counters")
             await stop.wait()
-            for task in running:
+            self._tasks = None
+            for task in (*self._running.values(), counting):
                 task.cancel()
         self._write_counters()
         if self._points:
             tags = np.array(list(self._points), np.uint32)
             self._writer.invalidate(Quality.BAD_COMMUNICATION_ERROR, time.time_ns(), tags)
+
+    async def take(self, devices: Sequence[ModbusDevice]) -> None:
+        """Go on with these: what is the same is not touched, what is not is stopped, and what is new started.
+
+        Tags that no device has any more become Bad_OutOfService; the others keep what they are until the next poll.
+        """
+        before = {device.config.name: device for device in self.devices}
+        wanted = {config.name: config for config in devices}
+        ending = [device for name, device in before.items() if wanted.get(name) != device.config]
+        await self._end(ending)
+        self._shared = {place: line for place, line in self._shared.items() if line.users}
+        following: list[Device] = []
+        for config in devices:
+            known = before.get(config.name)
+            if known is None or known in ending:
+                device = self._device(config)
+                if known is not None:
+                    device.succeed(known)
+            else:
+                device = known
+            following.append(device)
+        left = _tags_of(before.values()) - _tags_of(following)
+        self.devices = tuple(following)
+        self._points = _points_of(self.devices)
+        if left:
+            tags = np.array(sorted(left), np.uint32)
+            self._writer.invalidate(Quality.BAD_OUT_OF_SERVICE, time.time_ns(), tags)
+        self._start()
+        self._write_counters()
+
+    def _device(self, config: ModbusDevice) -> Device:
+        return Device(config, _line_of(config, self._shared), self._region, self._writer, self._chance)
+
+    def _start(self) -> None:
+        """Those devices that do not run yet."""
+        if self._tasks is None:
+            return
+        for place, device in enumerate(self.devices):
+            if device not in self._running:
+                task = self._tasks.create_task(
+                    device.run(place / len(self.devices)), name=f"modbus {device.config.name}"
+                )
+                self._running[device] = task
+
+    async def _end(self, devices: Iterable[Device]) -> None:
+        tasks = [self._running.pop(device) for device in devices if device in self._running]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     def tags(self) -> Iterable[int]:
         """The tags it can operate and read back."""
@@ -127,6 +175,19 @@ class ModbusDriver:
         self._writer.write_texts(np.array(error_tags, np.uint32), errors, Quality.GOOD, stamp, stamp)
 
 
+def _points_of(devices: Iterable[Device]) -> dict[int, tuple[Device, ModbusPoint]]:
+    return {point.tag: (device, point) for device in devices for point in device.config.points}
+
+
+def _tags_of(devices: Iterable[Device]) -> set[int]:
+    """Of points and counters."""
+    tags: set[int] = set()
+    for device in devices:
+        tags.update(point.tag for point in device.config.points)
+        tags.update(astuple(device.config.system))
+    return tags
+
+
 def _line_of(device: ModbusDevice, shared: dict[tuple[str, int] | str, Line]) -> Line:
     """The device's own line, or the one it must share."""
     if device.transport in TAGGED and not device.single_connection:
@@ -134,6 +195,8 @@ def _line_of(device: ModbusDevice, shared: dict[tuple[str, int] | str, Line]) ->
     place = (device.host, device.port) if device.serial is None else device.serial.path
     if place not in shared:
         shared[place] = _new_line(device)
+    else:
+        shared[place].users += 1
     return shared[place]
 
 

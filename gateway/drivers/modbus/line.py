@@ -60,6 +60,7 @@ class Line:
         self._in_a_row = 0  # turns given to commands while a poll waited
         self._free_at = 0.0  # loop time at which the last answer ended
         self._silences = 0
+        self.users = 1  # devices that have it
 
     @property
     def is_open(self) -> bool:
@@ -77,6 +78,12 @@ class Line:
             raise
         finally:
             self.leave()
+
+    def release(self) -> None:
+        """One device less has it; the last one closes it."""
+        self.users -= 1
+        if not self.users:
+            self.close()
 
     def close(self) -> None:
         """Drop the connection; whoever waits on it gets LinkLostError."""
