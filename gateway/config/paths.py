@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path is 108 bytes with its NUL
-_LONGEST_SOCKET_NAME = len("simulator.sock")
+TRACE_ENDING = ".trace"
+_LONGEST_SOCKET_NAME = len("dnp3_master.trace")
 _KEY_DIGITS = 12  # 48 bits: enough that two state folders of one machine do not meet
 _NAME_CHARACTERS = (
     40  # of a site's name in its region's name: with prefix and key it stays below NAME_MAX (255)
@@ -59,6 +60,10 @@ class RunPaths:
     def driver_socket(self, owner: str) -> Path:
         """Where a driver in a process of its own is operated."""
         return self.runtime / f"{owner}.sock"
+
+    def trace_socket(self, owner: str) -> Path:
+        """Where a process of drivers tells the last frames of its devices."""
+        return self.runtime / f"{owner}{TRACE_ENDING}"
 
     @property
     def logic(self) -> Path:

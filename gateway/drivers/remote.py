@@ -58,7 +58,7 @@ class OperateServer:
             self._path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if _peer_uid(writer) not in (0, os.geteuid()):
+        if peer_uid(writer) not in (0, os.geteuid()):
             writer.transport.abort()
             return
         telling = asyncio.create_task(self._tell(writer))
@@ -189,7 +189,8 @@ class RemoteDriver:
                     waiting.set_result({"is": "unknown"})
 
 
-def _peer_uid(writer: asyncio.StreamWriter) -> int:
+def peer_uid(writer: asyncio.StreamWriter) -> int:
+    """Who is at the other end, as the operating system knows it (unix(7), SO_PEERCRED)."""
     raw = writer.get_extra_info("socket").getsockopt(
         socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
     )

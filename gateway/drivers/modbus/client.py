@@ -49,10 +49,12 @@ from pymodbus.pdu.register_message import (
 
 from gateway.config.modbus import Table
 from gateway.config.tls import TlsError, TlsFiles, bears, client_context, tls_trouble
+from gateway.drivers.trace import Ring
 
 # pymodbus logs each oddity of a stream, with the last 20 frames; the driver counts them, and says the last one.
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
 
+TCP_FRAMES = "modbus-tcp"  # what a ring of this connection holds
 HEADER_BYTES = 8  # MBAP and the function code: the least that can be judged
 MAX_LENGTH_FIELD = 254  # Modbus Messaging on TCP/IP 1.0b, 3.1.3: unit id and a PDU of at most 253 bytes
 MIN_LENGTH_FIELD = 2  # some devices count an exception answer one short, which pymodbus's framer mends
@@ -175,17 +177,23 @@ def _encode(pdu: ModbusPDU) -> bytes:
 
 
 async def connect(
-    host: str, port: int, timeout_s: float, tls: TlsFiles | None = None, names: Sequence[str] = ()
+    host: str,
+    port: int,
+    timeout_s: float,
+    tls: TlsFiles | None = None,
+    names: Sequence[str] = (),
+    ring: Ring | None = None,
 ) -> Connection:
     """Open a connection; by TLS, to whose certificate is of one of ``names``. Raises LinkLostError."""
     loop = asyncio.get_running_loop()
+    kept = ring or Ring(TCP_FRAMES, f"{host}:{port}")
     where = f"no TLS connection to {host}:{port}" if tls else f"no connection to {host}:{port}"
     name = names[0] if tls else None
     try:
         context = None if tls is None else client_context(tls)
         async with asyncio.timeout(timeout_s):
             transport, connection = await loop.create_connection(
-                lambda: Connection(loop, is_tls=tls is not None),
+                lambda: Connection(loop, kept, is_tls=tls is not None),
                 host,
                 port,
                 ssl=context,
@@ -208,8 +216,9 @@ async def connect(
 class Connection(asyncio.Protocol):
     """One connection, one request at a time (the caller takes turns)."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, is_tls: bool = False) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Ring, *, is_tls: bool = False) -> None:
         self._loop = loop
+        self._ring = ring
         self._is_tls = is_tls
         self._has_heard = False
         self._framer = FramerSocket(DecodePDU(False))
@@ -261,7 +270,9 @@ class Connection(asyncio.Protocol):
             if self._timer is not None:
                 self._timer.cancel()
             self._arm(deadline)
-        self._transport.write(self._framer.encode(request.pdu, unit, transaction))
+        frame = self._framer.encode(request.pdu, unit, transaction)
+        self._ring.sent(frame)
+        self._transport.write(frame)
         return answer
 
     def close(self, why: ModbusError | None = None) -> None:
@@ -272,6 +283,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._ring.note("connected")
 
     def connection_lost(self, exc: Exception | None) -> None:
         text = f"connection lost: {exc}" if exc else "the device closed the connection"
@@ -284,6 +296,7 @@ class Connection(asyncio.Protocol):
         if self._end is not None:
             return
         self._has_heard = True
+        self._ring.received(data)
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
@@ -361,6 +374,7 @@ class Connection(asyncio.Protocol):
     def _finish(self, why: ModbusError) -> None:
         if self._end is None:
             self._end = why
+            self._ring.note(str(why))
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -37,6 +37,7 @@ from gateway.drivers.modbus.plan import limits_of, plan, write_limit_of
 from gateway.drivers.modbus.poll import SILENCES_UNTIL_SLOW, SLOW_RETRY_S, Poll, Read, requests_of
 from gateway.drivers.modbus.writes import Pending, Write, fail
 from gateway.drivers.session import Backoff, Event, Session
+from gateway.drivers.trace import Ring
 from gateway.tags.image import Region, Writer
 from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.quality import SEVERITY_BAD, Quality, is_bad
@@ -78,6 +79,11 @@ class Device:
             {table: write_limit_of(config, table) for table in (Table.COIL, Table.HOLDING)}, config.points
         )
         self._writing: asyncio.Task[None] | None = None
+
+    @property
+    def ring(self) -> Ring:
+        """The last frames of its line."""
+        return self._line.ring
 
     async def run(self, phase: float) -> None:
         """Until cancelled. ``phase`` (0..1) spreads the polls of many devices."""

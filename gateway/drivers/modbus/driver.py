@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 
 import numpy as np
 
-from gateway.config.modbus import TAGGED, ModbusDevice, ModbusPoint
-from gateway.drivers.modbus.client import connect
+from gateway.config.modbus import TAGGED, ModbusDevice, ModbusPoint, Transport
+from gateway.drivers.modbus.client import TCP_FRAMES, connect
 from gateway.drivers.modbus.counters import ErrorKind
 from gateway.drivers.modbus.device import Device
 from gateway.drivers.modbus.line import Line
 from gateway.drivers.modbus.serial_port import open_serial
-from gateway.drivers.modbus.untagged import UntaggedConnection, connect_untagged
+from gateway.drivers.modbus.untagged import (
+    ASCII_FRAMES,
+    RTU_FRAMES,
+    UntaggedConnection,
+    connect_untagged,
+)
+from gateway.drivers.trace import Ring
 from gateway.tags.image import Region, Writer
 from gateway.tags.operate import OperateError
 from gateway.tags.quality import Quality
@@ -127,6 +133,10 @@ class ModbusDriver:
         """How many connections to the tag's device were made over which it answered."""
         return self._find(tag)[0].session.connections
 
+    def traces(self) -> Mapping[str, Ring]:
+        """The last frames, by device."""
+        return {device.config.name: device.ring for device in self.devices}
+
     def _find(self, tag: int) -> tuple[Device, ModbusPoint]:
         try:
             return self._points[tag]
@@ -203,12 +213,15 @@ def _line_of(device: ModbusDevice, shared: dict[tuple[str, int] | str, Line]) ->
 def _new_line(device: ModbusDevice) -> Line:
     host, port, serial = device.host, device.port, device.serial
     if device.transport in TAGGED:
-        return Line(lambda timeout_s: connect(host, port, timeout_s, device.tls, device.names))
+        ring = Ring(TCP_FRAMES, f"{host}:{port}")
+        return Line(lambda timeout_s: connect(host, port, timeout_s, device.tls, device.names, ring), ring)
     turnaround_s = device.turnaround_ms / 1000
     if serial is None:
-        return Line(lambda timeout_s: connect_untagged(host, port, timeout_s, turnaround_s))
+        ring = Ring(RTU_FRAMES, f"{host}:{port}")
+        return Line(lambda timeout_s: connect_untagged(host, port, timeout_s, turnaround_s, ring), ring)
+    ring = Ring(RTU_FRAMES if device.transport is Transport.RTU else ASCII_FRAMES, serial.path)
 
     async def open_port(_: float) -> UntaggedConnection:
-        return open_serial(serial, device.transport, turnaround_s)
+        return open_serial(serial, device.transport, turnaround_s, ring)
 
-    return Line(open_port, bears_silence=True)
+    return Line(open_port, ring, bears_silence=True)

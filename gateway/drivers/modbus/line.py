@@ -19,6 +19,7 @@ from gateway.drivers.modbus.client import (
 )
 from gateway.drivers.modbus.counters import Counters
 from gateway.drivers.modbus.untagged import UntaggedConnection
+from gateway.drivers.trace import Ring
 
 # Requests in a row, of all who share the line, with no answer: then the connection itself is taken for dead. One
 # would cut off the neighbours of a unit that is switched off behind a serial gateway.
@@ -44,11 +45,16 @@ class Line:
     def __init__(
         self,
         connect: Callable[[float], Awaitable[Connection | UntaggedConnection]],
+        ring: Ring | None = None,
         *,
         bears_silence: bool = False,
     ) -> None:
-        """``connect`` gets a time in seconds; ``bears_silence``: a new connection would cure nothing."""
+        """``connect`` gets a time in seconds; ``bears_silence``: a new connection would cure nothing.
+
+        ``ring`` gets the frames of all its connections.
+        """
         self._connect = connect
+        self.ring = Ring("", "") if ring is None else ring
         self._bears_silence = bears_silence
         self._connection: Connection | UntaggedConnection | None = None
         self._late: dict[
@@ -74,6 +80,7 @@ class Line:
                 self._connection = await self._connect(station.timeout_s)
                 self._silences = 0
         except LinkLostError as error:
+            self.ring.note(str(error))
             station.counters.failed(error)
             raise
         finally:

@@ -9,7 +9,14 @@ import termios
 
 from gateway.config.modbus import Parity, SerialPort, Transport
 from gateway.drivers.modbus.client import LinkLostError
-from gateway.drivers.modbus.untagged import AsciiFraming, RtuFraming, UntaggedConnection
+from gateway.drivers.modbus.untagged import (
+    ASCII_FRAMES,
+    RTU_FRAMES,
+    AsciiFraming,
+    RtuFraming,
+    UntaggedConnection,
+)
+from gateway.drivers.trace import Ring
 
 SILENT_CHARACTERS = 3.5  # Modbus over Serial Line 1.02, 2.5.1.1
 FAST_BAUD, FAST_SILENCE_S = (
@@ -26,7 +33,9 @@ def silence_s(port: SerialPort) -> float:
     return FAST_SILENCE_S if port.baud > FAST_BAUD else SILENT_CHARACTERS * port.character_s
 
 
-def open_serial(port: SerialPort, transport: Transport, turnaround_s: float) -> UntaggedConnection:
+def open_serial(
+    port: SerialPort, transport: Transport, turnaround_s: float, ring: Ring | None = None
+) -> UntaggedConnection:
     """Open and set the port, for nobody else. Raises LinkLostError."""
     loop = asyncio.get_running_loop()
     try:
@@ -43,8 +52,10 @@ def open_serial(port: SerialPort, transport: Transport, turnaround_s: float) -> 
     except (OSError, termios.error) as error:
         os.close(descriptor)
         raise LinkLostError(f"the serial port {port.path} cannot be set: {error.args[-1]}") from None
-    framing = RtuFraming() if transport is Transport.RTU else AsciiFraming()
-    connection = UntaggedConnection(loop, framing, silence_s(port) + turnaround_s, port.character_s)
+    is_rtu = transport is Transport.RTU
+    framing = RtuFraming() if is_rtu else AsciiFraming()
+    kept = ring or Ring(RTU_FRAMES if is_rtu else ASCII_FRAMES, port.path)
+    connection = UntaggedConnection(loop, framing, silence_s(port) + turnaround_s, port.character_s, kept)
     connection.attach(_Port(loop, descriptor, connection))
     return connection
 

@@ -26,7 +26,9 @@ from gateway.drivers.modbus.client import (
     NotOpenError,
     Request,
 )
+from gateway.drivers.trace import Ring
 
+RTU_FRAMES, ASCII_FRAMES = "modbus-rtu", "modbus-ascii"  # what a ring of such a line holds
 MAX_HEARD = (
     1_100  # bytes kept of what may become an answer: two of the longest ASCII frames, 513 characters each
 )
@@ -130,10 +132,16 @@ class UntaggedConnection(asyncio.Protocol):
     """One line, one request at a time (the caller takes turns): `quiet`, then `ask`."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, framing: Framing, silence_s: float, character_s: float
+        self,
+        loop: asyncio.AbstractEventLoop,
+        framing: Framing,
+        silence_s: float,
+        character_s: float,
+        ring: Ring,
     ) -> None:
         """``silence_s`` is kept before each request; ``character_s`` is a character's time, 0 where unknown."""
         self._loop = loop
+        self._ring = ring
         self._framing = framing
         self._silence_s = silence_s
         self._character_s = character_s
@@ -196,6 +204,7 @@ class UntaggedConnection(asyncio.Protocol):
         self._answer = answer
         characters = len(frame) + self._framing.wire_bytes(request.answer_bytes)
         self._timer = self._loop.call_later(timeout_s + characters * self._character_s, self._give_up)
+        self._ring.sent(frame)
         self._wire.write(frame)
         return answer
 
@@ -210,6 +219,7 @@ class UntaggedConnection(asyncio.Protocol):
 
     def attach(self, wire: Wire) -> None:
         self._wire = wire
+        self._ring.note("connected")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._finish(LinkLostError(f"connection lost: {exc}" if exc else "the device closed the connection"))
@@ -217,6 +227,7 @@ class UntaggedConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._end is not None:
             return
+        self._ring.received(data)
         self._heard_at = self._loop.time()
         request = self._request
         if request is None:
@@ -259,19 +270,23 @@ class UntaggedConnection(asyncio.Protocol):
     def _finish(self, why: ModbusError) -> None:
         if self._end is None:
             self._end = why
+            self._ring.note(str(why))
         if self._request is not None:
             answer = self._over()
             if not answer.done():
                 answer.set_exception(self._end)
 
 
-async def connect_untagged(host: str, port: int, timeout_s: float, silence_s: float) -> UntaggedConnection:
+async def connect_untagged(
+    host: str, port: int, timeout_s: float, silence_s: float, ring: Ring | None = None
+) -> UntaggedConnection:
     """RTU frames over TCP. Raises LinkLostError."""
     loop = asyncio.get_running_loop()
+    kept = ring or Ring(RTU_FRAMES, f"{host}:{port}")
     try:
         async with asyncio.timeout(timeout_s):
             _, connection = await loop.create_connection(
-                lambda: UntaggedConnection(loop, RtuFraming(), silence_s, 0.0), host, port
+                lambda: UntaggedConnection(loop, RtuFraming(), silence_s, 0.0, kept), host, port
             )
     except TimeoutError:
         raise LinkLostError(f"no connection to {host}:{port} within {timeout_s:g} s") from None

@@ -1,0 +1,179 @@
+"""Rings of frames over a Unix socket: a driver's process serves them, `tieline trace` asks. One JSON object a line.
+
+{"trace": "meter1", "follow": false}                                         asked, once a connection
+{"protocol": "modbus-tcp", "where": "192.0.2.7:502", "devices": ["meter1"]}  those that share the line;
+{"devices": ["meter1", "meter2"]}                                            or, where it has none, all that have
+{"number": 1, "at_ns": 1790000000000000000, "way": 0, "octets": "0001"}      a frame each
+{"number": 9, "at_ns": 1790000000000000000, "way": 2, "text": "connected"}
+{"lost": 3}                                                                  to one who follows too slowly
+{"end": true}                                                                unless it follows
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.drivers.remote import peer_uid
+from gateway.drivers.trace import Frame, Ring, Traced, Way
+
+CONNECTIONS = 8  # at once: people, not programs, look
+REQUEST_BYTES = 4_096
+REQUEST_S = 5.0
+FOLLOW_S = 0.1  # how often it is looked whether there is more: nothing is done for it where frames are added
+ANSWER_S = 10.0  # a person waits no longer for the first line
+
+log = logging.getLogger(__name__)
+
+
+class TraceServer:
+    """Serves the rings of ``drivers`` on the socket ``path`` to processes of the same user."""
+
+    def __init__(self, path: Path, drivers: Iterable[Traced]) -> None:
+        self._path = path
+        self._drivers = tuple(drivers)
+        self._server: asyncio.Server | None = None
+        self._peers: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Raises OSError. A socket that was left by one who died is replaced."""
+        self._path.unlink(missing_ok=True)
+        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        door.setblocking(False)
+        door.bind(str(self._path))
+        self._path.chmod(0o600)  # before it listens: nobody can have connected yet
+        self._server = await asyncio.start_unix_server(self._meet, sock=door, limit=REQUEST_BYTES)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            self._path.unlink(missing_ok=True)
+        for peer in tuple(self._peers):
+            peer.cancel()
+        if self._peers:
+            await asyncio.wait(self._peers)
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            if peer_uid(writer) in (0, os.geteuid()) and len(self._peers) < CONNECTIONS:
+                self._peers.add(task)
+                await self._serve(reader, writer)
+        except (OSError, ValueError, TimeoutError) as error:
+            log.info("a trace ended: %s", error)
+        except asyncio.CancelledError:
+            pass  # `stop`: nobody else waits for this task
+        finally:
+            self._peers.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(REQUEST_S):
+            asked = json.loads(await reader.readline())
+        rings: dict[str, Ring] = {}
+        for driver in self._drivers:
+            rings |= driver.traces()
+        ring = rings.get(asked["trace"]) if isinstance(asked, dict) else None
+        if ring is None:
+            _say(writer, {"devices": sorted(rings)})
+            await writer.drain()
+            return
+        shared = sorted(name for name, other in rings.items() if other is ring)
+        _say(writer, {"protocol": ring.protocol, "where": ring.where, "devices": shared})
+        last = _tell(writer, ring, 0, knows=False)
+        gone = asyncio.create_task(reader.read(1))  # whoever asked says no more, and goes
+        try:
+            while asked.get("follow") is True and not gone.done():
+                await writer.drain()
+                await asyncio.wait((gone,), timeout=FOLLOW_S)
+                last = _tell(writer, ring, last, knows=True)
+        finally:
+            gone.cancel()
+        _say(writer, {"end": True})
+        await writer.drain()
+
+
+def _tell(writer: asyncio.StreamWriter, ring: Ring, last: int, *, knows: bool) -> int:
+    """What came after the frame ``last``; the number of the last one now. Who ``knows`` that one is told of gaps."""
+    frames = ring.since(last)
+    if not frames:
+        return last
+    lost = frames[0][0] - last - 1
+    if knows and lost:
+        _say(writer, {"lost": lost})
+    for number, at_ns, way, octets in frames:
+        told = {"text": octets.decode()} if way == Way.NOTE else {"octets": octets.hex()}
+        _say(writer, {"number": number, "at_ns": at_ns, "way": int(way), **told})
+    return frames[-1][0]
+
+
+def _say(writer: asyncio.StreamWriter, line: Mapping[str, Any]) -> None:
+    writer.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+
+
+class NoTraceError(Exception):
+    """No process has frames of the device; the text is for an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One device's frames as they come: ``devices`` share the line. Iterate, and `close`."""
+
+    protocol: str
+    where: str
+    devices: tuple[str, ...]
+    _connection: socket.socket
+    _lines: Any
+
+    def __iter__(self) -> Iterator[Frame | int]:
+        """Frames, and how many were lost in between."""
+        for line in self._lines:
+            told = json.loads(line)
+            if "end" in told:
+                return
+            if "lost" in told:
+                yield int(told["lost"])
+                continue
+            octets = told["text"].encode() if "text" in told else bytes.fromhex(told["octets"])
+            yield (told["number"], told["at_ns"], Way(told["way"]), octets)
+
+    def close(self) -> None:
+        self._lines.close()
+        self._connection.close()
+
+
+def open_trace(sockets: Iterable[Path], device: str, *, follow: bool) -> Trace:
+    """Ask the processes behind ``sockets`` for a device. Raises NoTraceError."""
+    known: list[str] = []
+    is_running = False
+    for path in sockets:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(ANSWER_S)
+            connection.connect(str(path))
+            connection.sendall(json.dumps({"trace": device, "follow": follow}).encode() + b"\n")
+            lines = connection.makefile("rb")
+            first = json.loads(lines.readline() or b"{}")
+        except (OSError, ValueError):
+            connection.close()
+            continue
+        is_running = True
+        if "protocol" in first:
+            connection.settimeout(None)
+            return Trace(first["protocol"], first["where"], tuple(first["devices"]), connection, lines)
+        known += first.get("devices", ())
+        lines.close()
+        connection.close()
+    if not is_running:
+        raise NoTraceError("no driver of this site is running (or it runs as another user)")
+    there = f"there are: {', '.join(sorted(known))}" if known else "no device has any"
+    raise NoTraceError(f"no frames are kept of a device {device!r}; {there}")
