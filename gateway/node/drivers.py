@@ -17,6 +17,7 @@ from gateway.config.system import DRIVERS_OWNER
 from gateway.drivers.can.driver import CanDriver
 from gateway.drivers.modbus.driver import ModbusDriver
 from gateway.drivers.remote import RemoteDriver
+from gateway.drivers.trace_socket import TraceServer
 from gateway.tags.image import Region
 from gateway.tags.operate import DeviceDriver
 
@@ -43,6 +44,7 @@ async def run(context: PartContext) -> None:
         expiring = {} if setpoints is None else dict.fromkeys(setpoints.tags(), setpoints)
         router = Router(site, devices, trail, setpoints=expiring, holder=follower)
         server = CommandServer(context.paths.command_socket, router, Accounts(context.paths.accounts))
+        traces = TraceServer(context.paths.trace_socket(DRIVERS_OWNER), (modbus,))
         drivers_stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(modbus.run(drivers_stop), name="modbus")
@@ -56,12 +58,14 @@ async def run(context: PartContext) -> None:
             try:
                 await router.open()
                 await server.start()
+                await traces.start()
                 context.ready.set()
                 await context.stop.wait()
                 if follower is not None:
                     await follower.finish()
                 await router.close()
             finally:
+                await traces.stop()
                 await server.stop()
                 for task in logic:
                     task.cancel()
