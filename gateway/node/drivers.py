@@ -16,6 +16,7 @@ from gateway.config.part import PartContext
 from gateway.config.system import DRIVERS_OWNER
 from gateway.drivers.can.driver import CanDriver
 from gateway.drivers.modbus.driver import ModbusDriver
+from gateway.drivers.opcua.driver import OpcUaDriver
 from gateway.drivers.remote import RemoteDriver
 from gateway.drivers.trace_socket import TraceServer
 from gateway.tags.image import Region
@@ -31,6 +32,8 @@ async def run(context: PartContext) -> None:
         devices: dict[int, DeviceDriver] = dict.fromkeys(modbus.tags(), modbus)
         can = CanDriver(site.can_devices, writer)
         devices |= dict.fromkeys(can.tags(), can)
+        opcua = OpcUaDriver(site.opcua_devices, writer, context.paths.pki, site.name)
+        devices |= dict.fromkeys(opcua.tags(), opcua)
         points = [point.tag for device in site.dnp3_devices for point in device.points]
         dnp3 = RemoteDriver(context.paths.driver_socket(DNP3_OWNER), points)
         devices |= dict.fromkeys(points, dnp3)
@@ -49,6 +52,7 @@ async def run(context: PartContext) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(modbus.run(drivers_stop), name="modbus")
             tasks.create_task(can.run(drivers_stop), name="can")
+            tasks.create_task(opcua.run(drivers_stop), name="opcua")
             remote = tasks.create_task(dnp3.run(), name="dnp3")
             logic = [
                 tasks.create_task(each.run(), name="logic")
