@@ -71,7 +71,13 @@ def _run(arguments: argparse.Namespace) -> int:
     except SunSpecError as error:
         print(f"{arguments.serial or arguments.host}, unit {arguments.unit}: {error}", file=sys.stderr)
         return FAILED
-    place = Place(arguments.name, arguments.area, _connection(arguments, transport), arguments.site)
+    place = Place(
+        arguments.name,
+        arguments.area,
+        _connection(arguments, transport),
+        arguments.site,
+        arguments.max_registers,
+    )
     return deliver(device_map(found, place, keep_all=arguments.keep_all), arguments)
 
 

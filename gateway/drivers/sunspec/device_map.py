@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gateway.config.keys import MAX_READ_REGISTERS
 from gateway.config.modbus import RegisterType
 from gateway.config.point import RAW_RANGE
 from gateway.config.units import unit_of, unit_of_name
@@ -71,6 +72,7 @@ class Place:
     area: str
     connection: Mapping[str, object]
     site: str = ""  # the name of a whole site with nothing else in it
+    max_registers: int = MAX_READ_REGISTERS  # a longer text cannot be read
 
 
 def device_map(scan: Scan, place: Place, *, keep_all: bool) -> str:
@@ -91,12 +93,12 @@ def device_map(scan: Scan, place: Place, *, keep_all: bool) -> str:
         f"max_gap: {MAX_GAP}}}",
         "    groups:",
     ]
-    kept = [one for one in named if _is_kept(one, keep_all=keep_all)]
+    kept = [one for one in named if _is_kept(one, place, keep_all=keep_all)]
     used = {one.group for one in kept}
     lines += [f"      {group}: {settings}" for group, settings in GROUPS.items() if group in used]
     lines.append("    points:")
     for model, points, _ in laid:
-        some = [one for one in points if _is_kept(one, keep_all=keep_all)]
+        some = [one for one in points if _is_kept(one, place, keep_all=keep_all)]
         if some:
             lines.append(f"      # {_title(model)}")
         for one in some:
@@ -148,8 +150,10 @@ def _group_of(point: LaidPoint, *, has_many_settings: bool) -> str:
     return SETTINGS if point.definition.is_writable or has_many_settings else MEASUREMENTS
 
 
-def _is_kept(one: Named, *, keep_all: bool) -> bool:
-    return one.point.definition.form in REGISTER_TYPES and (keep_all or one.point.is_implemented)
+def _is_kept(one: Named, place: Place, *, keep_all: bool) -> bool:
+    definition = one.point.definition
+    can_be_read = definition.form in REGISTER_TYPES and definition.registers <= place.max_registers
+    return can_be_read and (keep_all or one.point.is_implemented)
 
 
 def _head(
@@ -162,11 +166,12 @@ def _head(
         f"# Map at {scan.base}, models by {SOURCE}:",
     ]
     for model, points, trouble in laid:
-        absent = sum(not _is_kept(one, keep_all=keep_all) for one in points)
-        notes = [f"{absent} of {len(points)} points not implemented, left out"] if absent else []
+        absent = sum(not _is_kept(one, place, keep_all=keep_all) for one in points)
+        why = "too long or of a type that no point has" if keep_all else "not implemented"
+        notes = [f"{absent} of {len(points)} points {why}, left out"] if absent else []
         notes += [trouble] if trouble else []
         lines.append(f"#   {_title(model)}{': ' + '; '.join(notes) if notes else ''}")
-    if any(_limits(one, _ratings(named)) for one in named if _is_kept(one, keep_all=keep_all)):
+    if any(_limits(one, _ratings(named)) for one in named if _is_kept(one, place, keep_all=keep_all)):
         lines += [
             "# What the models let be written may be written by engineers. Where nothing narrower is known, limits",
             "# are what the registers can hold: narrow them, and the roles, to what this device is to be told.",

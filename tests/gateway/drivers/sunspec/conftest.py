@@ -66,7 +66,7 @@ def fill(group: Any, chance: random.Random, counts: Mapping[str, int], *, is_top
         if is_top and name in ("ID", "L"):
             continue
         symbols = [symbol["value"] for symbol in point.pdef.get("symbols") or ()]
-        if name in counts:
+        if name in counts and point.pdef["type"] in ("uint16", "count"):
             point.value = counts[name]
         elif name == "ReadOnly":
             point.value = int(group.index == 1)
