@@ -91,8 +91,8 @@ class CanPoint:
     group: int
     writable: bool
     feedback: int | None
-    has_indicators: bool = False
     not_implemented: tuple[int, ...] = ()
+    has_indicators: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,14 +61,14 @@ class Database:
         """How often the database says that it is sent."""
         return self._messages[message].cycle_time
 
-    def message(self, name: str) -> CanMessage:
-        """Raises KeyError, and DatabaseError for one that is not made of signals."""
+    def message(self, name: str, fill: int = 0) -> CanMessage:
+        """``fill``: each byte of which nothing is said. Raises KeyError, DatabaseError for one without signals."""
         message = self._messages[name]
         if message.is_container:
             raise DatabaseError("is a container of other messages, which is not supported")
-        initial = bytes(message.length)
+        initial = bytes((fill,)) * message.length
         for signal in message.signals:
-            if signal.raw_initial and not signal.is_float and not signal.multiplexer_ids:
+            if signal.raw_initial is not None and not signal.is_float and not signal.multiplexer_ids:
                 layout = _layout(signal)
                 if end_byte(layout) <= message.length:
                     initial = insert(initial, layout, int(signal.raw_initial))
@@ -151,17 +151,29 @@ def _load(path: Path, _changed_ns: int, _size: int) -> Database:
 
 
 def _layout(signal: Signal) -> CanSignal:
-    scale, offset = signal.conversion.scale, signal.conversion.offset
-    layout = CanSignal(
+    return signal_of(
         start=signal.start,
         length=signal.length,
         is_big_endian=signal.byte_order == "big_endian",
         is_signed=bool(signal.is_signed),
         is_float=bool(signal.is_float),
-        scale=scale,
-        offset=offset,
-        type=ValueType.DOUBLE,
+        scale=signal.conversion.scale,
+        offset=signal.conversion.offset,
     )
+
+
+def signal_of(
+    *,
+    start: int,
+    length: int,
+    scale: float,
+    offset: float,
+    is_big_endian: bool = False,
+    is_signed: bool = False,
+    is_float: bool = False,
+) -> CanSignal:
+    """A signal with the narrowest type that holds all its values."""
+    layout = CanSignal(start, length, is_big_endian, is_signed, is_float, scale, offset, ValueType.DOUBLE)
     if layout.is_float or not float(scale).is_integer() or not float(offset).is_integer():
         return layout
     whole = replace(layout, scale=int(scale), offset=int(offset))

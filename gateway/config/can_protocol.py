@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gateway.config.can import (
     REPLAY,
@@ -27,6 +28,7 @@ from gateway.config.keys import CAN_POINT
 from gateway.config.kinds import Reading, Settings
 from gateway.config.modbus import ModbusSystemTags, PollGroup
 from gateway.config.protocol import DeviceProtocol, Placed
+from gateway.config.system import SystemRow
 from gateway.tags.tag import ValueType
 
 BUS_STATES = {0: "active", 1: "passive", 2: "off"}
@@ -55,13 +57,17 @@ class CanShape(CommonShape):
     selectors: tuple[CanSelector, ...]
     feedback: str | None
     not_implemented: tuple[int, ...]
+    has_indicators: bool = False
+    request: int | None = None  # the group that is asked for
 
 
 class CanProtocol(DeviceProtocol[CanBody, CanShape]):
     """``protocol: can``."""
 
     name = "can"
-    system = (
+    section = CAN_POINT
+    needs_database = True
+    system: tuple[SystemRow, ...] = (
         ("frames", ValueType.UINT64, "", 0, "Messages of this device that were received"),
         ("bus_frames", ValueType.UINT64, "", 0, "Messages on its bus, since it was opened"),
         ("frames_lost", ValueType.UINT64, "", 0, "Messages that came faster than they could be read"),
@@ -85,7 +91,7 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
             is_replay = connection["interface"] == REPLAY
             is_fd = is_replay or connection["fd"] is not False
             self._check_source(connection, faults)
-            if connection.is_sound("database"):
+            if connection["database"] is not None:
                 place = connection.at("database")
                 try:
                     database = load_database(place.file.parent / connection["database"])
@@ -133,7 +139,7 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
         read: dict[str, Settings | Hole] | None = settings["transmit"]
         if read is None:
             return None if "transmit" in settings else ()
-        if database is None:
+        if database is None and self.needs_database:
             return None
         transmits: list[CanTransmit] = []
         is_sure = True
@@ -144,17 +150,36 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
                 transmits.append(transmit)
         return tuple(transmits) if is_sure else None
 
-    def _transmit(self, name: str, s: Settings, database: Database, faults: FaultLog) -> CanTransmit | None:
+    def _outgoing(
+        self, name: str, s: Settings, database: Database | None, faults: FaultLog
+    ) -> CanMessage | None:
+        """The message that a section of 'transmit' is about."""
+        for key in ("pgn", "length", "priority", "destination"):
+            if key in s:
+                faults.add(s.key_at(key), f"{quote(key)} of a message that is not J1939", f"remove '{key}'")
+                return None
+        assert database is not None
+        return named_message(name, s, None, database, faults)
+
+    def _transmit(
+        self, name: str, s: Settings, database: Database | None, faults: FaultLog
+    ) -> CanTransmit | None:
         if not s.is_sound("hold_ms", "counter", "checksum", "algorithm") or (
             "cycle_ms" in s and s["cycle_ms"] is None
         ):
             return None
-        message = _message(name, s, None, database, faults)
+        message = self._outgoing(name, s, database, faults)
         if message is None:
             return None
         counter = checksum = None
+        if database is None:
+            for key in ("counter", "checksum"):
+                if key in s:
+                    faults.add(s.key_at(key), f"{quote(key)} without a database", f"remove '{key}'")
+                    return None
         if s["counter"] is not None:
-            info = _signal(name, s, "counter", database, faults)
+            assert database is not None
+            info = named_signal(name, s, "counter", database, faults)
             if info is None:
                 return None
             counter = info.signal
@@ -166,7 +191,8 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
                 )
                 return None
         if s["checksum"] is not None:
-            info = _signal(name, s, "checksum", database, faults)
+            assert database is not None
+            info = named_signal(name, s, "checksum", database, faults)
             if info is None:
                 return None
             checksum = info.signal
@@ -186,25 +212,28 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
                 s.key_at("algorithm"), "'algorithm' without 'checksum'", "remove it, or add 'checksum: ...'"
             )
             return None
-        cycle_ms = s["cycle_ms"] if s["cycle_ms"] is not None else database.cycle_ms(name) or 0
+        cycle_ms = s["cycle_ms"]
+        if cycle_ms is None:
+            is_known = database is not None and "pgn" not in s
+            cycle_ms = database.cycle_ms(name) or 0 if database is not None and is_known else 0
         algorithm: Checksum = s["algorithm"]
         return CanTransmit(message, cycle_ms, s["hold_ms"], counter, checksum, algorithm)
 
     def point(self, name: ScalarNode, node: Node, body: CanBody, reading: Reading) -> CanShape | None:
-        s = CAN_POINT.read(node, name.text, reading)
+        s = self.section.read(node, name.text, reading)
         if not isinstance(s, Settings):
             return None
         check = CommonCheck(name, s, body.groups, reading.faults)
-        check.is_sound = s.is_sound(*(key.name for key in CAN_POINT.keys))
-        if not s.is_sound("message", "signal") or body.database is None:
+        check.is_sound = s.is_sound(*(key.name for key in self.section.keys))
+        found = self._located(s, body, reading.faults)
+        if found is None:
             return None
-        message = _message(s["message"], s, "message", body.database, reading.faults)
-        if message is None:
-            return None
-        info = _signal(message.name, s, "signal", body.database, reading.faults)
-        if info is None:
-            return None
-        if not body.is_fd and (message.is_fd or len(message.initial) > CLASSIC_BYTES):
+        message, info = found
+        if (
+            message.group is None
+            and not body.is_fd
+            and (message.is_fd or len(message.initial) > CLASSIC_BYTES)
+        ):
             check.add(
                 "message",
                 f"the message {quote(message.name)} of {len(message.initial)} bytes, which needs CAN FD",
@@ -237,7 +266,7 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
         if common is None:
             return None
         if transmit is not None and is_number and common.write is not None and not signal.is_float:
-            self._check_limits(check, common, signal)
+            self._check_limits(check, common, signal, self._highest(s, signal))
             if not check.is_sound:
                 return None
         return CanShape(
@@ -247,7 +276,26 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
             selectors=info.selectors,
             feedback=s["feedback"],
             not_implemented=s["not_implemented"],
+            **self._more(s, message),
         )
+
+    def _located(self, s: Settings, body: CanBody, faults: FaultLog) -> tuple[CanMessage, SignalInfo] | None:
+        """The message and the signal that a point is."""
+        if not s.is_sound("message", "signal") or body.database is None:
+            return None
+        message = named_message(s["message"], s, "message", body.database, faults)
+        if message is None:
+            return None
+        info = named_signal(message.name, s, "signal", body.database, faults)
+        return None if info is None else (message, info)
+
+    def _more(self, s: Settings, message: CanMessage) -> dict[str, Any]:
+        """What a shape has beyond that of a plain point."""
+        return {}
+
+    def _highest(self, s: Settings, signal: CanSignal) -> int:
+        """The highest raw value that may be sent."""
+        return raw_limits(signal)[1]
 
     @staticmethod
     def _commanded(
@@ -273,9 +321,9 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
         return transmit
 
     @staticmethod
-    def _check_limits(check: CommonCheck, common: CommonShape, signal: CanSignal) -> None:
+    def _check_limits(check: CommonCheck, common: CommonShape, signal: CanSignal, highest: int) -> None:
         assert common.write is not None
-        ends = sorted(raw * signal.scale + signal.offset for raw in raw_limits(signal))
+        ends = sorted(raw * signal.scale + signal.offset for raw in (raw_limits(signal)[0], highest))
         slack = abs(signal.scale) * LIMIT_SLACK
         for limit in (common.write.low, common.write.high):
             if limit is not None and not ends[0] - slack <= limit <= ends[1] + slack:
@@ -320,39 +368,45 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
         body = self.body(settings, connection, groups, faults)
         tags = {placed.shape.name: placed.tag for placed in points}
         first = system.last_error + 1
-        file: str | None = connection["file"]
-        if file is not None:
-            file = str(connection.at("file").file.parent / Path(file))
         return CanDevice(
             name=name,
-            bus=CanBus(
-                interface=connection["interface"],
-                channel=connection["channel"],
-                port=connection["port"],
-                hops=connection["hops"],
-                bitrate=connection["bitrate"],
-                fd=connection["fd"],
-                data_bitrate=connection["data_bitrate"],
-                file=file,
-                speed=connection["speed"],
-                loop=connection["loop"],
-                retry_max_ms=connection["retry_max_ms"],
-            ),
+            bus=bus_of(connection),
             database_digest="" if body.database is None else body.database.digest,
             groups=groups,
-            points=tuple(_point(one, tags) for one in points),
+            points=tuple(placed_point(one, tags) for one in points),
             transmits=body.transmits or (),
             system=system,
             bus_system=CanSystemTags(*range(first, first + len(self.system))),
         )
 
 
-def _message(
-    name: str, s: Settings, key: str | None, database: Database, faults: FaultLog
+def bus_of(connection: Settings) -> CanBus:
+    """The bus of a sound connection."""
+    file: str | None = connection["file"]
+    if file is not None:
+        file = str(connection.at("file").file.parent / Path(file))
+    return CanBus(
+        interface=connection["interface"],
+        channel=connection["channel"],
+        port=connection["port"],
+        hops=connection["hops"],
+        bitrate=connection["bitrate"],
+        fd=connection["fd"],
+        data_bitrate=connection["data_bitrate"],
+        file=file,
+        speed=connection["speed"],
+        loop=connection["loop"],
+        retry_max_ms=connection["retry_max_ms"],
+    )
+
+
+def named_message(
+    name: str, s: Settings, key: str | None, database: Database, faults: FaultLog, fill: int = 0
 ) -> CanMessage | None:
+    """A message of the database; ``fill`` is each byte of which it says nothing."""
     place = s.place if key is None else s.at(key)
     try:
-        return database.message(name)
+        return database.message(name, fill)
     except KeyError:
         faults.add(
             place,
@@ -364,7 +418,10 @@ def _message(
     return None
 
 
-def _signal(message: str, s: Settings, key: str, database: Database, faults: FaultLog) -> SignalInfo | None:
+def named_signal(
+    message: str, s: Settings, key: str, database: Database, faults: FaultLog
+) -> SignalInfo | None:
+    """A signal of one of its messages."""
     name = s[key]
     try:
         return database.signal(message, name)
@@ -379,7 +436,7 @@ def _signal(message: str, s: Settings, key: str, database: Database, faults: Fau
     return None
 
 
-def _point(placed: Placed[CanShape], tags: dict[str, int]) -> CanPoint:
+def placed_point(placed: Placed[CanShape], tags: dict[str, int]) -> CanPoint:
     shape = placed.shape
     return CanPoint(
         name=placed.name,
@@ -393,4 +450,5 @@ def _point(placed: Placed[CanShape], tags: dict[str, int]) -> CanPoint:
         writable=shape.write is not None,
         feedback=None if shape.feedback is None else tags.get(shape.feedback),
         not_implemented=shape.not_implemented,
+        has_indicators=shape.has_indicators,
     )

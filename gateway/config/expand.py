@@ -19,6 +19,7 @@ from gateway.config.keys import (
     DESCRIPTION,
     DEVICE,
     DEVICE_BODY,
+    J1939_BUS_KEYS,
     MAX_REPEAT,
     MAX_TAGS,
     PARAMETERS,
@@ -421,8 +422,10 @@ class Expansion:
             return True
         if read.protocol.name == "modbus":
             self._check_shared(copy, read.connection)
-        elif read.protocol.name == "can":
-            self._check_bus(copy, read.connection)
+        elif read.protocol.name in ("can", "j1939"):
+            self._check_bus(copy, read.connection, "", CAN_BUS_KEYS)
+            if read.protocol.name == "j1939":
+                self._check_bus(copy, read.connection, "j1939", J1939_BUS_KEYS)
         elif read.protocol.name == "dnp3":
             self._check_line(copy, read.connection)
         self._pending.append((copy, read))
@@ -456,12 +459,13 @@ class Expansion:
                 )
                 return
 
-    def _check_bus(self, copy: _Copy, connection: Settings) -> None:
-        """Devices on one bus say the same of it."""
-        if not connection.is_sound("interface", "channel", "port", *CAN_BUS_KEYS):
+    def _check_bus(self, copy: _Copy, connection: Settings, network: str, keys: tuple[str, ...]) -> None:
+        """Devices on one bus say the same of it, and of the network that they have on it."""
+        if not connection.is_sound("interface", "channel", "port", *keys):
             return
-        bus = (connection["interface"], connection["channel"], connection["port"], connection["file"])
-        self._check_alike(copy, connection, self._buses, bus, CAN_BUS_KEYS, "bus")
+        at = (connection["interface"], connection["channel"], connection["port"], connection["file"])
+        bus = (*at, network)
+        self._check_alike(copy, connection, self._buses, bus, keys, "bus")
 
     def _check_line(self, copy: _Copy, connection: Settings) -> None:
         """Outstations on one serial line say the same of it, and each has an address of its own."""

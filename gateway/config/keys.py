@@ -570,11 +570,7 @@ OPCUA_POINTS = Named("a point", WORD, WORD_GRAMMAR, OPCUA_POINT)
 J1939_CONNECTION = Section(
     "a J1939 connection",
     (
-        *(
-            key
-            for key in CAN_CONNECTION.keys
-            if key.name not in ("database", "bitrate")
-        ),
+        *(key for key in CAN_CONNECTION.keys if key.name not in ("database", "bitrate")),
         Key("bitrate", Integer(1_000, 1_000_000, "bit/s"), "Bit rate.", 250_000),
         Key("database", FILE, "DBC, KCD, ARXML or SYM, relative to this file; points may do without.", None),
         Key(
@@ -606,7 +602,12 @@ J1939_POINT = Section(
         Key("message", CAN_SYMBOL, "Name of the message in the database, or under 'transmit'.", None),
         Key("signal", CAN_SYMBOL, "Name of the signal in the database's message.", None),
         Key("pgn", Integer(0, HIGHEST_PGN), "Parameter group, where no database has it.", None),
-        Key("start", Integer(0, 8 * MAX_BYTES - 1), "First bit of the signal, from 0; byte 1 begins at 0.", None),
+        Key(
+            "start",
+            Integer(0, 8 * MAX_BYTES - 1),
+            "First bit of the signal, from 0; byte 1 begins at 0.",
+            None,
+        ),
         Key("length", Integer(1, 64), "How many bits it has.", None),
         Key("scale", Number(not_zero=True), "Value = raw * scale + offset; for 'start' and 'length'.", 1.0),
         Key("offset", Number(), "Added after scaling.", 0.0),
@@ -617,13 +618,7 @@ J1939_POINT = Section(
             True,
         ),
         Key("request", Boolean(), "Whether its group is asked for in the group's period.", False),
-        Key(
-            "feedback",
-            Text("the name of a point", WORD, 64),
-            "Point of this device that tells what it made of a command; else what was sent counts.",
-            None,
-        ),
-        *COMMON_POINT_KEYS,
+        *(key for key in CAN_POINT.keys if key.name not in ("message", "signal")),
     ),
 )
 J1939_POINTS = Named("a point", WORD, WORD_GRAMMAR, J1939_POINT)
@@ -999,7 +994,9 @@ CONTROL_AREA = Section(
     "an area under control",
     (
         Key("role", choice(Role), "The least role that may take control.", Role.OPERATOR),
-        Key("hold_s", Integer(0, 31 * 86_400, "s"), "Control ends so long after it was taken; 0: never.", 900),
+        Key(
+            "hold_s", Integer(0, 31 * 86_400, "s"), "Control ends so long after it was taken; 0: never.", 900
+        ),
         Key("default", choice(Seat), "Who may command while nobody has control; nobody unless given.", None),
     ),
 )
@@ -1015,8 +1012,17 @@ INTERLOCK = Section(
             ),
             "Points whose commands it stops.",
         ),
-        Key("value", Anything("a number, true or false"), "Only commands of this value; all unless given.", None),
-        Key("allow", Later(Text("an expression over tags", ANY_LINE, 1_000)), "What must be true for a command."),
+        Key(
+            "value",
+            Anything("a number, true or false"),
+            "Only commands of this value; all unless given.",
+            None,
+        ),
+        Key(
+            "allow",
+            Later(Text("an expression over tags", ANY_LINE, 1_000)),
+            "What must be true for a command.",
+        ),
         Key("message", DESCRIPTION, "What the operator is told where it is not."),
     ),
 )
@@ -1227,6 +1233,11 @@ ROOT = Section(
         Key("simulator", SIMULATOR, "A simulated microgrid; absent, there is none.", None),
         Key("journal", JOURNAL, "Room for changes in shared memory.", None),
         Key("logic", LOGIC, "Programs, and how they meet the tags; absent, no scan runs.", None),
-        Key("control", CONTROL, "Who has control of an area, and interlocks; absent, none are asked for.", None),
+        Key(
+            "control",
+            CONTROL,
+            "Who has control of an area, and interlocks; absent, none are asked for.",
+            None,
+        ),
     ),
 )

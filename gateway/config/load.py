@@ -267,7 +267,8 @@ class Loading:
         if len(tags) > MAX_TAGS:
             self._faults.add(start, f"{len(tags):,} tags", f"a site holds at most {MAX_TAGS:,}: split it")
         journal = gathered.single.get("journal")
-        for database in sorted({device.database_digest for device in devices["can"]}):
+        can = (*devices["can"], *devices["j1939"])
+        for database in sorted({device.database_digest for device in can}):
             self._digest.update(database.encode())
         return Site(
             name=header["name"],
@@ -288,7 +289,7 @@ class Loading:
             logic=logic,
             dnp3=dnp3,
             dnp3_devices=tuple(devices["dnp3"]),
-            can_devices=tuple(devices["can"]),
+            can_devices=can,
             modbus_server=modbus,
             opcua_devices=tuple(devices["opcua"]),
         )

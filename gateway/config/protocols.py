@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.config.can_j1939_protocol import J1939Protocol
 from gateway.config.can_protocol import CanProtocol
 from gateway.config.dnp3_protocol import Dnp3Protocol
 from gateway.config.keys import PROTOCOL_KEYS
@@ -12,6 +13,12 @@ from gateway.config.modbus_protocol import ModbusProtocol
 from gateway.config.opcua_protocol import OpcUaProtocol
 from gateway.config.protocol import DeviceProtocol
 
-_ALL: tuple[DeviceProtocol[Any, Any], ...] = (ModbusProtocol(), Dnp3Protocol(), CanProtocol(), OpcUaProtocol())
+_ALL: tuple[DeviceProtocol[Any, Any], ...] = (
+    ModbusProtocol(),
+    Dnp3Protocol(),
+    CanProtocol(),
+    J1939Protocol(),
+    OpcUaProtocol(),
+)
 PROTOCOLS: Mapping[str, DeviceProtocol[Any, Any]] = {one.name: one for one in _ALL}
 assert PROTOCOLS.keys() == PROTOCOL_KEYS.keys()

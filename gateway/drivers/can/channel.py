@@ -32,7 +32,8 @@ from gateway.drivers.can.bus import (
     state_of,
     state_told,
 )
-from gateway.drivers.can.decode import Decoder, Frame, key_of
+from gateway.drivers.can.decode import Decoder, Frame, key_of, key_of_message
+from gateway.drivers.can.j1939.network import Member, Network
 from gateway.drivers.can.transmit import Transmitter
 from gateway.drivers.session import Backoff
 from gateway.tags.image import Writer
@@ -82,6 +83,15 @@ class Device:
         # a device that only receives says nothing; it is there while the bus is
         self.only_receives = not has_received
         self.patience_s = max(group.stale_after_ms for group in config.groups) / 1000
+
+    def asked(self) -> None:
+        """Something was requested of it."""
+        self.counts.sent += 1
+
+    def refused(self, text: str) -> None:
+        """It does not do what it was asked for."""
+        self.counts.refused += 1
+        self.counts.note(text)
 
     def look(self, now_s: float, is_bus_up: bool) -> None:
         """Take note of whether it is there."""
@@ -170,7 +180,6 @@ class Channel:
             for device in devices
             for transmit in device.transmits
         }
-        self._sent_keys = {key_of(one.id, one.is_extended) for one in self.transmitters}
         is_sent = [point.message in self.transmitters for point in self._points]
         owner = [place for place, device in enumerate(devices) for _ in device.points]
         self.devices = tuple(
@@ -196,6 +205,13 @@ class Channel:
         )
         self._is_stale = np.zeros(len(self._points), bool)
         self._backoff = Backoff(self.bus.retry_max_ms / 1000, chance)
+        self._members = [
+            (device, Member(device.config.j1939, device)) for device in self.devices if device.config.j1939
+        ]
+        self.network: Network | None = None
+        if self._members:
+            members = [member for _, member in self._members]
+            self.network = Network(members, self._decoder.keys, self._hand_j1939, chance)
         self._source: Source | None = None
         self._inbox: Inbox | None = None
         self._sender = ThreadPoolExecutor(1, "can send")
@@ -224,6 +240,8 @@ class Channel:
                 for transmitter in self.transmitters.values():
                     tasks.create_task(transmitter.run(), name="can transmit")
                 tasks.create_task(self._watch(), name="can watch")
+                if self.network is not None:
+                    tasks.create_task(self.network.run(), name="j1939")
                 while True:
                     await self._session(self._inbox)
         finally:
@@ -244,6 +262,8 @@ class Channel:
         self._load_from = (asyncio.get_running_loop().time(), inbox.busy_s)
         inbox.turn(BusState.ACTIVE)
         thread.start()
+        if self.network is not None:
+            self.network.opened()
         try:
             await self._read(inbox)
         finally:
@@ -268,6 +288,13 @@ class Channel:
         now_s, now_ns = asyncio.get_running_loop().time(), time.time_ns()
         if self._echoes:
             self._find_echoes(frames)
+        if self.network is not None:
+            frames = [*frames, *self.network.take(frames, now_s)]
+        self._decode(frames, now_s, now_ns)
+        if self.network is not None and self.network.has_news:
+            self.write_network(now_s)
+
+    def _decode(self, frames: Sequence[Frame], now_s: float, now_ns: int) -> None:
         decoded = self._decoder.decode(frames)
         if len(decoded.short):
             self._refuse(decoded.short, now_ns)
@@ -300,10 +327,9 @@ class Channel:
 
     def _find_echoes(self, frames: Sequence[Frame]) -> None:
         for frame in frames:
-            if frame.key in self._sent_keys:
-                for future in self._echoes.pop((frame.key, frame.data), ()):
-                    if not future.done():
-                        future.set_result(None)
+            for future in self._echoes.pop((frame.key, frame.data), ()):
+                if not future.done():
+                    future.set_result(None)
 
     def _tell(
         self,
@@ -385,35 +411,72 @@ class Channel:
             if not waiting:
                 self._awaited.pop(place, None)
 
+    def write_network(self, now_s: float) -> None:
+        """What J1939 devices tell beside their points."""
+        if self.network is not None:
+            are_there = [device.is_connected for device, _ in self._members]
+            self.network.write(self._writer, now_s, are_there)
+
     async def _send(self, layout: CanMessage, payload: bytes, is_command: bool) -> None:
         """Hand a message to the bus; for a command, wait until it is on the bus where the interface tells."""
-        source, inbox, counts = self._source, self._inbox, self._device_of[layout].counts
+        counts = self._device_of[layout].counts
+        key = key_of_message(layout)
+        try:
+            if layout.group is not None:
+                assert self.network is not None
+                counts.sent += 1
+                await self.network.send(layout, payload, is_awaited=is_command)
+                is_shown = False  # what is heard again is not taken for another's
+            else:
+                self._check_open()
+                counts.sent += 1
+                message = message_of(layout, payload)
+                is_shown = await self._hand(message, key, is_awaited=is_command)
+        except NotConnectedError:
+            raise
+        except OperateError as error:
+            counts.refused += 1
+            counts.note(f"message {layout.name} was not sent: {error}")
+            raise OperateError(f"the bus did not take {layout.name}: {error}") from None
+        if not is_shown:
+            now_ns = time.time_ns()
+            self._decode([Frame(key, payload, now_ns)], asyncio.get_running_loop().time(), now_ns)
+
+    def _check_open(self) -> Source:
+        """Raises NotConnectedError where nothing can be sent."""
+        source, inbox = self._source, self._inbox
         if source is None or inbox is None:
             raise NotConnectedError("the bus is not open")
         if inbox.state is BusState.OFF:
             raise NotConnectedError("our controller is bus-off")
+        return source
+
+    async def _hand_j1939(self, identifier: int, data: bytes, *, is_awaited: bool) -> None:
+        message = can.Message(arbitration_id=identifier, is_extended_id=True, data=data)
+        await self._hand(message, key_of(identifier, True), is_awaited=is_awaited)
+
+    async def _hand(self, message: can.Message, key: int, *, is_awaited: bool) -> bool:
+        """A frame to the bus; whether the interface shows us what we send. Raises OperateError, TimeoutError."""
+        source = self._check_open()
         loop = asyncio.get_running_loop()
-        key = key_of(layout.id, layout.is_extended)
+        does_echo = self.bus.interface in ECHOING
         echo: asyncio.Future[None] | None = None
-        if is_command and self.bus.interface in ECHOING:
+        payload = bytes(message.data)
+        if is_awaited and does_echo:
             echo = loop.create_future()
             self._echoes.setdefault((key, payload), []).append(echo)
         try:
-            counts.sent += 1
             try:
-                await loop.run_in_executor(self._sender, source.send, message_of(layout, payload), SEND_S)
+                await loop.run_in_executor(self._sender, source.send, message, SEND_S)
             except BUS_ERRORS as error:
-                counts.refused += 1
-                counts.note(f"message {layout.name} was not sent: {error}")
-                raise OperateError(f"the bus did not take {layout.name}: {error}") from None
+                raise OperateError(str(error) or type(error).__name__) from None
             if echo is not None:
                 async with asyncio.timeout(ECHO_S):
                     await echo
-            elif self.bus.interface not in ECHOING:
-                self._take([Frame(key, payload, time.time_ns())])  # nobody else will show it to us
         finally:
             if echo is not None and not echo.done():
                 self._echoes.pop((key, payload), None)
+        return does_echo
 
 
 def _close(thread: threading.Thread, source: Source) -> None:

@@ -163,6 +163,7 @@ class Decoder:
         self._has_absent = np.array([bool(point.not_implemented) for point in points], bool)
         has = [point.has_indicators and s.length > 1 for point, s in zip(points, signals, strict=True)]
         self._has_indicators = np.array(has, bool)
+        self._is_indicating = any(has)
         # the topmost byte tells; a shorter signal as a whole, whose two highest values do
         self._top_shift = np.maximum(length - 8, 0).astype(_U64)
         self._top_missing = np.minimum((1 << np.minimum(length, 8)) - 1, 255).astype(_U64)
@@ -212,7 +213,7 @@ class Decoder:
         if self._has_wide:
             self._add_ninth_byte(raw, word, np.frombuffer(octets, np.uint8)[at + 8], row)
         raw &= self._mask[row]
-        indicated = self._indicated(raw, row) if self._has_indicators.any() else None
+        indicated = self._indicated(raw, row) if self._is_indicating else None
         if self._absent.size:
             absent = self._has_absent[row] & (raw[:, None] == self._absent[row]).any(axis=1)
         sign = self._sign[row]

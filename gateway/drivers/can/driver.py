@@ -95,6 +95,8 @@ class CanDriver:
         latencies: list[int] = []
         for channel in self._channels:
             inbox = channel.inbox
+            if inbox is not None:
+                channel.write_network(asyncio.get_running_loop().time())
             for device in channel.devices:
                 system, bus, counts = device.config.system, device.config.bus_system, device.counts
                 words += (

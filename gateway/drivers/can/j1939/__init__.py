@@ -1,0 +1,1 @@
+"""J1939 on a CAN bus: addresses, transfers of many packets, requests, faults."""
