@@ -45,6 +45,7 @@ class Pcap:
         self._file = file
         self._wrapping = wrapping
         file.write(struct.pack("=IHHiIII", _MAGIC_NS, 2, 4, 0, 0, _SNAPSHOT, wrapping.link))
+        file.flush()
 
     def write(self, at_ns: int, way: Way, octets: bytes) -> None:
         if way is Way.NOTE:

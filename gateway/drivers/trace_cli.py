@@ -150,8 +150,8 @@ def _write(trace: Trace, name: str) -> int:
             for item in trace:
                 if not isinstance(item, int):
                     _, at_ns, way, octets = item
-                    capture.write(at_ns, Way(way), octets)
                     count += way != Way.NOTE
+                    capture.write(at_ns, Way(way), octets)
         except KeyboardInterrupt:
             pass  # the end of one that follows; the file is whole
     print(f"{count} frames written to {name}", file=sys.stderr)
