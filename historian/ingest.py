@@ -42,10 +42,27 @@ class Ingest:
         self._ids = np.zeros(region.tag_count, np.uint32)
         for name, entry in kept.items():
             self._ids[region.index_of(name)] = entry.id
-        self._is_text = region.types == ValueType.STRING
-        self._kept_texts = np.flatnonzero(self._is_text & (self._ids != UNKEPT)).astype(np.uint32)
-        self._kept_numbers = np.flatnonzero(~self._is_text & (self._ids != UNKEPT)).astype(np.uint32)
+        self._sort()
         self._taken_at = 0
+
+    def follow(self, tags: Sequence[Tag], kept: Mapping[str, Entry]) -> None:
+        """Go on with another site's tags, which are in the order of the image.
+
+        A tag that is no more stays kept: how it ended is in the journal still.
+        """
+        self._region.refresh()
+        ids = np.zeros(self._region.tag_count, np.uint32)
+        ids[: len(self._ids)] = self._ids
+        for place, tag in enumerate(tags):
+            if tag.name:
+                ids[place] = kept[tag.name].id if tag.history else UNKEPT
+        self._ids = ids
+        self._sort()
+
+    def _sort(self) -> None:
+        is_text = self._region.types == ValueType.STRING
+        self._kept_texts = np.flatnonzero(is_text & (self._ids != UNKEPT)).astype(np.uint32)
+        self._kept_numbers = np.flatnonzero(~is_text & (self._ids != UNKEPT)).astype(np.uint32)
 
     def start(self, acknowledged: Acknowledged) -> None:
         """Go on after what is acknowledged, or from the first record of a region never seen.

@@ -11,9 +11,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
-from gateway.config.part import PartContext
+from gateway.config.part import PartContext, Reload
 from gateway.config.site import HistorianSettings, Tag
 from gateway.tags.image import Region
 from historian.ingest import Ingest, kept_tags
@@ -35,8 +39,9 @@ async def run(context: PartContext) -> None:
 
     Raises DirectoryInUse where another historian has the folder, RegionError where there is no region.
     """
-    ready = asyncio.get_running_loop().call_soon_threadsafe
+    loop = asyncio.get_running_loop()
     stop = threading.Event()
+    changes: SimpleQueue[Change] = SimpleQueue()
     work = asyncio.create_task(
         asyncio.to_thread(
             record,
@@ -45,16 +50,36 @@ async def run(context: PartContext) -> None:
             context.site.tags,
             context.site.historian,
             stop,
-            lambda: ready(context.ready.set),
+            lambda: loop.call_soon_threadsafe(context.ready.set),
+            changes,
         )
     )
+    changing = asyncio.create_task(_pass_on(context.reloads, changes))
     stopped = asyncio.create_task(context.stop.wait())
     try:
         await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stop.set()
         stopped.cancel()
+        changing.cancel()
         await work
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Other tags to be recorded from now on; ``done`` is called, in the recording thread, once they are."""
+
+    tags: tuple[Tag, ...]
+    done: Callable[[], object]
+
+
+async def _pass_on(reloads: asyncio.Queue[Reload], changes: SimpleQueue[Change]) -> None:
+    """To the thread that records."""
+    loop = asyncio.get_running_loop()
+    while True:
+        reload = await reloads.get()
+        done = partial(loop.call_soon_threadsafe, reload.done.set_result, None)
+        changes.put(Change(reload.site.tags, done))
 
 
 def record(
@@ -64,8 +89,12 @@ def record(
     settings: HistorianSettings,
     stop: threading.Event,
     ready: Callable[[], object],
+    changes: SimpleQueue[Change] | None = None,
 ) -> None:
-    """Record until ``stop``; what was taken by then is durable when this returns, unless the disk refuses it."""
+    """Record until ``stop``; what was taken by then is durable when this returns, unless the disk refuses it.
+
+    ``changes`` bring other tags meanwhile: what stays is not interrupted, and keeps its identity.
+    """
     recorder = Recorder(directory, settings, time.time_ns)
     with Region.attach(region_name) as region:
         acknowledged = recorder.open()
@@ -75,7 +104,7 @@ def record(
             ingest = Ingest(region, {entry.path: entry for entry in entries}, recorder, time.time_ns)
             ingest.start(acknowledged)
             ready()
-            _Threads(ingest, recorder, settings, stop).run()
+            _Threads(ingest, recorder, settings, stop, changes or SimpleQueue()).run()
         finally:
             recorder.close()
 
@@ -84,8 +113,14 @@ class _Threads:
     """The loops, one a thread; the first that fails ends all, and its error is raised."""
 
     def __init__(
-        self, ingest: Ingest, recorder: Recorder, settings: HistorianSettings, stop: threading.Event
+        self,
+        ingest: Ingest,
+        recorder: Recorder,
+        settings: HistorianSettings,
+        stop: threading.Event,
+        changes: SimpleQueue[Change],
     ) -> None:
+        self._changes = changes
         self._ingest = ingest
         self._recorder = recorder
         self._gather_s = settings.flush_ms / 1000 * GATHER_SHARE
@@ -120,7 +155,16 @@ class _Threads:
             if self._ingest.wait(IDLE_WAIT_S):
                 self._stop.wait(self._gather_s)
             self._take()
+            self._follow()
         self._take()
+
+    def _follow(self) -> None:
+        with suppress(Empty):
+            while True:
+                change = self._changes.get_nowait()
+                entries = self._recorder.catalogue.register(kept_tags(change.tags), time.time_ns())
+                self._ingest.follow(change.tags, {entry.path: entry for entry in entries})
+                change.done()
 
     def _take(self) -> None:
         if self._ingest.take():

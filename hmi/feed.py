@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,8 @@ MAX_PAGES = 64  # sockets in all; each costs a task, a queue and up to 64 KiB of
 class Page:
     """One browser's end of the feed: a queue that never grows, but is emptied for a fresh snapshot."""
 
-    def __init__(self) -> None:
+    def __init__(self, user: str) -> None:
+        self.user = user
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_MESSAGES)
         self._is_idle = False
         self.needs_snapshot = True
@@ -51,10 +52,18 @@ class Page:
         if not self._queue.full():
             self._queue.put_nowait(message)
             return
+        self._empty()
+        self.restarts += 1
+
+    def begin(self, hello: str) -> None:
+        """Start afresh: what is queued is of a site that is no more."""
+        self._empty()
+        self._queue.put_nowait(hello)
+
+    def _empty(self) -> None:
         while not self._queue.empty():
             self._queue.get_nowait()
         self.needs_snapshot = True
-        self.restarts += 1
 
     async def next(self) -> str:
         """The next message to send."""
@@ -100,10 +109,21 @@ class Feed:
 
     def join(self, user: str, role: str) -> Page:
         """A new page, with its hello queued; its snapshot follows at the next tick."""
-        page = Page()
-        page.offer(messages.hello(self._table, user, role, int(HEARTBEAT_S * 1000), self._clock()))
+        page = Page(user)
+        page.begin(self._hello(user, role))
         self._pages.add(page)
         return page
+
+    def follow(self, site: Site, role_of: Mapping[str, str]) -> None:
+        """Go on with another site: every page gets its table and a whole picture, on the connection that it has."""
+        self._region.refresh()
+        self._table = messages.site_table(site)
+        for page in self._pages:
+            if page.user in role_of:  # the others are being cut off
+                page.begin(self._hello(page.user, role_of[page.user]))
+
+    def _hello(self, user: str, role: str) -> str:
+        return messages.hello(self._table, user, role, int(HEARTBEAT_S * 1000), self._clock())
 
     def leave(self, page: Page) -> None:
         self._pages.discard(page)

@@ -1,6 +1,6 @@
 """What the server says to a page, as JSON text: a pure codec (drawn in docs/hmi.md, "The feed").
 
-    hello      once: who you are, the site, and the tag table
+    hello      who you are, the site, and the tag table; again when the site was reloaded, before another snapshot
     snapshot   every tag's present sample; forget all you had
     changes    present samples of the tags that changed since the last message
     heartbeat  nothing but the clock, once a second
@@ -65,7 +65,7 @@ def site_table(site: Site) -> dict[str, Any]:
         "areas": [[area.path, area.description] for area in site.areas],
         "statuses": {str(int(quality)): name_of(quality) for quality in Quality},
         "columns": TAG_COLUMNS,
-        "tags": [_tag_row(index, tag) for index, tag in enumerate(site.tags)],
+        "tags": [_tag_row(index, tag) for index, tag in enumerate(site.tags) if tag.name],
     }
 
 

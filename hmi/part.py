@@ -59,9 +59,18 @@ async def run(context: PartContext) -> None:
         )
         sweeping = asyncio.create_task(_sweep(sessions))
         try:
-            await _serve(server, listening, feed, context)
+            following = asyncio.create_task(_follow(web, context))
+            await _serve(server, listening, feed, following, context)
         finally:
             sweeping.cancel()
+
+
+async def _follow(web: Web, context: PartContext) -> None:
+    """Take other sites as they come."""
+    while True:
+        reload = await context.reloads.get()
+        web.follow(reload.site)
+        reload.done.set_result(None)
 
 
 async def _sweep(sessions: Sessions) -> None:
@@ -74,7 +83,13 @@ async def _sweep(sessions: Sessions) -> None:
             log.error("sessions cannot be checked against the accounts: %s", error)
 
 
-async def _serve(server: _Server, listening: socket.socket, feed: Feed, context: PartContext) -> None:
+async def _serve(
+    server: _Server,
+    listening: socket.socket,
+    feed: Feed,
+    following: asyncio.Task[None],
+    context: PartContext,
+) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     feeding = asyncio.create_task(feed.run())
     starting = asyncio.create_task(server.has_started.wait())
@@ -84,16 +99,17 @@ async def _serve(server: _Server, listening: socket.socket, feed: Feed, context:
         if starting.done():
             context.ready.set()
             log.info("the page is at http://%s:%d", *listening.getsockname()[:2])
-        await asyncio.wait({serving, feeding, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({serving, feeding, following, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         server.should_exit = True
         await serving
         server.cut_off()
-        for task in (feeding, starting, stopping):
+        for task in (feeding, following, starting, stopping):
             task.cancel()
         await asyncio.gather(starting, stopping, return_exceptions=True)
-        with contextlib.suppress(asyncio.CancelledError):
-            await feeding  # raises what ended it
+        for task in (feeding, following):
+            with contextlib.suppress(asyncio.CancelledError):
+                await task  # raises what ended it
 
 
 class _Server(uvicorn.Server):

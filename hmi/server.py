@@ -62,13 +62,19 @@ class Web:
         self._feed = feed
         self._sessions = sessions
         self._accounts = accounts
-        self._roles: Mapping[str, Role] = {user.name: user.role for user in site.users}
+        self._roles: Mapping[str, Role] = _roles_of(site)
         self._host = site.hmi.host
         # cookies know no ports (RFC 6265 8.5): two sites on one machine must not sign each other out
         self._cookie = f"tieline_{site.hmi.port}"
         self._throttle = Throttle(time.monotonic)
         self._verifying = asyncio.Semaphore(VERIFY_AT_ONCE)
         self._sign_in_page = Template((STATIC / "sign-in.html").read_text())
+
+    def follow(self, site: Site) -> None:
+        """Go on with another site that has the same door: pages stay, those of users who are no more do not."""
+        self._roles = _roles_of(site)
+        self._sessions.keep(self._roles.keys())
+        self._feed.follow(site, self._roles)
 
     def application(self) -> Starlette:
         return Starlette(
@@ -178,6 +184,10 @@ class Web:
     def _form(self, message: str, status: int, user: str = "") -> HTMLResponse:
         page = self._sign_in_page.substitute(message=html.escape(message), user=html.escape(user))
         return HTMLResponse(page, status)
+
+
+def _roles_of(site: Site) -> dict[str, Role]:
+    return {user.name: user.role for user in site.users}
 
 
 async def _serve(socket: WebSocket, page: Page, session: Session) -> None:

@@ -59,6 +59,14 @@ class Sessions:
             if session.user in users and session.expires_at > self._now()
         }
 
+    def keep(self, users: Collection[str]) -> None:
+        """Close those of everybody else; their pages are cut off."""
+        over = [digest for digest, session in self._open.items() if session.user not in users]
+        for digest in over:
+            self._open.pop(digest).ended.set()
+        if over:
+            self._save()
+
     def open(self, user: str) -> str:
         """A new session's token, for the cookie. On a full disk it lasts as long as this process."""
         token = secrets.token_urlsafe(TOKEN_BYTES)

@@ -31,6 +31,14 @@ class Freshness:
         self._since = np.zeros(len(tags), np.int64)
         self._is_stale = np.zeros(len(tags), np.bool_)
 
+    def follow(self, tags: Sequence[Tag]) -> None:
+        """Go on with another site's tags; the region was refreshed."""
+        self._limits = np.array([tag.stale_after_ms for tag in tags], np.int64) * 1_000_000 + GRACE_NS
+        new = len(tags) - len(self._receipts)
+        self._receipts = np.append(self._receipts, np.zeros(new, np.int64))
+        self._since = np.append(self._since, np.full(new, self._since.max(initial=0)))
+        self._is_stale = np.append(self._is_stale, np.zeros(new, np.bool_))
+
     def look(self, steady_ns: int) -> NDArray[np.uint32]:
         """Look at all tags at this steady time; returns those that have gone stale since the last look."""
         samples = self._region.read()

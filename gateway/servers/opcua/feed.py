@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gateway.servers.freshness import LOOK_S, Freshness
 from gateway.servers.opcua.encoding import encode_samples
 from gateway.tags.image import JournalReader, Region, Slice
+from gateway.tags.quality import Quality
 from gateway.tags.sample import Samples
 from gateway.tags.tag import ValueType
 
@@ -79,14 +80,31 @@ class Feed:
             self._reader = None
             self._wanted.clear()
 
+    def follow(self, gone: NDArray[np.uint32]) -> None:
+        """Go on with a region that was refreshed. Who watches one of ``gone`` learns that there is no such node."""
+        watched = np.zeros(self._region.tag_count, np.bool_)
+        watched[: len(self._watched)] = self._watched
+        self._watched = watched
+        self._catch_up()
+        tags = gone[watched[gone]]
+        if len(tags):
+            records = self._region.read(tags)
+            records["status"] = Quality.BAD_NODE_ID_UNKNOWN
+            records["source_time"] = records["receipt_time"] = time.time_ns()
+            rows = np.flatnonzero(self._region.types[tags] == ValueType.STRING).tolist()
+            self._offer(records, dict.fromkeys(rows, ""), self._watchers)
+
     def refresh(self, watcher: Watcher) -> None:
         """Offer the present sample once more."""
         # A writer changes the image before the journal says so. With the journal read to its end first, what it
         # brings later is no older than what the image shows now.
+        self._catch_up()
+        self._offer_present(np.array([watcher.tag], np.uint32), {watcher.tag: [watcher]})
+
+    def _catch_up(self) -> None:
         for _ in range(CATCH_UP_STEPS):
             if not self.step():
                 break
-        self._offer_present(np.array([watcher.tag], np.uint32), {watcher.tag: [watcher]})
 
     async def run(self) -> None:
         """Follow the journal until cancelled."""

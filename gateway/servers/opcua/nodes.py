@@ -94,12 +94,24 @@ class SiteSpace(AddressSpace):
     def __init__(self, site: Site, read: Callable[[int], ua.DataValue], since_ns: int) -> None:
         """``read`` gives a tag's present value; ``since_ns`` is when the properties became known."""
         super().__init__()
-        self._tags = site.tags
         self._read = read
-        self._since = to_datetime(since_ns)
-        self._places = {tag.name: place for place, tag in enumerate(site.tags)}
-        self._folders = _folders(site)
         self._unseen = 0
+        self._take(site, since_ns)
+
+    def follow(self, site: Site, since_ns: int) -> None:
+        """Show another site from now on."""
+        objects = super().__getitem__(_standard(_ids.ObjectsFolder))
+        objects.references[:] = [
+            each for each in objects.references if each.NodeId.NamespaceIndex != NAMESPACE
+        ]
+        self._take(site, since_ns)
+        self.attach()
+
+    def _take(self, site: Site, since_ns: int) -> None:
+        self.tags = site.tags
+        self._since = to_datetime(since_ns)
+        self._places = {tag.name: place for place, tag in enumerate(site.tags) if tag.name}
+        self._folders = _folders(site)
 
     def attach(self) -> None:
         """Hang the site below Objects, once the standard's nodes are there."""
@@ -183,12 +195,12 @@ class SiteSpace(AddressSpace):
     def _property(self, identifier: str) -> Property | None:
         tag, _, name = identifier.rpartition("/")
         place = self._places.get(tag)
-        return None if place is None else properties_of(self._tags[place]).get(name)
+        return None if place is None else properties_of(self.tags[place]).get(name)
 
     def _name(self, node: ua.NodeId) -> ua.QualifiedName:
         identifier = str(node.Identifier)
         if identifier in self._places:
-            tag = self._tags[self._places[identifier]]
+            tag = self.tags[self._places[identifier]]
             return ua.QualifiedName(_point_of(tag), ua.UInt16(NAMESPACE))
         if identifier in self._folders:
             return ua.QualifiedName(self._folders[identifier].name, ua.UInt16(NAMESPACE))
@@ -213,7 +225,7 @@ class SiteSpace(AddressSpace):
             return result
         result[_A.ValueRank] = ua.Variant(_SCALAR, _T.Int32)
         if identifier in self._places:
-            tag = self._tags[self._places[identifier]]
+            tag = self.tags[self._places[identifier]]
             access = _READ | (_WRITE if tag.write else 0) | (_HISTORY if tag.history else 0)
             result |= {
                 _A.Description: ua.Variant(ua.LocalizedText(tag.description), _T.LocalizedText),
@@ -240,7 +252,7 @@ class SiteSpace(AddressSpace):
 
     def user_access_level(self, tag: int, role: Role) -> int:
         """UserAccessLevel: what the node allows, less what this user may not (OPC 10000-3, 5.6.2)."""
-        found = self._tags[tag]
+        found = self.tags[tag]
         return _READ | (_WRITE if may_write(found, role) else 0) | (_HISTORY if found.history else 0)
 
     # How the nodes hang together.
@@ -252,7 +264,7 @@ class SiteSpace(AddressSpace):
         if identifier in self._folders:
             return list(self._of_folder(self._folders[identifier]))
         if identifier in self._places:
-            return list(self._of_tag(self._tags[self._places[identifier]]))
+            return list(self._of_tag(self.tags[self._places[identifier]]))
         if self._property(identifier) is None:
             return None
         return [
@@ -267,7 +279,7 @@ class SiteSpace(AddressSpace):
         for child in folder.folders:
             yield self._reference(_ORGANIZES, True, _own(child))
         for tag in folder.tags:
-            yield self._reference(_HAS_COMPONENT, True, _own(self._tags[tag].name))
+            yield self._reference(_HAS_COMPONENT, True, _own(self.tags[tag].name))
 
     def _of_tag(self, tag: Tag) -> Iterator[ua.ReferenceDescription]:
         yield self._reference(_HAS_TYPE, True, type_of(tag))
@@ -297,7 +309,7 @@ class SiteSpace(AddressSpace):
         if identifier in self._folders:
             return _OBJECT_TYPE if self._folders[identifier].is_device else _FOLDER_TYPE
         if identifier in self._places:
-            return type_of(self._tags[self._places[identifier]])
+            return type_of(self.tags[self._places[identifier]])
         return _PROPERTY_TYPE
 
 
@@ -411,6 +423,8 @@ def _folders(site: Site) -> dict[str, Folder]:
     for described in site.areas:
         area(described.path).description = described.description
     for place, tag in enumerate(site.tags):
+        if not tag.name:
+            continue
         identifier = _folder_of(tag)
         if identifier not in folders:
             parent = area(tag.area)

@@ -39,14 +39,23 @@ async def run(context: PartContext, commander: Commander, history: HistorySource
             await server.start()
             try:
                 async with asyncio.TaskGroup() as group:
-                    following = group.create_task(server.follow())
+                    tasks = [group.create_task(server.follow()), group.create_task(_take(server, context))]
                     context.ready.set()
                     await context.stop.wait()
-                    following.cancel()
+                    for task in tasks:
+                        task.cancel()
             finally:
                 await server.stop()
     finally:
         sign_in.close()
+
+
+async def _take(server: OpcUaServer, context: PartContext) -> None:
+    """Other sites as they come."""
+    while True:
+        reload = await context.reloads.get()
+        server.take(reload.site)
+        reload.done.set_result(None)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlparse
 
+import numpy as np
 from asyncua import ua
 from asyncua.common.node import Node
 from asyncua.crypto import security_policies
@@ -91,7 +92,7 @@ class SiteServer(InternalServer):
         self.view_service = ViewService(self.space)
         self.method_service = MethodService(self.space)
         self.node_mgt_service = NodeManagementService(self.space)
-        self.subscriptions = Subscriptions(self.space, self.feed, site.tags)
+        self.subscriptions = Subscriptions(self.space, self.feed)
         self.subscription_service = self.subscriptions
         self.isession = InternalSession(
             self, self.space, self.subscriptions, "Internal", user=User(role=UserRole.Admin)
@@ -211,6 +212,18 @@ class OpcUaServer(Server):
         log.info(
             "listening on opc.tcp://%s:%d/, security %s", host, self.port, ", ".join(self._settings.security)
         )
+
+    def take(self, site: Site) -> None:
+        """Serve another site with the same door: sessions and subscriptions go on."""
+        server = self.iserver
+        before = server.space.tags
+        server.plant.region.refresh()
+        gone = [place for place, tag in enumerate(before) if tag.name and not site.tags[place].name]
+        server.plant.tags = site.tags
+        server.plant.freshness.follow(site.tags)
+        server.space.follow(site, time.time_ns())
+        server.feed.follow(np.array(gone, np.uint32))
+        self._site = site
 
     async def follow(self) -> None:
         """Feed subscriptions from the journal, and watch the age of values, until cancelled."""

@@ -48,7 +48,7 @@ _DECRYPT = {
 _PASSWORD_BLOCKS = 8  # of the server's key: room for the longest password that Accounts takes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plant:
     """What sessions serve: the site's tags, their present values, the way to devices, and what was."""
 

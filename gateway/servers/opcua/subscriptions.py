@@ -152,14 +152,11 @@ class Watch:
 class Items(MonitoredItemService):
     """Monitored items of one subscription: `Watch`es on tags, the library's own on all else."""
 
-    def __init__(
-        self, subscription: Subscription, space: SiteSpace, feed: Feed, tags: tuple[Tag, ...]
-    ) -> None:
+    def __init__(self, subscription: Subscription, space: SiteSpace, feed: Feed) -> None:
         super().__init__(subscription, space)
         self._subscription = subscription
         self._space = space
         self._feed = feed
-        self._tags = tags
         self._watches: dict[int, Watch] = {}
 
     async def create_monitored_items(
@@ -200,12 +197,16 @@ class Items(MonitoredItemService):
         refused = _refused(item.ItemToMonitor)
         if refused:
             return ua.MonitoredItemCreateResult(status(refused))
-        filter = _filter_of(wanted.Filter, self._tags[tag])
+        filter = _filter_of(wanted.Filter, self._space.tags[tag])
         if isinstance(filter, int):
             return ua.MonitoredItemCreateResult(status(filter))
         self._monitored_item_counter += 1
         watch = Watch(
-            self._monitored_item_counter, tag, self._tags[tag].type, stamps, self._subscription.has_values
+            self._monitored_item_counter,
+            tag,
+            self._space.tags[tag].type,
+            stamps,
+            self._subscription.has_values,
         )
         watch.handle = wanted.ClientHandle
         watch.filter = filter
@@ -227,7 +228,7 @@ class Items(MonitoredItemService):
                 return ua.MonitoredItemModifyResult(status(StatusCodes.BadMonitoredItemIdInvalid))
             return super()._modify_monitored_item(params)
         wanted = params.RequestedParameters
-        filter = _filter_of(wanted.Filter, self._tags[watch.tag])
+        filter = _filter_of(wanted.Filter, self._space.tags[watch.tag])
         if isinstance(filter, int):
             return ua.MonitoredItemModifyResult(status(filter))
         watch.handle = wanted.ClientHandle
@@ -264,12 +265,10 @@ class Items(MonitoredItemService):
 class Subscription(InternalSubscription):
     """A client's subscription; `has_values` is how its watches ask to be published."""
 
-    def __init__(
-        self, *args: Any, space: SiteSpace, feed: Feed, tags: tuple[Tag, ...], most: int, **more: Any
-    ) -> None:
+    def __init__(self, *args: Any, space: SiteSpace, feed: Feed, most: int, **more: Any) -> None:
         """``most``: notifications in a message."""
         super().__init__(*args, **more)
-        self.items = self.monitored_item_srv = Items(self, space, feed, tags)
+        self.items = self.monitored_item_srv = Items(self, space, feed)
         self._most = most
         self._waiting: dict[Watch, None] = {}  # in the order their first value came
         self.user: str | None = None  # who made it; only he may take it over in another session
@@ -345,11 +344,10 @@ class Subscriptions(SubscriptionService):
 
     subscriptions: dict[int, Subscription]  # type: ignore[assignment]  # all are made here
 
-    def __init__(self, space: SiteSpace, feed: Feed, tags: tuple[Tag, ...]) -> None:
+    def __init__(self, space: SiteSpace, feed: Feed) -> None:
         super().__init__(space)
         self._space = space
         self._feed = feed
-        self._tags = tags
 
     def of(self, session_id: ua.NodeId) -> dict[int, Subscription]:
         """Those of one session, by id."""
@@ -383,7 +381,6 @@ class Subscriptions(SubscriptionService):
             publishing_enabled=params.PublishingEnabled,
             space=self._space,
             feed=self._feed,
-            tags=self._tags,
             most=min(
                 params.MaxNotificationsPerPublish or limits.NOTIFICATIONS_PER_PUBLISH,
                 limits.NOTIFICATIONS_PER_PUBLISH,

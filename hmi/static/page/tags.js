@@ -18,6 +18,7 @@ export class Tags {
     this.clock = clock;
     this.digest = null;
     this.all = [];
+    this.byIndex = new Map();
     this.byName = new Map();
     this.byDevice = new Map();
     this.statuses = {};
@@ -29,6 +30,7 @@ export class Tags {
     this.statuses = hello.statuses;
     this.areas = new Map(hello.areas);
     this.all = hello.tags.map((row) => tagOf(hello.columns, row));
+    this.byIndex = new Map(this.all.map((tag) => [tag.index, tag])); // an index may be nobody's: a reload took its tag away
     this.byName = new Map(this.all.map((tag) => [tag.name, tag]));
     this.byDevice = new Map();
     for (const tag of this.all) {
@@ -40,7 +42,8 @@ export class Tags {
   apply(message) {
     const { tags, values, status, source_ms: source, receipt_ms: receipt } = message;
     for (let i = 0; i < tags.length; i++) {
-      const tag = this.all[tags[i]];
+      const tag = this.byIndex.get(tags[i]);
+      if (tag === undefined) continue;
       tag.value = values[i];
       tag.status = status[i];
       tag.source = source[i];
