@@ -25,13 +25,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gateway.commands import wire
-from gateway.tags.command import Command, Outcome
+from gateway.tags.command import Command, Outcome, Selected
 from gateway.tags.sample import Value
 
 FILE_BYTES = 16 << 20  # about 40,000 lines: a start reads the last two files in about a second
 GENESIS = "0" * 64  # what the first line is chained to
 _HEAD_BYTES = 128  # one sector holds it, so a disk writes it whole
 _NUMBER_DIGITS = 12
+MOST_OWED = 1_000  # lines that wait for a disk: 500 emergencies
 
 Event = dict[str, Any]  # the fields of a line that the chain does not add: `event` and what belongs to it
 log = logging.getLogger(__name__)
@@ -72,10 +73,11 @@ class Verification:
 
 @dataclass(slots=True)
 class Past:
-    """What the trail knows of earlier commands: outcomes by id, and intents that never got one."""
+    """What the trail knows of earlier commands: outcomes by id, intents without one, and the last intent by tag."""
 
     outcomes: dict[str, tuple[Command, Outcome]] = field(default_factory=dict)
     intents: dict[str, Command] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)
 
 
 def opened_event(site: str) -> Event:
@@ -83,9 +85,38 @@ def opened_event(site: str) -> Event:
     return {"event": "opened", "site": site, "pid": os.getpid()}
 
 
-def intent_event(command: Command) -> Event:
+def intent_event(command: Command, confirmed_by: str = "", *, is_emergency: bool = False) -> Event:
     """The command passed every check and is about to be sent to the device."""
-    return {"event": "intent", "command": _strict(wire.command_fields(command))}
+    event: Event = {"event": "intent", "command": _strict(wire.command_fields(command))}
+    if confirmed_by:
+        event["confirmed_by"] = confirmed_by
+    if is_emergency:
+        event["emergency"] = True
+    return event
+
+
+def select_event(command: Command, selected: Selected) -> Event:
+    """A point was selected, or a select given up."""
+    return {
+        "event": "select",
+        "command": _strict(wire.command_fields(command)),
+        "outcome": wire.outcome_fields(selected),
+    }
+
+
+def waiting_event(command: Command, until_ns: int) -> Event:
+    """A command waits for a second person."""
+    return {"event": "waiting", "command": _strict(wire.command_fields(command)), "until_ns": until_ns}
+
+
+def confirmation_event(word: wire.Confirm, why: str) -> Event:
+    """A second person's word; ``why`` it does not count, else empty."""
+    return {"event": "confirmation", **wire.confirm_fields(word), "why": why}
+
+
+def settled_event(id: str, outcome: Outcome) -> Event:
+    """What became of a command whose outcome was not known."""
+    return {"event": "settled", "id": id, "outcome": _strict(wire.outcome_fields(outcome))}
 
 
 def outcome_event(id: str, outcome: Outcome) -> Event:
@@ -300,14 +331,41 @@ class AuditTrail:
             self._flushing = asyncio.create_task(self._flush())
         await durable
 
-    async def begin(self, command: Command) -> None:
+    async def begin(self, command: Command, confirmed_by: str = "") -> None:
         """The intent is durable when this returns. Raises AuditError: then nothing may be sent to the device."""
         self._open_intents += 1
         try:
-            await self.note(intent_event(command))
+            await self.note(intent_event(command, confirmed_by))
         except AuditError:
             self._open_intents -= 1
             raise
+
+    async def begin_at_once(self, command: Command, patience_s: float) -> None:
+        """The intent of an emergency: durable when this returns, or as soon as the disk can take it."""
+        self._open_intents += 1
+        await self._note_within(intent_event(command, is_emergency=True), patience_s)
+
+    async def end_at_once(self, command: Command, outcome: Outcome, patience_s: float) -> None:
+        """The outcome of an emergency, likewise."""
+        self._open_intents -= 1
+        await self._note_within(outcome_event(command.id, outcome), patience_s)
+
+    async def _note_within(self, event: Event, patience_s: float) -> None:
+        if len(self._owed) + len(self._pending) >= MOST_OWED:
+            log.critical("the audit trail has not been written for too long; it lacks %s", event)
+            return
+        noting = asyncio.ensure_future(self.note(event))
+        noting.add_done_callback(lambda ended: self._owe(event, ended))
+        await asyncio.wait([noting], timeout=patience_s)
+        if not noting.done():
+            log.error("the disk is slow; an emergency goes before it is in the audit trail: %s", event)
+
+    def _owe(self, event: Event, noting: asyncio.Future[None]) -> None:
+        """What could not be written goes first with the next write."""
+        if noting.cancelled() or noting.exception() is None:
+            return
+        log.error("an emergency is not in the audit trail yet: %s: %s", noting.exception(), event)
+        self._owed.append(event)
 
     async def end(self, command: Command, outcome: Outcome) -> None:
         """The outcome is durable when this returns, or will be once the file can be written again."""
@@ -462,11 +520,16 @@ class _Reading:
                 case "intent":
                     command = wire.command_of(fields["command"])
                     self.past.intents[command.id] = command
+                    self.past.last[command.tag] = command.id
                 case "outcome":
                     outcome = wire.outcome_of(fields["outcome"])
                     intent = self.past.intents.pop(fields["id"], None)
                     if intent is not None:
                         self.past.outcomes[intent.id] = (intent, outcome)
+                case "settled":
+                    known = self.past.outcomes.get(fields["id"])
+                    if known is not None:
+                        self.past.outcomes[fields["id"]] = known[0], wire.outcome_of(fields["outcome"])
                 case "refusal":
                     command = wire.command_of(fields["command"])
                     self.past.outcomes.setdefault(command.id, (command, wire.outcome_of(fields["outcome"])))

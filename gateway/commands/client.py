@@ -20,6 +20,7 @@ from gateway.tags.command import Command, Outcome, Refusal, Refused, TimedOut
 CONNECT_PATIENCE_S = 3.0  # the supervisor has a dead router back within about 2 s
 CONNECT_PAUSE_S = 0.1
 OUTCOME_GRACE_S = 2.0  # after the deadline the router still has to make the outcome durable and tell it
+ANSWER_PATIENCE_S = 5.0  # of the router, for what it knows
 SIGN_IN_PATIENCE_S = 10.0  # a hash takes 0.1 s; others may be before us
 
 
@@ -38,6 +39,8 @@ class CommandClient:
         self._connecting = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[Outcome | None]] = {}  # None: the connection was lost
         self._signing_in: asyncio.Future[bool] | None = None
+        self._asking = asyncio.Lock()
+        self._replied: asyncio.Future[wire.Reply] | None = None
 
     async def send(self, command: Command) -> Outcome:
         """What became of ``command``, at the latest `OUTCOME_GRACE_S` after its deadline.
@@ -93,6 +96,51 @@ class CommandClient:
         finally:
             self._signing_in = None
 
+    async def ask(self, id: str, patience_s: float = ANSWER_PATIENCE_S) -> Outcome:
+        """What became of the command ``id``. Raises ConnectionError, TimeoutError where that is not known in time."""
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting.get(id)
+        if waiting is None:
+            waiting = self._waiting[id] = loop.create_future()
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._say(wire.Ask(id))
+                outcome = await asyncio.shield(waiting)
+        except TimeoutError:
+            self._waiting.pop(id, None)
+            raise
+        if outcome is None:
+            raise ConnectionError("the command router closed the connection")
+        return outcome
+
+    async def waiting(self) -> tuple[wire.Waiting, ...]:
+        """The commands that wait for a second person. Raises ConnectionError, TimeoutError."""
+        reply = await self._asked(wire.ListWaiting())
+        assert isinstance(reply, wire.WaitingList), reply
+        return reply.commands
+
+    async def confirm(self, word: wire.Confirm) -> str:
+        """A second person's word; empty, or why it does not count. Raises ConnectionError, TimeoutError."""
+        reply = await self._asked(word)
+        assert isinstance(reply, wire.Confirmed), reply
+        return reply.why
+
+    async def _say(self, request: wire.Request) -> None:
+        writer = await self._connected(asyncio.get_running_loop().time() + CONNECT_PATIENCE_S)
+        if writer is None:
+            raise ConnectionError(f"no command router answers at {self._path}")
+        writer.write(wire.encode_request(request))
+
+    async def _asked(self, request: wire.ListWaiting | wire.Confirm) -> wire.Reply:
+        """One such question at a time: its answer is the next of its kind."""
+        async with self._asking, asyncio.timeout(ANSWER_PATIENCE_S):
+            self._replied = asyncio.get_running_loop().create_future()
+            try:
+                await self._say(request)
+                return await self._replied
+            finally:
+                self._replied = None
+
     async def close(self) -> None:
         """End the connection; commands under way go on in the router."""
         if self._receiving is not None:
@@ -134,6 +182,9 @@ class CommandClient:
                     case wire.SignedIn(_, ok):
                         if self._signing_in is not None and not self._signing_in.done():
                             self._signing_in.set_result(ok)
+                    case wire.Confirmed() | wire.WaitingList() as reply:
+                        if self._replied is not None and not self._replied.done():
+                            self._replied.set_result(reply)
                     case wire.Fault(why):
                         raise wire.WireError(why)
         except (OSError, ValueError, wire.WireError):
@@ -147,6 +198,8 @@ class CommandClient:
                     waiting.set_result(None)
             if self._signing_in is not None and not self._signing_in.done():
                 self._signing_in.set_exception(ConnectionError("the command router closed the connection"))
+            if self._replied is not None and not self._replied.done():
+                self._replied.set_exception(ConnectionError("the command router closed the connection"))
             await _closed(writer)
 
 

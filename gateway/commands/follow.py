@@ -226,11 +226,15 @@ class Follower:
             case _:
                 return None
 
-    def commanded(self, tag: int) -> None:
-        """A person's command is about to be sent to the device."""
+    def commanded(self, tag: int, *, is_emergency: bool = False) -> None:
+        """A person's command is about to be sent to the device; an emergency takes the point from the logic."""
         output = self._of_tag.get(tag)
-        if output is not None:
-            self._apply(output, Event.COMMANDED)
+        if output is None:
+            return
+        was_overridden = output.holding.state is State.OVERRIDDEN
+        self._apply(output, Event.OVERRIDDEN if is_emergency else Event.COMMANDED)
+        if was_overridden and not is_emergency:
+            self._said[self._outputs.index(output)] = _NOTHING  # what is demanded is looked at anew
 
     # What the scan says
 
@@ -238,9 +242,10 @@ class Follower:
         loop = asyncio.get_running_loop()
         try:
             held = await asyncio.to_thread(self._kept.load)
+            overridden = await asyncio.to_thread(self._kept.load_overridden)
         except KeptError as error:
             log.error("which points the logic held before is not known: %s", error)
-            held = {}
+            held, overridden = {}, frozenset()
         for config in self._logic.outputs:
             tag = self._site.tags[config.tag]
             driver = self._drivers.get(config.tag)
@@ -254,6 +259,8 @@ class Follower:
             if config.name in held:
                 holding.state = State.HELD
                 holding.sent = held[config.name]
+            elif config.name in overridden:
+                holding.state = State.OVERRIDDEN
             output = _Output(
                 config, tag, tag.write, holding, driver, driver.connections(config.tag), told=holding.state
             )
@@ -298,7 +305,7 @@ class Follower:
                 continue
             output = self._outputs[place]
             self._apply(output, event)
-            if event is Event.DEMANDED:
+            if event is Event.DEMANDED and output.holding.state is State.HELD:
                 output.published_ns = int(rows["receipt_time"][place])
                 self._demand(output, value_from_bits(int(values[place]), self._types[place]))
 
@@ -435,8 +442,11 @@ class Follower:
             for output in self._outputs
             if output.holding.state in (State.HELD, State.UNSAFE)
         }
+        overridden = [
+            output.config.name for output in self._outputs if output.holding.state is State.OVERRIDDEN
+        ]
         try:
-            await asyncio.to_thread(self._kept.save, held)
+            await asyncio.to_thread(self._kept.save, held, overridden)
         except KeptError as error:
             log.error("which points the logic holds is not on disk: %s", error)
         async with self._saved:

@@ -22,6 +22,7 @@ class State(Enum):
     HELD = auto()  # the logic
     UNSAFE = auto()  # the logic is gone, and the device has not taken the safe value yet
     SAFE = auto()  # the logic is gone and the device took the safe value; people may command it
+    OVERRIDDEN = auto()  # an emergency took it from the logic, which does not get it back by itself
 
 
 class Event(Enum):
@@ -32,25 +33,35 @@ class Event(Enum):
     GONE = auto()  # the program stopped, failed, or is not heard of
     TAKEN = auto()  # the device took what this state wanted it to
     COMMANDED = auto()  # a person's command goes to the device
+    OVERRIDDEN = auto()  # a person's emergency command goes to the device
     RECONNECTED = auto()  # the device was away and may have forgotten
 
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
     State.FREE: {Event.DEMANDED: State.HELD},
     # COMMANDED: a command that was let through just before goes on; the logic's value follows it.
-    State.HELD: {Event.RELEASED: State.FREE, Event.GONE: State.UNSAFE},
+    State.HELD: {
+        Event.RELEASED: State.FREE,
+        Event.GONE: State.UNSAFE,
+        Event.OVERRIDDEN: State.OVERRIDDEN,
+    },
     State.UNSAFE: {
         Event.DEMANDED: State.HELD,
         Event.RELEASED: State.FREE,
         Event.TAKEN: State.SAFE,
         Event.COMMANDED: State.FREE,
+        Event.OVERRIDDEN: State.OVERRIDDEN,
     },
     State.SAFE: {
         Event.DEMANDED: State.HELD,
         Event.RELEASED: State.FREE,
         Event.COMMANDED: State.FREE,
+        Event.OVERRIDDEN: State.OVERRIDDEN,
         Event.RECONNECTED: State.UNSAFE,
     },
+    # A person's next ordinary command gives it back: whoever ends an emergency does so on purpose. A program that
+    # is gone for a moment and demands the same again ends none.
+    State.OVERRIDDEN: {Event.RELEASED: State.FREE, Event.COMMANDED: State.FREE},
 }  # what is not here changes nothing
 
 
@@ -98,7 +109,7 @@ class Holding:
                 self._want(self.safe, now_s)
             case State.SAFE:
                 self.next_s = math.inf
-            case State.HELD | State.FREE:
+            case State.HELD | State.FREE | State.OVERRIDDEN:
                 self.wanted = None  # `demand` says what the device is to get
                 self.next_s = math.inf
         return True

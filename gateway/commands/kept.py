@@ -3,9 +3,13 @@
 ``outputs.json`` tells which points the logic holds, so that a device gets its safe value also where the logic and
 this process were gone together::
 
-    {"version": 1, "held": {"battery1.power_setpoint_kw": null, "genset1.start_pulse": true}}
+    {"version": 1, "held": {"battery1.power_setpoint_kw": null, "genset1.start_pulse": true}, "overridden": []}
 
 A value stands with points that are written on change only: the one that was sent last (docs/commands.md).
+``overridden`` names those that an emergency command took from the logic. ``control.json`` tells who has control::
+
+    {"version": 1, "areas": {"storage": {"seat": "local", "user": "olga", "origin": "cli", "until_ns": 0}}}
+
 ``setpoints.json`` tells up to which number sequences of setpoints may have been given out::
 
     {"version": 1, "reserved": 3000}
@@ -17,11 +21,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.config.control import Seat
 from gateway.tags.sample import Value
 
 VERSION = 1
@@ -50,9 +56,48 @@ class HeldFile:
             raise KeptError(f"{self._path}: not what this program writes")
         return held
 
-    def save(self, held: Held) -> None:
+    def load_overridden(self) -> frozenset[str]:
+        """The points that an emergency command took from the logic. Raises KeptError."""
+        overridden = _read(self._path).get("overridden", [])
+        if not isinstance(overridden, list) or not all(isinstance(name, str) for name in overridden):
+            raise KeptError(f"{self._path}: not what this program writes")
+        return frozenset(overridden)
+
+    def save(self, held: Held, overridden: Iterable[str] = ()) -> None:
         """Raises KeptError."""
-        _replace(self._path, {"held": dict(held)})
+        _replace(self._path, {"held": dict(held), "overridden": sorted(overridden)})
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Who has control of an area, and until when (UTC ns; 0: until it is released)."""
+
+    seat: Seat
+    user: str
+    origin: str
+    until_ns: int
+
+
+class ControlFile:
+    """Who has control of which area."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> dict[str, Hold]:
+        """By path of the area; empty where there is no file. Raises KeptError."""
+        areas = _read(self._path).get("areas", {})
+        try:
+            return {
+                path: Hold(Seat(hold["seat"]), str(hold["user"]), str(hold["origin"]), int(hold["until_ns"]))
+                for path, hold in areas.items()
+            }
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise KeptError(f"{self._path}: not what this program writes") from error
+
+    def save(self, holds: Mapping[str, Hold]) -> None:
+        """Raises KeptError."""
+        _replace(self._path, {"areas": {path: asdict(hold) for path, hold in holds.items()}})
 
 
 class Sequence:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gateway.commands import wire
 from gateway.commands.client import peer_uid
-from gateway.commands.router import RUNNING_COMMANDS, Router
+from gateway.commands.router import EMERGENCIES, RUNNING_COMMANDS, Router
 from gateway.config.accounts import Accounts, AccountsError
 from gateway.tags.command import Command, Refusal, Refused
 
@@ -129,11 +129,16 @@ class _Peer:
             await self._sign_in(request)
         elif isinstance(request, wire.Note):
             self._say(wire.Noted(await self._router.note(request, peer_uid(self._writer))))
-        elif len(self._answering) >= RUNNING_COMMANDS:
+        elif isinstance(request, wire.ListWaiting):
+            self._say(wire.WaitingList(tuple(self._router.waiting())))
+        elif isinstance(request, wire.Confirm):
+            self._say(wire.Confirmed(request.id, await self._confirm(request)))
+        elif len(self._answering) >= _most_answers(self._router, request):
             why = f"{RUNNING_COMMANDS} commands of this connection are under way"
             self._say(wire.Answer(request.id, Refused(Refusal.BUSY, why)))
         else:
-            answering = asyncio.create_task(self._answer(request))
+            answer = self._tell(request) if isinstance(request, wire.Ask) else self._answer(request)
+            answering = asyncio.create_task(answer)
             self._answering.add(answering)
             answering.add_done_callback(self._answering.discard)
 
@@ -153,6 +158,17 @@ class _Peer:
             log.warning("a sign-in of %r at the command socket failed", request.user)
         self._say(wire.SignedIn(request.user, ok))
 
+    async def _confirm(self, word: wire.Confirm) -> str:
+        if word.origin == "cli" and word.user not in self._signed_in:
+            return f"{word.user!r} has not signed in on this connection"
+        return await self._router.confirm(word)
+
+    async def _tell(self, ask: wire.Ask) -> None:
+        outcome = await self._router.outcome_of(ask.id)
+        if outcome is None:
+            outcome = Refused(Refusal.EXPIRED, "no command of this id is known, or not any more")
+        self._say(wire.Answer(ask.id, outcome))
+
     async def _answer(self, command: Command) -> None:
         needs_sign_in = command.origin == "cli" and command.user not in self._signed_in
         if needs_sign_in and self._router.known(command) is None:
@@ -168,3 +184,9 @@ class _Peer:
             self._writer.transport.abort()
         else:
             self._writer.write(wire.encode_reply(reply))
+
+
+def _most_answers(router: Router, request: Command | wire.Ask) -> int:
+    """How many commands of a connection may be under way: for emergencies there is room beyond."""
+    is_emergency = isinstance(request, Command) and router.is_emergency(request)
+    return RUNNING_COMMANDS + EMERGENCIES if is_emergency else RUNNING_COMMANDS

@@ -7,7 +7,8 @@ Pure: bytes in, values out. A line is one JSON object with one key, UTF-8, ended
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any, assert_never
 
 from gateway.tags.command import (
@@ -27,6 +28,7 @@ LINE_BYTES = 65_536  # a 4,000-byte string is at most 24,000 bytes escaped; the 
 ID_CHARACTERS = 64  # a uuid4 hex has 32
 NAME_CHARACTERS = 255
 REASON_CHARACTERS = 500
+LISTED_CHARACTERS = 100  # of a text in the list of what waits: twenty fit a line, whatever is in them
 NOTE_VALUES = 256  # what a scan holds forced at most
 _INT64_LOW, _INT64_HIGH = -(1 << 63), (1 << 63) - 1
 
@@ -91,8 +93,61 @@ class Fault:
     why: str
 
 
-Request = Command | SignIn | Note
-Reply = Answer | SignedIn | Noted | Fault
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """A second person's word on the command ``id``: ``ok`` or not. It needs a sign-in unless a server vouches.
+
+    ``origin`` names the door, as a command's.
+    """
+
+    id: str
+    user: str
+    origin: str
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The word counts, or ``why`` says why not."""
+
+    id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListWaiting:
+    """Ask what waits for a second person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A command that waits, until ``until_ns`` (UTC ns). Long texts are cut."""
+
+    id: str
+    tag: str
+    value: Value
+    user: str
+    origin: str
+    reason: str
+    until_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingList:
+    """What waits."""
+
+    commands: tuple[Waiting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask what became of the command ``id``."""
+
+    id: str
+
+
+Request = Command | SignIn | Note | Confirm | ListWaiting | Ask
+Reply = Answer | SignedIn | Noted | Confirmed | WaitingList | Fault
 
 
 def encode_request(request: Request) -> bytes:
@@ -101,6 +156,12 @@ def encode_request(request: Request) -> bytes:
         return _line("sign_in", {"user": request.user, "password": request.password})
     if isinstance(request, Note):
         return _line("note", note_fields(request))
+    if isinstance(request, Confirm):
+        return _line("confirm", confirm_fields(request))
+    if isinstance(request, ListWaiting):
+        return _line("list", {})
+    if isinstance(request, Ask):
+        return _line("ask", {"id": request.id})
     return _line("command", command_fields(request))
 
 
@@ -113,6 +174,17 @@ def decode_request(line: bytes) -> Request:
         return command_of(fields)
     if kind == "note":
         return _note_of(fields)
+    if kind == "confirm":
+        return Confirm(
+            _text(fields, "id", ID_CHARACTERS),
+            _text(fields, "user", NAME_CHARACTERS),
+            _text(fields, "origin", NAME_CHARACTERS),
+            _flag(fields, "ok"),
+        )
+    if kind == "list":
+        return ListWaiting()
+    if kind == "ask":
+        return Ask(_text(fields, "id", ID_CHARACTERS))
     raise WireError(f"{kind!r} is not a request")
 
 
@@ -122,6 +194,10 @@ def encode_reply(reply: Reply) -> bytes:
         return _line("signed_in", {"user": reply.user, "ok": reply.ok})
     if isinstance(reply, Noted):
         return _line("noted", {"why": reply.why})
+    if isinstance(reply, Confirmed):
+        return _line("confirmed", {"id": reply.id, "why": reply.why})
+    if isinstance(reply, WaitingList):
+        return _line("waiting", {"commands": [asdict(each) for each in reply.commands]})
     if isinstance(reply, Fault):
         return _line("fault", {"why": reply.why})
     return _line("outcome", {"id": reply.id, **outcome_fields(reply.outcome)})
@@ -133,12 +209,13 @@ def decode_reply(line: bytes) -> Reply:
     if kind == "outcome":
         return Answer(_text(fields, "id", ID_CHARACTERS), outcome_of(fields))
     if kind == "signed_in":
-        ok = fields.get("ok")
-        if not isinstance(ok, bool):
-            raise WireError("ok is not true or false")
-        return SignedIn(_text(fields, "user", NAME_CHARACTERS), ok)
+        return SignedIn(_text(fields, "user", NAME_CHARACTERS), _flag(fields, "ok"))
     if kind == "noted":
         return Noted(_text(fields, "why", LINE_BYTES))
+    if kind == "confirmed":
+        return Confirmed(_text(fields, "id", ID_CHARACTERS), _text(fields, "why", LINE_BYTES))
+    if kind == "waiting":
+        return WaitingList(tuple(_waiting_list(fields)))
     if kind == "fault":
         return Fault(_text(fields, "why", LINE_BYTES))
     raise WireError(f"{kind!r} is not a reply")
@@ -284,6 +361,48 @@ def _time(fields: dict[str, Any], key: str) -> int:
     if not _INT64_LOW <= time_ns <= _INT64_HIGH:
         raise WireError(f"{key} has more than 64 bits")
     return time_ns
+
+
+def confirm_fields(word: Confirm) -> dict[str, Any]:
+    """A second person's word as JSON fields, as the socket and the audit trail write it."""
+    return {"id": word.id, "user": word.user, "origin": word.origin, "ok": word.ok}
+
+
+def waiting_of(command: Command, until_ns: int) -> Waiting:
+    """A command that waits, as it is listed."""
+    value = command.value[:LISTED_CHARACTERS] if isinstance(command.value, str) else command.value
+    return Waiting(
+        command.id,
+        command.tag,
+        value,
+        command.user,
+        command.origin[:LISTED_CHARACTERS],
+        command.reason[:LISTED_CHARACTERS],
+        until_ns,
+    )
+
+
+def _waiting_list(fields: dict[str, Any]) -> Iterator[Waiting]:
+    commands = fields.get("commands")
+    if not isinstance(commands, list) or not all(isinstance(each, dict) for each in commands):
+        raise WireError("commands is not a list of objects")
+    for each in commands:
+        yield Waiting(
+            _text(each, "id", ID_CHARACTERS),
+            _text(each, "tag", NAME_CHARACTERS),
+            _value(each),
+            _text(each, "user", NAME_CHARACTERS),
+            _text(each, "origin", NAME_CHARACTERS),
+            _text(each, "reason", REASON_CHARACTERS),
+            _time(each, "until_ns"),
+        )
+
+
+def _flag(fields: dict[str, Any], key: str) -> bool:
+    flag = fields.get(key)
+    if not isinstance(flag, bool):
+        raise WireError(f"{key} is not true or false")
+    return flag
 
 
 def _step(fields: dict[str, Any]) -> Step:

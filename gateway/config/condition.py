@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,7 +29,7 @@ from gateway.tags.sample import Value
 from gateway.tags.tag import ValueType
 
 MAX_NESTING = 32  # brackets, minus signs and "not" in one condition; keeps the recursion small
-VALUE = -1  # in place of an image index: what is commanded
+VALUE = -1  # in place of an image index: what is commanded; as an index of the values it is the last of them
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)"
@@ -74,34 +74,46 @@ class UndefinedError(Exception):
     """A condition that has no value now: a division by zero, or a number beyond all bounds."""
 
 
-_Evaluate = Callable[[Mapping[int, Value]], Value]
+_Evaluate = Callable[[Sequence[Value]], Value]
+
+
+class Formula:
+    """What a text says, over values in the order in which it names their tags: it holds no image index."""
+
+    __slots__ = ("_evaluate", "text")
+
+    def __init__(self, text: str, evaluate: _Evaluate) -> None:
+        self.text = text
+        self._evaluate = evaluate
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Formula) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __call__(self, values: Sequence[Value]) -> Value:
+        return self._evaluate(values)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """``tags`` are the image indexes that it names, in their order of naming."""
+    """``tags`` are the image indexes that it names, each once, in their order of naming."""
 
-    text: str
     tags: tuple[int, ...]
-    _evaluate: _Evaluate
+    formula: Formula
 
-    def holds(self, values: Mapping[int, Value], value: Value) -> bool:
-        """Whether it is true of ``values`` by image index, and of ``value``, which is commanded.
+    def holds(self, values: Sequence[Value], value: Value) -> bool:
+        """Whether it is true of ``values``, in the order of ``tags``, and of ``value``, which is commanded.
 
         Raises UndefinedError.
         """
         try:
-            result = self._evaluate({**values, VALUE: value})
+            result = self.formula((*values, value))
         except (ZeroDivisionError, OverflowError) as error:
             raise UndefinedError(str(error)) from error
         assert isinstance(result, bool), result
         return result
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Condition) and (self.text, self.tags) == (other.text, other.tags)
-
-    def __hash__(self) -> int:
-        return hash((self.text, self.tags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +138,7 @@ def read_condition(text: str, tags: Mapping[str, int], quantities: Mapping[int, 
     parser.expect_end()
     if not whole.is_bool:
         raise BadCondition(0, "a number where the condition is true or false", "compare it: 'x < 5'")
-    return Condition(text, tuple(parser.named), whole.evaluate)
+    return Condition(tuple(parser.named), Formula(text, whole.evaluate))
 
 
 class _Parser:
@@ -138,7 +150,7 @@ class _Parser:
         self._quantities = quantities
         self._at = 0
         self._kind, self._word, self._start = "", "", 0
-        self.named: dict[int, None] = {}
+        self.named: dict[int, int] = {}  # image index → place in the condition's tags
         self._next()
 
     def _next(self) -> None:
@@ -336,10 +348,10 @@ class _Parser:
         quantity = self._quantities[place]
         if quantity.type is ValueType.STRING:
             raise BadCondition(at, f"{quote(name)} is a string", "conditions are over numbers and bools")
-        if place != VALUE:
-            self.named[place] = None
+        # What is commanded comes last in the values.
+        where = VALUE if place == VALUE else self.named.setdefault(place, len(self.named))
         is_bool = quantity.type is ValueType.BOOL
-        return _Part(at, lambda values: values[place], is_bool, quantity.unit or "", quantity.states)
+        return _Part(at, lambda values: values[where], is_bool, quantity.unit or "", quantity.states)
 
     def _check_depth(self, depth: int) -> None:
         if depth > MAX_NESTING:

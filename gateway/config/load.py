@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.config.control_section import read_control, read_control_areas, select_tags
 from gateway.config.dnp3 import Outstation
 from gateway.config.dnp3_section import read_outstation
 from gateway.config.document import (
@@ -31,7 +32,7 @@ from gateway.config.document import (
     read_source,
 )
 from gateway.config.expand import Expansion
-from gateway.config.fault import FaultLog, Place, quote
+from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.keys import (
     AREAS,
     DEVICES,
@@ -64,7 +65,7 @@ MAX_INCLUDE_DEPTH = 16  # nobody follows more
 _NAMED: Mapping[str, Named] = {"areas": AREAS, "templates": TEMPLATES, "devices": DEVICES, "users": USERS}
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 _DOORS = {"opcua": "the OPC UA server", "hmi": "the HMI", "dnp3": "the DNP3 outstation"}
-_SINGLE = ("site", "historian", "servers", "simulator", "journal", "logic")
+_SINGLE = ("site", "historian", "servers", "simulator", "journal", "logic", "control")
 
 
 def load_site(path: Path) -> Site:
@@ -241,11 +242,16 @@ class Loading:
         for name, node in gathered.named["devices"].values():
             expansion.add_device(name, node)
         tags, devices = expansion.build(self._empty)
+        areas = {path: name.place for path, (name, _) in gathered.named["areas"].items()}
+        self._check_user_areas(users, areas)
+        tags += select_tags(tags)
+        control_areas = read_control_areas(gathered.single.get("control"), tags, areas, self._faults)
+        tags += control_areas.tags
         logic: LogicSettings | None = None
         if "logic" in gathered.single:
-            areas = {path: name.place for path, (name, _) in gathered.named["areas"].items()}
             added, logic = read_logic(gathered.single["logic"], tags, areas, self._faults)
             tags += added
+        control = read_control(gathered.single.get("control"), control_areas, tags, self._faults)
         named = frozenset(user.name for user in users) if not self._faults.unsure else None
         dnp3 = self._outstation(tags, named)
         doors = [
@@ -291,6 +297,7 @@ class Loading:
             dnp3_devices=tuple(devices["dnp3"]),
             can_devices=can,
             modbus_server=modbus,
+            control=control,
             opcua_devices=tuple(devices["opcua"]),
         )
 
@@ -305,8 +312,19 @@ class Loading:
         for name, (_, node) in self._gathered.named["users"].items():
             settings = USERS.value.read(node, name, reading)
             if isinstance(settings, Settings) and settings.is_sound("role"):
-                users.append(User(name, settings["role"]))
+                users.append(User(name, settings["role"], settings["areas"] or ()))
         return tuple(users)
+
+    def _check_user_areas(self, users: Iterable[User], areas: Mapping[str, Place]) -> None:
+        known = {area.path for area in _with_parents(dict.fromkeys(areas, ""))[:-1]}
+        for user in users:
+            for path in user.areas:
+                if path not in known and not self._faults.unsure:
+                    self._faults.add(
+                        self._gathered.named["users"][user.name][1].place,
+                        f"the unknown area {quote(path)} of the user {quote(user.name)}",
+                        suggestion(path, known, "name areas of the site"),
+                    )
 
     def _check_ports(self, doors: Iterable[tuple[str, Settings]]) -> None:
         """Servers that listen on one address need ports of their own."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.commands.arbitrate import Arbitration
 from gateway.commands.audit import AuditFile, AuditTrail
 from gateway.commands.follow import Follower
-from gateway.commands.kept import HeldFile, Sequence
+from gateway.commands.interlock import Interlocks
+from gateway.commands.kept import ControlFile, HeldFile, Sequence
 from gateway.commands.router import Router
 from gateway.commands.server import CommandServer
 from gateway.commands.setpoints import SetpointDriver
+from gateway.commands.shown import Shown
 from gateway.config.accounts import Accounts
 from gateway.config.dnp3_protocol import OWNER as DNP3_OWNER
 from gateway.config.part import PartContext
@@ -44,8 +47,24 @@ async def run(context: PartContext) -> None:
             held = HeldFile(state / "outputs.json")
             follower = Follower(site, site.logic, region, writer, devices, held, trail)
             setpoints = SetpointDriver(site.logic, region, writer, Sequence(state / "setpoints.json"))
+        control: Arbitration | None = None
+        interlocks: Interlocks | None = None
+        if site.control is not None:
+            control = Arbitration(site.control, site.tags, site.users, ControlFile(state / "control.json"))
+            interlocks = Interlocks(
+                site.control.interlocks, site.tags, region, asyncio.get_running_loop().time()
+            )
         expiring = {} if setpoints is None else dict.fromkeys(setpoints.tags(), setpoints)
-        router = Router(site, devices, trail, setpoints=expiring, holder=follower)
+        router = Router(
+            site,
+            devices,
+            trail,
+            setpoints=expiring,
+            holder=follower,
+            control=control,
+            interlocks=interlocks,
+        )
+        shown = Shown(site.tags, control, router.selections, writer)
         server = CommandServer(context.paths.command_socket, router, Accounts(context.paths.accounts))
         traces = TraceServer(context.paths.trace_socket(DRIVERS_OWNER), (modbus,))
         drivers_stop = asyncio.Event()
@@ -56,7 +75,7 @@ async def run(context: PartContext) -> None:
             remote = tasks.create_task(dnp3.run(), name="dnp3")
             logic = [
                 tasks.create_task(each.run(), name="logic")
-                for each in (follower, setpoints)
+                for each in (follower, setpoints, interlocks, shown)
                 if each is not None
             ]
             try:
