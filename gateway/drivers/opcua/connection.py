@@ -32,7 +32,7 @@ from cryptography.exceptions import InvalidSignature
 from gateway.config.opcua_device import NodeAddress, OpcUaDevice
 from gateway.config.pki import Identity, TrustList, Untrusted, first_of_chain
 from gateway.drivers.opcua import wire
-from gateway.drivers.opcua.wire import NodeKey, Published, Reading, WireError
+from gateway.drivers.opcua.wire import Argument, NodeKey, Published, Reading, StructureDefinition, WireError
 
 # What the library lets through, of its own and of the modules below it; an answer that it cannot read closes the
 # socket there, and is a LostError here.
@@ -139,34 +139,6 @@ class Reference:
     name: str
     node_class: int  # 1 object, 2 variable, 4 method
     type: NodeKey
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """An input argument of a method."""
-
-    name: str
-    data_type: NodeKey
-    is_array: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FieldDefinition:
-    """A field of a structure as the server tells it."""
-
-    name: str
-    data_type: NodeKey
-    value_rank: int
-    is_optional: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StructureDefinition:
-    """A structure as the server tells it; ``kind`` is the number of its StructureType."""
-
-    kind: int
-    encoding: NodeKey
-    fields: tuple[FieldDefinition, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,16 +301,24 @@ class Connection:
 
     # ── services ───────────────────────────────────────────────────────────────────────────────────────────────
     async def read(
-        self, nodes: Sequence[NodeKey], attribute: int = VALUE, max_age_ms: float = 0.0
+        self, nodes: Sequence[NodeKey], attribute: int = VALUE, index: int | None = None
     ) -> list[Reading]:
-        """An attribute of nodes, in order. Raises ServiceFault, LostError, TimeoutError, WireError."""
+        """An attribute of nodes, or an element of it, in order; asked of the devices behind, not of a cache.
+
+        Raises ServiceFault, LostError, TimeoutError, WireError.
+        """
         found: list[Reading] = []
         for some in _chunks(nodes, self._limits["read"]):
             request = ua.ReadRequest()
-            request.Parameters.MaxAge = max_age_ms
+            request.Parameters.MaxAge = 0.0
             request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
             request.Parameters.NodesToRead = [
-                ua.ReadValueId(NodeId=_node_of(node), AttributeId=ua.AttributeIds(attribute)) for node in some
+                ua.ReadValueId(
+                    NodeId=_node_of(node),
+                    AttributeId=ua.AttributeIds(attribute),
+                    IndexRange=None if index is None else str(index),
+                )
+                for node in some
             ]
             result, values = wire.read_response(await self._ask(request))
             if is_bad(result):
@@ -392,33 +372,12 @@ class Connection:
         found = (await self._guard(session.translate_browsepaths_to_nodeids([path])))[0]
         if not found.Targets:
             return []
-        values: Any = await self._guard(
-            session.read_attributes([found.Targets[0].TargetId], ua.AttributeIds.Value)
-        )
-        told = values[0].Value.Value if values[0].Value is not None else None
-        return [
-            Argument(str(one.Name), _key_of(one.DataType), one.ValueRank >= 0)
-            for one in told or []
-            if isinstance(one, ua.Argument)
-        ]
+        told = (await self.read([_key_of(found.Targets[0].TargetId)]))[0].value
+        return [wire.argument(one) for one in told] if isinstance(told, list) else []
 
     async def definition(self, data_type: NodeKey) -> StructureDefinition | None:
         """How a structure is made; None where it is none, or the server does not say. Raises as `read` does."""
-        session = self._client.uaclient.session
-        values: Any = await self._guard(
-            session.read_attributes([_node_of(data_type)], ua.AttributeIds.DataTypeDefinition)
-        )
-        found = values[0].Value.Value if values[0].Value is not None else None
-        if not isinstance(found, ua.StructureDefinition):
-            return None
-        return StructureDefinition(
-            int(found.StructureType),
-            _key_of(found.DefaultEncodingId),
-            tuple(
-                FieldDefinition(str(one.Name), _key_of(one.DataType), one.ValueRank, bool(one.IsOptional))
-                for one in found.Fields or []
-            ),
-        )
+        return wire.structure_definition((await self.read([data_type], DATA_TYPE_DEFINITION))[0].value)
 
     async def data_type_of(self, encoding: NodeKey) -> NodeKey | None:
         """The data type that an encoding is of. Raises as `read` does."""

@@ -55,6 +55,7 @@ from gateway.tags.tag import ValueType
 LOOK_S = 0.1  # how often silence is looked for: it is found so late at most
 KEEP_ALIVES = 3  # that a subscription owes in the time in which its values go stale
 MIN_LIFE_S = 60.0  # a server drops a subscription that nobody asks for, for so long
+LEARN_S = 1.0
 REFUSED_S = 60.0  # how often refused items are tried again: a node may come with the next download
 PUBLISHES = 2  # requests that wait at the server, beside one for each subscription
 MAX_PUBLISHES = 10
@@ -257,6 +258,7 @@ class Server:
                 tasks.create_task(self._guarded(self._publish(connection)))
             tasks.create_task(self._guarded(self._listen()))
             tasks.create_task(self._guarded(self._try_refused(connection)))
+            tasks.create_task(self._guarded(self._learn_later(self._types)))
             if self.config.verify_s:
                 tasks.create_task(self._guarded(self._verify(connection)))
 
@@ -280,20 +282,33 @@ class Server:
 
     async def _learn(self, connection: Connection, types: DataTypes) -> None:
         """The structures that points look into."""
-        points = self.config.points
-        nodes = [
-            item.node
-            for item in self._items
-            if item.node is not None
-            and any(isinstance(step, str) for place in item.places for step in points[place].field)
-        ]
+        nodes = [item.node for item in self._items if item.node is not None and self._looks_inside(item)]
         if nodes:
             await types.learn([reading.value for reading in await connection.read(nodes)])
+
+    async def _learn_later(self, types: DataTypes) -> None:
+        """Structures of a type that was not there when the session began."""
+        items = [item for item in self._items if self._looks_inside(item)]
+        while items:
+            await asyncio.sleep(LEARN_S)
+            told = [(item, item.last) for item in items if item.last is not None]
+            if await types.learn([reading.value for _, reading in told]):
+                self.samples.take(
+                    [(place, reading) for item, reading in told for place in item.places], types.definitions
+                )
+
+    def _looks_inside(self, item: Watched) -> bool:
+        points = self.config.points
+        return item.node is not None and any(
+            isinstance(step, str) for place in item.places for step in points[place].field
+        )
 
     def _refuse(self, item: Watched, why: str) -> None:
         places = list(item.places)
         if not self._is_refused[places].all():
-            self.samples.refuse(places, f"{self.config.points[places[0]].name}: {item.address}: {why}")
+            if not self.samples.misfits.issuperset(places):
+                self.note(f"{self.config.points[places[0]].name}: {item.address}: {why}")
+            self.samples.refuse(places)
         self._is_refused[places] = True
 
     # ── subscriptions ──────────────────────────────────────────────────────────────────────────────────────────
@@ -606,9 +621,17 @@ class Server:
         raw = node_value(point, value, with_type)
         index = point.field[0] if point.field else None
         assert index is None or isinstance(index, int), "the site file was checked for this"
+        if index is not None:
+            await self._demand_ranges(connection, node, index)
         status = await self._sent(connection.write(node, raw, with_type, index))
         if is_bad(status):
             raise self._refusal(point, status)
+
+    async def _demand_ranges(self, connection: Connection, node: NodeKey, index: int) -> None:
+        """A server that knows no ranges of arrays would take an element for the whole. Raises OperateError."""
+        reading = (await self._before(connection.read([node], index=index)))[0]
+        if is_bad(reading.status) or not isinstance(reading.value, list) or len(reading.value) != 1:
+            raise OperateError("the server takes no single elements of arrays")
 
     async def _call(
         self, connection: Connection, point: OpcUaPoint, method: OpcUaMethod, value: Value

@@ -125,9 +125,8 @@ class Samples:
             return self._texts[place], int(self._status[place])
         return value_from_bits(int(self._bits[place]), self._points[place].type), int(self._status[place])
 
-    def refuse(self, places: Sequence[int], why: str) -> None:
+    def refuse(self, places: Sequence[int]) -> None:
         """Points that cannot be as the site file has them: Bad_ConfigurationError."""
-        self._note(why)
         self.misfits.update(places)
         self._invalidate(np.array(places, np.intp), Quality.BAD_CONFIGURATION_ERROR)
 

@@ -9,9 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
-from gateway.drivers.opcua.connection import StructureDefinition
-from gateway.drivers.opcua.structures import Definitions, Structure, StructureField, StructureKind
-from gateway.drivers.opcua.wire import DIAGNOSTIC, EXTENSION_OBJECT, INT32, VARIANT, NodeKey, Raw
+from gateway.drivers.opcua.structures import (
+    Definitions,
+    FieldError,
+    Structure,
+    StructureField,
+    StructureKind,
+    unfold,
+)
+from gateway.drivers.opcua.wire import (
+    DIAGNOSTIC,
+    EXTENSION_OBJECT,
+    INT32,
+    VARIANT,
+    NodeKey,
+    Raw,
+    StructureDefinition,
+)
 
 ENUMERATION: NodeKey = (0, 29)
 MAX_ANCESTORS = 16  # from a data type up to a built-in one; the standard's deepest has five
@@ -60,16 +74,23 @@ class DataTypes:
         self._built_in[data_type] = found
         return found
 
-    async def learn(self, values: Iterable[object]) -> None:
-        """Ask for all structures in these values, and those in them."""
-        for raw in _raws(values):
-            if raw.type in self.definitions.encodings or raw.type in self._asked:
-                continue
-            self._asked.add(raw.type)
-            data_type = await self._source.data_type_of(raw.type)
-            if data_type is not None:
-                self.definitions.encodings[raw.type] = data_type
-                await self._learn_type(data_type)
+    async def learn(self, values: Iterable[object]) -> bool:
+        """Ask for all structures in these values, and those in them; whether anything new was told."""
+        known = len(self.definitions.structures)
+        waiting = list(_raws(values))
+        while waiting:
+            raw = waiting.pop()
+            if raw.type not in self.definitions.encodings and raw.type not in self._asked:
+                self._asked.add(raw.type)
+                data_type = await self._source.data_type_of(raw.type)
+                if data_type is not None:
+                    self.definitions.encodings[raw.type] = data_type
+                    await self._learn_type(data_type)
+            try:
+                waiting += _raws(unfold(raw, self.definitions).values())
+            except FieldError:
+                continue  # who asks for a part of it is told
+        return len(self.definitions.structures) > known
 
     async def _learn_type(self, data_type: NodeKey) -> None:
         waiting = [data_type]

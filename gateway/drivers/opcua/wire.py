@@ -50,6 +50,10 @@ _VALUE, _STATUS, _SOURCE, _SERVER, _SOURCE_PICO, _SERVER_PICO = 1, 2, 4, 8, 16, 
 NodeKey = tuple[int, int | str | bytes | uuid.UUID]  # namespace index and identifier
 
 
+_ARGUMENT: NodeKey = (0, 298)
+_STRUCTURE_DEFINITION: NodeKey = (0, 122)
+
+
 class WireError(ValueError):
     """Bytes that are no such answer."""
 
@@ -94,6 +98,34 @@ class Published:
     ended: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An input argument of a method (OPC 10000-3, 8.6)."""
+
+    name: str
+    data_type: NodeKey
+    is_array: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDefinition:
+    """A field of a structure as the server tells it (OPC 10000-3, 8.51)."""
+
+    name: str
+    data_type: NodeKey
+    value_rank: int
+    is_optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StructureDefinition:
+    """A structure as the server tells it (OPC 10000-3, 8.48); ``kind`` is the number of its StructureType."""
+
+    kind: int
+    encoding: NodeKey
+    fields: tuple[FieldDefinition, ...]
+
+
 def read_response(body: bytes) -> tuple[int, list[Reading]]:
     """The service's result and the values of an answer to Read. Raises WireError."""
     try:
@@ -130,6 +162,37 @@ def publish_response(body: bytes) -> tuple[int, Published | None]:
             at.position = end
         return result, Published(subscription, sequence, has_more, changes, count > 0, ended)
     except (struct.error, UnicodeDecodeError) as error:
+        raise WireError(str(error)) from error
+
+
+def argument(value: object) -> Argument:
+    """An argument of a method out of its structure. Raises WireError."""
+    if not isinstance(value, Raw) or value.type != _ARGUMENT:
+        raise WireError("no argument")
+    try:
+        at = Cursor(value.body)
+        return Argument(at.string() or "", at.node_id(), at.i32() >= 0)
+    except struct.error as error:
+        raise WireError(str(error)) from error
+
+
+def structure_definition(value: object) -> StructureDefinition | None:
+    """How a structure is made; None where a data type is none. Raises WireError."""
+    if not isinstance(value, Raw) or value.type != _STRUCTURE_DEFINITION:
+        return None
+    try:
+        at = Cursor(value.body)
+        encoding, _, kind = at.node_id(), at.node_id(), at.i32()
+        fields = []
+        for _ in range(max(at.count(), 0)):
+            name = at.string() or ""
+            at.value(LOCALIZED_TEXT, 0)
+            data_type, rank = at.node_id(), at.i32()
+            at.array(UINT32, 0)
+            at.u32()  # the longest that a string may be
+            fields.append(FieldDefinition(name, data_type, rank, at.u8() != 0))
+        return StructureDefinition(kind, encoding, tuple(fields))
+    except struct.error as error:
         raise WireError(str(error)) from error
 
 
@@ -203,6 +266,9 @@ class Cursor:
 
     def u32(self) -> int:
         return self._number(_U32)
+
+    def i32(self) -> int:
+        return self._number(_I32)
 
     def i64(self) -> int:
         return self._number(_I64)
