@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.config.can_canopen import CanopenLink, SdoObject
 from gateway.config.can_j1939 import J1939Link, ParameterGroup
 from gateway.config.modbus import ModbusSystemTags, PollGroup
 from gateway.tags.tag import ValueType
@@ -61,7 +62,7 @@ class CanSelector:
 class CanMessage:
     """A message; ``initial`` is its payload before anything was commanded.
 
-    One of J1939 has a ``group``, and nothing of its ``id`` counts.
+    One of J1939 has a ``group``, an object of a CANopen node an ``object``; nothing of their ``id`` counts.
     """
 
     name: str
@@ -70,6 +71,7 @@ class CanMessage:
     is_fd: bool
     initial: bytes
     group: ParameterGroup | None = None
+    object: SdoObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +152,4 @@ class CanDevice:
     system: ModbusSystemTags
     bus_system: CanSystemTags
     j1939: J1939Link | None = None
+    canopen: CanopenLink | None = None

@@ -422,7 +422,7 @@ class Expansion:
             return True
         if read.protocol.name == "modbus":
             self._check_shared(copy, read.connection)
-        elif read.protocol.name in ("can", "j1939"):
+        elif read.protocol.name in ("can", "j1939", "canopen"):
             self._check_bus(copy, read.connection, "", CAN_BUS_KEYS)
             if read.protocol.name == "j1939":
                 self._check_bus(copy, read.connection, "j1939", J1939_BUS_KEYS)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.config.can import INTERFACES, MULTICAST, Checksum
+from gateway.config.can_canopen import ObjectType
 from gateway.config.can_j1939 import HIGHEST_ADDRESS, HIGHEST_PGN, MAX_BYTES
 from gateway.config.control import Seat
 from gateway.config.dnp3 import ControlModel, PointKind
@@ -567,6 +568,9 @@ OPCUA_POINT = Section(
 )
 OPCUA_POINTS = Named("a point", WORD, WORD_GRAMMAR, OPCUA_POINT)
 
+_BUS_ITSELF = (
+    "interface", "channel", "port", "hops", "bitrate", "fd", "data_bitrate", "file", "speed", "loop", "retry_max_ms",
+)  # fmt: skip
 J1939_CONNECTION = Section(
     "a J1939 connection",
     (
@@ -622,6 +626,74 @@ J1939_POINT = Section(
     ),
 )
 J1939_POINTS = Named("a point", WORD, WORD_GRAMMAR, J1939_POINT)
+CANOPEN_CONNECTION = Section(
+    "a CANopen connection",
+    (
+        *(key for key in J1939_CONNECTION.keys if key.name in _BUS_ITSELF),
+        Key("node_id", Integer(1, 127), "Number of the node."),
+        Key("eds", FILE, "EDS or DCF of the device, relative to this file.", None),
+        Key(
+            "heartbeat_ms",
+            Integer(0, 65_535, "ms"),
+            "How often it is told to say that it is there (0x1017); 0: it is told nothing.",
+            1_000,
+        ),
+        Key(
+            "lost_after_ms",
+            Integer(0, DAY_MS, "ms"),
+            "Its points are Bad after so long without a heartbeat; unless given, after three. 0: it has none.",
+            None,
+        ),
+        Key("timeout_ms", Integer(10, 60_000, "ms"), "How long each answer to an SDO request may take.", 500),
+        Key("start", Boolean(), "Whether it is started by NMT; else somebody else does that.", True),
+    ),
+)
+CANOPEN_PDO = Section(
+    "a PDO",
+    (
+        Key(
+            "configure",
+            Boolean(),
+            "Whether it is written before the node is started, from the points that name it; else the EDS has it.",
+            False,
+        ),
+        Key("cob_id", Integer(1, 0x7FF), "Its identifier; the EDS' unless given, else the usual one.", None),
+        Key(
+            "transmission", Integer(0, 255), "Transmission type; 254 and 255: as events are.", 255
+        ),
+        Key("event_ms", Integer(0, 65_535, "ms"), "tpdo: sent so often at least; 0: on events only.", 0),
+        Key("inhibit_ms", Integer(0, 6_553, "ms"), "tpdo: least time between two.", 0),
+        Key("cycle_ms", Integer(0, 3_600_000, "ms"), "rpdo: how often it is sent once commanded.", 0),
+        Key(
+            "hold_ms",
+            Integer(0, DAY_MS, "ms"),
+            "rpdo: no longer sent so long after the last command; 0: until Tieline stops.",
+            0,
+        ),
+    ),
+)
+CANOPEN_PDOS = Named(
+    "a PDO", r"[tr]pdo[1-9][0-9]{0,2}", "write tpdo1 for one that the node sends, rpdo1 for one it takes", CANOPEN_PDO
+)
+CANOPEN_POINT = Section(
+    "a point of a CANopen device",
+    (
+        Key(
+            "object",
+            Text("the name of an object from the EDS"),
+            "Object by its name; one with members as Name.Member.",
+            None,
+        ),
+        Key("index", Integer(1, 0xFFFF), "Object by its index: 0x6041.", None),
+        Key("subindex", Integer(0, 255), "Its subindex, with 'index'.", 0),
+        Key("type", choice(ObjectType), "Its type; the EDS' unless given.", None),
+        Key("scale", Number(not_zero=True), "Value = raw * scale + offset.", 1.0),
+        Key("offset", Number(), "Added after scaling.", 0.0),
+        Key("pdo", Text("the name of a PDO: tpdo1", r"[tr]pdo[1-9][0-9]{0,2}", 7), "PDO that it is in; else it is read and written by SDO.", None),
+        *(key for key in CAN_POINT.keys if key.name not in ("message", "signal")),
+    ),
+)
+CANOPEN_POINTS = Named("a point", WORD, WORD_GRAMMAR, CANOPEN_POINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -638,6 +710,7 @@ PROTOCOL_KEYS: Mapping[str, ProtocolKeys] = {
     "dnp3": ProtocolKeys(DNP3_CONNECTION, DNP3_DEVICE_POINTS),
     "can": ProtocolKeys(CAN_CONNECTION, CAN_POINTS, frozenset({"transmit"})),
     "j1939": ProtocolKeys(J1939_CONNECTION, J1939_POINTS, frozenset({"transmit"})),
+    "canopen": ProtocolKeys(CANOPEN_CONNECTION, CANOPEN_POINTS, frozenset({"pdos"})),
     "opcua": ProtocolKeys(OPCUA_CONNECTION, OPCUA_POINTS),
 }
 BODY = (
@@ -662,6 +735,7 @@ BODY = (
     Key("word_order", choice(Order), "Order of the registers in a value, for all points.", Order.BIG),
     Key("byte_order", choice(Order), "Order of the bytes in a register, for all points.", Order.BIG),
     Key("transmit", CAN_TRANSMITS, "Messages on a CAN bus that commands send, by name.", None),
+    Key("pdos", CANOPEN_PDOS, "PDOs of a CANopen device, by name: tpdo1, rpdo1.", None),
 )
 
 PARAMETER_TYPES = ("integer", "number", "string", "boolean")

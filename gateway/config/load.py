@@ -273,7 +273,7 @@ class Loading:
         if len(tags) > MAX_TAGS:
             self._faults.add(start, f"{len(tags):,} tags", f"a site holds at most {MAX_TAGS:,}: split it")
         journal = gathered.single.get("journal")
-        can = (*devices["can"], *devices["j1939"])
+        can = (*devices["can"], *devices["j1939"], *devices["canopen"])
         for database in sorted({device.database_digest for device in can}):
             self._digest.update(database.encode())
         return Site(

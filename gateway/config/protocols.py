@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.config.can_canopen_protocol import CanopenProtocol
 from gateway.config.can_j1939_protocol import J1939Protocol
 from gateway.config.can_protocol import CanProtocol
 from gateway.config.dnp3_protocol import Dnp3Protocol
@@ -18,6 +19,7 @@ _ALL: tuple[DeviceProtocol[Any, Any], ...] = (
     Dnp3Protocol(),
     CanProtocol(),
     J1939Protocol(),
+    CanopenProtocol(),
     OpcUaProtocol(),
 )
 PROTOCOLS: Mapping[str, DeviceProtocol[Any, Any]] = {one.name: one for one in _ALL}

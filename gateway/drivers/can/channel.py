@@ -32,7 +32,9 @@ from gateway.drivers.can.bus import (
     state_of,
     state_told,
 )
+from gateway.drivers.can.canopen.node import Node, Poll, Take
 from gateway.drivers.can.decode import Decoder, Frame, key_of, key_of_message
+from gateway.drivers.can.encode import raw_of
 from gateway.drivers.can.j1939.network import Member, Network
 from gateway.drivers.can.transmit import Transmitter
 from gateway.drivers.session import Backoff
@@ -49,6 +51,7 @@ RECEIVE_S = 0.1  # how long the thread waits for a frame, and hence how long clo
 SEND_S = 0.5  # a bus that takes nothing for so long has nobody on it, or is too loud for our identifier
 ECHO_S = 1.0  # likewise from being taken to being on the bus
 FEEDBACK_S = 10.0  # longest wait for a feedback; the router asks again while a command has time
+ASKED_S = 0.002  # likewise while an answer is waited for: each packet of a transfer waits for the one before
 MAX_PENDING = 100_000  # frames between thread and loop: five seconds of a full bus, some 20 MB
 MAX_BATCH = 4_096  # frames decoded without letting others run: some 3 ms
 LAST_ERROR_BYTES = 200
@@ -83,6 +86,7 @@ class Device:
         # a device that only receives says nothing; it is there while the bus is
         self.only_receives = not has_received
         self.patience_s = max(group.stale_after_ms for group in config.groups) / 1000
+        self.node: Node | None = None
 
     def asked(self) -> None:
         """Something was requested of it."""
@@ -95,7 +99,10 @@ class Device:
 
     def look(self, now_s: float, is_bus_up: bool) -> None:
         """Take note of whether it is there."""
-        is_connected = is_bus_up and (self.only_receives or now_s - self.heard_s <= self.patience_s)
+        is_heard = self.only_receives or now_s - self.heard_s <= self.patience_s
+        if self.node is not None and self.config.canopen is not None and self.config.canopen.lost_after_ms:
+            is_heard = self.node.is_there
+        is_connected = is_bus_up and is_heard
         self.connections += is_connected and not self.is_connected
         self.is_connected = is_connected
 
@@ -167,6 +174,31 @@ class Inbox:
             self._loop.call_soon_threadsafe(self.arrived.set)
 
 
+class Station:
+    """What a CANopen node's doings mean for its device and for the image."""
+
+    def __init__(self, device: Device, channel: Channel) -> None:
+        self._device, self._channel = device, channel
+
+    def asked(self) -> None:
+        self._device.asked()
+
+    def refused(self, text: str) -> None:
+        self._device.refused(text)
+
+    def unanswered(self, text: str) -> None:
+        self._device.counts.missing += 1
+        self._device.counts.note(text)
+
+    def take(self, frame: Frame) -> None:
+        """What was read of it."""
+        self._channel.take_answer(frame)
+
+    def tell_bad(self, message: CanMessage, status: Quality) -> None:
+        """What it will not tell."""
+        self._channel.tell_bad(self._device, message, status)
+
+
 class Channel:
     """A bus and the devices on it. ``writer`` owns their tags."""
 
@@ -212,6 +244,10 @@ class Channel:
         if self._members:
             members = [member for _, member in self._members]
             self.network = Network(members, self._decoder.keys, self._hand_j1939, chance)
+        self._handlers: dict[int, list[Take]] = {}
+        for device in self.devices:
+            if device.config.canopen is not None:
+                device.node = self._node(device)
         self._source: Source | None = None
         self._inbox: Inbox | None = None
         self._sender = ThreadPoolExecutor(1, "can send")
@@ -219,6 +255,27 @@ class Channel:
         self._awaited: dict[int, list[asyncio.Future[Value]]] = {}
         self._load_from = (0.0, 0.0)
         self.load_pct = 0.0
+
+    def _node(self, device: Device) -> Node:
+        """The node that a device is; its objects are read in the periods of their groups."""
+        link = device.config.canopen
+        assert link is not None
+        polls: dict[int, dict[CanMessage, None]] = {}
+        for point in device.config.points:
+            if point.message.object is not None:
+                polls.setdefault(point.group, {})[point.message] = None
+        node = Node(
+            link,
+            [
+                Poll(device.config.groups[group].period_ms / 1000, tuple(messages))
+                for group, messages in polls.items()
+            ],
+            self._hand_canopen,
+            Station(device, self),
+        )
+        for identifier, take in node.handlers().items():
+            self._handlers.setdefault(identifier, []).append(take)
+        return node
 
     @property
     def inbox(self) -> Inbox | None:
@@ -242,6 +299,9 @@ class Channel:
                 tasks.create_task(self._watch(), name="can watch")
                 if self.network is not None:
                     tasks.create_task(self.network.run(), name="j1939")
+                for device in self.devices:
+                    if device.node is not None:
+                        tasks.create_task(device.node.run(), name="canopen")
                 while True:
                     await self._session(self._inbox)
         finally:
@@ -264,6 +324,9 @@ class Channel:
         thread.start()
         if self.network is not None:
             self.network.opened()
+        for device in self.devices:
+            if device.node is not None:
+                device.node.opened()
         try:
             await self._read(inbox)
         finally:
@@ -281,7 +344,13 @@ class Channel:
             if frames:
                 self._backoff.reset()
                 self._take(frames)
-            await asyncio.sleep(BATCH_S)
+            await asyncio.sleep(ASKED_S if self._is_asked() else BATCH_S)
+
+    def _is_asked(self) -> bool:
+        """Whether somebody waits for an answer, whose next question waits for it."""
+        if self.network is not None and self.network.is_asked:
+            return True
+        return any(device.node is not None and device.node.is_asked for device in self.devices)
 
     def _take(self, frames: Sequence[Frame]) -> None:
         """A batch into the image, to those who wait for it, and to the devices' counters."""
@@ -290,9 +359,32 @@ class Channel:
             self._find_echoes(frames)
         if self.network is not None:
             frames = [*frames, *self.network.take(frames, now_s)]
+        if self._handlers:
+            for frame in frames:
+                for handler in self._handlers.get(frame.key, ()):
+                    handler(frame.data, now_s, frame.time_ns)
         self._decode(frames, now_s, now_ns)
         if self.network is not None and self.network.has_news:
             self.write_network(now_s)
+        for device in self.devices:
+            if device.node is not None and device.node.has_news:
+                device.node.tell(self._writer)
+
+    def take_answer(self, frame: Frame) -> None:
+        """What a node answered."""
+        self._decode([frame], asyncio.get_running_loop().time(), frame.time_ns)
+
+    def tell_bad(self, owner: Device, message: CanMessage, status: Quality) -> None:
+        """Points of a message that their device will not tell; they are no older for that."""
+        here = self.devices.index(owner)
+        places = [
+            place
+            for place, point in enumerate(self._points)
+            if self._owner[place] == here and point.message == message
+        ]
+        self._writer.invalidate(status, time.time_ns(), self._tags[places])
+        self._heard_s[places] = asyncio.get_running_loop().time()
+        self._is_stale[places] = False
 
     def _decode(self, frames: Sequence[Frame], now_s: float, now_ns: int) -> None:
         decoded = self._decoder.decode(frames)
@@ -357,7 +449,11 @@ class Channel:
             inbox, source = self._inbox, self._source
             assert inbox is not None
             is_up = source is not None and inbox.state is not BusState.OFF
-            for device in self.devices:
+            for place, device in enumerate(self.devices):
+                if device.node is not None and device.node.expire(now_s):
+                    device.node.tell(self._writer)
+                    self._expire(np.flatnonzero((self._owner == place) & ~self._is_sent))
+                    device.counts.note("its heartbeat is missing")
                 device.look(now_s, is_up)
             since_s, busy_s = self._load_from
             if source is not None and now_s - since_s >= 1.0:
@@ -388,11 +484,20 @@ class Channel:
 
     async def operate(self, point: CanPoint, value: Value) -> None:
         """Send the point's message with ``value``. Raises OperateError, NotConnectedError, TimeoutError."""
+        place = point.message.object
+        if place is not None:
+            data = raw_of(point.signal, value) & (1 << 8 * place.size) - 1
+            node = self._node_of(point)
+            await node.write(place, data.to_bytes(place.size, "little"), point.message.name)
+            return
         await self.transmitters[point.message].command(point.signal, value)
 
     async def read_back(self, point: CanPoint) -> Value:
         """The next value of the feedback point; without one, what the message that reached the bus said."""
         transmitter = self.transmitters.get(point.message)
+        told_by = point if point.feedback is None else self._points[self._place[point.feedback]]
+        if told_by.message.object is not None:
+            return await self._ask(told_by)
         tag = point.tag if point.feedback is None else point.feedback
         if transmitter is not None and point.feedback is None:
             return transmitter.told(point.signal)
@@ -405,17 +510,42 @@ class Channel:
             async with asyncio.timeout(min(float(self._stale_after_s[place]), FEEDBACK_S)):
                 return await future
         finally:
-            waiting = self._awaited.get(place, [])
-            if future in waiting:
-                waiting.remove(future)
-            if not waiting:
-                self._awaited.pop(place, None)
+            self._forget(place, future)
+
+    async def _ask(self, point: CanPoint) -> Value:
+        """An object of a node, read now."""
+        place = self._place[point.tag]
+        future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
+        self._awaited.setdefault(place, []).append(future)
+        try:
+            await self._node_of(point).read(point.message)
+            if not future.done():
+                raise OperateError(f"{point.message.name} is shorter than its type")
+            return future.result()
+        finally:
+            self._forget(place, future)
+
+    def _forget(self, place: int, future: asyncio.Future[Value]) -> None:
+        waiting = self._awaited.get(place, [])
+        if future in waiting:
+            waiting.remove(future)
+        if not waiting:
+            self._awaited.pop(place, None)
 
     def write_network(self, now_s: float) -> None:
         """What J1939 devices tell beside their points."""
         if self.network is not None:
             are_there = [device.is_connected for device, _ in self._members]
             self.network.write(self._writer, now_s, are_there)
+
+    def _node_of(self, point: CanPoint) -> Node:
+        """Raises NotConnectedError where it is not heard."""
+        self._check_open()
+        device = self.devices[int(self._owner[self._place[point.tag]])]
+        assert device.node is not None
+        if not device.node.is_there:
+            raise NotConnectedError("the node is not heard")
+        return device.node
 
     async def _send(self, layout: CanMessage, payload: bytes, is_command: bool) -> None:
         """Hand a message to the bus; for a command, wait until it is on the bus where the interface tells."""
@@ -454,6 +584,10 @@ class Channel:
     async def _hand_j1939(self, identifier: int, data: bytes, *, is_awaited: bool) -> None:
         message = can.Message(arbitration_id=identifier, is_extended_id=True, data=data)
         await self._hand(message, key_of(identifier, True), is_awaited=is_awaited)
+
+    async def _hand_canopen(self, identifier: int, data: bytes) -> None:
+        message = can.Message(arbitration_id=identifier, is_extended_id=False, data=data)
+        await self._hand(message, key_of(identifier, False), is_awaited=False)
 
     async def _hand(self, message: can.Message, key: int, *, is_awaited: bool) -> bool:
         """A frame to the bus; whether the interface shows us what we send. Raises OperateError, TimeoutError."""

@@ -22,8 +22,8 @@ from gateway.tags.quality import Quality
 from gateway.tags.tag import ValueType
 
 EXTENDED = 1 << 31  # of a frame's key: an 11-bit and a 29-bit identifier of one number are two messages
-# Of the key of a J1939 message, whatever its priority and destination, and of one that we sent.
-_GROUP, _SENT = 1 << 32, 1 << 33
+# Of the key of a J1939 message, whatever its priority and destination; of one that we sent; of a CANopen object.
+_GROUP, _SENT, _OBJECT = 1 << 32, 1 << 33, 1 << 34
 _ANY_SOURCE = 255  # no address of one who sends
 _U64 = np.uint64
 _FLOATS = {16: (np.uint16, np.float16), 32: (np.uint32, np.float32), 64: (np.uint64, np.float64)}
@@ -63,7 +63,9 @@ def key_of_group(pgn: int, source: int | None) -> int:
 
 def key_of_message(message: CanMessage) -> int:
     """What the frames of a message are found by."""
-    group = message.group
+    group, place = message.group, message.object
+    if place is not None:
+        return _OBJECT | place.node << 24 | place.index << 8 | place.subindex
     if group is None:
         return key_of(message.id, message.is_extended)
     if group.destination is None:

@@ -115,7 +115,14 @@ class CanDriver:
                 )
                 loads.append((bus.bus_load_pct, channel.load_pct))
                 texts.append((system.last_error, counts.last_error))
-                latencies += (system.latency_p50_ms, system.latency_p99_ms)
+                both = (system.latency_p50_ms, system.latency_p99_ms)
+                timings = None if device.node is None else device.node.latencies_ms()
+                if timings is None:
+                    latencies += both
+                else:
+                    loads += zip(both, timings, strict=True)
+                if device.node is not None:
+                    device.node.tell(self._writer)
         if not words:
             return
         stamp = time.time_ns()
@@ -134,5 +141,5 @@ class CanDriver:
             stamp,
             stamp,
         )
-        # nothing is asked on a CAN bus, so nothing is answered
+        # where nothing is asked, nothing is answered
         self._writer.invalidate(Quality.BAD_NOT_SUPPORTED, stamp, np.array(latencies, np.uint32))
