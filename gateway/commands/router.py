@@ -48,7 +48,7 @@ from gateway.commands.settle import Settling, settled
 from gateway.config.control_section import SELECT_SUFFIX
 from gateway.config.site import Site, Tag, WriteLimits
 from gateway.tags.command import Command, Outcome, Refusal, Refused, Selected, Step, TimedOut
-from gateway.tags.operate import Driver, ExpiringDriver
+from gateway.tags.operate import Driver, ExpiringDriver, NotConnectedError
 from gateway.tags.sample import Value
 
 RUNNING_COMMANDS = 256  # at once, one a tag: more than any operator or schedule of a site gives
@@ -92,6 +92,7 @@ class _Running:
     """A command that has passed its checks. ``second`` is who confirmed it."""
 
     remembered: _Remembered
+    tag: int
     value: Value
     limits: WriteLimits
     is_emergency: bool
@@ -137,15 +138,10 @@ class Router:
         interlocks: Interlocks | None = None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._site_name = site.name
-        self._tags: dict[str, Tag] = {tag.name: tag for tag in site.tags}
-        self._indexes = {tag.name: index for index, tag in enumerate(site.tags)}
-        self._users = {user.name: user for user in site.users}
-        self._setpoints = {} if setpoints is None else setpoints
-        self._drivers = {**drivers, **self._setpoints}
-        self._holder = holder
-        self._control = control
-        self._interlocks = interlocks
+        self._indexes: dict[str, int] = {}
+        self._drivers: dict[int, Driver] = {}
+        self._setpoints: dict[int, ExpiringDriver] = {}
+        self.take(site, drivers, setpoints=setpoints, holder=holder, control=control, interlocks=interlocks)
         self._trail = trail
         self._now_ns = now_ns
         self._remembered: dict[str, _Remembered] = {}
@@ -162,6 +158,53 @@ class Router:
         self._learnt_late: dict[
             str, tuple[Command, Outcome]
         ] = {}  # of commands sent again while it was learnt
+
+    def take(
+        self,
+        site: Site,
+        drivers: Mapping[int, Driver],
+        *,
+        setpoints: Mapping[int, ExpiringDriver] | None = None,
+        holder: Holder | None = None,
+        control: Arbitration | None = None,
+        interlocks: Interlocks | None = None,
+    ) -> None:
+        """Go on with another site. Commands under way go on, and what is remembered, selected or waits stays.
+
+        Tags that are no more are unknown from now on; for a command of one that is under way, its driver has the say.
+        """
+        self._site_name = site.name
+        self._tags: dict[str, Tag] = {tag.name: tag for tag in site.tags if tag.name}
+        self._indexes |= {tag.name: index for index, tag in enumerate(site.tags) if tag.name}
+        self._users = {user.name: user for user in site.users}
+        self._setpoints = {**self._setpoints, **(setpoints or {})}
+        self._drivers = {**self._drivers, **drivers, **self._setpoints}
+        self._holder = holder
+        self._control = control
+        self._interlocks = interlocks
+
+    def take(
+        self,
+        site: Site,
+        drivers: Mapping[int, Driver],
+        *,
+        setpoints: Mapping[int, ExpiringDriver] | None = None,
+        holder: Holder | None = None,
+        control: Arbitration | None = None,
+        interlocks: Interlocks | None = None,
+    ) -> None:
+        """Go on with ``site``, whose tags keep their places in the image. Commands under way go on, each with the
+        limits that it was let through by; what is not sent yet is judged by what is given here.
+        """
+        self._site_name = site.name
+        self._tags: dict[str, Tag] = {tag.name: tag for tag in site.tags}
+        self._indexes = {tag.name: index for index, tag in enumerate(site.tags)}
+        self._users = {user.name: user for user in site.users}
+        self._setpoints = {} if setpoints is None else setpoints
+        self._drivers = {**drivers, **self._setpoints}
+        self._holder = holder
+        self._control = control
+        self._interlocks = interlocks
 
     async def open(self) -> None:
         """Take commands. Those before are known from the trail, if not now then as soon as it can be opened."""
@@ -307,7 +350,7 @@ class Router:
         elif isinstance(checked, Selected):
             self._answer(self._tell_selected(remembered, checked))
         else:
-            run = _Running(remembered, *checked, is_emergency)
+            run = _Running(remembered, self._indexes[command.tag], *checked, is_emergency)
             if is_emergency:
                 self._preempt(command)
                 self._emergencies[command.id] = run
@@ -348,7 +391,7 @@ class Router:
         now_s = asyncio.get_running_loop().time()
         if command.step is Step.CANCEL:
             return self.selections.cancel(command, now_s, self._now_ns())
-        if not is_emergency and (refused := self._hindrance(command, value)):
+        if not is_emergency and (refused := self._hindrance(command, index, value)):
             return refused
         if index not in self._drivers and not self._is_take(index):
             return Refused(Refusal.NOT_CONNECTED, f"no driver reaches {command.tag}")
@@ -376,9 +419,8 @@ class Router:
             return Refused(Refusal.BUSY, "as many commands as may wait for a second person do")
         return value, limits
 
-    def _hindrance(self, command: Command, value: Value) -> Refused | None:
+    def _hindrance(self, command: Command, index: int, value: Value) -> Refused | None:
         """What may change from one moment to the next, and is asked again right before the device is touched."""
-        index = self._indexes[command.tag]
         if self._control is not None and self._control.is_take(index):
             assert isinstance(value, bool), value
             why = self._control.why_not_take(index, command, value)
@@ -519,16 +561,18 @@ class Router:
         if left <= 0:
             return Refused(Refusal.EXPIRED, "the deadline passed before it could be sent")
         deadline = loop.time() + min(left, run.limits.timeout_ms / 1000)
-        tag = self._indexes[command.tag]
+        tag = run.tag
         if not run.is_emergency:
             if run.is_preempted:
                 return Refused(Refusal.BUSY, "an emergency command came before it")
-            if refused := self._hindrance(command, value):
+            if refused := self._hindrance(command, tag, value):
                 return refused  # since it was checked
         if self._control is not None and self._control.is_take(tag):
             assert isinstance(value, bool), value
             return await self._control.take(tag, command, value)
-        driver = self._drivers[tag]
+        driver = self._drivers.get(tag)
+        if driver is None:  # another site was taken meanwhile
+            return Refused(Refusal.NOT_CONNECTED, f"no driver reaches {command.tag} any more")
         act = partial(driver.operate, tag, value)
         if command.valid_until_ns:
             act = partial(self._setpoints[tag].operate_until, tag, value, command.valid_until_ns)
@@ -571,7 +615,7 @@ class Router:
             """What the logic writes meanwhile is the logic's."""
             return self._holder is None or self._holder.why_held(tag) is None
 
-        found = await settled(self._drivers[tag], tag, value, tolerance, until_s, may_go_on, self._now_ns)
+        found = await settled(self._read, tag, value, tolerance, until_s, may_go_on, self._now_ns)
         if found is None:
             return
         command = remembered.command
@@ -583,6 +627,13 @@ class Router:
             return  # the next run must not tell another tale
         remembered.outcome = asyncio.get_running_loop().create_future()
         remembered.outcome.set_result(found)
+
+    async def _read(self, tag: int) -> Value:
+        """By whichever driver reaches the tag by now. Raises OperateError, TimeoutError."""
+        driver = self._drivers.get(tag)
+        if driver is None:
+            raise NotConnectedError("no driver reaches it any more")
+        return await driver.read_back(tag)
 
     # ── tell ───────────────────────────────────────────────────────────────────────────────────────────────────
     async def _refuse(self, remembered: _Remembered, refused: Refused) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 
 from gateway.commands.read_back import is_equal
 from gateway.tags.command import Done, Failed
-from gateway.tags.operate import Driver, OperateError
+from gateway.tags.operate import OperateError
 from gateway.tags.sample import Value
 
 FIRST_PAUSE_S = 0.25
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 async def settled(
-    driver: Driver,
+    read: Callable[[int], Awaitable[Value]],
     tag: int,
     value: Value,
     tolerance: float,
@@ -35,7 +35,7 @@ async def settled(
     may_go_on: Callable[[], bool],
     now_ns: Callable[[], int] = time.time_ns,
 ) -> Done | Failed | None:
-    """What became of it; None where that cannot be told until ``until_s`` (loop's time), or not any more."""
+    """What became of it, ``read`` asking the device; None where that cannot be told until ``until_s`` (loop's time), or not any more."""
     loop = asyncio.get_running_loop()
     pause = FIRST_PAUSE_S
     differs_since: float | None = None
@@ -45,7 +45,7 @@ async def settled(
         asked_s = loop.time()
         try:
             async with asyncio.timeout(READ_PATIENCE_S):
-                reported = await driver.read_back(tag)
+                reported = await read(tag)
         except (OperateError, TimeoutError):
             differs_since = None
             continue

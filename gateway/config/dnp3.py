@@ -35,7 +35,8 @@ class OutstationPoint:
 
     ``tag`` is its image index. ``event_class`` is 1 to 3, or 0 for a point without events. On the wire is
     ``value * scale``; ``deadband`` is in the tag's unit, and a change has to be larger. ``frozen_class`` is that of a
-    counter's frozen counter, None where it has none. ``name`` is the tag's.
+    counter's frozen counter, None where it has none. ``name`` is the tag's. ``select``: the tag is selected before it
+    is operated, whoever asks; a master's select selects it.
     """
 
     kind: PointKind
@@ -49,6 +50,7 @@ class OutstationPoint:
     scale: float = 1.0
     frozen_class: int | None = None
     control: ControlModel | None = None
+    select: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,7 @@ class _Section:
                 scale=1.0 if s["scale"] is None else s["scale"],
                 frozen_class=s["frozen_class"],
                 control=control,
+                select=_is_selected(self._tags[place]),
             )
 
     def _find(self, key: ScalarNode) -> int | None:
@@ -202,3 +203,7 @@ class _Section:
     def _tls(self) -> TlsFiles | None:
         s: Settings | None = self._settings["tls"]
         return None if s is None else read_tls(s, self._faults)
+
+
+def _is_selected(tag: Tag) -> bool:
+    return tag.write is not None and tag.write.handling.select_ms > 0

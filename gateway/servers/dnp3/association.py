@@ -75,10 +75,11 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Operate:
-    """Give these commands; `Association.complete` wants their statuses, by this token."""
+    """Give these commands, or select them; `Association.complete` wants their statuses, by this token."""
 
     token: int
     wishes: tuple[Wish, ...]
+    is_select: bool = False
 
 
 Effect = Send | Operate
@@ -125,6 +126,7 @@ class _Operating:
     wishes: tuple[Wish, ...]
     operated: tuple[int, ...]  # which of the wishes were given
     statuses: tuple[Status, ...]
+    selected_until: float | None = None  # of a select
 
 
 @dataclass(frozen=True, slots=True)
@@ -591,6 +593,12 @@ class Association:
         is_whole = all(status is Status.SUCCESS for status in statuses)
         if function is Function.SELECT:
             until = now + self._config.select_timeout_ms / 1000
+            asked = tuple(
+                place for place, wish in enumerate(wishes) if wish.point is not None and wish.point.select
+            )
+            if is_whole and asked:
+                self._selected = None
+                return self._give(request, wishes, asked, statuses, until)
             self._selected = _Selected(request.control.sequence, request.objects, until) if is_whole else None
             return self._respond(request, answer(wishes, statuses))
         if function is Function.OPERATE:
@@ -605,9 +613,20 @@ class Association:
                 if function is Function.DIRECT_OPERATE_NR
                 else self._respond(request, answer(wishes, statuses))
             )
+        return self._give(request, wishes, operated, statuses)
+
+    def _give(
+        self,
+        request: Request,
+        wishes: tuple[Wish, ...],
+        given: tuple[int, ...],
+        statuses: tuple[Status, ...],
+        selected_until: float | None = None,
+    ) -> list[Effect]:
         self._token += 1
-        self._operating = _Operating(self._token, request, wishes, operated, statuses)
-        return [Operate(self._token, tuple(wishes[place] for place in operated))]
+        self._operating = _Operating(self._token, request, wishes, given, statuses, selected_until)
+        is_select = selected_until is not None
+        return [Operate(self._token, tuple(wishes[place] for place in given), is_select)]
 
     def _refuse(self, request: Request, wishes: tuple[Wish, ...], status: Status) -> list[Effect]:
         if request.function == Function.DIRECT_OPERATE_NR:
@@ -623,6 +642,9 @@ class Association:
         final = list(operating.statuses)
         for place, status in zip(operating.operated, statuses, strict=True):
             final[place] = status
+        if operating.selected_until is not None and all(status is Status.SUCCESS for status in final):
+            request = operating.request
+            self._selected = _Selected(request.control.sequence, request.objects, operating.selected_until)
         effects: list[Effect] = []
         if operating.request.function != Function.DIRECT_OPERATE_NR:
             effects = self._respond(operating.request, answer(operating.wishes, tuple(final)))

@@ -23,6 +23,7 @@ from gateway.tags.command import (
     Refusal,
     Refused,
     Selected,
+    Step,
     TimedOut,
 )
 
@@ -244,8 +245,9 @@ class OutstationServer:
                 case Send(fragment):
                     if connection is not None:
                         connection.send(connection.link.send(fragment))
-                case Operate(token, wishes):
-                    task = asyncio.create_task(self._operate(address, token, wishes))
+                case Operate(token, wishes, is_select):
+                    give = self._select if is_select else self._operate
+                    task = asyncio.create_task(give(address, token, wishes))
                     self._commands.add(task)
                     task.add_done_callback(self._commands.discard)
 
@@ -257,11 +259,27 @@ class OutstationServer:
         end = time.monotonic() + self._config.operate_timeout_ms / 1000
         for wish in wishes:
             statuses.append(await self._give(master, wish, end))
+        self._complete(address, token, statuses)
+
+    async def _select(self, address: int, token: int, wishes: tuple[Wish, ...]) -> None:
+        """Reserve the points for this master, all of them or none."""
+        master = self._masters[address]
+        end = time.monotonic() + self._config.operate_timeout_ms / 1000
+        statuses = [await self._give(master, wish, end, Step.SELECT) for wish in wishes]
+        if any(status is not Status.SUCCESS for status in statuses):
+            for wish, status in zip(wishes, statuses, strict=True):
+                if status is Status.SUCCESS:
+                    await self._give(master, wish, end, Step.CANCEL)
+        self._complete(address, token, statuses)
+
+    def _complete(self, address: int, token: int, statuses: list[Status]) -> None:
         effects = self.associations[address].complete(token, tuple(statuses), time.monotonic())
         self._do(address, effects)
         self.changed.set()
 
-    async def _give(self, master: OutstationMaster, wish: Wish, end: float) -> Status:
+    async def _give(
+        self, master: OutstationMaster, wish: Wish, end: float, step: Step = Step.OPERATE
+    ) -> Status:
         assert wish.point is not None
         assert wish.value is not None
         assert master.user is not None
@@ -276,6 +294,7 @@ class OutstationServer:
             "dnp3",
             self._wall_ns() + int(left_s * 1e9),
             f"master {master.address}",
+            step=step,
         )
         return status_of(await self._commander.send(command))
 
