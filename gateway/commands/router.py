@@ -138,9 +138,6 @@ class Router:
         interlocks: Interlocks | None = None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._indexes: dict[str, int] = {}
-        self._drivers: dict[int, Driver] = {}
-        self._setpoints: dict[int, ExpiringDriver] = {}
         self.take(site, drivers, setpoints=setpoints, holder=holder, control=control, interlocks=interlocks)
         self._trail = trail
         self._now_ns = now_ns
@@ -169,39 +166,15 @@ class Router:
         control: Arbitration | None = None,
         interlocks: Interlocks | None = None,
     ) -> None:
-        """Go on with another site. Commands under way go on, and what is remembered, selected or waits stays.
-
-        Tags that are no more are unknown from now on; for a command of one that is under way, its driver has the say.
-        """
-        self._site_name = site.name
-        self._tags: dict[str, Tag] = {tag.name: tag for tag in site.tags if tag.name}
-        self._indexes |= {tag.name: index for index, tag in enumerate(site.tags) if tag.name}
-        self._users = {user.name: user for user in site.users}
-        self._setpoints = {**self._setpoints, **(setpoints or {})}
-        self._drivers = {**self._drivers, **drivers, **self._setpoints}
-        self._holder = holder
-        self._control = control
-        self._interlocks = interlocks
-
-    def take(
-        self,
-        site: Site,
-        drivers: Mapping[int, Driver],
-        *,
-        setpoints: Mapping[int, ExpiringDriver] | None = None,
-        holder: Holder | None = None,
-        control: Arbitration | None = None,
-        interlocks: Interlocks | None = None,
-    ) -> None:
         """Go on with ``site``, whose tags keep their places in the image. Commands under way go on, each with the
         limits that it was let through by; what is not sent yet is judged by what is given here.
         """
         self._site_name = site.name
-        self._tags: dict[str, Tag] = {tag.name: tag for tag in site.tags}
-        self._indexes = {tag.name: index for index, tag in enumerate(site.tags)}
+        self._tags: dict[str, Tag] = {tag.name: tag for tag in site.tags if tag.name}
+        self._indexes = {tag.name: index for index, tag in enumerate(site.tags) if tag.name}
         self._users = {user.name: user for user in site.users}
-        self._setpoints = {} if setpoints is None else setpoints
-        self._drivers = {**drivers, **self._setpoints}
+        self._setpoints: Mapping[int, ExpiringDriver] = setpoints or {}
+        self._drivers: Mapping[int, Driver] = {**drivers, **self._setpoints}
         self._holder = holder
         self._control = control
         self._interlocks = interlocks
