@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.config.can import INTERFACES, MULTICAST, Checksum
 from gateway.config.can_canopen import ObjectType
@@ -34,7 +34,7 @@ from gateway.config.kinds import (
     choice,
 )
 from gateway.config.logic import Start
-from gateway.config.modbus import SERIAL, TAGGED, Order, Parity, RegisterType, Table, Transport
+from gateway.config.modbus import SERIAL, TAGGED, Order, Parity, RegisterType, Table, Transport, WriteFunction
 from gateway.config.modbus_server import BadAs
 from gateway.config.opcua_device import FIELD, FIELD_GRAMMAR, NODE, NODE_GRAMMAR, ReadBy
 from gateway.config.site import (
@@ -131,6 +131,42 @@ WRITE = Section(
     ),
 )
 
+MODBUS_VERIFY = Section(
+    "a rule of proof",
+    (
+        Key(
+            "point",
+            Text("the name of a point", WORD, 64),
+            "Point of this device that tells whether it was taken.",
+        ),
+        Key(
+            "equals",
+            ListOf(Anything("a number, true or false"), "a list of values: [3, 4]"),
+            "It was taken once that point has one of these values; unless given, the value that was written.",
+            (),
+        ),
+    ),
+)
+MODBUS_WRITE = Section(
+    "a Modbus write",
+    (
+        *WRITE.keys,
+        Key(
+            "function",
+            choice(WriteFunction),
+            "By which functions: auto 5, 6 or 16, and 22 for a bit; single 5 or 6, by itself; multiple 15 or 16; "
+            "rewrite reads a bit's register, changes it and writes it back; mask-or-rewrite where 22 is not known.",
+            WriteFunction.AUTO,
+        ),
+        Key(
+            "verify",
+            MODBUS_VERIFY,
+            "What proves that a write was taken; unless given, its own registers are read back.",
+            None,
+        ),
+    ),
+)
+
 POINT = Section(
     "a point",
     (
@@ -188,7 +224,7 @@ POINT = Section(
         Key("decimals", Integer(0, 9), "Decimals that an operator sees.", None),
         Key("states", States(), "Names of the values of an integer or bool.", None),
         Key("history", Boolean(), "Whether the historian keeps it.", True),
-        Key("write", WRITE, "How it may be written; without this it may not.", None),
+        Key("write", MODBUS_WRITE, "How it may be written; without this it may not.", None),
         Key("description", DESCRIPTION, "One line for people.", ""),
     ),
 )
@@ -256,6 +292,13 @@ CONNECTION = Section(
             _UNTAGGED,
         ),
         Key("unit_id", Integer(0, 255), "Unit identifier behind that address; 1 to 247 on serial lines.", 1),
+        Key(
+            "broadcast",
+            Boolean(),
+            "With unit_id 0: all units of the line are written to; none answers, so nothing is known to be done.",
+            False,
+            _UNTAGGED,
+        ),
         Key("timeout_ms", Integer(10, 60_000, "ms"), "How long an answer may take.", 1_000),
         Key("pause_ms", Integer(0, 60_000, "ms"), "Least time between an answer and the next request.", 0),
         Key(
@@ -283,7 +326,7 @@ POINTS = Named("a point", WORD, WORD_GRAMMAR, POINT)
 GROUPS = Named("a poll group", WORD, WORD_GRAMMAR, GROUP)
 
 COMMON_POINT_KEYS = tuple(
-    key
+    replace(key, kind=WRITE) if key.name == "write" else key
     for key in POINT.keys
     if key.name
     in ("unit", "range", "group", "deadband", "decimals", "states", "history", "write", "description")
@@ -658,9 +701,7 @@ CANOPEN_PDO = Section(
             False,
         ),
         Key("cob_id", Integer(1, 0x7FF), "Its identifier; the EDS' unless given, else the usual one.", None),
-        Key(
-            "transmission", Integer(0, 255), "Transmission type; 254 and 255: as events are.", 255
-        ),
+        Key("transmission", Integer(0, 255), "Transmission type; 254 and 255: as events are.", 255),
         Key("event_ms", Integer(0, 65_535, "ms"), "tpdo: sent so often at least; 0: on events only.", 0),
         Key("inhibit_ms", Integer(0, 6_553, "ms"), "tpdo: least time between two.", 0),
         Key("cycle_ms", Integer(0, 3_600_000, "ms"), "rpdo: how often it is sent once commanded.", 0),
@@ -673,7 +714,10 @@ CANOPEN_PDO = Section(
     ),
 )
 CANOPEN_PDOS = Named(
-    "a PDO", r"[tr]pdo[1-9][0-9]{0,2}", "write tpdo1 for one that the node sends, rpdo1 for one it takes", CANOPEN_PDO
+    "a PDO",
+    r"[tr]pdo[1-9][0-9]{0,2}",
+    "write tpdo1 for one that the node sends, rpdo1 for one it takes",
+    CANOPEN_PDO,
 )
 CANOPEN_POINT = Section(
     "a point of a CANopen device",
@@ -689,7 +733,12 @@ CANOPEN_POINT = Section(
         Key("type", choice(ObjectType), "Its type; the EDS' unless given.", None),
         Key("scale", Number(not_zero=True), "Value = raw * scale + offset.", 1.0),
         Key("offset", Number(), "Added after scaling.", 0.0),
-        Key("pdo", Text("the name of a PDO: tpdo1", r"[tr]pdo[1-9][0-9]{0,2}", 7), "PDO that it is in; else it is read and written by SDO.", None),
+        Key(
+            "pdo",
+            Text("the name of a PDO: tpdo1", r"[tr]pdo[1-9][0-9]{0,2}", 7),
+            "PDO that it is in; else it is read and written by SDO.",
+            None,
+        ),
         *(key for key in CAN_POINT.keys if key.name not in ("message", "signal")),
     ),
 )

@@ -63,6 +63,7 @@ class Parity(StrEnum):
 
 
 TAGGED = frozenset({Transport.TCP, Transport.TLS})  # frames with Modbus TCP's head
+BROADCAST_UNIT = 0  # Modbus over Serial Line 1.02, 2.1
 SERIAL = frozenset({Transport.RTU, Transport.ASCII})  # by a serial port of this machine
 PORTS = {Transport.TCP: 502, Transport.RTU_OVER_TCP: 502, Transport.TLS: 802}  # unless given
 BAUDS = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
@@ -83,6 +84,27 @@ class SerialPort:
     def character_s(self) -> float:
         """Time of one character on the line, start and parity bit included."""
         return (1 + self.data_bits + (self.parity is not Parity.NONE) + self.stop_bits) / self.baud
+
+
+class WriteFunction(StrEnum):
+    """By which functions a point is written."""
+
+    AUTO = "auto"  # as it fits: 5, 6 or (several registers, or where the device knows no 6) 16; 22 for a bit
+    SINGLE = "single"  # 5 or 6, by itself, never together with its neighbours
+    MULTIPLE = "multiple"  # 15 or 16, even for one
+    REWRITE = "rewrite"  # of a bit: its register is read, changed and written back
+    MASK_OR_REWRITE = "mask-or-rewrite"  # 22, and where the device knows none, as `REWRITE`
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """How a write is known to have been taken: ``point`` of the same device says one of ``equals``.
+
+    Where that is empty, it becomes the value that was written.
+    """
+
+    point: str
+    equals: tuple[bool | int | float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +136,8 @@ class ModbusPoint:
     group: int
     writable: bool
     scale_factor: int | None = None
+    function: WriteFunction = WriteFunction.AUTO
+    verify: Verify | None = None  # its own registers say what was written, where None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +191,4 @@ class ModbusDevice:
     turnaround_ms: int = 0  # silence on the line before a request, beyond what RTU asks for
     tls: TlsFiles | None = None
     names: tuple[str, ...] = ()
+    is_broadcast: bool = False  # all units of the line are written to, and none answers

@@ -10,6 +10,7 @@ from gateway.config.keys import MAX_READ_REGISTERS
 from gateway.config.kinds import Reading, Settings
 from gateway.config.modbus import (
     BAUDS,
+    BROADCAST_UNIT,
     MAX_SERIAL_UNIT,
     PORTS,
     SERIAL,
@@ -22,7 +23,7 @@ from gateway.config.modbus import (
     SerialPort,
     Transport,
 )
-from gateway.config.point import Body, PointShape, read_point, report_overlaps
+from gateway.config.point import Body, PointShape, check_proofs, read_point, report_overlaps
 from gateway.config.protocol import DeviceProtocol, Placed
 from gateway.config.tls import files_of, read_tls
 
@@ -50,6 +51,7 @@ class ModbusProtocol(DeviceProtocol[Body, PointShape]):
             settings["byte_order"] or Order.BIG,
             limit or MAX_READ_REGISTERS,
             settings["addressing"] == "modicon",
+            connection is not None and connection["broadcast"] is True,
         )
 
     def point(self, name: ScalarNode, node: Node, body: Body, reading: Reading) -> PointShape | None:
@@ -57,6 +59,7 @@ class ModbusProtocol(DeviceProtocol[Body, PointShape]):
 
     def check(self, shapes: Sequence[PointShape], faults: FaultLog) -> None:
         report_overlaps(shapes, faults)
+        check_proofs(shapes, faults)
 
     def device(
         self,
@@ -88,7 +91,8 @@ class ModbusProtocol(DeviceProtocol[Body, PointShape]):
             points=tuple(_point(one) for one in points),
             system=system,
             tls=files_of(connection) if transport is Transport.TLS else None,
-            names=connection["names"] or (host,),
+            names=(connection["names"] or (host,)) if transport is Transport.TLS else (),
+            is_broadcast=connection["broadcast"],
         )
 
 
@@ -96,12 +100,17 @@ def _check_line(connection: Settings, faults: FaultLog) -> None:
     """What a line without Modbus TCP's head, or a serial port, cannot have."""
     transport: Transport = connection["transport"]
     unit, baud = connection["unit_id"], connection["baud"]
-    if unit is not None and not 1 <= unit <= MAX_SERIAL_UNIT:
-        why = ", to which no device answers" if unit == 0 else ", which serial lines reserve"
+    if connection["broadcast"]:
+        if unit is not None and unit != BROADCAST_UNIT:
+            faults.add(connection.key_at("broadcast"), f"'broadcast' to unit {unit}", "write 'unit_id: 0'")
+    elif unit is not None and not 1 <= unit <= MAX_SERIAL_UNIT:
+        is_for_all = unit == BROADCAST_UNIT
+        why = ", to which no device answers" if is_for_all else ", which serial lines reserve"
+        more = ", or add 'broadcast: true' where all units are to be written to" if is_for_all else ""
         faults.add(
             connection.at("unit_id"),
             f"'unit_id' is {unit} by {transport}{why}",
-            f"write 1 to {MAX_SERIAL_UNIT}",
+            f"write 1 to {MAX_SERIAL_UNIT}{more}",
         )
     if transport in SERIAL and baud is not None and baud not in BAUDS:
         rates = ", ".join(str(rate) for rate in BAUDS)
@@ -142,4 +151,6 @@ def _point(placed: Placed[PointShape]) -> ModbusPoint:
         group=shape.group,
         writable=shape.write is not None,
         scale_factor=shape.scale_factor,
+        function=shape.function,
+        verify=shape.verify,
     )

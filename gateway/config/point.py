@@ -10,8 +10,8 @@ from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.handling import handled
 from gateway.config.keys import POINT, TABLE_SIZE
-from gateway.config.kinds import Reading, Section, Settings
-from gateway.config.modbus import Order, PollGroup, RegisterType, Table
+from gateway.config.kinds import Reading, Section, Settings, describe
+from gateway.config.modbus import Order, PollGroup, RegisterType, Table, Verify, WriteFunction
 from gateway.config.site import Role, WriteLimits
 from gateway.config.units import contradiction
 from gateway.tags.tag import ValueType
@@ -50,6 +50,7 @@ class Body:
     byte_order: Order
     max_registers: int
     is_modicon: bool
+    is_broadcast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class PointShape:
     states: Mapping[int, str]
     stale_after_ms: int
     write: WriteLimits | None
+    function: WriteFunction
+    verify: Verify | None
     description: str
 
 
@@ -231,6 +234,9 @@ class _Check(RegisterCheck):
         write = handled(
             self._write(table, type, value_type), s["write"], value_type, s["states"], self._faults
         )
+        function = self._function(table, registers)
+        verify = self._verify()
+        self._check_broadcast()
         if write is None and s["write"] is not None:
             self._is_sound = False
         if not self._is_sound or registers is None or address is None or group is None:
@@ -263,6 +269,8 @@ class _Check(RegisterCheck):
             states=s["states"] or {},
             stale_after_ms=poll.stale_after_ms,
             write=write,
+            function=function,
+            verify=verify,
             description=s["description"],
         )
 
@@ -350,6 +358,60 @@ class _Check(RegisterCheck):
         else:
             self._faults.add(self._name.place, found, mend)
             self._is_sound = False
+
+    def _function(self, table: Table, registers: int | None) -> WriteFunction:
+        write: Settings | None = self._settings["write"]
+        function: WriteFunction | None = None if write is None else write["function"]
+        if write is None or function is None:
+            return WriteFunction.AUTO
+        is_bit = table is Table.HOLDING and "bit" in self._settings
+        if is_bit and function in (WriteFunction.SINGLE, WriteFunction.MULTIPLE):
+            found = f"'function: {function}' of a bit, whose register is others' as well"
+            self._refuse_write(write, "function", found, "write 'rewrite' or 'mask-or-rewrite', or remove it")
+        elif not is_bit and function in (WriteFunction.REWRITE, WriteFunction.MASK_OR_REWRITE):
+            found = f"'function: {function}' of a point that is no bit of a register"
+            self._refuse_write(write, "function", found, "remove it")
+        elif function is WriteFunction.SINGLE and (registers or 1) > 1:
+            found = f"'function: single' of {registers} registers, which it cannot write"
+            self._refuse_write(write, "function", found, "write 'multiple', or remove it")
+        return function
+
+    def _verify(self) -> Verify | None:
+        write: Settings | None = self._settings["write"]
+        rule: Settings | None = None if write is None else write["verify"]
+        if write is None or rule is None:
+            self._is_sound = self._is_sound and (write is None or "verify" not in write)
+            return None
+        if not rule.is_sound("point", "equals"):
+            self._is_sound = False
+            return None
+        for value in rule["equals"]:
+            if isinstance(value, str):
+                self._refuse_write(rule, "equals", f"the text {quote(value)}", "write numbers, true or false")
+        return Verify(rule["point"], rule["equals"])
+
+    def _check_broadcast(self) -> None:
+        """Nobody answers a broadcast: there is nothing to read."""
+        if not self._body.is_broadcast:
+            return
+        write: Settings | None = self._settings["write"]
+        if "write" not in self._settings:
+            self._faults.add(
+                self._name.place, "a point of a broadcast without 'write'", "add 'write: {...}', or remove it"
+            )
+            self._is_sound = False
+        self._refuse("scale_factor", "a broadcast, which reads nothing")
+        if write is None:
+            return
+        if write["verify"] is not None:
+            self._refuse_write(write, "verify", "'verify' of a broadcast, which reads nothing", "remove it")
+        if write["function"] in (WriteFunction.REWRITE, WriteFunction.MASK_OR_REWRITE):
+            found = f"'function: {write['function']}' of a broadcast, which reads nothing"
+            self._refuse_write(write, "function", found, "remove it")
+
+    def _refuse_write(self, settings: Settings, key: str, found: str, mend: str) -> None:
+        self._is_sound = False
+        self._faults.add(settings.at(key), found, mend)
 
     def _write(self, table: Table, type: RegisterType, value_type: ValueType) -> WriteLimits | None:
         write: Settings | None = self._settings["write"]
@@ -448,6 +510,44 @@ class _Check(RegisterCheck):
         if type in _FLOATS:
             return max(abs(low), abs(high)) * FLOAT_TOLERANCE
         return abs(self._settings["scale"]) if value_type is ValueType.DOUBLE else 0.0
+
+
+def check_proofs(shapes: Sequence[PointShape], faults: FaultLog) -> None:
+    """What is to prove a write is a point of the device that can tell such a value."""
+    by_name = {shape.name: shape for shape in shapes}
+    for shape in shapes:
+        rule = shape.verify
+        if rule is None:
+            continue
+        told = by_name.get(rule.point)
+        if told is None:
+            if not faults.unsure:
+                mend = suggestion(rule.point, by_name, "name a point of this device")
+                faults.add(
+                    shape.place, f"{quote(shape.name)} proved by the unknown point {quote(rule.point)}", mend
+                )
+        elif rule.equals:
+            bad = [value for value in rule.equals if not _can_tell(told.value_type, value)]
+            if bad:
+                found = f"{quote(rule.point)} with {describe(bad[0])}, but it is {told.value_type.name}"
+                faults.add(
+                    shape.place,
+                    f"{quote(shape.name)} proved by {found}",
+                    "write values that it can have",
+                )
+        elif not _are_alike(shape.value_type, told.value_type) or told is shape:
+            what = "itself" if told is shape else f"{quote(rule.point)}, which is {told.value_type.name}"
+            mend = "remove 'verify'" if told is shape else "add 'equals: [...]'"
+            faults.add(shape.place, f"{quote(shape.name)} proved by {what}", mend)
+
+
+def _can_tell(type: ValueType, value: object) -> bool:
+    return type is not ValueType.STRING and isinstance(value, bool) is (type is ValueType.BOOL)
+
+
+def _are_alike(one: ValueType, other: ValueType) -> bool:
+    odd = (ValueType.BOOL, ValueType.STRING)
+    return one is other or (one not in odd and other not in odd)
 
 
 def report_overlaps(shapes: Sequence[PointShape], faults: FaultLog) -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import subprocess
 import time
 import uuid
 
 import numpy as np
+import pytest
 
 from gateway.commands.audit import verify
 from gateway.commands.client import CommandClient
@@ -34,7 +36,7 @@ def changes_of(region, names, span_s):
 
 def test_a_cut_device_turns_bad_with_its_last_values_the_others_go_on_and_it_recovers_by_itself(demo, region):
     cut = device_tags(demo.site, "ev3")
-    others = [f"{device.name}.power_kw" for device in demo.site.modbus if device.name != "ev3"]
+    others = [f"{name}.power_kw" for name in demo.devices if name not in ("ev3", "bms1")]
     control = ControlClient(demo.paths.simulator_socket)
     stale_s = max(tag.stale_after_ms for tag in demo.site.tags if tag.device == "ev3") / 1000
     rate_before = changes_of(region, others, 3)
@@ -58,6 +60,54 @@ def test_a_cut_device_turns_bad_with_its_last_values_the_others_go_on_and_it_rec
     finally:
         control.clear()
     demo.until(lambda: is_good(region.sample("ev3.power_kw").status), 40)
+
+
+@pytest.mark.parametrize(
+    ("device", "kind", "watched"),
+    [
+        ("bms1", FaultKind.SILENT, "bms1.voltage_v"),
+        ("can1", FaultKind.STOPPED, "ev12.power_kw"),
+    ],
+)
+def test_a_device_on_another_bus_that_is_cut_turns_bad_and_recovers(demo, region, device, kind, watched):
+    control = ControlClient(demo.paths.simulator_socket)
+    before = region.sample(watched).value
+    control.set(device, Fault(kind))
+    try:
+        demo.until(lambda: region.sample(watched).status == Quality.BAD_COMMUNICATION_ERROR, 20)
+        assert type(region.sample(watched).value) is type(before)
+        connected = f"_system.{watched.partition('.')[0]}.connected"
+        demo.until(lambda: region.sample(connected).value is False, 20)
+        assert is_good(region.sample("battery1.power_kw").status)
+    finally:
+        control.clear()
+    demo.until(lambda: is_good(region.sample(watched).status), 40)
+    demo.until(lambda: region.sample(connected).value is True, 20)
+
+
+def test_what_a_lying_device_says_is_told_and_gone_with_the_lie(demo, region):
+    control = ControlClient(demo.paths.simulator_socket)
+    control.set("bms1", Fault(FaultKind.WRONG))
+    try:
+        demo.until(lambda: not 700 < region.sample("bms1.voltage_v").value < 850, 20)
+    finally:
+        control.clear()
+    demo.until(
+        lambda: is_good((sample := region.sample("bms1.voltage_v")).status) and 700 < sample.value < 850, 20
+    )
+
+
+@pytest.mark.parametrize("tag", ["ev11.power_setpoint_kw"])
+async def test_a_command_is_done_when_the_device_says_so_whatever_it_speaks(demo, region, tag):
+    client = CommandClient(demo.paths.command_socket)
+    try:
+        for value in (-6.5, -22.0):
+            deadline_ns = time.time_ns() + 5_000_000_000
+            outcome = await client.send(Command(uuid.uuid4().hex, tag, value, "operator", "hmi", deadline_ns))
+            assert isinstance(outcome, Done), outcome
+            assert abs(float(outcome.value) - value) < 0.1
+    finally:
+        await client.close()
 
 
 async def test_a_setpoint_goes_to_the_device_and_the_measured_power_follows(demo, region):
@@ -139,3 +189,20 @@ def test_a_new_password_counts_at_once(demo, region):
         "--password-stdin", input="a better one\n",
     )  # fmt: skip
     assert said.returncode == 0, said.stdout + said.stderr
+
+
+def test_the_last_frames_of_a_device_are_shown_and_make_a_capture(demo, tmp_path):
+    shown = demo.run("trace", "battery1", "--state", str(demo.state))
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("modbus-tcp at 127.0.0.1:")
+    assert " > unit 1 #" in shown.stdout
+    capture = tmp_path / "battery1.pcap"
+    assert demo.run("trace", "battery1", "--state", str(demo.state), "--pcap", str(capture)).returncode == 0
+    command = ["tshark", "-r", str(capture), "-Y", "modbus && !_ws.malformed"]
+    frames = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.splitlines()
+    assert len(frames) > 20
+    unknown = demo.run("trace", "battery9", "--state", str(demo.state))
+    assert unknown.returncode == 1
+    assert "battery1" in unknown.stderr

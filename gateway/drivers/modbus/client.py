@@ -14,6 +14,7 @@ Exceptions::
     ├── LinkLostError          the connection could not be made, or closed before the answer came
     │   └── NotOpenError       nothing was sent: there is no connection
     │       └── NeverQuietError    nor is there a line to speak on: others, or noise, fill it
+    ├── BroadcastError         sent to all units of a line, of which none answers
     ├── NoAnswerError          nothing came in time
     │   └── GarbledAnswerError something came, but no answer; on a line where that says nothing of what follows
     ├── BadAnswerError         what came is no answer to what was asked; the connection was closed
@@ -92,6 +93,10 @@ class NotOpenError(LinkLostError):
 
 class NeverQuietError(NotOpenError):
     """Nothing was sent: the line is never quiet."""
+
+
+class BroadcastError(ModbusError):
+    """Sent to all units of a line, of which none answers."""
 
 
 class NoAnswerError(ModbusError):

@@ -13,9 +13,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.config.modbus import ModbusDevice, ModbusPoint, Order, RegisterType, Table
+from gateway.config.modbus import ModbusDevice, ModbusPoint, Order, RegisterType, Table, WriteFunction
 from gateway.config.registers import EncodeError, encode, switch
 from gateway.drivers.modbus.client import (
+    BroadcastError,
     ExceptionAnswerError,
     ExceptionCode,
     GarbledAnswerError,
@@ -43,6 +44,7 @@ from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.quality import SEVERITY_BAD, Quality, is_bad
 from gateway.tags.sample import Value, value_from_bits
 
+LOOK_S = 0.2  # how late it is seen that a line is gone on which nobody answers
 SPREAD_S = 0.2  # devices do not all poll in one instant; short, since the first values wait for it
 
 # Reads of values whose scale factors changed meanwhile: a device that changes them each time has none.
@@ -53,6 +55,7 @@ _UNSTEADY = b"\x7f\x7f"  # in either byte order no scale factor
 _SPLIT = frozenset({ExceptionCode.ILLEGAL_ADDRESS, ExceptionCode.ILLEGAL_VALUE})
 # Answers by which a device refuses points written together that it may take one by one.
 _NOT_TOGETHER = frozenset({ExceptionCode.ILLEGAL_FUNCTION, *_SPLIT})
+_REWRITE = "'function: rewrite' in a bit's 'write' has its register read, changed and written back"
 # A gateway's way to say that the device behind it is silent.
 _SILENT = frozenset({ExceptionCode.GATEWAY_PATH, ExceptionCode.GATEWAY_TARGET})
 
@@ -64,7 +67,9 @@ class Device:
         self, config: ModbusDevice, line: Line, region: Region, writer: Writer, chance: random.Random
     ) -> None:
         self.config = config
-        self.station = Station(config.unit_id, config.timeout_ms / 1000, config.pause_ms / 1000)
+        self.station = Station(
+            config.unit_id, config.timeout_ms / 1000, config.pause_ms / 1000, config.is_broadcast
+        )
         self.session = Session(Backoff(config.retry_max_ms / 1000, chance))
         self._line = line
         self._region = region
@@ -79,6 +84,8 @@ class Device:
             {table: write_limit_of(config, table) for table in (Table.COIL, Table.HOLDING)}, config.points
         )
         self._writing: asyncio.Task[None] | None = None
+        self._by_name = {point.name: point for point in config.points}
+        self._asked: dict[int, Value] = {}  # by tag, what was last written to points that others prove
 
     @property
     def ring(self) -> Ring:
@@ -93,6 +100,9 @@ class Device:
             self._line.release()
 
     async def _run(self, phase: float) -> None:
+        if self.config.is_broadcast:
+            await self._stay_open()
+            return
         loop = asyncio.get_running_loop()
         start_s = loop.time()
         limits = {table: limits_of(self.config, table) for table in Table}
@@ -121,6 +131,23 @@ class Device:
         """Count on where ``before``, the same device with other settings, ended."""
         self.station.counters = before.station.counters
         self.session.connections = before.session.connections
+
+    async def _stay_open(self) -> None:
+        """Of a broadcast: nobody answers, so that the way is all that can be there or not."""
+        try:
+            while True:
+                self.session.on(Event.RETRY_DUE)
+                await self._connect()
+                if self.session.is_open:
+                    self.session.on(Event.ANSWERED)
+                    while self._line.is_open:  # noqa: ASYNC110 - others share it, and it tells nobody of its end
+                        await asyncio.sleep(LOOK_S)
+                    self._seen(Event.LOST)
+                await asyncio.sleep(self.session.retry_s())
+        finally:
+            if self._writing is not None:
+                self._writing.cancel()
+            self._line.close()
 
     async def _connect(self) -> None:
         try:
@@ -372,7 +399,8 @@ class Device:
             elif point.table is not Table.HOLDING:
                 raise OperateError(f"{point.name} is in a table that cannot be written")
             elif point.type is RegisterType.BOOL and point.bit is not None:
-                await self._write_bit(point.address, point.bit, switch(point, value))
+                await self._write_bit(point, switch(point, value))
+                self._asked[point.tag] = value
                 return
             else:
                 data = encode(await self._with_present_scale(point), value)
@@ -380,6 +408,7 @@ class Device:
             raise OperateError(_why(error)) from None
         if not self.session.is_open:
             raise NotConnectedError(f"{self.config.name} is not connected")
+        self._asked[point.tag] = value
         write = Write(point, data, asyncio.get_running_loop().create_future())
         self._pending.add(write)
         if self._writing is None or self._writing.done():
@@ -399,6 +428,22 @@ class Device:
         return replace(point, scale=point.scale * 10.0**power, scale_factor=None)
 
     async def read_back(self, point: ModbusPoint) -> Value:
+        """What the device made of the last write, by the point's rule. Raises as `operate` does."""
+        if self.config.is_broadcast:
+            raise OperateError(f"{point.name} was told to all units of the line, of which none answers")
+        rule = point.verify
+        if rule is None:
+            return await self._read(point)
+        proof = self._by_name[f"{self.config.name}.{rule.point}"]
+        told = await self._read(proof)
+        if not rule.equals or point.tag not in self._asked:
+            return told if not rule.equals else await self._read(point)
+        if told in rule.equals:
+            return self._asked[point.tag]
+        wanted = " or ".join(str(value) for value in rule.equals)
+        raise OperateError(f"{proof.name} is {told}, not {wanted}")
+
+    async def _read(self, point: ModbusPoint) -> Value:
         """Read the point now, put it into the image, and return it. Raises as `operate` does."""
         [block] = plan([point], limits_of(self.config, point.table))
         try:
@@ -473,48 +518,60 @@ class Device:
 
     async def _send_group(self, group: list[Write]) -> None:
         address = group[0].point.address
+        function = group[0].point.function
         data = b"".join(write.data for write in group)
+        is_single = len(group) == 1 and function is not WriteFunction.MULTIPLE
         if group[0].point.table is Table.COIL:
-            if len(group) == 1:
+            if is_single:
                 request = write_coil_request(address, data == b"\1")
             else:
                 request = write_coils_request(address, [octet == 1 for octet in data])
-        elif len(data) == 2:
-            await self._write_register(address, data, holds_turn=True)
+        elif len(data) == 2 and is_single:
+            await self._write_register(address, data, holds_turn=True, only=function is WriteFunction.SINGLE)
             return
         else:
             request = write_registers_request(address, data)
         await self._send(request, holds_turn=True)
 
-    async def _write_register(self, address: int, data: bytes, *, holds_turn: bool = False) -> None:
-        """By function 6; by 16 where the device knows no 6. Its refusal proves that nothing was written."""
-        if self._has_single_write:
+    async def _write_register(
+        self, address: int, data: bytes, *, holds_turn: bool = False, only: bool = False
+    ) -> None:
+        """By function 6; by 16 where the device knows no 6, whose refusal proves that nothing was written.
+
+        ``only``: by 6 or not at all.
+        """
+        if self._has_single_write or only:
             try:
                 await self._send(write_register_request(address, data), holds_turn=holds_turn)
                 return
             except ExceptionAnswerError as error:
-                if error.code != ExceptionCode.ILLEGAL_FUNCTION:
+                if error.code != ExceptionCode.ILLEGAL_FUNCTION or only:
                     raise
             self._has_single_write = False
         await self._send(write_registers_request(address, data), holds_turn=holds_turn)
 
-    async def _write_bit(self, address: int, bit: int, on: bool) -> None:
-        """By mask write, which the device does in one step; by read, change and write where it knows none."""
-        mask = 1 << bit
-        if self._has_mask_write:
+    async def _write_bit(self, point: ModbusPoint, on: bool) -> None:
+        """By mask write, which the device does in one step; by read, change and write where the point says so."""
+        assert point.bit is not None
+        # On the wire a register is big-endian; in one of little byte order the point's bit 0 is there bit 8.
+        mask = 1 << (point.bit ^ 8 if point.byte_order is Order.LITTLE else point.bit)
+        may_rewrite = point.function is not WriteFunction.AUTO
+        if point.function is not WriteFunction.REWRITE and (self._has_mask_write or not may_rewrite):
             try:
-                await self._send(mask_write_request(address, 0xFFFF ^ mask, mask if on else 0))
+                await self._send(mask_write_request(point.address, 0xFFFF ^ mask, mask if on else 0))
                 return
             except ExceptionAnswerError as error:
                 if error.code != ExceptionCode.ILLEGAL_FUNCTION:
                     raise
+            if not may_rewrite:
+                raise OperateError(f"{self.config.name} knows no mask write (function 22); {_REWRITE}")
             self._has_mask_write = False
         await self._line.enter(urgent=True)  # one turn for both: no command of ours gets in between
         try:
-            payload = await self._command(read_request(Table.HOLDING, address, 1), holds_turn=True)
+            payload = await self._command(read_request(Table.HOLDING, point.address, 1), holds_turn=True)
             register = int.from_bytes(payload, "big")
             register = register | mask if on else register & ~mask
-            await self._write_register(address, register.to_bytes(2, "big"), holds_turn=True)
+            await self._write_register(point.address, register.to_bytes(2, "big"), holds_turn=True)
         finally:
             self._line.leave()
 
@@ -538,6 +595,8 @@ class Device:
         except ExceptionAnswerError as error:
             self._seen(Event.SILENT if error.code in _SILENT else Event.ANSWERED)
             raise
+        except BroadcastError as error:
+            raise TimeoutError(f"{self.config.name}: {error}") from None
         except GarbledAnswerError as error:
             self._seen(Event.SILENT)
             raise TimeoutError(f"{self.config.name} was asked, but then: {error}") from None

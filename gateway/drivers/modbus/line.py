@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from gateway.drivers.modbus.client import (
+    BroadcastError,
     Connection,
     ExceptionAnswerError,
     LinkLostError,
@@ -27,6 +28,8 @@ SILENCES_UNTIL_CLOSE = 2
 # Commands in a row before a waiting poll gets one turn: logic that commands without a pause must not make its own
 # inputs stale. So a command waits for one poll's request in nine at most.
 COMMANDS_IN_A_ROW = 8
+# For units to do what they were told by broadcast, before the next request (Modbus over Serial Line 1.02, 2.4.1).
+BROADCAST_PAUSE_S = 0.1
 
 
 @dataclass(slots=True)
@@ -36,6 +39,7 @@ class Station:
     unit: int
     timeout_s: float
     pause_s: float
+    is_broadcast: bool = False  # all units of the line, of which none answers
     counters: Counters = field(default_factory=Counters)
 
 
@@ -134,6 +138,11 @@ class Line:
                 counters.failed(error)
                 raise
         counters.requests += 1
+        if station.is_broadcast:
+            assert isinstance(connection, UntaggedConnection), "only lines have broadcasts"
+            await asyncio.sleep(connection.tell(request, station.unit) + BROADCAST_PAUSE_S)
+            self._free_at = loop.time()
+            raise BroadcastError("it was told to all units, of which none answers")
         start_ns = time.monotonic_ns()
         try:
             data = await connection.ask(request, station.unit, station.timeout_s)

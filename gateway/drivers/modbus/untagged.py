@@ -208,6 +208,17 @@ class UntaggedConnection(asyncio.Protocol):
         self._wire.write(frame)
         return answer
 
+    def tell(self, request: Request, unit: int) -> float:
+        """Send what nobody answers; how long it takes on the line, in seconds. Raises NotOpenError."""
+        assert self._request is None, "one request at a time"
+        if self._end is not None:
+            raise NotOpenError(str(self._end))
+        assert self._wire is not None
+        frame = self._framing.encode(request.pdu, unit)
+        self._ring.sent(frame)
+        self._wire.write(frame)
+        return len(frame) * self._character_s
+
     def close(self, why: ModbusError | None = None) -> None:
         """Give it up; whoever waits gets ``why``."""
         self._finish(why or LinkLostError("the connection was closed"))

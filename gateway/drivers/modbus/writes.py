@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from gateway.config.modbus import ModbusPoint, Table
+from gateway.config.modbus import ModbusPoint, Table, WriteFunction
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +60,8 @@ class Pending:
             return []
         first = self._writes[0]
         group = [first]
-        if not alone and self._may_group and len(self._writes) > 1:
+        may_group = self._may_group and first.point.function is not WriteFunction.SINGLE
+        if not alone and may_group and len(self._writes) > 1:
             group = self._neighbours(first)
         for write in group:
             self._writes.remove(write)
@@ -75,9 +76,11 @@ class Pending:
         at: dict[int, Write] = {}
         ending: dict[int, Write] = {}
         for write in self._writes:
-            is_candidate = write.point.table is first.point.table and not write.done.done()
-            if is_candidate and write.point.address not in at:
-                at[write.point.address] = write
+            point = write.point
+            is_candidate = point.table is first.point.table and point.function is not WriteFunction.SINGLE
+            is_candidate = is_candidate and not write.done.done()
+            if is_candidate and point.address not in at:
+                at[point.address] = write
                 ending[write.end] = write
         size = self._limits[first.point.table]
         group = deque([first])

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from gateway.config.modbus import PollGroup, RegisterType, Table
+from gateway.config.modbus import PollGroup, RegisterType, Table, WriteFunction
 from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.quality import Quality
 
@@ -468,12 +468,12 @@ async def test_each_kind_of_point_is_written_once_and_read_back(
     assert site.value(f"d.{name}") == pytest.approx(value)  # at once, not with the next poll
 
 
-async def test_a_bit_is_written_by_read_and_write_where_there_is_no_mask_write(
+async def test_a_bit_is_written_by_read_and_write_where_there_is_no_mask_write_and_the_point_allows_it(
     site, new_device, point
 ) -> None:
     points = [
-        point("bit", H, 0, BOOL, bit=4, writable=True),
-        point("other", H, 0, BOOL, bit=5, writable=True),
+        point("bit", H, 0, BOOL, bit=4, writable=True, function=WriteFunction.MASK_OR_REWRITE),
+        point("other", H, 0, BOOL, bit=5, writable=True, function=WriteFunction.MASK_OR_REWRITE),
     ]
     device = await settled(site, new_device, point, points, {3: {0: 0x0F00}})
     device.unsupported.add(22)

@@ -22,7 +22,7 @@ from gateway.drivers.modbus.client import read_request
 from gateway.drivers.modbus.counters import ErrorKind
 from gateway.drivers.modbus.serial_port import silence_s
 from gateway.drivers.modbus.untagged import AsciiFraming, Framing, RtuFraming
-from gateway.tags.operate import NotConnectedError
+from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.quality import Quality
 
 PEERS = Path(__file__).parent / "peers"
@@ -354,6 +354,61 @@ async def test_a_write_whose_answer_is_spoilt_is_sent_once(site, point, new_term
         await site.driver.operate(site.tag("u1.m0"), 7)
     await site.until(lambda: site.value("u1.m0") == 7)
     assert len(units.writes()) == 1
+
+
+@pytest.mark.parametrize("transport", [Transport.RTU, Transport.ASCII])
+async def test_a_broadcast_is_sent_once_answered_by_nobody_and_never_reported_done(
+    site, point, new_terminal, transport: Transport
+) -> None:
+    terminal = new_terminal()
+    heard: list[bytes] = []
+    terminal.on_bytes = heard.append
+    port = serial(terminal.path, transport)
+    site.add("all", points=meter(point, 1), unit_id=0, is_broadcast=True, **port)
+    site.start()
+    await site.until(lambda: site.value("_system.all.connected") is True)
+    assert heard == []  # nothing is ever read
+    with pytest.raises(TimeoutError, match="told to all units"):
+        await site.driver.operate(site.tag("all.m0"), 7)
+    with pytest.raises(OperateError, match="of which none answers"):
+        await site.driver.read_back(site.tag("all.m0"))
+    frame = rtu(0, bytes.fromhex("06 0000 0007"))
+    expected = frame if transport is Transport.RTU else b":000600000007F3\r\n"
+    await site.until(lambda: b"".join(heard) == expected)
+    assert site.status("all.m0") != Quality.GOOD
+
+
+async def test_units_get_their_time_after_a_broadcast(site, point, new_terminal) -> None:
+    units = Units(new_terminal())
+    units.silent.add(0)
+    site.add("all", points=meter(point, 1), unit_id=0, is_broadcast=True, **serial(units.terminal.path))
+    site.add("u1", points=meter(point), unit_id=1, **serial(units.terminal.path))
+    site.start()
+    await site.until_good("u1.m0")
+    with pytest.raises(TimeoutError):
+        await site.driver.operate(site.tag("all.m0"), 7)
+    told = next(at for at, (_, unit, _) in enumerate(units.requests) if unit == 0)
+    await site.until(lambda: len(units.requests) > told + 1)
+    assert units.requests[told + 1][0] - units.requests[told][0] >= 0.09
+    assert site.status("u1.m0") == Quality.GOOD
+
+
+async def test_the_line_of_a_broadcast_that_is_pulled_out_is_opened_again(
+    site, point, new_terminal, tmp_path: Path
+) -> None:
+    first, link = new_terminal(), tmp_path / "port"
+    link.symlink_to(first.path)
+    site.add("all", points=meter(point, 1), unit_id=0, is_broadcast=True, **serial(str(link)))
+    site.start()
+    await site.until(lambda: site.value("_system.all.connected") is True)
+    first.unplug()
+    await site.until(lambda: site.value("_system.all.connected") is False)
+    with pytest.raises(NotConnectedError):
+        await site.driver.operate(site.tag("all.m0"), 7)
+    second = new_terminal()
+    link.unlink()
+    link.symlink_to(second.path)
+    await site.until(lambda: site.value("_system.all.connected") is True)
 
 
 async def test_a_line_that_is_never_quiet_is_not_spoken_on(site, point, new_terminal) -> None:
