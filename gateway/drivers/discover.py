@@ -29,9 +29,10 @@ def add_commands(subparsers: _Subcommands[argparse.ArgumentParser]) -> None:
 
 def _protocols() -> tuple[AddDiscover, ...]:
     """What each protocol adds, in the order of the help. Imported here, since they use what is below."""
+    from gateway.drivers.opcua.cli import add_discover as add_opcua
     from gateway.drivers.sunspec.cli import add_discover as add_sunspec
 
-    return (add_sunspec,)
+    return (add_opcua, add_sunspec)
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:

@@ -608,6 +608,6 @@ def _why(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, UaStatusCodeError):
         return f"the server answered {status_name(int(error.code))}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
     return str(error) or type(error).__name__

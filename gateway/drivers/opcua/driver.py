@@ -68,8 +68,7 @@ class OpcUaDriver:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; then the points are Bad_CommunicationError, since nobody watches them."""
-        # what the library says of broken connections, `last_error` says once
-        logging.getLogger("asyncua.client").setLevel(logging.CRITICAL)
+        hush_library()
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
@@ -153,6 +152,11 @@ class OpcUaDriver:
             stamp,
             stamp,
         )
+
+
+def hush_library() -> None:
+    """What the library logs of broken connections, `last_error` says, once."""
+    logging.getLogger("asyncua.client").setLevel(logging.CRITICAL)
 
 
 class Certificates:

@@ -43,7 +43,8 @@ POINTS = """
             method: {object: "nsu=urn:maker:genset;s=Genset", method: "nsu=urn:maker:genset;s=Start"},
             method_false: {object: "nsu=urn:maker:genset;s=Genset", method: "nsu=urn:maker:genset;s=Stop"}}
       ramp_kw: {unit: kW, write: {low: 0, high: 400},
-            method: {object: "nsu=urn:maker:genset;s=Genset", method: "nsu=urn:maker:genset;s=Ramp", arguments: [value, 5]}}
+            method: {object: "nsu=urn:maker:genset;s=Genset", method: "nsu=urn:maker:genset;s=Ramp",
+                     arguments: [value, 5]}}
       missing: {node: "nsu=urn:maker:genset;s=Nowhere"}
       nothing: {node: "nsu=urn:nobody;s=Power"}
 """
@@ -313,7 +314,6 @@ async def running(
     stale_ms: int = 1500,
 ) -> AsyncIterator[Running]:
     """A driver of one device with its image."""
-    folder.mkdir(exist_ok=True)
     file = folder / "site.yaml"
     text = SITE.replace("URL", url).replace("SECURITY", security).replace("STALE", str(stale_ms))
     file.write_text(text.replace("POINTS", points).replace("MORE", more))
