@@ -431,10 +431,15 @@ def _placed(signal: CanSignal, index: int, subindex: int, pdo: Pdo) -> CanSignal
     assert pdo.mapped is not None
     start = 0
     for mapped_index, mapped_subindex, bits in pdo.mapped:
-        if (mapped_index, mapped_subindex) == (index, subindex) and bits == signal.length:
+        if (mapped_index, mapped_subindex) == (index, subindex) and _fits(signal, bits):
             return replace(signal, start=start)
         start += bits
     return None
+
+
+def _fits(signal: CanSignal, bits: int) -> bool:
+    """As long as it is; a boolean may be mapped as a whole byte."""
+    return bits == signal.length or (signal.length == 1 and bits == 8)
 
 
 def _laid_out(points: Sequence[Placed[CanopenShape]], pdos: Mapping[str, Pdo]) -> dict[int, CanSignal]:
