@@ -5,20 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import difflib
-import getpass
 import sys
 import time
 import uuid
-from typing import assert_never
+from dataclasses import replace
 
 from gateway.commands.audit import AuditError, Link, verify
 from gateway.commands.client import CommandClient
+from gateway.commands.control_cli import add_control_commands
 from gateway.commands.router import LONGEST_WAIT_S
-from gateway.config.cli import load_or_explain
+from gateway.commands.terminal import add_user, password_of, seconds, site_of, told
 from gateway.config.paths import owner_of, run_paths
-from gateway.config.place import SITE_VARIABLE, add_place, complete_place, place_of
+from gateway.config.place import add_place, place_of
 from gateway.config.site import Site, Tag
-from gateway.tags.command import Command, Done, Failed, Outcome, Refused, Selected, TimedOut
+from gateway.tags.command import Command, Done, Selected, Step, TimedOut
 from gateway.tags.sample import Value
 from gateway.tags.tag import ValueType
 
@@ -30,22 +30,20 @@ _EXIT_USAGE = 2
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``write`` and ``audit``."""
+    """Add ``write``, ``control``, ``confirm``, ``outcome`` and ``audit``."""
     write = subparsers.add_parser(
         "write", help="set a tag through the command path and tell what became of it"
     )
     write.add_argument("tag", metavar="TAG", help="a writable tag, such as battery1.power_setpoint_kw")
     write.add_argument("value", metavar="VALUE", help="a number, a text, true/false, or the name of a state")
     add_place(write)
-    write.add_argument("--user", metavar="NAME", required=True, help="who asks: a user of the site")
-    write.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    add_user(write)
     write.add_argument("--reason", default="", help="why, for the audit trail")
     write.add_argument(
         "--wait",
         metavar="SECONDS",
-        type=_seconds,
-        default=DEFAULT_WAIT_S,
-        help="give up after so long (default: 10)",
+        type=seconds,
+        help="give up after so long (default: 10, or what a second person has beside that)",
     )
     write.add_argument(
         "--valid-for",
@@ -53,7 +51,11 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         type=_validity,
         help="of a setpoint of the logic: it holds no longer than this",
     )
+    write.add_argument(
+        "--select", action="store_true", help="select the point for the value, then operate it"
+    )
     write.set_defaults(run=_write)
+    add_control_commands(subparsers)
 
     audit = subparsers.add_parser("audit", help="the trail of commands")
     parts = audit.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -66,13 +68,9 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _write(arguments: argparse.Namespace) -> int:
-    complete_place(arguments)
-    if arguments.site is None:
-        print(f"say which: --site SITE (or ${SITE_VARIABLE})", file=sys.stderr)
-        return _EXIT_USAGE
-    site = load_or_explain(arguments.site)
-    if site is None:
-        return _EXIT_FAULT
+    site = site_of(arguments)
+    if isinstance(site, int):
+        return site
     tags = {tag.name: tag for tag in site.tags}
     if arguments.tag not in tags:
         near = difflib.get_close_matches(arguments.tag, tags, 3)
@@ -83,14 +81,10 @@ def _write(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return _EXIT_USAGE
-    if arguments.password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
-    else:
-        password = getpass.getpass(f"Password of {arguments.user}: ")
-    return asyncio.run(_send(site, arguments, value, password))
+    return asyncio.run(_send(site, arguments, tags[arguments.tag], value, password_of(arguments)))
 
 
-async def _send(site: Site, arguments: argparse.Namespace, value: Value, password: str) -> int:
+async def _send(site: Site, arguments: argparse.Namespace, tag: Tag, value: Value, password: str) -> int:
     paths = run_paths(site.name, arguments.state)
     client = CommandClient(paths.command_socket, server_uid=owner_of(paths.state))
     try:
@@ -99,25 +93,42 @@ async def _send(site: Site, arguments: argparse.Namespace, value: Value, passwor
             return _EXIT_FAULT
         now_ns = time.time_ns()
         valid_until_ns = 0 if arguments.valid_for is None else now_ns + int(arguments.valid_for * 1e9)
-        outcome = await client.send(
-            Command(
-                id=uuid.uuid4().hex,
-                tag=arguments.tag,
-                value=value,
-                user=arguments.user,
-                origin="cli",
-                deadline_ns=now_ns + int(arguments.wait * 1e9),
-                reason=arguments.reason,
-                valid_until_ns=valid_until_ns,
-            )
+        command = Command(
+            id=uuid.uuid4().hex,
+            tag=arguments.tag,
+            value=value,
+            user=arguments.user,
+            origin="cli",
+            deadline_ns=now_ns + int(_wait_s(arguments, tag) * 1e9),
+            reason=arguments.reason,
+            valid_until_ns=valid_until_ns,
         )
+        if arguments.select:
+            select = replace(command, id=uuid.uuid4().hex, step=Step.SELECT, valid_until_ns=0)
+            selected = await client.send(select)
+            print(told(arguments.tag, selected))
+            if not isinstance(selected, Selected):
+                return _EXIT_FAULT
+            command = replace(command, select=select.id)
+        if tag.write is not None and tag.write.handling.confirm_ms:
+            print(f"it waits for a second person: tieline confirm {command.id} --user NAME", file=sys.stderr)
+        outcome = await client.send(command)
     except (ConnectionError, TimeoutError) as error:
         print(f"{site.name} does not run here: {error}", file=sys.stderr)
         return _EXIT_FAULT
     finally:
         await client.close()
     print(told(arguments.tag, outcome))
+    if isinstance(outcome, TimedOut):
+        print(f"what became of it may be known later: tieline outcome {command.id}", file=sys.stderr)
     return 0 if isinstance(outcome, Done) else _EXIT_FAULT
+
+
+def _wait_s(arguments: argparse.Namespace, tag: Tag) -> float:
+    if arguments.wait is not None:
+        return float(arguments.wait)
+    confirm_s = 0.0 if tag.write is None else tag.write.handling.confirm_ms / 1000
+    return min(DEFAULT_WAIT_S + confirm_s, LONGEST_WAIT_S)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -162,32 +173,8 @@ def value_of(text: str, tag: Tag) -> Value:
     raise ValueError(f"{tag.name} takes {kinds.get(tag.type, 'a whole number')}{states}, not {text!r}")
 
 
-def told(tag: str, outcome: Outcome) -> str:
-    """An outcome as a line for people."""
-    match outcome:
-        case Done(value):
-            return f"done: {tag} is {value}"
-        case Selected(value):
-            return f"selected: {tag} for {value}"
-        case Refused(code, why):
-            return f"refused ({code.value}): {why}"
-        case TimedOut(why):
-            return f"timed out: {why}"
-        case Failed(why):
-            return f"failed: {why}"
-        case _:
-            assert_never(outcome)
-
-
 def _perhaps(near: list[str]) -> str:
     return f"; perhaps {', '.join(near)}?" if near else ""
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= LONGEST_WAIT_S:
-        raise argparse.ArgumentTypeError(f"from now to {LONGEST_WAIT_S:g} seconds, not {text}")
-    return seconds
 
 
 def _validity(text: str) -> float:

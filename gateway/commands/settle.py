@@ -35,7 +35,10 @@ async def settled(
     may_go_on: Callable[[], bool],
     now_ns: Callable[[], int] = time.time_ns,
 ) -> Done | Failed | None:
-    """What became of it, ``read`` asking the device; None where that cannot be told until ``until_s`` (loop's time), or not any more."""
+    """What became of it, by asking the device with ``read``; None where nobody can tell.
+
+    ``until_s`` is in the loop's time; once ``may_go_on`` is false, another one has written to the point.
+    """
     loop = asyncio.get_running_loop()
     pause = FIRST_PAUSE_S
     differs_since: float | None = None
