@@ -31,10 +31,11 @@ def role_of(certificate: bytes) -> str | None:
     except x509.DuplicateExtension:
         raise RoleError("its certificate says a role twice") from None
     assert isinstance(extension.value, x509.UnrecognizedExtension), extension
-    return _text(extension.value.value)
+    return text_of(extension.value.value)
 
 
-def _text(der: bytes) -> str:
+def text_of(der: bytes) -> str:
+    """The role in an extension. Raises RoleError."""
     if len(der) < 2 or der[0] != _UTF8_STRING or der[1] != len(der) - 2 or not 0 < der[1] <= LONGEST_ROLE:
         raise RoleError("the role in its certificate is no UTF8String of 1 to 127 octets")
     try:

@@ -152,7 +152,9 @@ class Door:
         client = self.client_at(host, role)
         if client is None:
             said = "no role" if role is None else f"the role {role!r}"
-            log.warning("%s at the door %s may do nothing: nobody there has %s", host, self._config.name, said)
+            log.warning(
+                "%s at the door %s may do nothing: nobody there has %s", host, self._config.name, said
+            )
         return client
 
     async def _serve(

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pymodbus.client import AsyncModbusTlsClient
 
 from gateway.config.tls import TlsError
-from gateway.servers.modbus.role import RoleError, role_of
+from gateway.servers.modbus.role import RoleError, role_of, text_of
 
 CLIENTS = "clients: {ems: {hosts: [127.0.0.0/8], user: dispatcher}}"
 SECURE = """clients:
@@ -173,3 +175,12 @@ async def test_a_certificate_that_is_gone_at_the_start_is_said(served, pki) -> N
 def test_a_certificate_that_is_none_has_no_role() -> None:
     with pytest.raises(RoleError):
         role_of(b"\x30\x00")
+
+
+@given(st.binary(max_size=300))
+def test_any_extension_is_a_role_or_refused(octets: bytes) -> None:
+    try:
+        role = text_of(octets)
+    except RoleError:
+        return
+    assert octets == b"\x0c" + bytes([len(role.encode())]) + role.encode()
