@@ -169,7 +169,7 @@ class Server:
         """The last error, cut to what its tag holds."""
         text = why.encode()[:LAST_ERROR_BYTES].decode("utf-8", "ignore")
         if text != self.told.last_error:
-            log.info("%s: %s", self.config.name, why)
+            log.warning("%s: %s", self.config.name, why)
         self.told.last_error = text
 
     @property

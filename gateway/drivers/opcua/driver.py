@@ -26,7 +26,7 @@ NO_SECURITY = "None"
 PKI = (
     "servers"  # in the state folder's pki: who a server is, is another question than which client may come in
 )
-REMEDY = "if it is the right one, trust it: mv {kept} {trusted}/"
+REMEDY = "if it is the right one: cd {trusted.parent} && mv rejected/{kept.name} trusted/"
 _HOST = "127.0.0.1"  # a client's certificate needs no address of its own
 
 

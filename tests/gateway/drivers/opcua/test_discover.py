@@ -12,7 +12,7 @@ from asyncua import ua
 from opcua_genset import free_port
 
 from gateway.config.load import load_site
-from gateway.config.opcua_device import NodeAddress, NodeKind
+from gateway.config.opcua_device import NodeAddress
 from gateway.drivers.discover import add_commands
 from gateway.tags.tag import ValueType
 
