@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -124,13 +125,13 @@ def _laid(models: Sequence[Model]) -> Iterator[tuple[Model, list[Named], str]]:
 
 
 def _named(model: Model, points: Sequence[LaidPoint], prefix: str, taken: set[str]) -> list[Named]:
-    labels = Counter((point.path, _slug(point.definition.label)) for point in points)
+    labels = Counter((point.path, _snake(point.definition.label)) for point in points)
     has_many_settings = sum(point.definition.is_writable for point in points) * 3 > len(points)
     named = []
     for point in points:
-        slug = _slug(point.definition.label)
+        slug = _snake(point.definition.label)
         plain = _snake(point.definition.name)
-        is_telling = 0 < len(slug) <= LONGEST_LABEL and labels[point.path, slug] == 1
+        is_telling = slug[:1].isalpha() and len(slug) <= LONGEST_LABEL and labels[point.path, slug] == 1
         path = "".join(f"_{_snake(step)}" for step in point.path)
         name = _with_unit(f"{prefix}{path}_{slug if is_telling else plain}", point)
         if len(name) > LONGEST_NAME or name in taken:
@@ -226,15 +227,22 @@ def _entry(one: Named, ratings: Mapping[str, float]) -> list[str]:
 
 
 def _folded(head: str, keys: Sequence[str]) -> list[str]:
-    """``{key: value, …}`` after ``head``, in lines of at most WIDTH where that is possible."""
+    """``{key: value, …}`` after ``head``, in lines of at most WIDTH. A break in a quoted text reads as a blank."""
+    indent = " " * 9
     lines, line = [head], "        {"
     for place, key in enumerate(keys):
         item = key + ("}" if place == len(keys) - 1 else ",")
         if len(line) + 1 + len(item) > WIDTH and not line.endswith("{"):
             lines.append(line)
-            line = "         " + item
+            line = indent + item
         else:
             line += item if line.endswith("{") else " " + item
+        if len(line) > WIDTH:
+            *full, line = textwrap.wrap(
+                line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            )
+            lines += [indent + text.strip() for text in full]
+            line = indent + line.strip()
     return [*lines, line]
 
 
@@ -391,12 +399,6 @@ def _printable(text: str) -> str:
 def _quoted(text: str) -> str:
     """In double quotes, as both JSON and YAML read them."""
     return json.dumps(text, ensure_ascii=False).replace("$", "\\u0024")  # ${ } begins an expression
-
-
-def _slug(label: str) -> str:
-    words = re.findall(r"[a-z0-9]+", label.lower())
-    slug = "_".join(words)
-    return slug if slug[:1].isalpha() else ""
 
 
 def _snake(name: str) -> str:
