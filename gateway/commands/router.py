@@ -47,7 +47,7 @@ from gateway.commands.selections import DEFAULT_MS, Selections
 from gateway.commands.settle import Settling, settled
 from gateway.config.control_section import SELECT_SUFFIX
 from gateway.config.site import Site, Tag, WriteLimits
-from gateway.tags.command import Command, Outcome, Refusal, Refused, Selected, Step, TimedOut
+from gateway.tags.command import Command, Done, Failed, Outcome, Refusal, Refused, Selected, Step, TimedOut
 from gateway.tags.operate import Driver, ExpiringDriver, NotConnectedError
 from gateway.tags.sample import Value
 
@@ -221,6 +221,7 @@ class Router:
         self._is_open = False
         self._confirmations.end(None, Refused(Refusal.NOT_CONNECTED, "the gateway is stopping"))
         running = [*self._running.values(), *self._emergencies.values()]
+        await self._settling.close()
         tasks = [*(run.task for run in running if run.task is not None), *self._answering]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=STOP_PATIENCE_S)
@@ -228,7 +229,6 @@ class Router:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=STOP_PATIENCE_S)
-        await self._settling.close()
         await self._trail.close()
 
     def known(self, command: Command) -> asyncio.Future[Outcome] | None:
@@ -589,8 +589,10 @@ class Router:
             return self._holder is None or self._holder.why_held(tag) is None
 
         found = await settled(self._read, tag, value, tolerance, until_s, may_go_on, self._now_ns)
-        if found is None:
-            return
+        if found is not None:
+            self._answer(self._tell_settled(remembered, found))  # a newer command does not stop it any more
+
+    async def _tell_settled(self, remembered: _Remembered, found: Done | Failed) -> None:
         command = remembered.command
         log.info("%s by %s via %s is settled: %s", command.tag, command.user, command.origin, found)
         try:
