@@ -65,6 +65,11 @@ class Pki:
             .not_valid_before(now - DAY)
             .not_valid_after(now + DAY)
             .add_extension(constraints, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+            )
+            .add_extension(_usage(constraints.ca), critical=True)
         )
         if names:
             general = [_general_name(text) for text in names]
@@ -83,6 +88,15 @@ class Pki:
     def _of(self, authority: str) -> tuple[x509.Name, ec.EllipticCurvePrivateKey]:
         certificate, key = self._made[authority]
         return certificate.subject, key
+
+
+def _usage(is_authority: bool) -> x509.KeyUsage:
+    """What newer versions of Python ask for (RFC 5280, 4.2.1)."""
+    return x509.KeyUsage(
+        digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
+        key_agreement=False, key_cert_sign=is_authority, crl_sign=is_authority, encipher_only=False,
+        decipher_only=False,
+    )  # fmt: skip
 
 
 def _general_name(text: str) -> x509.GeneralName:
