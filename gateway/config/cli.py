@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
+import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,6 +102,37 @@ def run_check(args: argparse.Namespace) -> int:
         _print_outcome(args.site, outcome, checked, sources)
     is_clean = isinstance(outcome, Site) and (checked is None or checked.is_clean)
     return CLEAN if is_clean else FAULTY
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `check` says of a file; ``site`` is None where it has faults."""
+
+    text: str
+    json: dict[str, Any]
+    site: Site | None
+
+
+def report_of(path: Path, further: FurtherCheck) -> Report:
+    """`check`, for other commands that must not go on with a faulty site."""
+    try:
+        loading = Loading(path)
+        outcome: Site | SiteFaults = loading.site()
+    except SiteFaults as faults:
+        outcome = faults
+    except OSError as error:
+        return Report(f"{error}\n", {"site": str(path), "error": str(error)}, None)
+    try:
+        checked = further(outcome) if isinstance(outcome, Site) else None
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}"
+        return Report(f"{why}\n", {"site": str(path), "error": why}, None)
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        _print_outcome(path, outcome, checked, loading.sources)
+    is_clean = isinstance(outcome, Site) and (checked is None or checked.is_clean)
+    site = outcome if isinstance(outcome, Site) and is_clean else None
+    return Report(text.getvalue(), _report(path, outcome, checked), site)
 
 
 def run_schema(args: argparse.Namespace) -> int:

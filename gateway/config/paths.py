@@ -80,6 +80,11 @@ class RunPaths:
         return self.runtime / "scan.sock"
 
     @property
+    def node_socket(self) -> Path:
+        """Where the root is asked to reload."""
+        return self.runtime / "node.sock"
+
+    @property
     def command_socket(self) -> Path:
         return self.runtime / "commands.sock"
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from gateway.config.site import NO_TAG, Site, Tag
+from gateway.config.site import Site, Tag
 from gateway.tags.tag import ValueType
 
 SHOWN_CHANGES = 6  # of one device or tag, in a line for people
@@ -63,8 +63,8 @@ class Difference:
 def difference(old: Site, new: Site) -> Difference:
     """What ``new`` has that ``old`` has not, and the other way round."""
     before, after = devices_of(old), devices_of(new)
-    tags_before = {tag.name: tag for tag in old.tags if tag is not NO_TAG and tag.name}
-    tags_after = {tag.name: tag for tag in new.tags if tag is not NO_TAG and tag.name}
+    tags_before = {tag.name: tag for tag in old.tags if tag.name}
+    tags_after = {tag.name: tag for tag in new.tags if tag.name}
     both = [(tags_before[name], tag) for name, tag in tags_after.items() if name in tags_before]
     kept = [(one, other) for one, other in both if one.spec() == other.spec()]
     retyped = tuple(

@@ -44,14 +44,14 @@ class Numbering:
     retired: tuple[int, ...]
 
 
-def load_twice(loading: Loading, path: Path) -> Loaded:
-    """The site of ``loading``, ready to be numbered anew. Raises as `Loading.site` does."""
-    return Loaded(loading.site(), Loading(path, empty=SHIFT).site())
+def load_shifted(path: Path) -> Site:
+    """The site in ``path`` with `SHIFT` empty places first. Raises as `Loading.site` does."""
+    return Loading(path, empty=SHIFT).site()
 
 
 def numbering(old: Site, new: Site) -> Numbering:
     """A tag that is what it was for the image (name, type, owner, room for its text) keeps its place."""
-    known = {tag.spec(): place for place, tag in enumerate(old.tags) if tag is not NO_TAG and tag.name}
+    known = {tag.spec(): place for place, tag in enumerate(old.tags) if tag.name}
     places: list[int] = []
     added: list[Tag] = []
     for tag in new.tags:

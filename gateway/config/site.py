@@ -117,7 +117,7 @@ class Tag:
         return TagSpec(self.name, self.type, self.owner, self.string_bytes)
 
 
-# A place of the image without a tag: there was one until a reload took it away.
+# A place of the image without a tag, known by its empty name: there was one until a reload took it away.
 NO_TAG = Tag("", ValueType.BOOL, "", "", "", history=False)
 
 

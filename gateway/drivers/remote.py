@@ -121,6 +121,10 @@ class RemoteDriver:
         """The tags it can operate and read back."""
         return self._tags
 
+    def take(self, tags: Iterable[int]) -> None:
+        """Go on with these."""
+        self._tags = tuple(tags)
+
     def connections(self, tag: int) -> int:
         """How often the device was connected anew; another process of the driver counts as that, too."""
         return self._processes * CONNECTIONS_A_PROCESS + self._connections.get(tag, 0)

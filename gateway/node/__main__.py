@@ -1,4 +1,6 @@
-"""`python -m gateway.node` is `tieline`; with ``part`` it is one part's process, which the supervisor starts so."""
+"""`python -m gateway.node` is `tieline`; with ``part`` it is one part's process, which the supervisor starts so, and
+with ``prepare`` the one that reads a site for a reload.
+"""
 
 from __future__ import annotations
 
@@ -26,5 +28,16 @@ def _part(arguments: list[str]) -> int:
     return run_part(launch, RUNNERS[launch.part])
 
 
+def _prepare(arguments: list[str]) -> int:
+    from gateway.node.prepare import main as prepare
+
+    return prepare(arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(_part(sys.argv[2:]) if sys.argv[1:2] == ["part"] else main())
+    match sys.argv[1:2]:
+        case ["part"]:
+            sys.exit(_part(sys.argv[2:]))
+        case ["prepare"]:
+            sys.exit(_prepare(sys.argv[2:]))
+    sys.exit(main())

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from gateway.config.paths import RunPaths
-from gateway.node.launch import READY, Launch
+from gateway.node.launch import READY, TAKEN, Launch, control_pair, send_site
 
 LAST_LINES = 50  # of what it printed: a traceback's end
 LINE_BYTES = 2_000
@@ -42,28 +42,33 @@ class Child:
         self.started = self.last_beat = self._loop.time()
         self.has_beaten = False
         self.ended: asyncio.Future[int] = self._loop.create_future()
+        self._taking: deque[asyncio.Future[bool]] = deque()  # sites it was handed, in order
         pipe, child_pipe = os.pipe()
+        self._control, child_control = control_pair()
         try:
-            launch = Launch(part, paths, region, site, child_pipe, os.getpid())
+            launch = Launch(part, paths, region, site, child_pipe, child_control.fileno(), os.getpid())
             self._process = subprocess.Popen(
                 [*command, *launch.arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=(site, child_pipe),
+                pass_fds=(site, child_pipe, child_control.fileno()),
                 process_group=0,  # a terminal's Ctrl-C goes to the root alone, which ends the parts in order
             )
         except OSError:
             os.close(pipe)
+            self._control.close()
             raise
         finally:
             os.close(child_pipe)
+            child_control.close()
         assert self._process.stdout is not None
         self._pipe = pipe
         self._output = self._process.stdout.fileno()
         self._process_fd = os.pidfd_open(self._process.pid)
         for descriptor, callback in (
             (self._pipe, self._hear),
+            (self._control.fileno(), self._hear_taken),
             (self._output, self._take_output),
             (self._process_fd, self._end),
         ):
@@ -82,6 +87,16 @@ class Child:
         """It has just shown that it lives."""
         self.last_beat = self._loop.time()
         self.has_beaten = True
+
+    async def take(self, site: int) -> bool:
+        """Hand it another site; True once it has taken it, False where it ends without."""
+        taken: asyncio.Future[bool] = self._loop.create_future()
+        try:
+            send_site(self._control, site)
+        except OSError:
+            return False
+        self._taking.append(taken)
+        return await taken
 
     def exit_text(self) -> str:
         """How it ended, in one line: its status, and the last line it printed if it ended badly."""
@@ -106,6 +121,18 @@ class Child:
         if READY in beats:
             self._on_ready()
 
+    def _hear_taken(self) -> None:
+        try:
+            answer = self._control.recv(len(TAKEN))
+        except BlockingIOError:
+            return
+        except ConnectionResetError:  # it left what it was sent unread
+            answer = b""
+        if answer != TAKEN:
+            self._loop.remove_reader(self._control.fileno())
+        elif self._taking:
+            _settle(self._taking.popleft(), True)
+
     def _take_output(self) -> None:
         try:
             content = os.read(self._output, _READ_BYTES)
@@ -124,8 +151,12 @@ class Child:
     def _end(self) -> None:
         status = self._process.wait()  # it has ended: this only takes the status
         self._hear_out()
-        for descriptor in (self._pipe, self._output, self._process_fd):
+        self._hear_taken()
+        for descriptor in (self._pipe, self._control.fileno(), self._output, self._process_fd):
             self._loop.remove_reader(descriptor)
+        self._control.close()
+        for taken in self._taking:
+            _settle(taken, False)
         os.close(self._pipe)
         os.close(self._process_fd)
         assert self._process.stdout is not None
@@ -144,3 +175,9 @@ class Child:
             for line in (self._rest + content).split(b"\n"):
                 self._lines.append(line[:LINE_BYTES].decode("utf-8", "replace"))
             self._rest = b""
+
+
+def _settle(taken: asyncio.Future[bool], outcome: bool) -> None:
+    """Tell whoever waits, if they still do."""
+    if not taken.done():
+        taken.set_result(outcome)

@@ -23,6 +23,7 @@ from gateway.config.cli import load_or_explain
 from gateway.config.paths import run_paths
 from gateway.config.place import add_place, place_of
 from gateway.node.logic_check import checked_logic
+from gateway.node.reload_request import run_reload
 from gateway.node.status import NotRunningError, read_status, status_text
 
 EXIT_FAULT = 1
@@ -67,6 +68,14 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument("--format", choices=("text", "json"), default="text", help="how it is printed")
     status.set_defaults(run=_status)
 
+    reload = commands.add_parser(
+        "reload", help="make a changed site file the one that runs, whole or not at all"
+    )
+    add_place(reload)
+    reload.add_argument("--dry-run", action="store_true", help="only tell what it would do")
+    reload.add_argument("--format", choices=("text", "json"), default="text", help="how the plan is printed")
+    reload.set_defaults(run=run_reload)
+
     passwd = commands.add_parser("passwd", help="set the password of a user of a site")
     passwd.add_argument("site", metavar="SITE", type=Path, help="the site file")
     passwd.add_argument("user", metavar="USER", help="a user of the site")
@@ -99,7 +108,7 @@ def _run(arguments: argparse.Namespace) -> int:
     site = load_or_explain(arguments.site)
     if site is None:
         return EXIT_FAULT
-    return run_site(site, arguments.state, new_passwords=arguments.new_passwords)
+    return run_site(site, arguments.site, arguments.state, new_passwords=arguments.new_passwords)
 
 
 def _status(arguments: argparse.Namespace) -> int:

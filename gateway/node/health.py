@@ -23,11 +23,16 @@ class Health:
     """Writes the state of ``lives`` into ``region``, of which it claims the root's owner."""
 
     def __init__(self, region: Region, lives: Sequence[Life]) -> None:
-        self._lives = lives
-        names = [f"_system.parts.{life.part.name}." for life in lives]
-        self._numbers = region.indexes_of(name + number for name in names for number in _NUMBERS)
-        self._texts = region.indexes_of(name + "last_exit" for name in names)
+        self._region = region
         self._writer = region.claim(NODE_OWNER)
+        self.follow(lives)
+
+    def follow(self, lives: Sequence[Life]) -> None:
+        """Write the state of these from now on, whose tags the region has."""
+        self._lives = tuple(lives)
+        names = [f"_system.parts.{life.part.name}." for life in lives]
+        self._numbers = self._region.indexes_of(name + number for name in names for number in _NUMBERS)
+        self._texts = self._region.indexes_of(name + "last_exit" for name in names)
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -8,6 +8,7 @@ import logging
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 import time
@@ -16,8 +17,8 @@ from contextlib import suppress
 
 import uvloop
 
-from gateway.config.part import PartContext
-from gateway.node.launch import BEAT, BEAT_PERIOD_S, READY, Launch, shared_site
+from gateway.config.part import PartContext, Reload
+from gateway.node.launch import BEAT, BEAT_PERIOD_S, READY, TAKEN, Launch, receive_site, shared_site
 from gateway.node.logs import log_to
 from gateway.tags import image
 
@@ -57,15 +58,39 @@ async def _live(launch: Launch, runner: Runner, context: PartContext) -> int:
     loop.add_signal_handler(signal.SIGTERM, context.stop.set)
     beating = asyncio.create_task(_beat(launch, context))
     log.info("started as process %d", os.getpid())
-    try:
-        await runner(context)
-    finally:
-        beating.cancel()
+    with socket.socket(fileno=launch.control) as control:
+        control.setblocking(False)
+        loop.add_reader(control, _hear, control, context)
+        try:
+            await runner(context)
+        finally:
+            beating.cancel()
+            loop.remove_reader(control)
     if context.stop.is_set():
         log.info("ended")
         return 0
     log.error("ended without being told to")
     return 1
+
+
+def _hear(control: socket.socket, context: PartContext) -> None:
+    """A site from the root: it goes to the part, whose answer is told once there is one."""
+    loop = asyncio.get_running_loop()
+    try:
+        site = receive_site(control)
+    except BlockingIOError:
+        return
+    if site is None:
+        loop.remove_reader(control)
+        return
+
+    def answer(done: asyncio.Future[None]) -> None:
+        with suppress(OSError):  # the root has gone, or this part ends
+            control.send(TAKEN)
+
+    reload = Reload(site, loop.create_future())
+    reload.done.add_done_callback(answer)
+    context.reloads.put_nowait(reload)
 
 
 async def _beat(launch: Launch, context: PartContext) -> None:

@@ -16,12 +16,15 @@ from gateway.config.accounts import Accounts, AccountsError, new_password
 from gateway.config.paths import RunPaths, region_name, run_paths
 from gateway.config.site import Site
 from gateway.config.system import DRIVERS_OWNER, NODE_OWNER
+from gateway.node.addresses import addresses_of
 from gateway.node.health import Health
 from gateway.node.launch import share_site
 from gateway.node.logs import log_to
 from gateway.node.parts import parts_of
+from gateway.node.reload import Reloads
 from gateway.node.state import RunRecord, StateError, StateLock
 from gateway.node.supervisor import Supervisor
+from gateway.tags.directory import spare_for
 from gateway.tags.image import Region, RegionError
 
 EXIT_FAULT = 1
@@ -30,8 +33,11 @@ EXIT_KILLED = 130  # as a shell tells of Ctrl-C
 log = logging.getLogger(__name__)
 
 
-def run_site(site: Site, state: Path | None, *, new_passwords: bool = False) -> int:
-    """Run ``site`` until a signal says stop; returns the exit status. Faults are told on stderr."""
+def run_site(site: Site, file: Path, state: Path | None, *, new_passwords: bool = False) -> int:
+    """Run ``site``, read from ``file``, until a signal says stop; returns the exit status.
+
+    Faults are told on stderr.
+    """
     os.umask(0o077)  # what a site remembers is nobody else's to read
     paths = run_paths(site.name, state)
     lock = StateLock(paths)
@@ -42,7 +48,7 @@ def run_site(site: Site, state: Path | None, *, new_passwords: bool = False) -> 
         return EXIT_FAULT
     try:
         log_to(paths.logs, "node")
-        return _run(site, paths, lock, new_passwords)
+        return _run(site, file, paths, lock, new_passwords)
     except (AccountsError, RegionError, OSError) as error:
         print(f"the site cannot run: {error}", file=sys.stderr)
         return EXIT_FAULT
@@ -57,17 +63,7 @@ def say(text: str) -> None:
         print(f"{datetime.now().astimezone():%H:%M:%S} {text}", flush=True)
 
 
-def addresses_of(site: Site) -> tuple[str, ...]:
-    """Where clients find it."""
-    page = (f"http://{site.hmi.host}:{site.hmi.port}/",) if site.hmi else ()
-    opcua = (f"opc.tcp://{site.opcua.host}:{site.opcua.port}",) if site.opcua else ()
-    dnp3 = (
-        (f"dnp3://{site.dnp3.host}:{site.dnp3.port} (outstation {site.dnp3.address})",) if site.dnp3 else ()
-    )
-    return (*page, *opcua, *dnp3)
-
-
-def _run(site: Site, paths: RunPaths, lock: StateLock, new_passwords: bool) -> int:
+def _run(site: Site, file: Path, paths: RunPaths, lock: StateLock, new_passwords: bool) -> int:
     passwords = _passwords(site, Accounts(paths.accounts), new_passwords)
     parts = parts_of(site)
     region = Region.create(
@@ -75,29 +71,36 @@ def _run(site: Site, paths: RunPaths, lock: StateLock, new_passwords: bool) -> i
         [tag.spec() for tag in site.tags],
         journal_records=site.journal_records,
         extra_owners=(DRIVERS_OWNER, NODE_OWNER),
+        spare=spare_for(len(site.tags)),
     )
     with region:
-        lock.record(
-            RunRecord(
-                site.name,
-                region.name,
-                os.getpid(),
-                time.time_ns(),
-                tuple(part.name for part in parts),
-                addresses_of(site),
-            )
+        started_ns = time.time_ns()
+        record = RunRecord(
+            site.name,
+            region.name,
+            os.getpid(),
+            started_ns,
+            tuple(part.name for part in parts),
+            addresses_of(site),
+            str(file.absolute()),
+            site.digest,
+            started_ns,
         )
+        lock.record(record)
         _greet(site, paths, passwords)
         shared = share_site(site)
+        supervisor = Supervisor(parts, paths, region, shared, say)
+        health = Health(region, supervisor.lives)
+        reloads = Reloads(paths, region, supervisor, health, lock, record, shared, say)
         try:
             with asyncio.Runner() as loop:
-                return loop.run(_supervise(Supervisor(parts, paths, region, shared, say), region))
+                return loop.run(_supervise(supervisor, health, reloads))
         finally:
-            os.close(shared)
+            os.close(reloads.site)
             _sweep(paths)
 
 
-async def _supervise(supervisor: Supervisor, region: Region) -> int:
+async def _supervise(supervisor: Supervisor, health: Health, reloads: Reloads) -> int:
     stop = asyncio.Event()
     killed = False
 
@@ -114,10 +117,13 @@ async def _supervise(supervisor: Supervisor, region: Region) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, told, number.name)
-    reporting = asyncio.create_task(Health(region, supervisor.lives).run())
+    reporting = asyncio.create_task(health.run())
     supervising = asyncio.create_task(supervisor.run(stop))
-    await asyncio.wait([reporting, supervising], return_when=asyncio.FIRST_COMPLETED)
+    stopping = asyncio.create_task(stop.wait())
+    await reloads.open()
+    await asyncio.wait([reporting, supervising, stopping], return_when=asyncio.FIRST_COMPLETED)
     stop.set()
+    await reloads.close()
     await supervising
     reporting.cancel()
     with contextlib.suppress(asyncio.CancelledError):

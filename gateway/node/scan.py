@@ -48,6 +48,7 @@ def run_scan(launch: Launch) -> int:
         print(f"the logic cannot run: {error}", file=sys.stderr)
         return EXIT_FAULT
     os.set_inheritable(launch.pipe, False)  # from here on it beats in the image
+    os.set_inheritable(launch.control, False)
     logging.shutdown()
     return os.execv(arguments[0], arguments)  # noqa: S606 - no shell is wanted
 

@@ -18,7 +18,11 @@ class StateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """Who runs a state folder. ``parts`` in the order in which they start."""
+    """Who runs a state folder, and which site. ``parts`` in the order in which they start.
+
+    ``file`` and ``digest`` are of the site that runs, ``applied_ns`` is when it was started or reloaded, and
+    ``reloads`` counts those.
+    """
 
     site: str
     region: str
@@ -26,6 +30,10 @@ class RunRecord:
     started_ns: int
     parts: tuple[str, ...]
     addresses: tuple[str, ...]
+    file: str = ""
+    digest: str = ""
+    applied_ns: int = 0
+    reloads: int = 0
 
 
 class StateLock:
@@ -93,6 +101,10 @@ def read_record(paths: RunPaths) -> RunRecord | None:
             int(fields["started_ns"]),
             tuple(map(str, fields["parts"])),
             tuple(map(str, fields["addresses"])),
+            str(fields.get("file", "")),
+            str(fields.get("digest", "")),
+            int(fields.get("applied_ns", 0)),
+            int(fields.get("reloads", 0)),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

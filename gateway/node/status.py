@@ -93,6 +93,10 @@ class SiteStatus:
     bad_by_status: Mapping[str, int]
     troubles: tuple[str, ...]
     logic: LogicStatus | None = None  # the site has none
+    file: str = ""  # the site file that was read, and what it said then
+    digest: str = ""
+    applied_s: float = 0.0  # since it was started or reloaded
+    reloads: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -121,6 +125,7 @@ def status_of(
 ) -> SiteStatus:
     """The status of a region of which ``record`` tells."""
     names = [region.name_of(tag) for tag in range(region.tag_count)]
+    is_there = np.array([name != "" for name in names])  # or a reload took it away
     index = {name: tag for tag, name in enumerate(names) if name.startswith(_PREFIX)}
     parts = tuple(_part(region, name) for name in record.parts)
     devices = tuple(
@@ -129,7 +134,7 @@ def status_of(
         if name.endswith(_CONNECTED) and not name.startswith(_PARTS)
     )
     logic = _logic(region, index) if f"{_SCAN}mode" in index else None
-    statuses = region.read()["status"]
+    statuses = region.read()["status"][is_there]
     severity = statuses & SEVERITY_MASK
     good = int(np.count_nonzero(severity == 0))
     uncertain = int(np.count_nonzero(severity == SEVERITY_UNCERTAIN))
@@ -152,6 +157,10 @@ def status_of(
             *history_troubles,
         ),
         logic=logic,
+        file=record.file,
+        digest=record.digest,
+        applied_s=(now_ns - (record.applied_ns or record.started_ns)) / 1e9,
+        reloads=record.reloads,
     )
 
 
@@ -159,6 +168,11 @@ def status_text(status: SiteStatus) -> str:
     """For people."""
     lines = [f"{status.site} runs since {_span(status.up_s)} as process {status.pid}"]
     lines += [f"  open  {address}" for address in status.addresses]
+    if status.file:
+        reloads = (
+            f", reloaded {status.reloads} times, last {_span(status.applied_s)} ago" if status.reloads else ""
+        )
+        lines.append(f"  site  {status.file} ({status.digest[:12]}{reloads})")
     lines.append("")
     lines += _table(
         ("part", "", "pid", "restarts", "memory", "last exit"),

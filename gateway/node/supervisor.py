@@ -10,6 +10,9 @@ A part's life is a small table of states::
       └── ended ── STOPPING ◄── stop, from any state
 
 No part ends another: each is kept by a task of its own, and nothing here waits for a part's answer.
+
+A reload hands a part another site (`hand_over`), starts it again with it (`restart`), adds a part or lets one go.
+From `run_site_from` on, whatever starts has the new site: a part that dies in the middle comes back with it.
 """
 
 from __future__ import annotations
@@ -35,6 +38,8 @@ READY_PATIENCE_S = 20.0  # how long the next stage waits for one: a part may nee
 WATCH_S = 0.5
 STAGE_PATIENCE_S = 1.2  # at the end, before the next stage is told too
 STOP_S = 4.3  # in all, then whatever is left is killed: 5 s is what we promise
+TAKE_PATIENCE_S = 20.0  # for a part to take another site in place; then it is started again with it
+LEAVE_PATIENCE_S = 3.5  # for one that is told to end while the others go on: it promises 3 s
 DIED_IN_CLAIM_S = 1.0  # a claim of a dead process is free at once; more is for one that is slow to die
 
 log = logging.getLogger(__name__)
@@ -48,6 +53,14 @@ class State(Enum):
     RUNNING = "running"
     WAITING = "waiting"
     STOPPING = "stopping"
+
+
+class Wanted(Enum):
+    """What becomes of a part when its process ends."""
+
+    RUN = "run"  # it is started again, after the back-off
+    RUN_AT_ONCE = "run at once"  # it was told to end so that it starts with another site
+    GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +88,11 @@ class Life:
     state: State = State.IDLE
     child: Child | None = None
     restarts: int = 0
+    wanted: Wanted = Wanted.RUN
     last_exit: str = ""
     beat_at: int = 0  # the latest receipt time of its beats that was seen
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)  # out of the back-off
     back_off: BackOff = field(default_factory=BackOff)
 
 
@@ -93,11 +108,13 @@ class Supervisor:
         self._site = site
         self._say = say
         self._is_stopping = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None  # while it runs
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set and every part has ended."""
         try:
             async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
                 watching = tasks.create_task(self._watch())
                 starting = tasks.create_task(self._start(tasks))
                 await stop.wait()
@@ -106,6 +123,81 @@ class Supervisor:
                 watching.cancel()
         finally:
             self.kill()
+
+    def run_site_from(self, site: int, parts: Sequence[Part]) -> int:
+        """Start parts with this site from now on, as ``parts`` has those that are there.
+
+        Returns the descriptor of the site before, for the caller to close.
+        """
+        by_name = {part.name: part for part in parts}
+        for life in self.lives:
+            life.part = by_name.get(life.part.name, life.part)
+        before, self._site = self._site, site
+        return before
+
+    def life_of(self, name: str) -> Life | None:
+        """The part of this name, if there is one."""
+        return next((life for life in self.lives if life.part.name == name), None)
+
+    async def hand_over(self, name: str) -> bool:
+        """Let a part take the present site while it runs; False where it had to be started again for it."""
+        life = self.life_of(name)
+        if life is None or life.child is None or life.child.ended.done():
+            return False  # it starts with it, by and by
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READY_PATIENCE_S):
+                await life.ready.wait()
+        child = life.child
+        try:
+            async with asyncio.timeout(TAKE_PATIENCE_S):
+                return await child.take(self._site)
+        except TimeoutError:
+            self._say(f"{name} does not take the new site: killed")
+            life.wanted = Wanted.RUN_AT_ONCE
+            child.send(signal.SIGKILL)
+            return False
+
+    async def restart(self, name: str) -> None:
+        """Let a part end, and start it with the present site; returns when its new life has begun."""
+        life = self.life_of(name)
+        if life is None or life.child is None or life.child.ended.done():
+            return
+        await self._leave(life, Wanted.RUN_AT_ONCE)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READY_PATIENCE_S):
+                await life.ready.wait()
+
+    async def remove(self, name: str) -> None:
+        """Let a part end for good."""
+        life = self.life_of(name)
+        if life is not None:
+            await self._leave(life, Wanted.GONE)
+            self.lives.remove(life)
+
+    async def add(self, part: Part) -> None:
+        """Start a part that was not there; returns when it is ready, or late."""
+        if self._tasks is None or self._is_stopping.is_set():
+            return
+        life = Life(part)
+        self.lives.append(life)
+        self._tasks.create_task(self._keep(life))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READY_PATIENCE_S):
+                await life.ready.wait()
+
+    async def _leave(self, life: Life, wanted: Wanted) -> None:
+        life.wanted = wanted
+        life.wake.set()
+        life.ready.clear()
+        child = life.child
+        if child is None or child.ended.done():
+            return
+        child.send(signal.SIGTERM)
+        _, late = await asyncio.wait([asyncio.shield(child.ended)], timeout=LEAVE_PATIENCE_S)
+        if late:
+            self._say(f"{life.part.name} did not end in time: killed")
+            child.send(signal.SIGKILL)
+            await asyncio.shield(child.ended)
 
     def kill(self) -> None:
         """End every process at once, without its consent."""
@@ -153,13 +245,23 @@ class Supervisor:
             life.state = State.WAITING
             life.ready.clear()
             await self._disown(life)
-            wait_s = life.back_off.after(loop.time() - started)
-            self._say(f"{life.part.name} ended ({life.last_exit}); starts again in {wait_s:.1f} s")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._is_stopping.wait()
+            if life.wanted is Wanted.RUN:
+                wait_s = life.back_off.after(loop.time() - started)
+                self._say(f"{life.part.name} ended ({life.last_exit}); starts again in {wait_s:.1f} s")
+                await self._pause(life, wait_s)
+            if life.wanted is Wanted.GONE:
+                break
+            life.wanted = Wanted.RUN
             life.restarts += 1
         life.state = State.IDLE
+
+    async def _pause(self, life: Life, wait_s: float) -> None:
+        """The back-off; cut short by the end of all, or of this part."""
+        life.wake.clear()
+        waiting = [asyncio.ensure_future(event.wait()) for event in (self._is_stopping, life.wake)]
+        await asyncio.wait(waiting, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
+            each.cancel()
 
     def _child(self, life: Life) -> Child:
         return Child(

@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple
 
 import numpy as np
 
@@ -66,7 +65,7 @@ class ModbusDriver:
     async def take(self, devices: Sequence[ModbusDevice]) -> None:
         """Go on with these: what is the same is not touched, what is not is stopped, and what is new started.
 
-        Tags that no device has any more become Bad_OutOfService; the others keep what they are until the next poll.
+        Tags keep what they are until the next poll.
         """
         before = {device.config.name: device for device in self.devices}
         wanted = {config.name: config for config in devices}
@@ -83,12 +82,8 @@ class ModbusDriver:
             else:
                 device = known
             following.append(device)
-        left = _tags_of(before.values()) - _tags_of(following)
         self.devices = tuple(following)
         self._points = _points_of(self.devices)
-        if left:
-            tags = np.array(sorted(left), np.uint32)
-            self._writer.invalidate(Quality.BAD_OUT_OF_SERVICE, time.time_ns(), tags)
         self._start()
         self._write_counters()
 
@@ -187,15 +182,6 @@ class ModbusDriver:
 
 def _points_of(devices: Iterable[Device]) -> dict[int, tuple[Device, ModbusPoint]]:
     return {point.tag: (device, point) for device in devices for point in device.config.points}
-
-
-def _tags_of(devices: Iterable[Device]) -> set[int]:
-    """Of points and counters."""
-    tags: set[int] = set()
-    for device in devices:
-        tags.update(point.tag for point in device.config.points)
-        tags.update(astuple(device.config.system))
-    return tags
 
 
 def _line_of(device: ModbusDevice, shared: dict[tuple[str, int] | str, Line]) -> Line:

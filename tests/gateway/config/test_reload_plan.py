@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.load import Loading, load_site
+from gateway.config.load import load_site
 from gateway.config.plan import Difference, devices_of, difference, difference_text
 from gateway.config.renumber import (
-    SHIFT,
     Loaded,
     NotReproducibleError,
     Numbering,
-    load_twice,
+    load_shifted,
     numbering,
     renumbered,
 )
@@ -60,7 +59,7 @@ def reload(tmp_path: Path) -> Reload:
             assert found in text
             text = text.replace(found, instead)
         path.write_text(text)
-        loaded = load_twice(Loading(path), path)
+        loaded = Loaded(load_site(path), load_shifted(path))
         where = numbering(old, loaded.site)
         return old, renumbered(loaded, old, where), where
 
@@ -181,7 +180,7 @@ def test_sections_and_tags_that_are_said_anew(reload: Reload) -> None:
 def test_every_reference_of_the_demo_is_found_whatever_its_protocol() -> None:
     """The demo with its tags in another order: each device, server, program and rule refers to the same names."""
     path = CONFIG / "sites" / "demo" / "site.yaml"
-    loaded = load_twice(Loading(path), path)
+    loaded = Loaded(load_site(path), load_shifted(path))
     site = loaded.site
     backwards = replace(site, tags=tuple(reversed(site.tags)))
     where = numbering(backwards, site)
@@ -201,17 +200,17 @@ def test_every_reference_of_the_demo_is_found_whatever_its_protocol() -> None:
 def test_a_file_that_is_changed_between_the_readings_is_refused(reload: Reload, tmp_path: Path) -> None:
     old, _, _ = reload()
     path = tmp_path / "site.yaml"
-    first = Loading(path).site()
+    first = load_site(path)
     path.write_text(SITE + "# another\n")
     where = numbering(old, first)
     with pytest.raises(NotReproducibleError, match="changed while they were read"):
-        renumbered(Loaded(first, Loading(path, empty=SHIFT).site()), old, where)
+        renumbered(Loaded(first, load_shifted(path)), old, where)
 
 
 def test_two_readings_that_differ_otherwise_are_refused(reload: Reload, tmp_path: Path) -> None:
     old, _, _ = reload()
     path = tmp_path / "site.yaml"
-    loaded = load_twice(Loading(path), path)
+    loaded = Loaded(load_site(path), load_shifted(path))
     where = numbering(old, loaded.site)
     for wrong, why in (
         (replace(loaded.shifted, description="another"), "site.description is '', then 'another'"),
@@ -230,7 +229,7 @@ def test_the_demo_says_what_a_changed_template_changes(tmp_path: Path) -> None:
     old = load_site(path)
     template = tmp_path / "config" / "devices" / "ev_charger.yaml"
     template.write_text(template.read_text().replace("timeout_ms: 1000", "timeout_ms: 900"))
-    loaded = load_twice(Loading(path), path)
+    loaded = Loaded(load_site(path), load_shifted(path))
     found: Difference = difference(old, renumbered(loaded, old, numbering(old, loaded.site)))
     assert {each.name for each in found.devices_changed} >= {"ev1", "ev10"}
     assert {each.what for each in found.devices_changed} == {("timeout_ms: 1000 → 900",)}
