@@ -80,6 +80,7 @@ class CanPoint:
 
     ``group`` indexes `CanDevice.groups`. ``feedback`` is the tag that tells what the device made of a command.
     ``has_indicators``: its highest raw values say that there is no value, as SAE J1939-71 has it.
+    ``page``: of one that is commanded on a page of its message, that page before anything was commanded.
     ``not_implemented``: raw values (unsigned bit patterns of the signal) by which the device says that it has none.
     """
 
@@ -95,11 +96,15 @@ class CanPoint:
     feedback: int | None
     not_implemented: tuple[int, ...] = ()
     has_indicators: bool = False
+    page: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class CanTransmit:
-    """A message that we send. ``cycle_ms`` 0: on a command only; ``hold_ms`` 0: sent until Tieline stops."""
+    """A message that we send. ``cycle_ms`` 0: on a command only; ``hold_ms`` 0: sent until Tieline stops.
+
+    ``is_paged``: signals on pages of it are commanded, so that it is nothing without one of them.
+    """
 
     message: CanMessage
     cycle_ms: int
@@ -107,6 +112,7 @@ class CanTransmit:
     counter: CanSignal | None
     checksum: CanSignal | None
     algorithm: Checksum
+    is_paged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,20 @@ class Database:
                     initial = insert(initial, layout, int(signal.raw_initial))
         return CanMessage(name, message.frame_id, message.is_extended_frame, bool(message.is_fd), initial)
 
+    def page(self, name: str, selectors: tuple[CanSelector, ...], fill: int = 0) -> bytes:
+        """A message as it is where its multiplexers choose a page, before anything was commanded."""
+        message = self._messages[name]
+        payload = self.message(name, fill).initial
+        for selector in selectors:
+            payload = insert(payload, selector.signal, selector.ids[0])
+        for signal in message.signals:
+            if signal.raw_initial is None or signal.is_float or not signal.multiplexer_ids:
+                continue
+            info = self.signal(name, signal.name)
+            if info.selectors == selectors:
+                payload = insert(payload, info.signal, int(signal.raw_initial))
+        return payload
+
     def signal(self, message: str, name: str) -> SignalInfo:
         """Raises KeyError, and DatabaseError for one that cannot be a tag."""
         signals = {signal.name: signal for signal in self._messages[message].signals}

@@ -28,6 +28,7 @@ from gateway.config.can_protocol import (
     bus_of,
     named_message,
     named_signal,
+    paged,
     placed_point,
 )
 from gateway.config.fault import FaultLog, quote
@@ -57,6 +58,7 @@ class J1939Protocol(CanProtocol):
     name = "j1939"
     section = J1939_POINT
     needs_database = False
+    fill = NOT_AVAILABLE
     system: tuple[SystemRow, ...] = (
         *CanProtocol.system,
         ("own_address", ValueType.UINT64, "", 0, "Our address on its bus; 254: none"),
@@ -271,7 +273,7 @@ class J1939Protocol(CanProtocol):
             database_digest="" if body.database is None else body.database.digest,
             groups=groups,
             points=tuple(placed_point(one, tags) for one in points),
-            transmits=body.transmits or (),
+            transmits=paged(body.transmits or (), points),
             system=system,
             bus_system=CanSystemTags(*range(first, first + plain)),
             j1939=J1939Link(
@@ -330,6 +332,6 @@ def _is_own(pgn: int, s: Settings, key: str, faults: FaultLog) -> bool:
     """Whether a group is one of the network's own."""
     if pgn not in OWN_PGNS and pgn != ACTIVE_FAULTS:
         return False
-    what = "faults, which are tags of themselves" if pgn == ACTIVE_FAULTS else "of the network itself"
-    faults.add(s.at(key), f"the group {pgn} {what}", "name another one")
+    what = "whose faults are tags already" if pgn == ACTIVE_FAULTS else "which is the network's own"
+    faults.add(s.at(key), f"the group {pgn}, {what}", "name another one")
     return True

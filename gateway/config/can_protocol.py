@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class CanShape(CommonShape):
     not_implemented: tuple[int, ...]
     has_indicators: bool = False
     request: int | None = None  # the group that is asked for
+    page: bytes = b""
 
 
 class CanProtocol(DeviceProtocol[CanBody, CanShape]):
@@ -67,6 +68,7 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
     name = "can"
     section = CAN_POINT
     needs_database = True
+    fill = 0  # each byte of which a database says nothing
     system: tuple[SystemRow, ...] = (
         ("frames", ValueType.UINT64, "", 0, "Messages of this device that were received"),
         ("bus_frames", ValueType.UINT64, "", 0, "Messages on its bus, since it was opened"),
@@ -276,6 +278,7 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
             selectors=info.selectors,
             feedback=s["feedback"],
             not_implemented=s["not_implemented"],
+            page=self._page(s, message, info, body),
             **self._more(s, message),
         )
 
@@ -288,6 +291,13 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
             return None
         info = named_signal(message.name, s, "signal", body.database, faults)
         return None if info is None else (message, info)
+
+    def _page(self, s: Settings, message: CanMessage, info: SignalInfo, body: CanBody) -> bytes:
+        """The page that a command sends."""
+        if s["write"] is None or not info.selectors:
+            return b""
+        assert body.database is not None
+        return body.database.page(message.name, info.selectors, self.fill)
 
     def _more(self, s: Settings, message: CanMessage) -> dict[str, Any]:
         """What a shape has beyond that of a plain point."""
@@ -304,8 +314,8 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
         if body.is_replay:
             check.add("write", "'write' in a replay", "remove it; a log takes no commands")
             return None
-        if info.selectors:
-            check.add("write", f"'write' of the multiplexed signal {quote(info.name)}", "remove it")
+        if any(len(selector.ids) > 1 for selector in info.selectors):
+            check.add("write", f"'write' of {quote(info.name)}, which is on several pages", "remove it")
             return None
         if body.transmits is None:
             return None
@@ -335,7 +345,19 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
 
     def check(self, shapes: Sequence[CanShape], faults: FaultLog) -> None:
         by_name = {shape.name: shape for shape in shapes}
+        choosing = {
+            (shape.message, selector.signal)
+            for shape in shapes
+            if shape.write is not None
+            for selector in shape.selectors
+        }
         for shape in shapes:
+            if shape.write is not None and (shape.message, shape.signal) in choosing:
+                faults.add(
+                    shape.place,
+                    f"'write' of the multiplexer {quote(shape.name)}, beside signals that it chooses",
+                    "remove it; the page of a command is chosen with it",
+                )
             if shape.feedback is None:
                 continue
             other = by_name.get(shape.feedback)
@@ -374,10 +396,16 @@ class CanProtocol(DeviceProtocol[CanBody, CanShape]):
             database_digest="" if body.database is None else body.database.digest,
             groups=groups,
             points=tuple(placed_point(one, tags) for one in points),
-            transmits=body.transmits or (),
+            transmits=paged(body.transmits or (), points),
             system=system,
             bus_system=CanSystemTags(*range(first, first + len(self.system))),
         )
+
+
+def paged(transmits: Sequence[CanTransmit], points: Sequence[Placed[CanShape]]) -> tuple[CanTransmit, ...]:
+    """What is sent, with whether signals on pages of it are commanded."""
+    with_pages = {one.shape.message for one in points if one.shape.page}
+    return tuple(replace(one, is_paged=one.message in with_pages) for one in transmits)
 
 
 def bus_of(connection: Settings) -> CanBus:
@@ -451,4 +479,5 @@ def placed_point(placed: Placed[CanShape], tags: dict[str, int]) -> CanPoint:
         feedback=None if shape.feedback is None else tags.get(shape.feedback),
         not_implemented=shape.not_implemented,
         has_indicators=shape.has_indicators,
+        page=shape.page,
     )

@@ -93,6 +93,7 @@ class Expansion:
         self._checked_overlaps: set[tuple[int, ...]] = set()
         self._connections: dict[str, tuple[dict[str, Any], str]] = {}
         self._buses: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
+        self._nodes: dict[tuple[str, str, int, int], str] = {}
         self._lines: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
         self._line_addresses: dict[tuple[str, int], str] = {}
         self._tag_count = 0
@@ -426,6 +427,8 @@ class Expansion:
             self._check_bus(copy, read.connection, "", CAN_BUS_KEYS)
             if read.protocol.name == "j1939":
                 self._check_bus(copy, read.connection, "j1939", J1939_BUS_KEYS)
+            elif read.protocol.name == "canopen":
+                self._check_node(copy, read.connection)
         elif read.protocol.name == "dnp3":
             self._check_line(copy, read.connection)
         self._pending.append((copy, read))
@@ -466,6 +469,20 @@ class Expansion:
         at = (connection["interface"], connection["channel"], connection["port"], connection["file"])
         bus = (*at, network)
         self._check_alike(copy, connection, self._buses, bus, keys, "bus")
+
+    def _check_node(self, copy: _Copy, connection: Settings) -> None:
+        """Nodes of one bus have numbers of their own."""
+        if not connection.is_sound("interface", "channel", "port", "node_id"):
+            return
+        node = connection["node_id"]
+        place = (connection["interface"], connection["channel"], connection["port"], node)
+        other = self._nodes.setdefault(place, copy.name)
+        if other != copy.name:
+            self._faults.add(
+                connection.at("node_id"),
+                f"'node_id' is {node}, as of {quote(other)}, which is on the same bus",
+                "give each node of a bus a number of its own",
+            )
 
     def _check_line(self, copy: _Copy, connection: Settings) -> None:
         """Outstations on one serial line say the same of it, and each has an address of its own."""

@@ -490,7 +490,7 @@ class Channel:
             node = self._node_of(point)
             await node.write(place, data.to_bytes(place.size, "little"), point.message.name)
             return
-        await self.transmitters[point.message].command(point.signal, value)
+        await self.transmitters[point.message].command(point, value)
 
     async def read_back(self, point: CanPoint) -> Value:
         """The next value of the feedback point; without one, what the message that reached the bus said."""
@@ -500,7 +500,7 @@ class Channel:
             return await self._ask(told_by)
         tag = point.tag if point.feedback is None else point.feedback
         if transmitter is not None and point.feedback is None:
-            return transmitter.told(point.signal)
+            return transmitter.told(point)
         if not self.is_open:
             raise NotConnectedError("the bus is not open")
         place = self._place[tag]
