@@ -238,7 +238,8 @@ def main() -> int:
                         f"{devices:3} devices, {title:<11}  driver {cpu['ours']:5.1f} µs/request"
                         f"  bare pymodbus {cpu['bare']:5.1f} µs: {ratio:4.2f} x (goal <= {GOAL}){in_c}"
                         f"   {rate:7.0f} requests/s = {rate * points:9.0f} points/s"
-                        f"  ({1e6 / cpu['ours'] * points:9.0f} points/s a core)"
+                        f"  ({1e6 / cpu['ours'] * points:9.0f} points/s a core,"
+                        f" {cpu['ours'] / points * 1e3:.0f} ns a point)"
                     )
             assert server.stdin is not None
             server.stdin.close()
