@@ -417,7 +417,7 @@ def bus_of(connection: Settings) -> CanBus:
         interface=connection["interface"],
         channel=connection["channel"],
         port=connection["port"],
-        hops=connection["hops"],
+        hops=connection["ttl"],
         bitrate=connection["bitrate"],
         fd=connection["fd"],
         data_bitrate=connection["data_bitrate"],

@@ -425,7 +425,7 @@ CAN_CONNECTION = Section(
         Key("channel", Text("the name of a channel"), 'Which bus there: can0, PCAN_USBBUS1, "0".', ""),
         Key("port", PORT, "UDP port of a bus over multicast.", 43_113, _BY_MULTICAST),
         Key(
-            "hops",
+            "ttl",
             Integer(0, 255),
             "How many networks far frames over multicast go; 0: not beyond this machine.",
             0,
@@ -443,7 +443,7 @@ CAN_CONNECTION = Section(
         ),
     ),
 )
-CAN_BUS_KEYS = ("hops", "bitrate", "fd", "data_bitrate", "speed", "loop", "retry_max_ms")
+CAN_BUS_KEYS = ("ttl", "bitrate", "fd", "data_bitrate", "speed", "loop", "retry_max_ms")
 CAN_POINT = Section(
     "a point of a CAN device",
     (
@@ -612,7 +612,7 @@ OPCUA_POINT = Section(
 OPCUA_POINTS = Named("a point", WORD, WORD_GRAMMAR, OPCUA_POINT)
 
 _BUS_ITSELF = (
-    "interface", "channel", "port", "hops", "bitrate", "fd", "data_bitrate", "file", "speed", "loop", "retry_max_ms",
+    "interface", "channel", "port", "ttl", "bitrate", "fd", "data_bitrate", "file", "speed", "loop", "retry_max_ms",
 )  # fmt: skip
 J1939_CONNECTION = Section(
     "a J1939 connection",
