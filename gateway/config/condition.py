@@ -276,7 +276,7 @@ class _Parser:
         if kind == "end":
             raise BadCondition(at, "an end where a value must come", "write a tag or a number")
         if kind == "number":
-            return self._literal(float(word), at)
+            return self._literal(int(word) if word.isdecimal() else float(word), at)
         self._next()
         if kind == "state":
             return _Part(at, lambda values: word, False, state=word)
