@@ -19,13 +19,15 @@ ProductName=Inverter
 [MandatoryObjects]
 SupportedObjects=0
 [ManufacturerObjects]
-SupportedObjects=6
+SupportedObjects=8
 1=0x1800
 2=0x1A00
 3=0x2000
 4=0x2001
 5=0x2002
 6=0x2100
+7=0x1400
+8=0x1600
 """
 
 
@@ -44,6 +46,9 @@ OBJECTS = (
     record("1800", "TPDO1", 2) + section("1800sub0", "Count", "0x5", "1")
     + section("1800sub1", "COB-ID", "0x7", "$NODEID+0x180") + record("1A00", "Mapping", 2)
     + section("1A00sub0", "Count", "0x5", "1") + section("1A00sub1", "First", "0x7", "0x20000020")
+    + record("1400", "RPDO1", 2) + section("1400sub0", "Count", "0x5", "1")
+    + section("1400sub1", "COB-ID", "0x7", "$NODEID+0x200") + record("1600", "Mapping", 2)
+    + section("1600sub0", "Count", "0x5", "1") + section("1600sub1", "First", "0x7", "0x20020020")
     + section("2000", "Power", "0x4") + section("2001", "Power limit", "0x4")
     + section("2002", "Power setpoint", "0x4") + record("2100", "Battery", 2)
     + section("2100sub0", "Count", "0x5", "1") + section("2100sub1", "Voltage", "0x6")
