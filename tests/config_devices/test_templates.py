@@ -9,6 +9,7 @@ import asyncio
 import os
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -181,9 +182,9 @@ class Registers:
 
 @pytest.mark.parametrize(("file", "template"), TEMPLATES, ids=[name for _, name in TEMPLATES])
 async def test_each_point_of_a_template_reads_what_the_device_holds(
-    file: str, template: str, unused_tcp_port: int, tmp_path: Path
+    file: str, template: str, tmp_path: Path
 ) -> None:
-    site = load_site(site_of(file, template, unused_tcp_port, tmp_path))
+    site = load_site(site_of(file, template, 502, tmp_path))
     [config] = site.modbus
     held = Registers(config, random.Random(template))
     device = SimDevice(
@@ -192,11 +193,12 @@ async def test_each_point_of_a_template_reads_what_the_device_holds(
             held.blocks(table) for table in (Table.COIL, Table.DISCRETE, Table.HOLDING, Table.INPUT)
         ),
     )
-    server = ModbusTcpServer(device, address=("127.0.0.1", unused_tcp_port))
+    server = ModbusTcpServer(device, address=("127.0.0.1", 0))
     await server.serve_forever(background=True)
+    config = replace(config, port=server.transport.sockets[0].getsockname()[1])
     stop = asyncio.Event()
     with Region.create(f"test-templates-{os.getpid()}", [tag.spec() for tag in site.tags]) as region:
-        driver = ModbusDriver(site.modbus, region, region.claim("drivers"), seed=1)
+        driver = ModbusDriver([config], region, region.claim("drivers"), seed=1)
         polling = asyncio.create_task(driver.run(stop))
         try:
             async with asyncio.timeout(STEP_S):
