@@ -1,6 +1,7 @@
 # make run    the demo microgrid with its gateway, historian and HMI
 # make test   builds, lints, runs every test
 # make bench  every benchmark (minutes)
+# make fuzz   each wire decoder for FUZZ_S seconds (default 60) under a coverage-guided fuzzer
 # make soak   the kernel's torture for SOAK_S seconds (default 600)
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ SOURCES := $(shell git ls-files 'firmware/*.c' 'firmware/*.h')
 NODE_TESTS := tests/interop/opcua
 JOBS ?= 2
 
-.PHONY: run test lint bench soak setup build test-c test-tsan test-python clean system interop
+.PHONY: run test lint bench fuzz soak setup build test-c test-tsan test-python clean system interop
 
 run: build
 	$(BIN)/tieline run $(SITE) --state $(STATE) --new-passwords
@@ -69,6 +70,12 @@ test-python: build interop
 
 bench: build
 	for file in benchmarks/*.py; do $(BIN)/python $$file; done
+
+# Not among the project's own needs: it has wheels for some versions of Python only.
+FUZZ_S ?= 60
+fuzz: build
+	$(BIN)/pip install -q "atheris==3.0.0"
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_S) $(FUZZ)
 
 SOAK_S ?= 600
 soak:
