@@ -20,9 +20,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gateway.simulator.door import Device
 from gateway.simulator.faults import Fault, FaultError, parse_fault
 from gateway.simulator.plant.utility import Utility
-from gateway.simulator.server import DeviceServer
 
 LINE_BYTES = 65_536  # an answer to "list" of 220 devices has some 10,000
 BACKLOG = 8
@@ -33,7 +33,7 @@ MOST_DRIFT_HZ_S = 40.0  # of the small islands that the literature has
 class Control:
     """Lets whoever may open the socket at ``path`` (mode 0600) set and clear faults."""
 
-    def __init__(self, path: Path, devices: Mapping[str, DeviceServer], utility: Utility) -> None:
+    def __init__(self, path: Path, devices: Mapping[str, Device], utility: Utility) -> None:
         self._path = path
         self._devices = devices
         self._utility = utility
@@ -116,7 +116,7 @@ class Control:
             },
         }
 
-    def _device(self, name: str) -> DeviceServer:
+    def _device(self, name: str) -> Device:
         device = self._devices.get(name)
         if device is None:
             raise FaultError(f"there is no device {name!r}; there are {', '.join(self._devices)}")

@@ -1,4 +1,4 @@
-"""The simulator as a part: the plant in real time times speed, one Modbus TCP server a device, the control socket."""
+"""The simulator as a part: the plant in real time times speed, devices as the site speaks to them, control socket."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ import logging
 import math
 
 from gateway.config.part import PartContext
-from gateway.config.site import SimulatorSettings
+from gateway.config.site import Site
+from gateway.simulator.can_bus import CanBus, CanNode
 from gateway.simulator.control import Control
-from gateway.simulator.devices.roster import devices
+from gateway.simulator.devices.roster import (
+    CAN_BUS,
+    CAN_OFFSET,
+    CONTROLLER_OFFSET,
+    RTU_OFFSET,
+    can_devices,
+    controller_devices,
+    devices,
+    rtu_devices,
+)
+from gateway.simulator.door import Device, Door
 from gateway.simulator.pace import Pace
 from gateway.simulator.plant.microgrid import Microgrid
 from gateway.simulator.plant.nominal import STEP_S, Nominal
@@ -30,26 +41,60 @@ async def run(context: PartContext) -> None:
     grid = Microgrid(settings.seed, settings.ev_chargers, settings.feeders, settings.start_hour, nominal)
     for _ in range(round(SETTLE_S / STEP_S)):
         grid.step()
-    servers = serve(grid, settings)
-    control = Control(context.paths.simulator_socket, servers, grid.utility)
+    served, doors = serve(grid, context.site)
+    control = Control(context.paths.simulator_socket, served, grid.utility)
     try:
-        for server in servers.values():
-            await server.start()
+        for door in doors:
+            await door.start()
         await control.start()
         context.ready.set()
         await live(grid, settings.speed, context.stop)
     finally:
         await control.stop()
-        for server in servers.values():
-            await server.stop()
+        for door in doors:
+            await door.stop()
 
 
-def serve(grid: Microgrid, settings: SimulatorSettings) -> dict[str, DeviceServer]:
-    """A server for each device of the plant, by name, none of them started."""
-    return {
-        name: DeviceServer(name, settings.host, settings.base_port + offset, map, source)
-        for name, offset, map, source in devices(grid)
-    }
+def serve(grid: Microgrid, site: Site) -> tuple[dict[str, Device], list[Door]]:
+    """The devices of the plant by name, as the site speaks to them; and what has to be started for them."""
+    settings = site.simulator
+    assert settings is not None
+    host, base_port = settings.host, settings.base_port
+    by_can = {device.name for device in site.can_devices}
+    by_dnp3 = {device.name for device in site.dnp3_devices}
+    by_opcua = {device.name for device in site.opcua_devices}
+    others = by_can | by_dnp3 | by_opcua
+    served: dict[str, Device] = {}
+    doors: list[Door] = []
+    for name, offset, map, source in devices(grid):
+        if name not in others:
+            server = DeviceServer(name, host, base_port + offset, map, source)
+            served[name] = server
+            doors.append(server)
+    nodes = [CanNode(name, frames, source) for name, frames, source in can_devices(grid) if name in by_can]
+    if nodes:
+        bus = CanBus(CAN_BUS, host, base_port + CAN_OFFSET, nodes)
+        served |= {node.name: node for node in nodes}
+        served[CAN_BUS] = bus
+        doors.append(bus)
+    for name, offset, points, source in rtu_devices(grid):
+        if name in by_dnp3:
+            # opendnp3 is loaded where it is needed only: it takes a quarter of a second
+            from gateway.simulator.rtu import RtuServer
+
+            rtu = RtuServer(name, host, base_port + offset, base_port + RTU_OFFSET, points, source)
+            served[name] = rtu
+            doors.append(rtu)
+    for name, offset, variables, source in controller_devices(grid):
+        if name in by_opcua:
+            from gateway.simulator.controller import ControllerServer  # likewise, with asyncua
+
+            controller = ControllerServer(
+                name, host, base_port + offset, base_port + CONTROLLER_OFFSET, variables, source
+            )
+            served[name] = controller
+            doors.append(controller)
+    return served, doors
 
 
 async def live(grid: Microgrid, speed: float, stop: asyncio.Event) -> None:

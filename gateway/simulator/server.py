@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import socket
 import struct
 from collections.abc import Sequence
 from typing import Any, cast
@@ -20,6 +19,7 @@ from pymodbus.framer import FramerSocket
 from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
 
 from gateway.simulator.devices.registers import TABLE_OF_FUNCTION, Kind, RegisterMap, Row, Table
+from gateway.simulator.door import reset
 from gateway.simulator.faults import Fault, FaultKind
 
 UNIT_IDS = (1, 0, 255)  # its own; and both by which a device that is alone at its address may be called
@@ -28,7 +28,6 @@ LONGEST_PDU = 253  # Modbus Application Protocol 1.1b3, 4.1
 CONNECTIONS = 16  # a device; real ones take fewer
 
 log = logging.getLogger(__name__)
-_ABORT_WITH_RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
 
 
 class DeviceServer:
@@ -156,11 +155,3 @@ class DeviceServer:
         if request is None:
             return ExceptionResponse(function, ExcCodes.ILLEGAL_VALUE)
         return await request.datastore_update(cast(ModbusServerContext, self), unit)
-
-
-def reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection with RST instead of FIN."""
-    sock = writer.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT_WITH_RESET)
-    writer.transport.abort()

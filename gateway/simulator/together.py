@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from gateway.config.logic import LogicSettings, Number
 from gateway.config.site import Site
-from gateway.simulator.devices.registers import RegisterMap, Row, Table
-from gateway.simulator.devices.roster import devices
+from gateway.simulator.devices.registers import Reading, Refusal, RegisterMap, Table
+from gateway.simulator.devices.roster import can_devices, controller_devices, devices, rtu_devices
+from gateway.simulator.devices.rtu import SCAN_S, PointKind
 from gateway.simulator.plant.microgrid import Microgrid
 from gateway.simulator.plant.nominal import STEP_S
 
 MS_PER_STEP = round(STEP_S * 1000)
+RTU_SCAN_MS = round(SCAN_S * 1000)
 
 
 class Program(Protocol):
@@ -38,6 +40,15 @@ class Program(Protocol):
     def scan(self, count: int, period_us: int) -> None:
         """``count`` scans, the clock going on by ``period_us`` after each."""
         ...
+
+
+class Readable(Protocol):
+    """A value of a device, by whatever protocol."""
+
+    @property
+    def read(self) -> Callable[[Any], Reading]: ...
+    @property
+    def write(self) -> Callable[[Any, float], Refusal | None] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,7 @@ class Written:
 @dataclass(slots=True)
 class _Input:
     tag: str
-    row: Row[Any]
+    row: Readable
     source: object
     put: Callable[[Any], None]
     put_good: Callable[[Any], None] | None
@@ -77,7 +88,7 @@ class _Input:
 class _Output:
     tag: str
     device: str
-    row: Row[Any]
+    row: Readable
     source: object
     value: Callable[[], Any]
     active: Callable[[], Any] | None
@@ -211,12 +222,25 @@ def _deliver(taken: list[tuple[_Input, Any, bool]]) -> None:
                 one.put_good(is_good)
 
 
-def _rows_by_tag(grid: Microgrid, site: Site) -> dict[int, tuple[str, int, int, Row[Any], object]]:
-    """By tag: device, poll group, its period, and the row of the device's register map with its source."""
+def _rows_by_tag(grid: Microgrid, site: Site) -> dict[int, tuple[str, int, int, Readable, object]]:
+    """By tag: device, a number of those that are read together there, their period, and where the value is had."""
+    return dict(
+        (
+            *_registers_by_tag(grid, site),
+            *_signals_by_tag(grid, site),
+            *_rtu_points_by_tag(grid, site),
+            *_variables_by_tag(grid, site),
+        )
+    )
+
+
+def _registers_by_tag(
+    grid: Microgrid, site: Site
+) -> Iterator[tuple[int, tuple[str, int, int, Readable, object]]]:
+    """A poll group is read together."""
     served: dict[str, tuple[RegisterMap[Any], object]] = {
         name: (map, source) for name, _, map, source in devices(grid)
     }
-    found: dict[int, tuple[str, int, int, Row[Any], object]] = {}
     for device in site.modbus:
         if device.name not in served:
             continue
@@ -226,5 +250,61 @@ def _rows_by_tag(grid: Microgrid, site: Site) -> dict[int, tuple[str, int, int, 
             row = rows.get((Table(point.table.value), point.address))
             if row is not None:
                 period_ms = device.groups[point.group].period_ms
-                found[point.tag] = (device.name, point.group, period_ms, row, source)
-    return found
+                yield point.tag, (device.name, point.group, period_ms, row, source)
+
+
+def _signals_by_tag(
+    grid: Microgrid, site: Site
+) -> Iterator[tuple[int, tuple[str, int, int, Readable, object]]]:
+    """A frame comes together."""
+    served = {name: (frames, source) for name, frames, source in can_devices(grid)}
+    for device in site.can_devices:
+        if device.name not in served:
+            continue
+        frames, source = served[device.name]
+        signals = {
+            (frame.id, signal.start): (round(1000 * frame.period_s), signal)
+            for frame in (*frames.sent, *frames.taken)
+            for signal in frame.signals
+        }
+        for point in device.points:
+            found = signals.get((point.message.id, point.signal.start))
+            if found is not None:
+                yield point.tag, (device.name, point.message.id, *found, source)
+
+
+def _rtu_points_by_tag(
+    grid: Microgrid, site: Site
+) -> Iterator[tuple[int, tuple[str, int, int, Readable, object]]]:
+    """Changes come as they are seen, so all of it at the RTU's own pace."""
+    served = {name: (points, source) for name, _, points, source in rtu_devices(grid)}
+    for device in site.dnp3_devices:
+        if device.name not in served:
+            continue
+        known, source = served[device.name]
+        by_place = {(one.kind, one.index): one for one in known}
+        kinds = {kind.value: kind for kind in PointKind}
+        for point in device.points:
+            kind = kinds.get(point.kind.value)
+            found = None if kind is None else by_place.get((kind, point.index))
+            if found is not None:
+                yield point.tag, (device.name, 0, RTU_SCAN_MS, found, source)
+
+
+def _variables_by_tag(
+    grid: Microgrid, site: Site
+) -> Iterator[tuple[int, tuple[str, int, int, Readable, object]]]:
+    """A subscription tells all that has changed together."""
+    served = {name: (variables, source) for name, _, variables, source in controller_devices(grid)}
+    for device in site.opcua_devices:
+        if device.name not in served:
+            continue
+        variables, source = served[device.name]
+        by_name = {one.name: one for one in variables}
+        for point in device.points:
+            if point.node is None:
+                continue
+            name = ".".join((str(point.node.identifier), *map(str, point.field)))
+            if name in by_name:
+                period_ms = device.groups[point.group].period_ms
+                yield point.tag, (device.name, point.group, period_ms, by_name[name], source)

@@ -27,7 +27,7 @@ from gateway.tags.image import Presence, Region, presence_of
 
 CONFIG = Path(__file__).parents[2] / "config"
 TIELINE = Path(sys.executable).with_name("tieline")
-START_PATIENCE_S = 60.0
+START_PATIENCE_S = 240.0  # a machine that others load, and programs to compile
 
 
 def free_ports() -> int:
@@ -88,6 +88,13 @@ class Demo:
         return tuple(name.split(".")[2] for name in names if name.endswith(".running"))
 
     @property
+    def devices(self) -> tuple[str, ...]:
+        """Of every protocol."""
+        site = self.site
+        found = (*site.modbus, *site.dnp3_devices, *site.can_devices, *site.opcua_devices)
+        return tuple(device.name for device in found)
+
+    @property
     def region_name(self) -> str:
         return region_name(self.site.name, self.paths)
 
@@ -144,7 +151,7 @@ class Demo:
     def until_well(self, region: Region) -> None:
         """All parts run and all devices are connected."""
         names = [f"_system.parts.{part}.running" for part in self.parts]
-        names += [f"_system.{device.name}.connected" for device in self.site.modbus]
+        names += [f"_system.{device}.connected" for device in self.devices]
         self.until(lambda: all(region.sample(name).value is True for name in names), 60)
 
     def end(self) -> None:

@@ -28,7 +28,7 @@ def test_the_site_comes_up_and_says_so(demo, region):
     status = demo.status()
     assert status["troubles"] == []
     assert {part["name"] for part in status["parts"] if part["running"]} == set(PARTS)
-    assert len(status["devices"]) == len(demo.site.modbus)
+    assert len(status["devices"]) == len(demo.devices)
     said = demo.run("status", "--state", str(demo.state))
     assert said.returncode == 0
     assert "all is well" in said.stdout

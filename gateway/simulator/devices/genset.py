@@ -18,7 +18,7 @@ from gateway.simulator.devices.registers import (
 from gateway.simulator.plant.genset import RATED_KW, TANK_L, Genset
 
 
-def _run(genset: Genset, run: float) -> ExcCodes | None:
+def run(genset: Genset, run: float) -> ExcCodes | None:
     genset.run_command = bool(run)
     return None
 
@@ -39,6 +39,6 @@ MAP: RegisterMap[Genset] = RegisterMap(
             scale=0.1,
         ),
         Row(Table.DISCRETE, 0, BIT, lambda g: g.is_running),
-        Row(Table.COIL, 0, BIT, lambda g: g.run_command, _run),
+        Row(Table.COIL, 0, BIT, lambda g: g.run_command, run),
     ]
 )

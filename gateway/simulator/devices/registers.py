@@ -14,6 +14,9 @@ from typing import Generic, TypeVar
 from pymodbus.constants import ExcCodes
 
 Reading = float | int | bool | str | None
+Refusal = (
+    ExcCodes  # why a device does not do what it is told, in Modbus' words; other protocols have their own
+)
 Source = TypeVar("Source")
 
 

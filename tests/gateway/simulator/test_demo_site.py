@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
+import shutil
 from pathlib import Path
 
+import cantools
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
 
 from gateway.config.load import load_site
 from gateway.config.modbus import ModbusDevice, ModbusPoint, Order, RegisterType, Table
 from gateway.config.site import Role, Site
-from gateway.simulator.devices.roster import devices
+from gateway.simulator.devices.roster import CAN_OFFSET, can_devices, devices
 from gateway.simulator.plant.microgrid import Microgrid
 
 ROOT = Path(__file__).parents[3]
@@ -70,12 +73,58 @@ TRUTH = {
         "charge_energy_kwh": lambda c: c.charge_kwh, "discharge_energy_kwh": lambda c: c.discharge_kwh,
         "state": lambda c: c.state, "vehicle_id": lambda c: c.vehicle.id if c.vehicle else "",
     },
+    "bms": {
+        "voltage_v": lambda b: b.voltage_v, "current_a": lambda b: b.current_a,
+        "state_of_charge_pct": lambda b: 100 * b.charge_share, "state": lambda b: 1,
+        "cell_min_v": lambda b: b.voltage_v / 216 - 0.008, "cell_max_v": lambda b: b.voltage_v / 216 + 0.011,
+        "cell_min_c": lambda b: b.temperature_c - 2.5, "cell_max_c": lambda b: b.temperature_c,
+        "charge_limit_a": lambda b: 250_000 / b.voltage_v, "discharge_limit_a": lambda b: 250_000 / b.voltage_v,
+        "state_of_health_pct": lambda b: 97.5, "isolation_kohm": lambda b: 950,
+        "contactors_closed": lambda b: True, "cell_overvoltage": lambda b: False,
+        "cell_undervoltage": lambda b: False, "overtemperature": lambda b: False,
+        "overcurrent": lambda b: False, "module1_c": lambda b: b.temperature_c,
+        "module2_c": lambda b: b.temperature_c - 0.6, "module3_c": lambda b: b.temperature_c - 1.4,
+        "module4_c": lambda b: b.temperature_c - 2.5,
+    },
 }  # fmt: skip
+# By CAN a charger tells its vehicle by number, and what it made of a setpoint beside what it was sent.
+TRUTH_BY_CAN = {name: truth for name, truth in TRUTH["ev"].items() if name != "vehicle_id"} | {
+    "vehicle_number": lambda c: c.vehicle and int(c.vehicle.id[3:]), "active_setpoint_kw": lambda c: c.setpoint_kw,
+}  # fmt: skip
+BY_CAN = ("bms1", "ev11", "ev12")
+BY_MODBUS_AS_WELL = ("grid_connection", "genset")
+TEMPLATES = (
+    "battery", "bms", "ev_charger", "ev_charger_can", "feeder", "genset", "grid_connection", "pv_inverter",
+    "wind_turbine",
+)  # fmt: skip
+OTHERS = """
+site: {name: others}
+include: [devices/grid_connection.yaml, devices/genset.yaml, devices/ev_charger.yaml]
+areas: {grid: All}
+devices:
+  pcc: {area: grid, template: grid_connection, with: {port: 15020}}
+  genset1: {area: grid, template: genset, with: {port: 15024}}
+  ev: {area: grid, repeat: 11..12, template: ev_charger, with: {port: "${15040 + n}"}}
+"""
+
+
+def truth_of(device: str) -> dict[str, object]:
+    """By the last part of a tag's name."""
+    return TRUTH_BY_CAN if device in ("ev11", "ev12") else TRUTH[device.rstrip("0123456789")]
 
 
 @pytest.fixture(scope="module")
 def site() -> Site:
     return load_site(ROOT / "config/sites/demo/site.yaml")
+
+
+@pytest.fixture(scope="module")
+def modbus_sites(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, Site]:
+    """The demo, and one in which its other devices speak Modbus."""
+    folder = tmp_path_factory.mktemp("modbus")
+    shutil.copytree(ROOT / "config/devices", folder / "devices")
+    (folder / "site.yaml").write_text(OTHERS)
+    return site, load_site(folder / "site.yaml")
 
 
 async def raw(client: AsyncModbusTcpClient, point: ModbusPoint) -> list[int] | list[bool]:
@@ -113,39 +162,47 @@ def meant(point: ModbusPoint, words: list[int]) -> float | str | bool | None:
 
 
 def test_the_demo_has_the_devices_tags_and_people_that_the_rest_of_tieline_counts_on(site: Site) -> None:
-    by_device = {device.name: {p.name.split(".")[1] for p in device.points} for device in site.modbus}
-    kinds = ["pcc", "pv1", "wind1", "battery1", "genset1"]
+    by_device = {device.name: {p.name.split(".")[1] for p in device.points} for device in all_devices(site)}
+    kinds = ["pcc", "pv1", "wind1", "battery1", "bms1", "genset1"]
     names = [*kinds, *(f"feeder{n}" for n in range(1, 5)), *(f"ev{n}" for n in range(1, 13))]
     assert sorted(by_device) == sorted(names)
     for name, points in by_device.items():
-        assert points == set(TRUTH[name.rstrip("0123456789")]), name
+        assert points == set(truth_of(name)), name
+    assert {device.name for device in site.can_devices} == set(BY_CAN)
     assert {user.name: user.role for user in site.users} == {
         "viewer": Role.VIEWER, "operator": Role.OPERATOR, "engineer": Role.ENGINEER,
     }  # fmt: skip
     assert site.simulator is not None
     ports = {device.name: device.port for device in site.modbus}
     served = {name: site.simulator.base_port + offset for name, offset, _, _ in devices(Microgrid())}
-    assert ports == served
+    assert ports == {name: port for name, port in served.items() if name not in BY_CAN}
+    assert {device.bus.channel for device in site.can_devices} == {
+        f"socket://{site.simulator.host}:{site.simulator.base_port + CAN_OFFSET}"
+    }
+
+
+def all_devices(site: Site):
+    return (*site.modbus, *site.can_devices)
 
 
 def test_every_point_of_the_demo_says_what_it_is(site: Site) -> None:
-    for device in site.modbus:
+    names = (".serial_number", ".vehicle_id", ".vehicle_number", ".priority")
+    for device in all_devices(site):
         for point in device.points:
             tag = site.tags[point.tag]
             assert tag.description, tag.name
             if tag.unit is None:
-                assert tag.states or tag.name.endswith((".serial_number", ".vehicle_id", ".priority")), (
-                    tag.name
-                )
+                assert tag.states or tag.name.endswith(names), tag.name
             elif not tag.name.endswith("_kwh"):
                 assert tag.low is not None, tag.name
-            assert tag.write is None or point.table in (Table.COIL, Table.HOLDING)
+    for device in site.modbus:
+        for point in device.points:
+            assert site.tags[point.tag].write is None or point.table in (Table.COIL, Table.HOLDING)
 
 
-def test_every_template_is_used_by_the_demo() -> None:
-    included = (ROOT / "config/sites/demo/site.yaml").read_text()
-    for template in (ROOT / "config/devices").glob("*.yaml"):
-        assert f"/{template.name}" in included
+def test_the_templates_of_the_plant_are_those_of_the_demo_and_what_some_devices_speak_as_well() -> None:
+    included = re.findall(r"/devices/(\w+)\.yaml", (ROOT / "config/sites/demo/site.yaml").read_text())
+    assert {*included, *BY_MODBUS_AS_WELL} == set(TEMPLATES)
 
 
 def tied(grid: Microgrid) -> None:
@@ -172,12 +229,12 @@ def islanded(grid: Microgrid) -> None:
 
 @pytest.mark.parametrize("bring_about", [tied, islanded])
 async def test_every_point_reads_true_through_an_independent_decoder(
-    site, grid, servers, connect, bring_about
+    modbus_sites, grid, servers, connect, bring_about
 ) -> None:
     bring_about(grid)
     sources = {name: source for name, _, _, source in devices(grid)}
     absent = 0
-    for device in site.modbus:
+    for site, device in [(one, device) for one in modbus_sites for device in one.modbus]:
         client = await connect(servers[device.name].port)
         for point in device.points:
             told = meant(point, await raw(client, point))
@@ -197,11 +254,45 @@ async def test_every_point_reads_true_through_an_independent_decoder(
     assert absent >= 1, "some charger must be free, so that its sentinel is seen"
 
 
+@pytest.mark.parametrize("bring_about", [tied, islanded])
+def test_every_can_point_reads_true_through_an_independent_decoder(site, grid, bring_about) -> None:
+    bring_about(grid)
+    served = {name: (map, source) for name, map, source in can_devices(grid)}
+    for device in site.can_devices:
+        map, source = served[device.name]
+        stem = "bms" if device.name == "bms1" else f"ev_charger_can_{device.name[2:]}"
+        database = cantools.database.load_file(ROOT / f"config/devices/{stem}.dbc")
+        told: dict[tuple[str, int], float] = {}
+        raw: dict[tuple[str, int], float] = {}
+        for frame in (*map.sent, *map.taken):
+            payload = frame.sealed([signal.raw(source) for signal in frame.signals], 3)
+            message = database.get_message_by_frame_id(frame.id)
+            for scaling, found in ((True, told), (False, raw)):
+                values = message.decode(payload, decode_choices=False, scaling=scaling)
+                found |= {
+                    (message.name, signal.start): values[signal.name]
+                    for signal in message.signals
+                    if signal.name in values
+                }
+        for point in device.points:
+            name = point.name.split(".")[1]
+            truth, place = truth_of(device.name)[name](source), (point.message.name, point.signal.start)
+            if point.selectors:  # a page a frame, and the last is at hand
+                continue
+            if truth is None:
+                assert raw[place] in point.not_implemented, point.name
+                continue
+            step = abs(point.signal.scale) if isinstance(point.signal.scale, float) else 0.01
+            assert told[place] == pytest.approx(float(truth), abs=0.51 * step, rel=1e-6), point.name
+            states = site.tags[point.tag].states
+            assert not states or int(told[place]) in states, point.name
+
+
 async def test_every_writable_point_takes_its_limits_and_reports_them_back(
-    site, grid, servers, connect
+    modbus_sites, grid, servers, connect
 ) -> None:
     written = 0
-    for device in site.modbus:
+    for site, device in [(one, device) for one in modbus_sites for device in one.modbus]:
         client = await connect(servers[device.name].port)
         for point in device.points:
             limits = site.tags[point.tag].write

@@ -22,8 +22,8 @@ from plc.runtime.variables import Kind, variable
 DEMO = Path(__file__).parents[3] / "config/sites/demo"
 NOMINAL = Nominal(hz=60.0, v=480.0, remote=True)
 FORMATS = {
-    Kind.BOOL: "?", Kind.I16: "=h", Kind.U16: "=H", Kind.I32: "=i", Kind.U32: "=I", Kind.I64: "=q", Kind.F32: "=f",
-    Kind.F64: "=d",
+    Kind.BOOL: "?", Kind.I16: "=h", Kind.U16: "=H", Kind.I32: "=i", Kind.U32: "=I", Kind.I64: "=q", Kind.U64: "=Q",
+    Kind.F32: "=f", Kind.F64: "=d",
 }  # fmt: skip
 # Waiting that a test need not sit out. Nothing that decides between two courses is shortened.
 SHORTER = {
