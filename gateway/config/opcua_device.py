@@ -80,8 +80,8 @@ def node_address(text: str) -> NodeAddress:
     if kind is NodeKind.OPAQUE:
         try:
             return NodeAddress(namespace, kind, base64.b64decode(identifier, validate=True))
-        except binascii.Error as error:
-            raise ValueError(f"the identifier is not base64: {error}") from None
+        except binascii.Error:
+            raise ValueError("the identifier is not base64") from None
     return NodeAddress(namespace, kind, identifier)
 
 

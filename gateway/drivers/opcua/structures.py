@@ -60,8 +60,10 @@ class Definitions:
 
 
 def part_of(value: object, path: Sequence[str | int], definitions: Definitions) -> object:
-    """What a path leads to in a value. Raises FieldError."""
+    """What a path leads to in a value; None where the server left out what it leads through. Raises FieldError."""
     for depth, step in enumerate(path):
+        if value is None:
+            return None
         if isinstance(value, Raw):
             value = unfold(value, definitions)
         if isinstance(step, int):

@@ -219,7 +219,7 @@ class Genset:
         told = ua.DataValue(variant, ua.StatusCode(status), stamp, stamp)
         await self.server.write_attribute_value(self.nodes[name].nodeid, told)
 
-    def hide(self, name: str, value: float) -> None:
+    def hide(self, name: str, value: object) -> None:
         """Change a value so that who reads it sees it, and no subscription learns of it."""
         stamp = datetime.now(UTC)
         attributes = self.server.iserver.aspace._nodes[self.nodes[name].nodeid].attributes
@@ -297,10 +297,14 @@ class Running:
         return self.driver.servers[0].told.last_error
 
     async def becomes(self, name: str, value: object, status: int = 0) -> None:
-        await until(
-            lambda: (self.sample(name).value, self.sample(name).status) == (value, status),
-            f"{name} {value} {status:#x}, not {self.sample(name)}; {self.last_error}",
-        )
+        def is_so() -> bool:
+            found = self.sample(name)
+            return (found.value, found.status) == (value, status)
+
+        try:
+            await until(is_so, f"{name} {value} {status:#x}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.sample(name)}; {self.last_error}") from None
 
 
 @asynccontextmanager

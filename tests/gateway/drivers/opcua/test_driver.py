@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -265,3 +266,54 @@ async def test_a_deadband_is_the_servers_and_one_that_it_has_not_is_left_off(
         await genset.tell("Power", 60.0)
         await plant.becomes("power_kw", 60.0)
         assert plant.driver.servers[0].told.notifications == before + 1
+
+
+async def test_a_changed_device_is_begun_anew_and_the_others_are_not_touched(
+    genset: Any, tmp_path: Path
+) -> None:
+    async with running(tmp_path, genset.url) as plant:
+        await plant.becomes("power_kw", 42.5)
+        (device,) = plant.site.opcua_devices
+        kept = plant.driver.servers[0]
+        other = replace(device, name="other", points=())
+        await plant.driver.take([device, other])
+        assert plant.driver.servers[0] is kept
+        changed = replace(
+            device, points=tuple(point for point in device.points if point.name != "genset.running")
+        )
+        begun = plant.driver.connections(plant.tag("power_kw"))
+        await plant.driver.take([changed])
+        assert plant.sample("running").status == Quality.BAD_OUT_OF_SERVICE
+        await until(lambda: plant.driver.connections(plant.tag("power_kw")) == begun + 1, "the new session")
+        await genset.tell("Power", 50.0)
+        await plant.becomes("power_kw", 50.0)
+
+
+async def test_counters_tell_what_was_asked_and_came(genset: Any, tmp_path: Path) -> None:
+    async with running(tmp_path, genset.url) as plant:
+        await plant.becomes("power_kw", 42.5)
+        await until(lambda: plant.told("connected") and plant.told("latency_p50_ms") > 0, "the counters")
+        # a node with several parts is one item
+        assert plant.told("monitored") == 12
+        assert plant.told("notifications") >= 12
+        assert plant.told("refused_nodes") == 2
+        assert plant.told("rebuilds") == 0
+
+
+async def test_a_text_that_is_too_long_is_bad_and_ends_in_a_whole_character(
+    genset: Any, tmp_path: Path
+) -> None:
+    async with running(tmp_path, genset.url) as plant:
+        await genset.tell("Name", "Ä" * 15, ua.VariantType.String)
+        await plant.becomes("name", "Ä" * 10, Quality.BAD_OUT_OF_RANGE)
+        assert "raise its 'length'" in plant.last_error
+        await genset.tell("Name", "short", ua.VariantType.String)
+        await plant.becomes("name", "short")
+
+
+async def test_a_structure_of_another_type_is_learned_when_it_comes(genset: Any, tmp_path: Path) -> None:
+    genset.hide("State", None)
+    async with running(tmp_path, genset.url) as plant:
+        await plant.becomes("oil_bar", 0.0, Quality.BAD_NO_DATA)
+        await genset.tell("State", genset.state, ua.VariantType.ExtensionObject)
+        await plant.becomes("oil_bar", 4.5)
