@@ -7,6 +7,7 @@ in (passwords, keys, tokens) is never told to a ring.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -32,15 +33,15 @@ class Way(IntEnum):
 class Ring:
     """The last frames of one connection, both ways; ``protocol`` names how they are to be read.
 
-    One thread adds, any may look. ``where`` is the other end: host:port, a serial port, a bus.
+    Any thread may add and look. ``where`` is the other end: host:port, a serial port, a bus.
     """
 
-    __slots__ = ("_frames", "count", "protocol", "where")
+    __slots__ = ("_frames", "_next", "protocol", "where")
 
     def __init__(self, protocol: str, where: str, frames: int = FRAMES) -> None:
         self.protocol = protocol
         self.where = where
-        self.count = 0  # since the start; the number of the last one
+        self._next = itertools.count(1).__next__
         self._frames: deque[Frame] = deque(maxlen=frames)
 
     def sent(self, octets: bytes) -> None:
@@ -55,16 +56,12 @@ class Ring:
 
     def since(self, number: int) -> list[Frame]:
         """The frames after this one that are still there."""
-        if number >= self.count:
-            return []
         return [frame for frame in list(self._frames) if frame[0] > number]  # copied in one step of Python
 
     def _add(self, way: Way, octets: bytes) -> None:
         if len(octets) > FRAME_BYTES:
             octets = octets[:FRAME_BYTES]
-        number = self.count + 1
-        self._frames.append((number, time.time_ns(), way, octets))
-        self.count = number
+        self._frames.append((self._next(), time.time_ns(), way, octets))
 
 
 class Traced(Protocol):

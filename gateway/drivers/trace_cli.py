@@ -53,6 +53,12 @@ def _modbus_line(*, is_rtu: bool) -> Describer:
     return LineDescriber(is_rtu=is_rtu)
 
 
+def _can() -> Describer:
+    from gateway.drivers.can.describe import CanDescriber
+
+    return CanDescriber()
+
+
 class Plain:
     """A protocol that is shown as octets only."""
 
@@ -68,7 +74,7 @@ READINGS: Mapping[str, Reading] = {
     "modbus-tcp": Reading(_modbus_tcp, lambda where: TcpWrapping(where, 502)),
     "modbus-rtu": Reading(lambda: _modbus_line(is_rtu=True), lambda where: SerialWrapping()),
     "modbus-ascii": Reading(lambda: _modbus_line(is_rtu=False), lambda where: SerialWrapping()),
-    "can": Reading(Plain, lambda where: CanWrapping()),
+    "can": Reading(_can, lambda where: CanWrapping()),
     "dnp3": Reading(Plain, lambda where: TcpWrapping(where, 20_000)),
     "opcua": Reading(Plain, lambda where: TcpWrapping(where, 4840)),
 }

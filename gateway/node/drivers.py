@@ -41,6 +41,7 @@ from gateway.drivers.can.driver import CanDriver
 from gateway.drivers.modbus.driver import ModbusDriver
 from gateway.drivers.opcua.driver import OpcUaDriver
 from gateway.drivers.remote import RemoteDriver
+from gateway.drivers.trace import Ring
 from gateway.drivers.trace_socket import TraceServer
 from gateway.tags.image import Region, Writer
 from gateway.tags.operate import DeviceDriver
@@ -104,10 +105,13 @@ class Devices:
         self.reach: dict[int, DeviceDriver] = {}
         self._find_reach()
 
-    @property
-    def traced(self) -> tuple[ModbusDriver, ...]:
-        """Drivers that keep the frames of their lines."""
-        return (self._modbus,)
+    def traces(self) -> Mapping[str, Ring]:
+        """The last frames, by device, of those whose drivers keep them."""
+        rings = dict(self._modbus.traces())
+        for unit in self._units.values():
+            if isinstance(unit.driver, CanDriver):
+                rings |= unit.driver.traces()
+        return rings
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Speak to them, until `stop`."""
@@ -290,7 +294,7 @@ async def run(context: PartContext) -> None:
         server = CommandServer(
             context.paths.command_socket, commands.router, Accounts(context.paths.accounts)
         )
-        traces = TraceServer(context.paths.trace_socket(DRIVERS_OWNER), devices.traced)
+        traces = TraceServer(context.paths.trace_socket(DRIVERS_OWNER), (devices,))
         async with asyncio.TaskGroup() as tasks:
             devices.start(tasks)
             commands.start(tasks)

@@ -29,6 +29,7 @@ ECHOING = frozenset({"socketcan", "virtual", "udp_multicast", "kvaser", "vector"
 # Error frames there are Linux' (linux/can/error.h); elsewhere they are only counted.
 LINUX_ERRORS = frozenset({"socketcan", "socketcand", "virtual", "udp_multicast"})
 _TEXT_CHANNELS = frozenset({"socketcan", "virtual", "udp_multicast", "pcan", "slcan", "serial"})
+_SOCKETCAN = struct.Struct(">IBBxx")
 _ERR_CONTROLLER, _ERR_BUS_OFF, _ERR_RESTARTED = 0x004, 0x040, 0x100
 _CONTROLLER_PASSIVE, _CONTROLLER_ACTIVE = 0x30, 0x40  # of data byte 1, with _ERR_CONTROLLER
 # A clock that differs more from ours than this is the adapter's own, counted from its start.
@@ -109,6 +110,14 @@ def frame_of(message: can.Message, now_s: float) -> Frame:
         stamp = now_s
     key = message.arbitration_id | EXTENDED if message.is_extended_id else message.arbitration_id
     return Frame(key, bytes(message.data), int(stamp * 1e9))
+
+
+def octets_of(message: can.Message) -> bytes:
+    """A frame as SocketCAN has it, for a trace: identifier with its flags u32 BE | length | FD flags | 0 0 | data."""
+    identifier = message.arbitration_id
+    identifier |= message.is_extended_id << 31 | message.is_remote_frame << 30 | message.is_error_frame << 29
+    flags = message.is_fd << 2 | message.error_state_indicator << 1 | message.bitrate_switch
+    return _SOCKETCAN.pack(identifier, len(message.data), flags) + message.data
 
 
 def message_of(layout: CanMessage, payload: bytes) -> can.Message:

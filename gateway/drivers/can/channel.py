@@ -28,6 +28,7 @@ from gateway.drivers.can.bus import (
     duration_s,
     frame_of,
     message_of,
+    octets_of,
     open_source,
     state_of,
     state_told,
@@ -38,6 +39,7 @@ from gateway.drivers.can.encode import raw_of
 from gateway.drivers.can.j1939.network import Member, Network
 from gateway.drivers.can.transmit import Transmitter
 from gateway.drivers.session import Backoff
+from gateway.drivers.trace import Ring
 from gateway.tags.image import Writer
 from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.quality import Quality
@@ -110,7 +112,8 @@ class Device:
 class Inbox:
     """Frames on their way from the thread to the loop."""
 
-    def __init__(self, bus: CanBus, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, bus: CanBus, loop: asyncio.AbstractEventLoop, ring: Ring) -> None:
+        self._ring = ring
         self.frames: deque[Frame] = deque()
         self.lost = 0
         self.received = 0
@@ -151,6 +154,7 @@ class Inbox:
         self.state = state
 
     def _put(self, message: can.Message) -> None:
+        (self._ring.received if message.is_rx else self._ring.sent)(octets_of(message))
         if message.is_error_frame:
             self.errors += 1
             if self._bus.interface in LINUX_ERRORS:
@@ -248,6 +252,7 @@ class Channel:
         for device in self.devices:
             if device.config.canopen is not None:
                 device.node = self._node(device)
+        self.ring = Ring("can", f"{self.bus.interface} {self.bus.channel}".strip())
         self._source: Source | None = None
         self._inbox: Inbox | None = None
         self._sender = ThreadPoolExecutor(1, "can send")
@@ -289,7 +294,7 @@ class Channel:
     async def run(self) -> None:
         """For ever: open the bus, read it, and begin again when it breaks."""
         loop = asyncio.get_running_loop()
-        self._inbox = Inbox(self.bus, loop)
+        self._inbox = Inbox(self.bus, loop, self.ring)
         # what we send is not missed before it was sent
         self._heard_s = np.where(self._is_sent, np.inf, loop.time())
         try:
@@ -321,6 +326,7 @@ class Channel:
         self._source = source
         self._load_from = (asyncio.get_running_loop().time(), inbox.busy_s)
         inbox.turn(BusState.ACTIVE)
+        self.ring.note("opened")
         thread.start()
         if self.network is not None:
             self.network.opened()
@@ -477,6 +483,7 @@ class Channel:
                 counts.note(f"message {message} is missing")
 
     def _break(self, why: str) -> None:
+        self.ring.note(why)
         for device in self.devices:
             device.counts.broken += 1
             device.counts.note(why)
@@ -604,6 +611,8 @@ class Channel:
                 await loop.run_in_executor(self._sender, source.send, message, SEND_S)
             except BUS_ERRORS as error:
                 raise OperateError(str(error) or type(error).__name__) from None
+            if not does_echo:  # else it is told when it is heard
+                self.ring.sent(octets_of(message))
             if echo is not None:
                 async with asyncio.timeout(ECHO_S):
                     await echo

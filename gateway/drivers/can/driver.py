@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from gateway.config.can import CanDevice, CanPoint
 from gateway.drivers.can.bus import BusState
 from gateway.drivers.can.channel import Channel, Device
+from gateway.drivers.trace import Ring
 from gateway.tags.image import Writer
 from gateway.tags.operate import OperateError
 from gateway.tags.quality import Quality
@@ -75,6 +76,10 @@ class CanDriver:
     def connections(self, tag: int) -> int:
         """How often the tag's device was heard again after a silence."""
         return self._find(tag)[1].connections
+
+    def traces(self) -> Mapping[str, Ring]:
+        """The last frames of each device's bus."""
+        return {device.config.name: channel.ring for channel in self._channels for device in channel.devices}
 
     def _find(self, tag: int) -> tuple[Channel, Device, CanPoint]:
         try:
