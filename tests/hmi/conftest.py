@@ -141,9 +141,8 @@ def make_stand(tmp_path: Path) -> Any:
         paths.runtime.mkdir(mode=0o700, exist_ok=True)
         Accounts(paths.accounts).set_password("operator", PASSWORD)
         name = f"hmitest{secrets.token_hex(4)}"
-        with Region.create(
-            name, [tag.spec() for tag in site.tags], journal_records=site.journal_records
-        ) as region:
+        specs = [tag.spec() for tag in site.tags]
+        with Region.create(name, specs, journal_records=site.journal_records, spare=8) as region:
             scene = scenes.Scene(site, region)
             scene.write()
             yield Stand(site, region, scene, paths, port)

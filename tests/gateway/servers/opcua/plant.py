@@ -189,6 +189,7 @@ class Plant:
             f"opcua-test-{secrets.token_hex(4)}",
             [tag.spec() for tag in site.tags],
             journal_records=site.journal_records,
+            spare=8,
         )
         self.writer: Writer = self.region.claim("drivers")
         self.devices = Devices(self)
