@@ -99,6 +99,18 @@ _OPERATIONS = {
 }
 
 
+_READ = (
+    opendnp3.Binary,
+    opendnp3.DoubleBitBinary,
+    opendnp3.BinaryOutputStatus,
+    opendnp3.Counter,
+    opendnp3.FrozenCounter,
+    opendnp3.Analog,
+    opendnp3.AnalogOutputStatus,
+    opendnp3.OctetString,
+)
+
+
 @cache
 def _group_of(name: str) -> int:
     match = _GROUP.fullmatch(name)
@@ -121,6 +133,8 @@ class _Heard(opendnp3.ISOEHandler):  # type: ignore[misc]  # the binding has no 
         is_synchronized = quality == opendnp3.TimestampQuality.SYNCHRONIZED
         for one in values:
             value = one.value
+            if not isinstance(value, _READ):
+                continue  # times, statistics: of types that no tag can be
             if isinstance(value, opendnp3.OctetString):
                 row = Reading(group, one.index, value.ToBytes(), None, None, False, info.isEventVariation)
             else:

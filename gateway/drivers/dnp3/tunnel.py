@@ -65,19 +65,17 @@ class Tunnel:
         task = asyncio.create_task(self._serve(reader, writer))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
+        task.add_done_callback(lambda _: writer.transport.abort())  # also where it never began
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            if not is_own(writer.get_extra_info("socket")):
-                log.warning("%s: a stranger at the tunnel's port is refused", self._device.name)
-            elif not self._is_taken and time.monotonic() >= self._not_before:
-                self._is_taken = True
-                try:
-                    await self._carry(reader, writer)
-                finally:
-                    self._is_taken = False
-        finally:
-            writer.transport.abort()
+        if not is_own(writer.get_extra_info("socket")):
+            log.warning("%s: a stranger at the tunnel's port is refused", self._device.name)
+        elif not self._is_taken and time.monotonic() >= self._not_before:
+            self._is_taken = True
+            try:
+                await self._carry(reader, writer)
+            finally:
+                self._is_taken = False
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its first octet to its end."""

@@ -161,6 +161,9 @@ class OutstationServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if self._server is None or not self._server.is_serving():  # closed while this one was taken
+            writer.transport.abort()
+            return
         host = str(writer.get_extra_info("peername")[0])
         if len(self._open) >= MOST_CONNECTIONS or not any(
             host in one.hosts for one in self._masters.values()

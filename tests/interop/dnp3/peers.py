@@ -1,0 +1,120 @@
+"""Other people's DNP3 in processes of their own, and where each finds its Python."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+BUILD = HERE.parents[2] / "build"
+LINE_BYTES = 1 << 20
+REQUIREMENT = "dnp3-python==0.3.0b2"  # its last wheel; for CPython 3.10 at most
+NO_PYTHON = (
+    "CPython 3.10 is needed for dnp3-python, an interop peer, and neither TIELINE_PYTHON310 nor pyenv nor "
+    "`python3.10` is one: see docs/dnp3-interop.md"
+)
+
+
+class Peer:
+    """One process: what it said is in ``said``, `wish` something of it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.said: list[dict[str, Any]] = []
+
+    async def listen(self) -> None:
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            with contextlib.suppress(json.JSONDecodeError):  # a library's own words
+                self.said.append(json.loads(line))
+
+    def wish(self, wish: str, **more: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"wish": wish, **more}).encode() + b"\n")
+
+    def told(self, about: str, since: int = 0) -> list[dict[str, Any]]:
+        return [one for one in self.said[since:] if one["about"] == about]
+
+    def rows(self, kind: str, since: int = 0) -> list[list[Any]]:
+        """What a master was told of a type: kind, index, value, flags, time."""
+        found = [one["row"] for one in self.said[since:] if one["about"] in ("static", "event", "row")]
+        return [row for row in found if row[0] == kind]
+
+
+@asynccontextmanager
+async def peer(name: str, role: str, port: int) -> AsyncIterator[Peer]:
+    """``name`` is of a file `peers/NAME_peer.py`."""
+    python = dnp3_python_environment() if name == "dnp3_python" else sys.executable
+    process = await asyncio.create_subprocess_exec(
+        python,
+        str(HERE / "peers" / f"{name}_peer.py"),
+        role,
+        str(port),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        limit=LINE_BYTES,
+    )
+    found = Peer(process)
+    listening = asyncio.create_task(found.listen())
+    try:
+        yield found
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        await listening
+
+
+def dnp3_python_environment() -> str:
+    """The Python of an environment that has dnp3-python; made when it is not there or of another version."""
+    home = BUILD / "dnp3-python"
+    python = home / "bin" / "python"
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "dnp3-python.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one worker makes it
+        made = home / "made"
+        if not made.is_file() or made.read_text() != REQUIREMENT or not python.exists():
+            shutil.rmtree(home, ignore_errors=True)
+            subprocess.run([python310(), "-m", "venv", str(home)], check=True, timeout=120)
+            install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", REQUIREMENT]
+            subprocess.run(install, check=True, timeout=300)
+            made.write_text(REQUIREMENT)
+    return str(python)
+
+
+def python310() -> str:
+    """A CPython 3.10 of this machine."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    candidates = [
+        os.environ.get("TIELINE_PYTHON310"),
+        *map(str, sorted(root.glob("versions/3.10.*/bin/python"))),
+        shutil.which("python3.10"),
+    ]
+    for one in candidates:
+        if one is not None and _is_310(one):
+            return one
+    raise AssertionError(NO_PYTHON)
+
+
+def _is_310(python: str) -> bool:
+    try:
+        asked = subprocess.run(
+            [python, "-c", "import sys, venv, ensurepip; print(sys.version_info[:2])"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    except OSError:
+        return False
+    return asked.stdout.strip() == "(3, 10)"
