@@ -81,7 +81,7 @@ def device_map(scan: Scan, place: Place, *, keep_all: bool) -> str:
     laid = list(_laid(scan.models))
     named = [one for _, points, _ in laid for one in points]
     ratings = _ratings(named)
-    lines = [*_head(scan, place, laid, keep_all=keep_all), ""]
+    lines = [*_head(scan, place, laid, ratings, keep_all=keep_all), ""]
     if place.site:
         lines += [f"site: {{name: {place.site}}}", f"areas: {{{place.area}: {_quoted('Discovered')}}}"]
     lines += [
@@ -158,7 +158,12 @@ def _is_kept(one: Named, place: Place, *, keep_all: bool) -> bool:
 
 
 def _head(
-    scan: Scan, place: Place, laid: Sequence[tuple[Model, list[Named], str]], *, keep_all: bool
+    scan: Scan,
+    place: Place,
+    laid: Sequence[tuple[Model, list[Named], str]],
+    ratings: Mapping[str, float],
+    *,
+    keep_all: bool,
 ) -> list[str]:
     named = [one for _, points, _ in laid for one in points]
     lines = [
@@ -172,7 +177,7 @@ def _head(
         notes = [f"{absent} of {len(points)} points {why}, left out"] if absent else []
         notes += [trouble] if trouble else []
         lines.append(f"#   {_title(model)}{': ' + '; '.join(notes) if notes else ''}")
-    if any(_limits(one, _ratings(named)) for one in named if _is_kept(one, place, keep_all=keep_all)):
+    if any(_limits(one, ratings) for one in named if _is_kept(one, place, keep_all=keep_all)):
         lines += [
             "# What the models let be written may be written by engineers. Where nothing narrower is known, limits",
             "# are what the registers can hold: narrow them, and the roles, to what this device is to be told.",

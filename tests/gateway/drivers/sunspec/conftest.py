@@ -210,12 +210,12 @@ def seeded_model_factory() -> Callable[..., bytes]:
     return seeded_model
 
 
+def seeded_image(numbers: list[int], counts: Mapping[int, Mapping[str, int]], seed: int = 1) -> bytes:
+    """All models one after the other, by pysunspec2; ``counts`` by model."""
+    chance = random.Random(seed)
+    return b"SunS" + b"".join(seeded_model(n, chance, counts.get(n, {})) for n in numbers) + END
+
+
 @pytest.fixture(name="new_image")
 def image_factory() -> Callable[..., bytes]:
-    """All models one after the other, by pysunspec2; ``counts`` by model."""
-
-    def image(numbers: list[int], counts: Mapping[int, Mapping[str, int]], seed: int = 1) -> bytes:
-        chance = random.Random(seed)
-        return b"SunS" + b"".join(seeded_model(n, chance, counts.get(n, {})) for n in numbers) + END
-
-    return image
+    return seeded_image
