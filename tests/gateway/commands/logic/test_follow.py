@@ -104,6 +104,37 @@ async def test_a_program_that_does_not_run_makes_its_outputs_safe_then_people_ma
     assert isinstance(await plant.command(REACTIVE, 7.0), Done)
 
 
+async def test_an_emergency_takes_the_point_from_the_logic_which_does_not_undo_it(plant) -> None:
+    await holding(plant, power_setpoint_kw=5.0, mode=2)
+    assert (await plant.command(MODE, 1)).code is Refusal.HELD
+    assert isinstance(await plant.command(MODE, 0), Done)
+    plant.scan.say(Quality.BAD_OUT_OF_SERVICE)  # a program that stops and goes on
+    plant.scan.demand(power_setpoint_kw=6.0, mode=1)
+    await plant.until(lambda: plant.battery.values["power"] == 6.0)
+    await plant.stop()
+    await plant.start()
+    await plant.until(lambda: plant.count("held") == 1)
+    await asyncio.sleep(2 * REFRESH_S)  # nothing is to happen
+    assert plant.battery.values["mode"] == 0
+    assert plant.battery.writes("mode")[-1] == 0
+
+
+@pytest.mark.parametrize("ending", ["command", "release"])
+async def test_the_logic_gets_a_point_back_after_an_emergency(plant, ending) -> None:
+    await holding(plant, mode=2)
+    assert isinstance(await plant.command(MODE, 0), Done)
+    await plant.until(lambda: plant.count("held") == 0)
+    if ending == "command":
+        await plant.command(MODE, 1)  # somebody ends the emergency on purpose
+    else:
+        plant.scan.release("mode")
+        await plant.until(lambda: plant.sample(f"{MODE}.demand").status != 0)
+        await asyncio.sleep(0.3)  # of a scan or more, as a program that thinks again has
+        plant.scan.demand(mode=2)
+    await plant.until(lambda: plant.battery.values["mode"] == 2)
+    assert plant.battery.writes("mode")[-1] == 2
+
+
 async def test_what_the_logic_never_held_is_left_alone_when_it_stops(plant) -> None:
     assert isinstance(await plant.command(POWER, 7.0), Done)
     plant.scan.say(Quality.BAD_OUT_OF_SERVICE)

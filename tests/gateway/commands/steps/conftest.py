@@ -22,6 +22,7 @@ from gateway.commands.kept import ControlFile
 from gateway.commands.router import Router
 from gateway.commands.shown import Shown
 from gateway.config.load import load_site
+from gateway.config.paths import region_name, run_paths
 from gateway.config.site import Site
 from gateway.tags.command import Command
 from gateway.tags.image import Region
@@ -123,7 +124,8 @@ class Steps:
         self.site = site
         self.folder = folder
         self.audit = folder / "state" / "audit.jsonl"
-        self.region = Region.create(f"steps.{id(self)}", [tag.spec() for tag in site.tags])
+        self.paths = run_paths(site.name, folder / "state")
+        self.region = Region.create(region_name(site.name, self.paths), [tag.spec() for tag in site.tags])
         self.writer = self.region.claim("drivers")
         self.device = Device()
         self.shift_ns = 0
