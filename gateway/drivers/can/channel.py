@@ -19,6 +19,7 @@ import can
 import numpy as np
 
 from gateway.config.can import CanBus, CanDevice, CanMessage, CanPoint
+from gateway.config.can_bits import end_byte, extract
 from gateway.drivers.can.bus import (
     BUS_ERRORS,
     ECHOING,
@@ -35,7 +36,7 @@ from gateway.drivers.can.bus import (
 )
 from gateway.drivers.can.canopen.node import Node, Poll, Take
 from gateway.drivers.can.decode import Decoder, Frame, key_of, key_of_message
-from gateway.drivers.can.encode import raw_of
+from gateway.drivers.can.encode import raw_of, value_of
 from gateway.drivers.can.j1939.network import Member, Network
 from gateway.drivers.can.transmit import Transmitter
 from gateway.drivers.session import Backoff
@@ -520,17 +521,11 @@ class Channel:
             self._forget(place, future)
 
     async def _ask(self, point: CanPoint) -> Value:
-        """An object of a node, read now."""
-        place = self._place[point.tag]
-        future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
-        self._awaited.setdefault(place, []).append(future)
-        try:
-            await self._node_of(point).read(point.message)
-            if not future.done():
-                raise OperateError(f"{point.message.name} is shorter than its type")
-            return future.result()
-        finally:
-            self._forget(place, future)
+        """An object of a node, read now: not what a poll that was under way is told."""
+        data = await self._node_of(point).read(point.message)
+        if len(data) < end_byte(point.signal):
+            raise OperateError(f"{point.message.name} is shorter than its type")
+        return value_of(point.signal, extract(data, point.signal))
 
     def _forget(self, place: int, future: asyncio.Future[Value]) -> None:
         waiting = self._awaited.get(place, [])

@@ -175,8 +175,8 @@ class Node:
             for poll in self._polls:
                 tasks.create_task(self._poll(poll), name="canopen poll")
 
-    async def read(self, message: CanMessage) -> None:
-        """Read an object into the image. Raises OperateError, NotConnectedError, TimeoutError."""
+    async def read(self, message: CanMessage) -> bytes:
+        """Read an object into the image; its bytes. Raises OperateError, NotConnectedError, TimeoutError."""
         place = message.object
         assert place is not None
         upload = Upload(place.index, place.subindex)
@@ -188,6 +188,7 @@ class Node:
             self._station.tell_bad(message, status)
             raise OperateError(f"{message.name} can not be read: {abort_text(upload.abort)}")
         self._station.take(Frame(key_of_message(message), upload.data, time.time_ns()))
+        return upload.data
 
     async def write(self, place: SdoObject | ObjectWrite, data: bytes, name: str) -> None:
         """Write an object. Raises OperateError with the node's reason, NotConnectedError, TimeoutError."""

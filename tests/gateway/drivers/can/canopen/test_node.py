@@ -384,3 +384,70 @@ async def test_an_eds_names_objects_and_lays_out_pdos(tmp_path: Path) -> None:
             await here.is_good("inverter.power_kw", -12.345)
     finally:
         other.close()
+
+
+PLAIN = """
+site: {name: plain}
+areas: {a: A}
+devices:
+  drive:
+    area: a
+    protocol: canopen
+    connection: {interface: virtual, channel: CHANNEL, node_id: 5, heartbeat_ms: 0, start: false, timeout_ms: 5000}
+    groups: {fast: {period_ms: 50, stale_after_ms: 5000}}
+    points:
+      limit_kw: {index: 0x2007, type: int16, unit: kW, write: {low: -50, high: 50}}
+"""
+
+
+class Bytes:
+    """A node of bytes alone, which answers when it is told to."""
+
+    def __init__(self, channel: str) -> None:
+        self.bus = can.Bus(channel, "virtual", ignore_config=True)
+
+    async def asked(self) -> str:
+        found: list[bytes] = []
+
+        def is_asked() -> bool:
+            message = self.bus.recv(0)
+            if message is not None and message.arbitration_id == 0x605:
+                found.append(bytes(message.data))
+            return bool(found)
+
+        await until(is_asked, "a request")
+        return found[0].hex(" ")
+
+    def answer(self, text: str) -> None:
+        self.bus.send(can.Message(arbitration_id=0x585, is_extended_id=False, data=bytes.fromhex(text)))
+
+
+async def test_what_a_poll_under_way_is_told_is_no_read_back(tmp_path: Path) -> None:
+    channel = f"bus-{uuid4().hex}"
+    other = Bytes(channel)
+    async with running(tmp_path, channel, PLAIN) as here:
+        assert await other.asked() == "40 07 20 00 00 00 00 00"
+        asked = asyncio.create_task(here.driver.read_back(here.tag("drive.limit_kw")))
+        await asyncio.sleep(0)
+        other.answer("4b 07 20 00 01 00 00 00")
+        assert await other.asked() == "40 07 20 00 00 00 00 00"
+        await here.is_good("drive.limit_kw", 1)
+        assert not asked.done()
+        other.answer("4b 07 20 00 02 00 00 00")
+        assert await asked == 2
+    other.bus.shutdown()
+
+
+async def test_an_answer_that_is_late_is_not_taken_and_a_short_one_is_bad(tmp_path: Path) -> None:
+    channel = f"bus-{uuid4().hex}"
+    other = Bytes(channel)
+    async with running(tmp_path, channel, PLAIN) as here:
+        await other.asked()
+        other.answer("4f 08 20 00 09 00 00 00")  # of another object
+        other.answer("4b 07 20 00 05 00 00 00")
+        await here.is_good("drive.limit_kw", 5)
+        await other.asked()
+        other.answer("4f 07 20 00 07 00 00 00")  # one byte
+        await here.has_status("drive.limit_kw", Quality.BAD_DATA_ENCODING_INVALID)
+        assert here.sample("drive.limit_kw").value == 5
+    other.bus.shutdown()
