@@ -108,7 +108,11 @@ def _trace(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return _FAULT
     try:
-        return _write(trace, arguments.pcap) if arguments.pcap else _print(trace, raw=arguments.raw)
+        status = _write(trace, arguments.pcap) if arguments.pcap else _print(trace, raw=arguments.raw)
+        if status == 0 and trace.is_cut:
+            print("that is all: the drivers' process has ended", file=sys.stderr)
+            return _FAULT
+        return status
     finally:
         trace.close()
 
@@ -159,7 +163,7 @@ def _write(trace: Trace, name: str) -> int:
                     count += way != Way.NOTE
                     capture.write(at_ns, Way(way), octets)
         except KeyboardInterrupt:
-            pass  # the end of one that follows; the file is whole
+            trace.is_cut = False  # the end of one that follows; the file is whole
     print(f"{count} frames written to {name}", file=sys.stderr)
     return 0
 

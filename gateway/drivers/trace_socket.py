@@ -124,7 +124,7 @@ class NoTraceError(Exception):
     """No process has frames of the device; the text is for an operator."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Trace:
     """One device's frames as they come: ``devices`` share the line. Iterate, and `close`."""
 
@@ -133,12 +133,16 @@ class Trace:
     devices: tuple[str, ...]
     _connection: socket.socket
     _lines: Any
+    is_cut: bool = True  # the other end went before it was done; known once there is no more to iterate
 
     def __iter__(self) -> Iterator[Frame | int]:
         """Frames, and how many were lost in between."""
         for line in self._lines:
+            if not line.endswith(b"\n"):
+                return
             told = json.loads(line)
             if "end" in told:
+                self.is_cut = False
                 return
             if "lost" in told:
                 yield int(told["lost"])

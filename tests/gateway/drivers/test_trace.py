@@ -195,6 +195,36 @@ async def test_the_command_shows_frames_decoded_with_their_octets(
     assert (await tieline("meter1", *state, "--pcap", str(tmp_path / "none" / "new.pcap")))[0] == 1
 
 
+async def test_who_follows_is_told_of_the_end_of_the_drivers(tmp_path: Path, bench: Bench, tieline) -> None:
+    (tmp_path / "run").mkdir()
+    bench.other.sent(b"\1")
+    server = TraceServer(tmp_path / "run" / "drivers.trace", [bench])
+    await server.start()
+    following = asyncio.create_task(tieline("inverter", "--state", str(tmp_path), "--follow"))
+    await until(lambda: len(server._peers) == 1)
+    await server.stop()
+    async with asyncio.timeout(20):
+        status, output, errors = await following
+    assert status == 1
+    assert len(output.splitlines()) == 2
+    assert "has ended" in errors
+
+
+async def test_what_is_cut_in_the_middle_of_a_line_is_the_end(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b'{"protocol": "can", "where": "can0", "devices": ["bms"]}\n{"number": 1, "at')
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, tmp_path / "drivers.trace")
+    trace = await asyncio.to_thread(open_trace, [tmp_path / "drivers.trace"], "bms", follow=False)
+    assert await asyncio.to_thread(list, trace) == []
+    assert trace.is_cut
+    trace.close()
+    server.close()
+    await server.wait_closed()
+
+
 async def test_a_capture_may_be_followed_through_a_pipe(path: Path, bench: Bench, tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway.node", "trace", "inverter",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import uvloop
 
 from gateway.config.load import load_site
 from gateway.servers.modbus.server import Door
@@ -20,6 +21,12 @@ from gateway.tags.image import Region
 from gateway.tags.quality import Quality
 from gateway.tags.sample import Value, to_bits
 from gateway.tags.tag import ValueType
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The part runs on uvloop; its transports, and its TLS, are not asyncio's."""
+    return {"uvloop": uvloop.new_event_loop}
+
 
 SITE = """
 site: {name: served}
