@@ -67,6 +67,21 @@ async def deaf(context: PartContext) -> None:
     await context.stop.wait()
 
 
+async def taking(context: PartContext) -> None:
+    """Takes any site while it runs."""
+    context.ready.set()
+    while True:
+        reload = await context.reloads.get()
+        reload.done.set_result(None)
+
+
+async def refusing(context: PartContext) -> None:
+    """Fails over every site that it is handed."""
+    context.ready.set()
+    reload = await context.reloads.get()
+    raise RuntimeError(f"cannot take {reload.site.description}")
+
+
 def imaging(launch: Launch) -> int:
     """Beats in the image, never through its pipe; after a second it is silent. It does not even use `run_part`."""
     with Region.attach(launch.region) as region:
@@ -80,7 +95,8 @@ def imaging(launch: Launch) -> int:
     return 1
 
 
-RUNNERS = {each.__name__: each for each in (steady, drivers, failing, leaving, hanging, stubborn, deaf)}
+_ALL = (steady, drivers, failing, leaving, hanging, stubborn, deaf, taking, refusing)
+RUNNERS = {each.__name__: each for each in _ALL}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
