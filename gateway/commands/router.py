@@ -46,7 +46,7 @@ from gateway.commands.read_back import read_back
 from gateway.commands.selections import DEFAULT_MS, Selections
 from gateway.commands.settle import Settling, settled
 from gateway.config.control_section import SELECT_SUFFIX
-from gateway.config.site import Site, Tag, WriteLimits
+from gateway.config.site import LONGEST_COMMAND_MS, Site, Tag, WriteLimits
 from gateway.tags.command import Command, Done, Failed, Outcome, Refusal, Refused, Selected, Step, TimedOut
 from gateway.tags.operate import Driver, ExpiringDriver, NotConnectedError
 from gateway.tags.sample import Value
@@ -56,7 +56,9 @@ EMERGENCIES = 32  # at once, beside all others: as many as a site has buttons
 # Ids remembered: 10,000 in 11 minutes is 15 a second without a pause. While all are still needed, more are BUSY.
 REMEMBERED_IDS = 10_000
 EMERGENCY_IDS = 1_000  # beyond those, for emergencies only
-LONGEST_WAIT_S = 600.0  # how far ahead a deadline may be, since ids are remembered until then
+LONGEST_WAIT_S = (
+    LONGEST_COMMAND_MS / 1000
+)  # how far ahead a deadline may be, since ids are remembered until then
 REMEMBERED_AFTER_S = 60.0  # past the deadline: a client that lost its connection still learns the outcome
 STOP_PATIENCE_S = 1.5  # for commands under way at the end; the part has 3 s in all
 EMERGENCY_AUDIT_S = 0.5  # an emergency waits so long for the disk; its lines follow when that can be written

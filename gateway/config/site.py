@@ -21,6 +21,8 @@ from gateway.config.modbus_server import ModbusServer
 from gateway.config.opcua_device import OpcUaDevice
 from gateway.tags.tag import TagSpec, ValueType
 
+LONGEST_COMMAND_MS = 600_000  # how far ahead a command's deadline may be
+
 
 class Role(StrEnum):
     """What a user may do; each role may do all that the ones before it may."""
@@ -82,7 +84,7 @@ class WriteLimits:
     @property
     def patience_ms(self) -> int:
         """How long a command may take from asking to the outcome, a second person's word included."""
-        return self.timeout_ms + self.handling.confirm_ms
+        return min(self.timeout_ms + self.handling.confirm_ms, LONGEST_COMMAND_MS)
 
 
 @dataclass(frozen=True, slots=True)

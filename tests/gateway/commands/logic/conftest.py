@@ -198,7 +198,8 @@ class Plant:
         for folder in (self.paths.state, self.paths.runtime):
             folder.mkdir(parents=True)
         name = f"test-follow-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.region = Region.create(name, [tag.spec() for tag in self.site.tags], journal_records=1 << 16)
+        specs = [tag.spec() for tag in self.site.tags]
+        self.region = Region.create(name, specs, journal_records=1 << 16, spare=64)
         self.scan = Scan(self.site, self.region)
         self.client = CommandClient(self.paths.command_socket)
 

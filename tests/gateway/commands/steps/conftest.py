@@ -43,33 +43,34 @@ devices:
   battery1:
     protocol: modbus
     connection: {host: 127.0.0.1, port: 1}
-    groups: {all: {period_ms: 1000, stale_after_ms: 1000}}
+    groups: {all: {period_ms: 1000, stale_after_ms: 4000}}
     area: storage
     points:
       power_kw: {table: input, address: 0, type: float32, unit: kW}
-      setpoint_kw: {table: holding, address: 0, type: float32, unit: kW, write: {low: -50, high: 50, timeout_ms: 600}}
+      setpoint_kw: {table: holding, address: 0, type: float32, unit: kW, write: {low: -50, high: 50}}
       slow_kw: {table: holding, address: 2, type: float32, unit: kW, write: {low: 0, high: 9, interval_ms: 60000}}
   pcc:
     protocol: modbus
     connection: {host: 127.0.0.1, port: 2}
-    groups: {all: {period_ms: 1000, stale_after_ms: 1000}}
+    groups: {all: {period_ms: 1000, stale_after_ms: 4000}}
     area: grid
     points:
       frequency_hz: {table: input, address: 0, type: float32, unit: Hz}
       grid_frequency_hz: {table: input, address: 2, type: float32, unit: Hz}
       state: {table: input, address: 4, type: uint16, states: {0: open, 1: closed}}
       close_command:
-        {table: coil, address: 0, write: {timeout_ms: 600, settle_s: 30, emergency: true, emergency_value: false}}
+        {table: coil, address: 0, write: {timeout_ms: 4000, settle_s: 30, emergency: true, emergency_value: false}}
       select_kw: {table: holding, address: 0, type: float32, unit: kW, write: {low: 0, high: 9, select: true}}
       pair_kw: {table: holding, address: 2, type: float32, unit: kW, write: {low: 0, high: 9, second_person: true}}
-      stop: {table: coil, address: 1, write: {emergency: true, timeout_ms: 600}}
+      stop: {table: coil, address: 1, write: {emergency: true, timeout_ms: 4000}}
+      gate: {table: coil, address: 2, write: {timeout_ms: 300}}
   feeder1:
     protocol: modbus
     connection: {host: 127.0.0.1, port: 3}
-    groups: {all: {period_ms: 1000, stale_after_ms: 1000}}
+    groups: {all: {period_ms: 1000, stale_after_ms: 4000}}
     area: loads/feeders
     points:
-      open: {table: coil, address: 0, write: {timeout_ms: 600}}
+      open: {table: coil, address: 0, write: {timeout_ms: 4000}}
 control:
   areas:
     storage: {hold_s: 100}

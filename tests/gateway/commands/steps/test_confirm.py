@@ -67,7 +67,7 @@ async def test_a_second_person_may_decline(steps, wait):
 
 async def test_a_command_that_nobody_confirms_does_not_go(steps):
     async with steps.router() as router:
-        outcome = await router.send(steps.wish(POINT, deadline_ns=steps.now_ns() + 300_000_000))
+        outcome = await router.send(steps.wish(POINT, deadline_ns=steps.now_ns() + 2_000_000_000))
         assert outcome.code is Refusal.NOT_CONFIRMED
         assert router.waiting() == []
     assert steps.device.operated == []

@@ -82,7 +82,7 @@ async def test_released_control_is_nobodys(steps):
 async def test_control_runs_out(steps):
     async with steps.router() as router:
         await router.send(steps.take())
-        steps.shift_ns = 99_000_000_000
+        steps.shift_ns = 40_000_000_000
         assert isinstance(await router.send(steps.wish()), Done)
         steps.shift_ns = 101_000_000_000
         refused = await router.send(steps.wish(value=7.0))

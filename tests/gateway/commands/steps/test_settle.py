@@ -10,7 +10,7 @@ from gateway.commands import settle as settle_module
 from gateway.tags.command import Done, Failed, TimedOut
 from gateway.tags.operate import NotConnectedError
 
-STOP = {"tag": "pcc.stop", "value": True}
+GATE = {"tag": "pcc.gate", "value": True}
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ async def unknown(steps, router, **changes):
     """A command whose device fell silent after it was sent."""
     steps.device.on_operate = TimeoutError()
     steps.device.on_read = TimeoutError()
-    command = steps.wish(**{**STOP, **changes})
+    command = steps.wish(**{**GATE, **changes})
     assert isinstance(await router.send(command), TimedOut)
     steps.device.on_operate = None
     return command
@@ -55,7 +55,7 @@ async def test_a_device_that_comes_back_and_has_the_value_has_done_it(steps):
 
 async def test_a_device_that_comes_back_without_the_value_has_not(steps):
     steps.device.takes = False
-    steps.device.registers[steps.index("pcc.stop")] = False
+    steps.device.registers[steps.index("pcc.gate")] = False
     async with steps.router() as router:
         command = await unknown(steps, router)
         steps.device.on_read = None
@@ -66,7 +66,7 @@ async def test_a_device_that_comes_back_without_the_value_has_not(steps):
 
 async def test_a_device_that_acts_late_has_done_it(steps):
     steps.device.takes = False
-    tag = steps.index("pcc.stop")
+    tag = steps.index("pcc.gate")
     steps.device.registers[tag] = False
     async with steps.router() as router:
         command = await unknown(steps, router)

@@ -134,7 +134,7 @@ async def test_who_asks_is_told_the_id_to_confirm(steps, router, typed, wait):
 
 async def test_who_gets_no_answer_is_told_how_to_ask_again(steps, router, typed):
     steps.device.on_operate = steps.device.on_read = TimeoutError()
-    status, out, err = await typed("write", "pcc.stop", "true", user="olga")
+    status, out, err = await typed("write", "pcc.gate", "true", user="olga")
     assert status == 1
     assert out.startswith("timed out: ")
     id = err.split()[-1]
