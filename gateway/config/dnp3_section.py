@@ -32,8 +32,8 @@ _TYPES = {
 _NUMBERS = frozenset({PointKind.COUNTER, PointKind.ANALOG, PointKind.ANALOG_OUTPUT})
 # Variations that each type has (IEEE 1815 Annex A): static, event.
 _VARIATIONS = {
-    PointKind.BINARY: ((1, 2), (1, 2)),
-    PointKind.DOUBLE_BIT: ((1, 2), (1, 2)),
+    PointKind.BINARY: ((1, 2), (1, 2, 3)),
+    PointKind.DOUBLE_BIT: ((1, 2), (1, 2, 3)),
     PointKind.BINARY_OUTPUT: ((1, 2), (1, 2)),
     PointKind.COUNTER: ((1, 2, 5, 6), (1, 2, 5, 6)),
     PointKind.ANALOG: ((1, 2, 3, 4, 5, 6), (1, 2, 3, 4, 5, 6, 7, 8)),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 
@@ -33,8 +33,10 @@ from gateway.servers.dnp3.application import (
     read_header,
     read_headers,
 )
+from gateway.servers.dnp3.attributes import GROUP as ATTRIBUTE_GROUP
+from gateway.servers.dnp3.attributes import Attributes
 from gateway.servers.dnp3.control import ControlPoints, Status, Wish, answer
-from gateway.servers.dnp3.database import Database, Point
+from gateway.servers.dnp3.database import Database, Event, Point
 from gateway.servers.dnp3.events import CLASSES, EventBuffer
 from gateway.servers.dnp3.objects import (
     EVENTS,
@@ -46,6 +48,14 @@ from gateway.servers.dnp3.objects import (
     encode_time,
 )
 from gateway.servers.dnp3.response import ObjectBuilder
+from gateway.servers.dnp3.settings import (
+    DEADBAND_FORMS,
+    DEADBAND_GROUP,
+    DEADBAND_VARIATION,
+    encode_deadband,
+    read_classes,
+    read_deadbands,
+)
 
 _HEAD = 4  # of a response
 _NOTHING = Indication(0)
@@ -154,7 +164,9 @@ class Association:
         self._controls = controls
         self._wall_ms = wall_ms
         self.events = EventBuffer(config.events)
-        database.follow(self.events.add)
+        self._classes: dict[tuple[Kind, int], int] = {}  # that this master has assigned
+        self._attributes = Attributes(database)
+        database.follow(self._note)
         self.clock_offset_ms: int | None = None  # what the master's last time says of ours
         self._confirm_s = config.confirm_timeout_ms / 1000
         self._is_restarted = True
@@ -191,6 +203,13 @@ class Association:
         self._last = self._waiting = self._operating = None
         self._hold_since = None
         self._recorded_ms = None
+
+    def _note(self, event: Event) -> None:
+        """A change, of the class that this master has given the point, or else of the point's own."""
+        own = event.event_class
+        event_class = self._classes.get((event.kind, event.index), own)
+        if event_class:
+            self.events.add(event if event_class == own else replace(event, event_class=event_class))
 
     # ── what comes ─────────────────────────────────────────────────────────────────────────────────────────────
     def receive(self, fragment: bytes, now: float, broadcast: Broadcast | None = None) -> list[Effect]:
@@ -255,6 +274,9 @@ class Association:
                     return self._respond(request, bytes((52, 2, Qualifier.COUNT_8, 1, 0, 0)))
                 case Function.RECORD_CURRENT_TIME:
                     self._recorded_ms = self._wall_ms(), now
+                    return self._respond(request)
+                case Function.ASSIGN_CLASS:
+                    self._assign(request.objects)
                     return self._respond(request)
                 case _ if function in _FREEZES:
                     self._freeze(function, request.objects)
@@ -362,6 +384,10 @@ class Association:
             return dict.fromkeys(
                 self.events.select(lambda event: event.kind is kind, _limit(header)), variation
             )
+        if group == DEADBAND_GROUP:
+            return self._deadbands(header)
+        if group == ATTRIBUTE_GROUP:
+            return self._of_itself(header)
         if (group, variation) == (50, 1):
             return (_Item(lambda builder: builder.raw(bytes((50, 1, 7, 1)) + encode_time(self._wall_ms()))),)
         if (group, variation) == (80, 1):
@@ -392,6 +418,21 @@ class Association:
             return Indication.PARAMETER_ERROR
         chosen = 0 if kind is Kind.OCTET_STRING else variation
         return (_static_item(point, chosen or point.static_variation) for point in points)
+
+    def _deadbands(self, header: Header) -> Iterable[_Item] | Indication:
+        variation = header.variation or DEADBAND_VARIATION
+        if variation not in DEADBAND_FORMS:
+            return Indication.OBJECT_UNKNOWN
+        points = self._database.between(Kind.ANALOG, header.start, header.stop)
+        if header.qualifier in _COUNTS or (header.start is not None and not points):
+            return Indication.PARAMETER_ERROR
+        return [_raw_item(_deadband_object(point, variation)) for point in points]
+
+    def _of_itself(self, header: Header) -> Iterable[_Item] | Indication:
+        if header.qualifier in _COUNTS or header.start not in (None, 0):
+            return Indication.PARAMETER_ERROR
+        found = self._attributes.read(header.variation)
+        return [_raw_item(one) for one in found] if found else Indication.OBJECT_UNKNOWN
 
     def _event_items(self, wanted: Mapping[int, int]) -> Iterator[_Item]:
         """In the order in which they happened, whatever their class and type."""
@@ -520,6 +561,7 @@ class Association:
 
     # ── what is written ────────────────────────────────────────────────────────────────────────────────────────
     def _write(self, objects: bytes, now: float) -> None:
+        deadbands: list[tuple[Point, float]] = []
         at = 0
         while at < len(objects):
             header, at = read_header(objects, at)
@@ -527,10 +569,25 @@ class Association:
                 at = self._write_indications(header, objects, at)
             elif header.group == 50 and header.variation in (1, 3):
                 at = self._write_time(header, objects, at, now)
+            elif header.group == DEADBAND_GROUP:
+                if self._master.user is None:  # they are all masters' deadbands
+                    raise HeaderError("a master that may change nothing")
+                found, at = read_deadbands(header, objects, at, self._database)
+                deadbands += found
             else:
                 raise HeaderError(
                     f"g{header.group}v{header.variation} is not written", Indication.OBJECT_UNKNOWN
                 )
+
+        for point, deadband in deadbands:
+            point.deadband = deadband
+
+    def _assign(self, objects: bytes) -> None:
+        wanted = read_classes(objects, self._database)
+        self._classes |= wanted
+        for (kind, index), event_class in wanted.items():
+            if event_class:
+                self._database.follow_point(kind, index)
 
     def _write_indications(self, header: Header, objects: bytes, at: int) -> int:
         """Only the restart bit is for the master to clear."""
@@ -672,6 +729,15 @@ def _select_status(selected: _Selected | None, request: Request, now: float) -> 
 
 def _limit(header: Header) -> int | None:
     return header.count if header.qualifier in _COUNTS else None
+
+
+def _deadband_object(point: Point, variation: int) -> bytes:
+    head = struct.pack("<BBBHH", DEADBAND_GROUP, variation, Qualifier.RANGE_16, point.index, point.index)
+    return head + encode_deadband(point, variation)
+
+
+def _raw_item(data: bytes) -> _Item:
+    return _Item(lambda builder: builder.raw(data))
 
 
 def _static_item(point: Point, variation: int) -> _Item:

@@ -40,7 +40,7 @@ _INITIAL_TEXT = Measurement(b"", int(Flag.RESTART), 0)
 
 @dataclass(slots=True)
 class Point:
-    """A point and its present state; ``reported`` is what the last event said."""
+    """A point and its present state; ``reported`` is what the last event said, ``deadband`` in the wire's unit."""
 
     kind: Kind
     index: int
@@ -51,11 +51,12 @@ class Point:
     measurement: Measurement
     reported: Measurement
     frozen: Point | None = None
+    is_followed: bool = False  # a master has given it a class: its changes are told, whatever its own class
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change of a point, to be told once to each master."""
+    """A change of a point, to be told once to each master. ``event_class`` 0: only to those that gave it a class."""
 
     kind: Kind
     index: int
@@ -126,7 +127,7 @@ class Database:
         """Take what a point is now. True where that made an event; the first value after the start makes none."""
         point = self._points[kind][index]
         before, point.measurement = point.measurement, measurement
-        if not point.event_class:
+        if not point.event_class and not point.is_followed:
             return False
         if before is _INITIAL or before is _INITIAL_TEXT:
             point.reported = measurement
@@ -137,13 +138,20 @@ class Database:
         self._tell(point)
         return True
 
+    def follow_point(self, kind: Kind, index: int) -> None:
+        """Tell its changes from now on, also where its own class is 0."""
+        point = self._points[kind][index]
+        if not point.event_class and not point.is_followed:
+            point.is_followed = True
+            point.reported = point.measurement
+
     def freeze(self, points: Iterable[Point], time_ms: int) -> None:
         """Copy counters to their frozen ones (11.9.5)."""
         for point in points:
             if point.frozen is None:
                 continue
             point.frozen.measurement = Measurement(point.measurement.value, point.measurement.flags, time_ms)
-            if point.frozen.event_class:
+            if point.frozen.event_class or point.frozen.is_followed:
                 self._tell(point.frozen)
 
     def _tell(self, point: Point) -> None:

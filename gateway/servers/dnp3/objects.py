@@ -80,6 +80,7 @@ class Layout:
     number: str | None = None
     has_flags: bool = True
     has_time: bool = False
+    has_relative_time: bool = False  # ms after the common time of occurrence before it (A.33)
     packed_bits: int = 0  # of an object; 8 / packed_bits objects share an octet
 
     @property
@@ -89,6 +90,7 @@ class Layout:
             (1 if self.has_flags else 0)
             + (struct.calcsize("<" + self.number) if self.number else 0)
             + (6 if self.has_time else 0)
+            + (2 if self.has_relative_time else 0)
         )
 
 
@@ -161,8 +163,8 @@ STATIC: Mapping[Kind, Mapping[int, Layout]] = {
     Kind.OCTET_STRING: {0: _STRING},
 }
 EVENTS: Mapping[Kind, Mapping[int, Layout]] = {
-    Kind.BINARY: {1: Layout(), 2: Layout(has_time=True)},
-    Kind.DOUBLE_BIT: {1: Layout(), 2: Layout(has_time=True)},
+    Kind.BINARY: {1: Layout(), 2: Layout(has_time=True), 3: Layout(has_relative_time=True)},
+    Kind.DOUBLE_BIT: {1: Layout(), 2: Layout(has_time=True), 3: Layout(has_relative_time=True)},
     Kind.BINARY_OUTPUT: {1: Layout(), 2: Layout(has_time=True)},
     Kind.COUNTER: _COUNTER_EVENTS,
     Kind.FROZEN_COUNTER: _COUNTER_EVENTS,
@@ -196,7 +198,7 @@ def told_with_flags(kind: Kind, variation: int, flags: int) -> int:
 
 
 def encode(kind: Kind, layout: Layout, measurement: Measurement) -> bytes:
-    """One object that is not packed."""
+    """One object that is not packed; without its relative time, which depends on what went before."""
     if kind is Kind.OCTET_STRING:
         assert isinstance(measurement.value, bytes)
         return measurement.value or b"\0"  # an empty string has no object: one NUL says the same (A.45)
@@ -214,6 +216,11 @@ def encode(kind: Kind, layout: Layout, measurement: Measurement) -> bytes:
 def packed_value(kind: Kind, value: Number) -> int:
     """The bits of a packed object."""
     return int(value) & 3 if kind is Kind.DOUBLE_BIT else int(bool(value))
+
+
+def encode_common_time(time_ms: int) -> bytes:
+    """The object that relative times count from (group 51)."""
+    return bytes((51, 1, 7, 1)) + encode_time(time_ms)
 
 
 def encode_time(time_ms: int) -> bytes:

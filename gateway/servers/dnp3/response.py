@@ -14,20 +14,23 @@ from gateway.servers.dnp3.objects import (
     Kind,
     Layout,
     encode,
+    encode_common_time,
     packed_value,
     told_with_flags,
 )
 
+_LONGEST_MS = 0xFFFF  # of a relative time
 _SMALL = 255  # the largest index of qualifiers with one octet
 
 
 class ObjectBuilder:
     """The objects of one fragment, up to ``room`` octets."""
 
-    __slots__ = ("_bits", "_body", "_done", "_first", "_key", "_last", "_room", "_used")
+    __slots__ = ("_bits", "_body", "_common_ms", "_done", "_first", "_key", "_last", "_room", "_used")
 
     def __init__(self, room: int) -> None:
         self._room = room
+        self._common_ms: int | None = None  # what relative times count from
         self._done = bytearray()
         self._key: tuple[int, int, int, int] | None = (
             None  # group, variation, qualifier, packed bits of the open header
@@ -84,21 +87,34 @@ class ObjectBuilder:
         """Add an event; False where there is no room for it."""
         layout = EVENTS[event.kind][variation]
         data = encode(event.kind, layout, event.measurement)
+        common = b""
+        if layout.has_relative_time:
+            common, offset_ms = self._relative(event.measurement.time_ms)
+            data += struct.pack("<H", offset_ms)
         if event.kind is Kind.OCTET_STRING:
             variation = len(data)
         is_small = event.index <= _SMALL
         qualifier = Qualifier.INDEX_8 if is_small else Qualifier.INDEX_16
         key = (EVENT_GROUP[event.kind], variation, int(qualifier), 0)
-        continues = self._key == key and (self._used < _SMALL or not is_small)
+        continues = not common and self._key == key and (self._used < _SMALL or not is_small)
         prefix = bytes([event.index]) if is_small else struct.pack("<H", event.index)
-        cost = len(prefix) + len(data) + (0 if continues else 3 + len(prefix))
+        cost = len(common) + len(prefix) + len(data) + (0 if continues else 3 + len(prefix))
         if self._size() + cost > self._room:
             return False
+        if common:
+            self.raw(common)
+            self._common_ms = event.measurement.time_ms
         if not continues:
             self._open(key, event.index)
         self._body += prefix + data
         self._used += 1
         return True
+
+    def _relative(self, time_ms: int) -> tuple[bytes, int]:
+        """A new common time where the last is none to count from, and the ms after it."""
+        if self._common_ms is not None and 0 <= time_ms - self._common_ms <= _LONGEST_MS:
+            return b"", time_ms - self._common_ms
+        return encode_common_time(time_ms), 0
 
     def raw(self, data: bytes) -> bool:
         """Add whole objects with their header."""

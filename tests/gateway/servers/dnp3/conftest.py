@@ -25,6 +25,7 @@ def _load(name: str) -> ModuleType:
 
 
 outstations = _load("outstations")
+_load("talk")
 _load("masters")
 _load("certificates")
 

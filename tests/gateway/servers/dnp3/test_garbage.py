@@ -18,12 +18,12 @@ from gateway.servers.dnp3.link import Fragment, Link
 
 CLASSES = bytes.fromhex("3c0206 3c0306 3c0406 3c0106")
 GROUPS = st.sampled_from(
-    [1, 2, 3, 4, 10, 11, 12, 20, 21, 22, 23, 30, 32, 40, 41, 42, 50, 60, 80, 110, 111, 120]
+    [0, 1, 2, 3, 4, 10, 11, 12, 20, 21, 22, 23, 30, 32, 34, 40, 41, 42, 50, 60, 80, 110, 111, 120]
 )
 HEADERS = st.builds(
     lambda group, variation, qualifier, rest: bytes((group, variation, qualifier)) + rest,
     GROUPS,
-    st.integers(0, 12),
+    st.one_of(st.integers(0, 12), st.sampled_from([252, 254, 255])),
     st.sampled_from([0x00, 0x01, 0x06, 0x07, 0x08, 0x17, 0x28, 0x5B, 0x99]),
     st.binary(max_size=24),
 )
