@@ -1066,7 +1066,12 @@ MODBUS_DOOR = Section(
     "a Modbus door",
     (
         Key("host", HOST, "Address it listens on.", "127.0.0.1"),
-        Key("port", PORT, "TCP port it listens on; below 1024 the system has to allow it.", 502),
+        Key(
+            "port",
+            PORT,
+            "TCP port it listens on; unless given 502, or 802 with tls. Below 1024 the system has to allow it.",
+            None,
+        ),
         Key(
             "clients",
             Later(MODBUS_CLIENTS),
@@ -1083,7 +1088,7 @@ MODBUS_DOOR = Section(
         Key(
             "tls",
             MODBUS_TLS,
-            "Modbus/TCP Security: TLS with certificates on both sides; its port is 802.",
+            "Modbus/TCP Security: TLS with certificates on both sides.",
             None,
         ),
     ),

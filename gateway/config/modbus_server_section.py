@@ -16,7 +16,7 @@ from gateway.config.keys import (
     MODBUS_UNITS,
 )
 from gateway.config.kinds import Named, Reading, Settings
-from gateway.config.modbus import Order, RegisterType, Table
+from gateway.config.modbus import PORTS, Order, RegisterType, Table, Transport
 from gateway.config.modbus_server import (
     BadAs,
     ModbusClient,
@@ -77,6 +77,8 @@ class _Section:
     def doors(self, settings: Settings) -> Iterator[ModbusDoor]:
         for key, s in self._entries(settings, "doors", MODBUS_DOORS, "the Modbus server"):
             title = f"the Modbus door {key.text}"
+            if "port" not in s:  # given here, so that who compares ports sees it
+                s.put("port", PORTS[Transport.TLS if "tls" in s else Transport.TCP], s.place, s.place)
             self.titled.append((title, s))
             units = tuple(self._units(s, title))
             clients = tuple(self._clients(s, title, frozenset(unit.unit_id for unit in units)))

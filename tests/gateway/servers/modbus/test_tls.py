@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymodbus.client import AsyncModbusTlsClient
 
+from gateway.config.load import load_site
 from gateway.config.tls import TlsError
 from gateway.servers.modbus.role import RoleError, role_of, text_of
 
@@ -184,3 +185,16 @@ def test_any_extension_is_a_role_or_refused(octets: bytes) -> None:
     except RoleError:
         return
     assert octets == b"\x0c" + bytes([len(role.encode())]) + role.encode()
+
+
+def test_a_door_with_tls_is_at_802_and_one_without_at_502(tmp_path, pki, text: str) -> None:
+    plain = """
+      plain:
+        clients: {scada: {hosts: [127.0.0.1]}}
+        units: {0: {points: {d.closed: {table: discrete, address: 7}}}}
+"""
+    file = tmp_path / "ports.yaml"
+    file.write_text(text.replace("        port: 1502\n", "").rstrip() + plain)
+    server = load_site(file).modbus_server
+    assert server is not None
+    assert [(door.name, door.port) for door in server.doors] == [("main", 802), ("plain", 502)]
