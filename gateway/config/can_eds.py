@@ -142,12 +142,17 @@ def load_sheet(path: Path, node: int) -> DataSheet:
 @lru_cache(maxsize=MAX_KEPT)
 def _load(path: Path, node: int, _changed_ns: int, _size: int) -> DataSheet:
     import configparser
+    import warnings
 
     from canopen.objectdictionary import import_od
 
     try:
         raw = path.read_bytes()
-        objects = import_od(str(path), node)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # of how canopen logs that a section is missing
+            objects = import_od(str(path), node)
     except (
         OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, configparser.Error,
         NotImplementedError, AssertionError,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.drivers.can.canopen.sdo import ABORTS, MAX_BYTES, Download, Upload, abort_text
 from gateway.drivers.can.canopen.services import NodeState, read_emergency, read_state
+
+UNHURRIED = settings(  # a loaded machine is no failure
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 def octets(text: str) -> bytes:
@@ -125,6 +129,7 @@ ANSWER = st.one_of(
 )  # fmt: skip
 
 
+@UNHURRIED
 @given(st.lists(ANSWER, max_size=40), st.one_of(st.none(), st.binary(min_size=1, max_size=40)))
 def test_any_answers_end_in_a_value_an_abort_or_go_on(answers: list[bytes], written: bytes | None) -> None:
     transfer = Upload(0x2000, 3) if written is None else Download(0x2000, 3, written)
@@ -138,6 +143,7 @@ def test_any_answers_end_in_a_value_an_abort_or_go_on(answers: list[bytes], writ
         assert len(transfer.data) <= MAX_BYTES + 7
 
 
+@UNHURRIED
 @given(st.binary(min_size=1, max_size=200))
 def test_what_is_written_is_what_is_read(data: bytes) -> None:
     download, upload = Download(0x2000, 3, data), Upload(0x2000, 3)
@@ -166,6 +172,7 @@ def test_every_abort_has_words_and_an_unknown_one_its_code() -> None:
     assert abort_text(0x12345678) == "for a reason of its own (abort 0x12345678)"
 
 
+@UNHURRIED
 @given(st.binary(max_size=9))
 def test_emergencies_and_heartbeats_are_read_or_not(data: bytes) -> None:
     told = read_emergency(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.config.can_j1939 import (
@@ -15,6 +15,10 @@ from gateway.config.can_j1939 import (
 )
 from gateway.drivers.can.j1939.claim import ARBITRARY, CONTENTION_S, Claim, State
 from gateway.drivers.can.j1939.faults import Lamp, read_faults
+
+UNHURRIED = settings(  # a loaded machine is no failure
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
 
 NAME = name_of(identity=5, manufacturer=0x123, function=129, instance=2, industry=5, is_arbitrary=True)
 BETTER, WORSE = (NAME - 1).to_bytes(8, "little"), (NAME + 1).to_bytes(8, "little")
@@ -82,6 +86,7 @@ def test_our_own_claim_heard_again_is_no_rival() -> None:
     assert claim.state is State.CLAIMED
 
 
+@UNHURRIED
 @given(st.integers(0, 0x3FFFF), st.integers(0, 7), st.integers(0, 255), st.integers(0, 255))
 def test_an_identifier_says_what_it_was_made_of(pgn: int, priority: int, source: int, to: int) -> None:
     if is_addressed(pgn):
@@ -114,6 +119,7 @@ def test_no_fault_and_an_old_one_are_told_apart() -> None:
     assert told.text() == "SPN 110 (old numbering) FMI 3"
 
 
+@UNHURRIED
 @given(st.binary(max_size=1785))
 def test_any_bytes_are_faults_or_none(data: bytes) -> None:
     told = read_faults(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.config.can_j1939 import GLOBAL, MAX_BYTES
@@ -21,6 +21,10 @@ from gateway.drivers.can.j1939.transfer import (
     Sending,
     packet,
     reason_text,
+)
+
+UNHURRIED = settings(  # a loaded machine is no failure
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 
 US, THEM = 0xF9, 0x00
@@ -182,6 +186,7 @@ FRAME = st.one_of(
 )  # fmt: skip
 
 
+@UNHURRIED
 @given(
     st.lists(
         st.tuples(
@@ -215,6 +220,7 @@ def test_whatever_comes_memory_is_bounded_and_messages_are_whole(
     assert receiver.is_idle
 
 
+@UNHURRIED
 @given(st.binary(min_size=9, max_size=MAX_BYTES), st.integers(1, 255))
 def test_what_is_sent_is_what_is_received(data: bytes, window: int) -> None:
     receiver, sending = Receiver(), Sending(0xEF00, data, 0.0)
@@ -290,6 +296,7 @@ def test_a_destination_that_refuses_or_breaks_the_rules_is_told_as_refused(
     assert sending.why
 
 
+@UNHURRIED
 @given(st.lists(FRAME, max_size=30))
 def test_no_answer_makes_our_transfer_endless(heard: list[bytes]) -> None:
     sending = Sending(0xFECA, DATA, 0.0)
