@@ -27,6 +27,8 @@ from gateway.node.parts import parts_of
 from gateway.node.supervisor import Part
 from gateway.tags.tag import TagSpec
 
+NICENESS = 10  # it must not take the processor from those who poll
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -94,6 +96,7 @@ def main(arguments: list[str]) -> int:
     for name in ("--running-fd", "--site-fd", "--result-fd"):
         parser.add_argument(name, type=int, required=True)
     parsed = parser.parse_args(arguments)
+    os.nice(NICENESS)
     prepared, site = prepare(parsed.site, shared_site(parsed.running_fd), parsed.accounts)
     if site is not None:
         fill_site(parsed.site_fd, site)

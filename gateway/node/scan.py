@@ -5,6 +5,7 @@ Until then it beats as any part does. The executable beats by its tags in the im
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sys
@@ -28,6 +29,7 @@ from plc.site import LogicReport
 
 EXIT_FAULT = 1
 DIGEST_TAG = "_system.scan.digest"
+WIRED = "wired.sha256"  # of the `logic` section that the recorded wiring was made for
 MAX_TOLD = 20  # faults that are told in full; `tieline check` tells them all
 
 log = logging.getLogger(__name__)
@@ -58,15 +60,22 @@ def _arguments(site: Site, launch: Launch) -> list[str]:
     settings = site.logic
     assert settings is not None, "part scan of a site without logic"
     start = StartUp(settings.start.value)
+    wired = launch.paths.logic / WIRED
+    section = hashlib.sha256(repr(settings).encode()).hexdigest()
     with Region.attach(launch.region) as region:
         running = recorded(launch.paths, region.instance)
-        # Its digest in the image says that a scan has run it: one that could not even begin is made anew.
-        if running is not None and region.sample(DIGEST_TAG).value == running.digest:
-            log.info("goes on with program %s", running.digest[:12])
+        ran = region.sample(DIGEST_TAG).value
+        if ran:
             start = StartUp.WARM  # `start` is how a run begins, and this one goes on
+        # Its digest in the image says that a scan has run it: one that could not even begin is made anew, and so is
+        # one whose map was another, before a reload.
+        if running is not None and ran == running.digest and _text(wired) == section:
+            log.info("goes on with program %s", running.digest[:12])
         else:
             running = prepare(site, launch.paths, region)
+            wired.unlink(missing_ok=True)  # until both are there, neither counts
             record(launch.paths, running)
+            wired.write_text(section, "ascii")
             log.info("program %s is compiled and wired", running.digest[:12])
     return command(
         launch.region,
@@ -77,6 +86,13 @@ def _arguments(site: Site, launch: Launch) -> list[str]:
         watchdog_ms=settings.watchdog_ms,
         retain_ms=settings.retain_ms,
     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("ascii")
+    except (OSError, ValueError):
+        return ""
 
 
 def _beat(pipe: int) -> None:
