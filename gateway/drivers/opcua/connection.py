@@ -17,7 +17,7 @@ import os
 import struct
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -61,6 +61,9 @@ WINDOW = 1_000  # requests that the latencies look back on
 CLOSE_S = 1.0  # for a polite end
 
 BAD_TIMEOUT, BAD_TOO_MANY_PUBLISH_REQUESTS = 0x800A_0000, 0x8078_0000
+# A request, or what would answer it, is too large: BadTooManyOperations, BadEncodingLimitsExceeded,
+# BadRequestTooLarge, BadResponseTooLarge. Many servers announce no limit and have one.
+_TOO_LARGE = frozenset({0x8010_0000, 0x8008_0000, 0x80B8_0000, 0x80B9_0000})
 _NAMESPACES: NodeKey = (0, 2255)
 _LIMITS = {"read": 11705, "write": 11707, "monitor": 11714}  # of Server.ServerCapabilities.OperationLimits
 HIERARCHICAL: NodeKey = (0, 33)  # reference types
@@ -80,6 +83,8 @@ ua: Any = _ua  # its annotations ask for its own kinds of integer, which nothing
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_Asked = TypeVar("_Asked")
+_Told = TypeVar("_Told")
 
 
 class ConnectError(Exception):
@@ -274,6 +279,11 @@ class Connection:
         """The server's namespaces by index."""
         return self._namespaces
 
+    @property
+    def patience_s(self) -> float:
+        """The server ends a session that is silent for so long."""
+        return float(self._client.session_timeout) / 1000
+
     async def keep(self) -> None:
         """Renew the channel in time, until cancelled. Raises LostError, TimeoutError."""
         while True:
@@ -307,26 +317,41 @@ class Connection:
 
         Raises ServiceFault, LostError, TimeoutError, WireError.
         """
-        found: list[Reading] = []
-        for some in _chunks(nodes, self._limits["read"]):
-            request = ua.ReadRequest()
-            request.Parameters.MaxAge = 0.0
-            request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-            request.Parameters.NodesToRead = [
-                ua.ReadValueId(
-                    NodeId=_node_of(node),
-                    AttributeId=ua.AttributeIds(attribute),
-                    IndexRange=None if index is None else str(index),
-                )
-                for node in some
-            ]
-            result, values = wire.read_response(await self._ask(request))
-            if is_bad(result):
-                raise self._refused(result)
-            if len(values) != len(some):
-                self._counts.garbled += 1
-                raise WireError(f"{len(values)} values for {len(some)} nodes")
-            found += values
+        return await self._in_parts("read", nodes, lambda some: self._read(some, attribute, index))
+
+    async def _read(self, nodes: Sequence[NodeKey], attribute: int, index: int | None) -> list[Reading]:
+        request = ua.ReadRequest()
+        request.Parameters.MaxAge = 0.0
+        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+        request.Parameters.NodesToRead = [
+            ua.ReadValueId(
+                NodeId=_node_of(node),
+                AttributeId=ua.AttributeIds(attribute),
+                IndexRange=None if index is None else str(index),
+            )
+            for node in nodes
+        ]
+        result, values = wire.read_response(await self._ask(request))
+        if is_bad(result):
+            raise self._refused(result)
+        if len(values) != len(nodes):
+            self._counts.garbled += 1
+            raise WireError(f"{len(values)} values for {len(nodes)} nodes")
+        return values
+
+    async def _in_parts(
+        self, limit: str, items: Sequence[_Asked], ask: Callable[[Sequence[_Asked]], Awaitable[list[_Told]]]
+    ) -> list[_Told]:
+        """Ask for many things in requests that the server bears; one that is too large is halved, for good."""
+        found: list[_Told] = []
+        while len(found) < len(items):
+            some = items[len(found) : len(found) + self._limits[limit]]
+            try:
+                found += await ask(some)
+            except ServiceFault as fault:
+                if fault.status not in _TOO_LARGE or len(some) == 1:
+                    raise
+                self._limits[limit] = len(some) // 2
         return found
 
     async def write(self, node: NodeKey, value: object, type: int, index: int | None) -> int:
@@ -443,21 +468,21 @@ class Connection:
 
     async def monitor(self, subscription: Subscription, wishes: Sequence[Wish]) -> list[Item]:
         """Make monitored items. Raises as `read` does."""
-        items: list[Item] = []
-        for some in _chunks(wishes, self._limits["monitor"]):
-            request = ua.CreateMonitoredItemsRequest()
-            request.Parameters.SubscriptionId = subscription.id
-            request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-            request.Parameters.ItemsToCreate = [_monitored(wish) for wish in some]
-            answer = await self._typed(request, ua.CreateMonitoredItemsResponse)
-            if len(answer.Results) != len(some):
-                self._counts.garbled += 1
-                raise WireError(f"{len(answer.Results)} results for {len(some)} monitored items")
-            items += [
-                Item(wish.handle, int(result.StatusCode.value), result.RevisedSamplingInterval)
-                for wish, result in zip(some, answer.Results, strict=True)
-            ]
-        return items
+        return await self._in_parts("monitor", wishes, lambda some: self._monitor(subscription, some))
+
+    async def _monitor(self, subscription: Subscription, wishes: Sequence[Wish]) -> list[Item]:
+        request = ua.CreateMonitoredItemsRequest()
+        request.Parameters.SubscriptionId = subscription.id
+        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+        request.Parameters.ItemsToCreate = [_monitored(wish) for wish in wishes]
+        answer = await self._typed(request, ua.CreateMonitoredItemsResponse)
+        if len(answer.Results) != len(wishes):
+            self._counts.garbled += 1
+            raise WireError(f"{len(answer.Results)} results for {len(wishes)} monitored items")
+        return [
+            Item(wish.handle, int(result.StatusCode.value), result.RevisedSamplingInterval)
+            for wish, result in zip(wishes, answer.Results, strict=True)
+        ]
 
     async def publish(self, confirmed: Iterable[tuple[int, int]]) -> Published:
         """Wait for the next that any subscription has to tell. ``confirmed`` are subscriptions and their messages.
@@ -565,10 +590,6 @@ def _monitored(wish: Wish) -> Any:
         MonitoringMode=ua.MonitoringMode.Reporting,
         RequestedParameters=params,
     )
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _whole_url(url: str) -> str:

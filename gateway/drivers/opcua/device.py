@@ -159,6 +159,7 @@ class Server:
         self._polled: set[int] = set()  # and of those that are polled instead
         self._feeds: dict[int, Feed] = {}
         self._confirmed: list[tuple[int, int]] = []
+        self._publishes = 0
         self._connection: Connection | None = None
         self._types: DataTypes | None = None
         self._node_types: dict[NodeKey, int] = {}
@@ -254,7 +255,8 @@ class Server:
         if self._feeds:
             for feed in self._feeds.values():
                 feed.last_s = feed.since_s = loop.time()  # making the others took its time
-            for _ in range(min(PUBLISHES + len(self._feeds), MAX_PUBLISHES)):
+            self._publishes = min(PUBLISHES + len(self._feeds), MAX_PUBLISHES)
+            for _ in range(self._publishes):
                 tasks.create_task(self._guarded(self._publish(connection)))
             tasks.create_task(self._guarded(self._listen()))
             tasks.create_task(self._guarded(self._try_refused(connection)))
@@ -380,7 +382,8 @@ class Server:
             try:
                 published = await connection.publish(confirmed)
             except ServiceFault as fault:
-                if fault.status == BAD_TOO_MANY_PUBLISH_REQUESTS:
+                if fault.status == BAD_TOO_MANY_PUBLISH_REQUESTS and self._publishes > 1:
+                    self._publishes -= 1
                     return
                 if fault.status == BAD_TIMEOUT:
                     continue
@@ -557,7 +560,8 @@ class Server:
 
     async def _heartbeat(self, connection: Connection) -> None:
         """A sign of life also where nothing is polled."""
-        period_s = min(group.stale_after_ms for group in self.config.groups) / 1000 / KEEP_ALIVES
+        stale_s = min(group.stale_after_ms for group in self.config.groups) / 1000
+        period_s = min(stale_s, connection.patience_s) / KEEP_ALIVES
         while True:
             if await self._answer(connection.read([STATE])) is not None and len(self._orders):
                 self._heard_s[self._orders] = asyncio.get_running_loop().time()

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asyncua import ua
+from asyncua import Client, ua
+from asyncua.common.utils import ServiceError
+from asyncua.server.internal_session import InternalSession
 from opcua_genset import POINTS, free_port, running, until
 
+from gateway.drivers.opcua import connection
 from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.quality import Quality
 from gateway.tags.sample import from_bits
@@ -317,3 +320,48 @@ async def test_a_structure_of_another_type_is_learned_when_it_comes(genset: Any,
         await plant.becomes("oil_bar", 0.0, Quality.BAD_NO_DATA)
         await genset.tell("State", genset.state, ua.VariantType.ExtensionObject)
         await plant.becomes("oil_bar", 4.5)
+
+
+async def test_requests_that_the_server_finds_too_large_are_halved(
+    genset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, monitor = InternalSession.read, InternalSession.create_monitored_items
+    asked: list[int] = []
+
+    async def read_few(self: InternalSession, params: Any) -> Any:
+        asked.append(len(params.NodesToRead))
+        if asked[-1] > 3:
+            raise ServiceError(ua.StatusCodes.BadTooManyOperations)
+        return await read(self, params)
+
+    async def monitor_few(self: InternalSession, params: Any) -> Any:
+        if len(params.ItemsToCreate) > 2:
+            raise ServiceError(ua.StatusCodes.BadTooManyOperations)
+        return await monitor(self, params)
+
+    monkeypatch.setattr(InternalSession, "read", read_few)
+    monkeypatch.setattr(InternalSession, "create_monitored_items", monitor_few)
+    async with running(tmp_path, genset.url) as plant:
+        await plant.becomes("power_kw", 42.5)
+        await plant.becomes("setpoint_kw", 100.0)
+        assert max(asked) <= 4
+
+
+async def test_a_channel_is_renewed_in_time(
+    genset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "CHANNEL_MS", 1_000)
+    renewed = []
+    keep = Client.open_secure_channel
+
+    async def counted(self: Client, renew: bool = False) -> None:
+        await keep(self, renew)
+        renewed.append(renew)
+
+    monkeypatch.setattr(Client, "open_secure_channel", counted)
+    async with running(tmp_path, genset.url) as plant:
+        await plant.becomes("power_kw", 42.5)
+        await until(lambda: sum(renewed) >= 2, "two renewals")
+        await genset.tell("Power", 50.0)
+        await plant.becomes("power_kw", 50.0)
+        assert plant.driver.connections(plant.tag("power_kw")) == 1
