@@ -27,7 +27,7 @@ from gateway.tags.quality import Quality
 from gateway.tags.sample import Sample, Value
 from gateway.tags.tag import TagSpec, ValueType
 
-STEP_S = 5.0  # how long any expectation may take on a busy machine
+STEP_S = 15.0  # how long any expectation may take on a busy machine
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

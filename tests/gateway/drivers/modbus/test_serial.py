@@ -22,12 +22,13 @@ from gateway.drivers.modbus.client import read_request
 from gateway.drivers.modbus.counters import ErrorKind
 from gateway.drivers.modbus.serial_port import silence_s
 from gateway.drivers.modbus.untagged import AsciiFraming, Framing, RtuFraming
+from gateway.drivers.trace import Way
 from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.quality import Quality
 
 PEERS = Path(__file__).parent / "peers"
 H, U16 = Table.HOLDING, RegisterType.UINT16
-STEP_S = 5.0
+STEP_S = 15.0
 
 
 def crc(frame: bytes) -> bytes:
@@ -385,12 +386,19 @@ async def test_units_get_their_time_after_a_broadcast(site, point, new_terminal)
     site.add("u1", points=meter(point), unit_id=1, **serial(units.terminal.path))
     site.start()
     await site.until_good("u1.m0")
+    ring = site.driver.traces()["all"]
     with pytest.raises(TimeoutError):
         await site.driver.operate(site.tag("all.m0"), 7)
-    told = next(at for at, (_, unit, _) in enumerate(units.requests) if unit == 0)
-    await site.until(lambda: len(units.requests) > told + 1)
-    assert units.requests[told + 1][0] - units.requests[told][0] >= 0.09
-    assert site.status("u1.m0") == Quality.GOOD
+
+    def sent() -> list[tuple[int, int]]:
+        """Unit and time of each request."""
+        return [(frame[3][0], frame[1]) for frame in ring.since(0) if frame[2] == Way.SENT]
+
+    await site.until(lambda: 0 in [unit for unit, _ in sent()[:-1]])
+    told = [unit for unit, _ in sent()].index(0)
+    assert sent()[told + 1][1] - sent()[told][1] >= 98_000_000  # uvloop counts whole milliseconds
+    assert [unit for _, unit, _ in units.requests].count(0) == 1
+    await site.until_good("u1.m0")
 
 
 async def test_the_line_of_a_broadcast_that_is_pulled_out_is_opened_again(

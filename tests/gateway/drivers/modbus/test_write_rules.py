@@ -162,6 +162,7 @@ async def test_a_register_that_cannot_be_read_is_proved_by_another(site, new_dev
 @pytest.fixture
 def together() -> Callable[..., object]:
     """Operate several tags in one round of the loop."""
+
     async def act(site, values: dict[str, object]) -> None:
         async with asyncio.TaskGroup() as tasks:
             for name, value in values.items():
