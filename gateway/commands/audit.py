@@ -85,6 +85,11 @@ def opened_event(site: str) -> Event:
     return {"event": "opened", "site": site, "pid": os.getpid()}
 
 
+def reloaded_event(site: str, digest: str) -> Event:
+    """Another site file is in force; ``digest`` is of its content."""
+    return {"event": "reloaded", "site": site, "digest": digest}
+
+
 def intent_event(command: Command, confirmed_by: str = "", *, is_emergency: bool = False) -> Event:
     """The command passed every check and is about to be sent to the device."""
     event: Event = {"event": "intent", "command": _strict(wire.command_fields(command))}

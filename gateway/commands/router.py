@@ -100,6 +100,7 @@ class _Running:
     is_emergency: bool
     second: str = ""
     is_preempted: bool = False  # an emergency came for the same tag
+    sent_s: float | None = None  # loop's time
     task: asyncio.Task[None] | None = None
 
     @property
@@ -449,7 +450,8 @@ class Router:
             log.info("%s by %s via %s: %s", command.tag, command.user, command.origin, outcome)
             remembered.outcome.set_result(outcome)
             settle_s = self._settle_s(command)
-            if isinstance(outcome, TimedOut) and settle_s and self._is_open:
+            is_last = self._sent_s.get(command.tag) == run.sent_s  # else an emergency came after it
+            if isinstance(outcome, TimedOut) and is_last and settle_s and self._is_open:
                 left = (command.deadline_ns - self._now_ns()) / 1e9 + settle_s
                 remembered.until += settle_s
                 self._settle(remembered, left)
@@ -552,7 +554,7 @@ class Router:
         if command.valid_until_ns:
             act = partial(self._setpoints[tag].operate_until, tag, value, command.valid_until_ns)
         self._settling.end(tag)
-        self._sent_s[command.tag] = loop.time()
+        self._sent_s[command.tag] = run.sent_s = loop.time()
         if self._holder is not None:
             self._holder.commanded(tag, is_emergency=run.is_emergency)
         sent = await operate(act, deadline)

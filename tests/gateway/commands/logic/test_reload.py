@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 import uuid
 from typing import Any
@@ -60,7 +61,9 @@ def with_another(plant: Any) -> tuple[str, str]:
 
 async def test_a_device_more_and_the_logic_goes_on_holding(plant: Any) -> None:
     await held(plant)
-    await reload(plant, with_another(plant))
+    site = await reload(plant, with_another(plant))
+    lines = [json.loads(line) for line in plant.paths.audit.read_text().splitlines()]
+    assert {"event": "reloaded", "site": "followed", "digest": site.digest}.items() <= lines[-1].items()
     await plant.until(lambda: plant.sample("another.mode").status == Quality.GOOD)
     refused = await plant.command(POWER, 7.0)
     assert isinstance(refused, Refused)

@@ -93,6 +93,23 @@ async def test_after_a_newer_command_nobody_can_tell(steps):
     assert [event["id"] for event in steps.events("settled")] == [second.id]
 
 
+async def test_after_an_emergency_nobody_can_tell_what_became_of_the_command_before(steps, wait):
+    for tag, value in (("pcc.frequency_hz", 50.0), ("pcc.grid_frequency_hz", 50.0), ("pcc.state", 0)):
+        steps.write(tag, value)
+    async with steps.router() as router:
+        steps.device.on_operate, steps.device.takes = TimeoutError(), False
+        steps.device.registers[steps.index("pcc.close_command")] = False
+        closing = steps.wish("pcc.close_command", True, deadline_ns=steps.now_ns() + 3_000_000_000)
+        sending = asyncio.create_task(router.send(closing))
+        await wait(lambda: len(steps.device.operated) == 1, "it is sent")
+        steps.device.on_operate = None
+        assert isinstance(await router.send(steps.wish("pcc.close_command", False)), Done)
+        assert isinstance(await sending, TimedOut)
+        await asyncio.sleep(0.5)  # nothing is to happen
+        assert isinstance(await router.outcome_of(closing.id), TimedOut)
+    assert steps.events("settled") == []
+
+
 async def test_what_was_not_settled_is_after_a_restart(steps):
     async with steps.router() as router:
         command = await unknown(steps, router)
