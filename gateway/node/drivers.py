@@ -16,6 +16,7 @@ Devices are frozen and compared as a whole. Tags keep their places; what is reti
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gateway.commands.arbitrate import Arbitration
-from gateway.commands.audit import AuditFile, AuditTrail
+from gateway.commands.audit import AuditError, AuditFile, AuditTrail, reloaded_event
 from gateway.commands.follow import Follower
 from gateway.commands.interlock import Interlocks
 from gateway.commands.kept import ControlFile, HeldFile, Sequence
@@ -46,6 +47,8 @@ from gateway.drivers.trace_socket import TraceServer
 from gateway.tags.image import Region, Writer
 from gateway.tags.operate import DeviceDriver
 from gateway.tags.quality import Quality
+
+log = logging.getLogger(__name__)
 
 
 class _UnitDriver(DeviceDriver, Protocol):
@@ -231,6 +234,10 @@ class Commands:
             interlocks=self._interlocks,
         )
         self.start(self._tasks)
+        try:
+            await self._trail.note(reloaded_event(site.name, site.digest))
+        except AuditError as error:
+            log.error("the reload is not in the audit trail: %s", error)
 
     async def finish(self) -> None:
         """The end of the part: outputs are made safe, then no more commands are taken."""

@@ -170,7 +170,9 @@ def status_text(status: SiteStatus) -> str:
     lines += [f"  open  {address}" for address in status.addresses]
     if status.file:
         reloads = (
-            f", reloaded {status.reloads} times, last {_span(status.applied_s)} ago" if status.reloads else ""
+            f", reloaded {_times(status.reloads)}, last {_span(status.applied_s)} ago"
+            if status.reloads
+            else ""
         )
         lines.append(f"  site  {status.file} ({status.digest[:12]}{reloads})")
     lines.append("")
@@ -331,6 +333,10 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in (heads, *rows)
     ]
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _span(seconds: float) -> str:
