@@ -119,6 +119,9 @@ class J1939Protocol(CanProtocol):
                     s.place, f"the message {quote(name)} without 'pgn'", "add 'pgn: ...', or a database"
                 )
                 return None
+            if "length" in s:
+                faults.add(s.key_at("length"), "'length' without 'pgn'", "remove it; the database says it")
+                return None
             message = named_message(name, s, None, database, faults, NOT_AVAILABLE)
             if message is None or not _is_extended(message, s, None, faults):
                 return None

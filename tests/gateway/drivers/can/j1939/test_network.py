@@ -359,6 +359,43 @@ async def test_without_an_address_nothing_is_sent(tmp_path: Path) -> None:
             assert not [one for one in other.app.heard if one[1] == 249]
 
 
+LISTENER = """
+site: {name: genset}
+areas: {a: A}
+devices:
+  genset:
+    area: a
+    protocol: j1939
+    connection: {CONNECTION, source_address: 0}
+    groups: {fast: {period_ms: 100, stale_after_ms: 2000}}
+    points:
+      cell40_v: {pgn: 65300, start: 312, length: 8, scale: 0.02, unit: V}
+"""
+
+
+async def test_who_has_no_address_hears_all_and_says_nothing(tmp_path: Path) -> None:
+    channel = f"bus-{uuid4().hex}"
+    with genset(8, interface="virtual", channel=channel) as other:
+        third = can.Bus(channel, "virtual", ignore_config=True)
+        async with running(tmp_path, f"interface: virtual, channel: {channel}", LISTENER) as here:
+            await until(lambda: here.driver._channels[0].is_open, "the bus is open")
+            await until(lambda: other.is_ready, "the genset has its address")
+            frame = j1939.message_id.FrameFormat.FEFF
+            other.ecu.j1939_dll.send_pgn(0, 0xEF, 249, 7, 0, [0] * 45, 0, frame)  # nobody takes it
+            other.app.send_request(0, 60928, 255)  # who is there?
+            cells = [7 + place for place in range(60)]
+            await repeated(
+                lambda: other.app.send_pgn(0, 0xFF, 0x14, 7, cells),
+                lambda: here.sample("genset.cell40_v").value == pytest.approx(46 * 0.02),
+                "a cell",
+            )
+            assert here.address == 254
+        heard = [message.arbitration_id & 0xFF for message in iter(lambda: third.recv(0), None)]
+        third.shutdown()
+        assert len(heard) > 10
+        assert set(heard) == {0}, "only the genset"
+
+
 async def test_a_destination_that_is_not_there_did_not_take_the_message(tmp_path: Path) -> None:
     text = SITE.replace("length: 20}", "length: 20, destination: 99}")
     channel = f"bus-{uuid4().hex}"
