@@ -30,7 +30,7 @@ from gateway.tags.quality import Quality, is_good
 from historian.query import History
 
 TIELINE = Path(sys.executable).with_name("tieline")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0  # each step starts processes, on a machine that others use
 PARTS = ("drivers", "historian", "hmi")
 
 TEMPLATE = """\
