@@ -21,7 +21,7 @@ from dnp3_interop_scenarios import (
     our_master_with,
     our_outstation_with,
 )
-from dnp3_interop_wire import Relay, write_capture
+from dnp3_interop_wire import Relay, settle, write_capture
 
 PAGE = Path(__file__).parents[3] / "docs" / "dnp3-interop.md"
 MARK = "<!-- The table is written by tests/interop/dnp3, which keeps it current. -->"
@@ -29,7 +29,6 @@ TRY = {"master": our_master_with, "outstation": our_outstation_with}
 TITLES = {"ours": "our own", "opendnp3": "yadnp3", "dnp3_python": "dnp3-python", "dnp3py": "dnp3py"}
 # An object of opendnp3's outstations that tshark does not know: indexed time and interval.
 UNKNOWN_TO_TSHARK = "0x3204"
-TURNS = 5  # of the loop, in which connections that were aborted are closed
 pytestmark = pytest.mark.timeout(600)  # the first run makes an environment
 
 
@@ -55,8 +54,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     async def run() -> list[Column | BaseException]:
         pairs = (TRY[role](name, folder, relays) for role, name in LIMITS)
         found = await asyncio.gather(*pairs, return_exceptions=True)
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
+        await settle()
         return found
 
     return Results(dict(zip(LIMITS, asyncio.run(run()), strict=True)), relays)

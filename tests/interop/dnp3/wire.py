@@ -80,6 +80,20 @@ class Frames:
         return Fragment(False, whole[0], whole[1], struct.unpack_from("<H", whole, 2)[0], whole[4:])
 
 
+TURNS = 5  # of the loop, in which connections that were aborted are closed
+SETTLE_S = 10.0
+
+
+async def settle() -> None:
+    """Wait until connections that were being taken when their server closed are gone, before the loop closes."""
+    end = time.monotonic() + SETTLE_S
+    while any("_accept_connection2" in str(one.get_coro()) for one in asyncio.all_tasks()):
+        assert time.monotonic() < end, "a connection is still being taken"
+        await asyncio.sleep(0.01)
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
 @dataclass
 class Relay:
     """Between masters that connect to ``port`` and the outstation.
@@ -94,6 +108,7 @@ class Relay:
     connections: int = 0
     _server: asyncio.Server | None = None
     _is_closed: bool = False
+    _is_cut: bool = False
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -112,8 +127,18 @@ class Relay:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def cut(self) -> None:
+        """Lose the link, and refuse it until `mend`."""
+        self._is_cut = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def mend(self) -> None:
+        self._is_cut = False
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_closed:  # it came while the server closed
+        if self._is_closed or self._is_cut:
             writer.transport.abort()
             return
         task = asyncio.create_task(self._carry(reader, writer))

@@ -19,5 +19,6 @@ def _load(name: str, file: Path) -> None:
     spec.loader.exec_module(module)
 
 
+_load("dnp3_interop_wire", HERE.parents[2] / "interop" / "dnp3" / "wire.py")
 _load("dnp3_rtu", HERE / "rtu.py")
 _load("dnp3_certificates", HERE.parents[1] / "servers" / "dnp3" / "certificates.py")

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from dnp3_interop_wire import Relay, settle
+
 from gateway.config.dnp3 import ControlModel, Outstation, OutstationMaster, OutstationPoint, PointKind
 from gateway.config.load import load_site
 from gateway.config.site import Site
@@ -32,7 +34,7 @@ devices:
     area: grid
     protocol: dnp3
     connection: {WAY, address: 10, timeout_ms: 1000, retry_max_ms: 500, keep_alive_ms: 1000}
-    groups: {events: {period_ms: 200, stale_after_ms: 1500}}
+    groups: {events: {period_ms: PERIOD, stale_after_ms: STALE}}
     points:
       closed: {type: binary, index: 0}
       position: {type: double_bit, index: 0}
@@ -130,10 +132,19 @@ class Rtu:
 
 
 class Running:
+    """Where it is relayed, ``relay`` has written down what each side sent."""
+
     def __init__(
-        self, rtu: Rtu, site: Site, region: Region, driver: Dnp3Driver, remote: RemoteDriver
+        self,
+        rtu: Rtu,
+        site: Site,
+        region: Region,
+        driver: Dnp3Driver,
+        remote: RemoteDriver,
+        relay: Relay,
     ) -> None:
-        self.rtu, self.site, self.region, self.driver, self.remote = rtu, site, region, driver, remote
+        self.rtu, self.site, self.region = rtu, site, region
+        self.driver, self.remote, self.relay = driver, remote, relay
 
     def sample(self, name: str) -> Sample:
         return self.region.sample(f"rtu.{name}")
@@ -147,12 +158,20 @@ class Running:
 
 @asynccontextmanager
 async def running_rtu(
-    folder: Path, way: str = "host: 127.0.0.1, port: PORT", **changes: Any
+    folder: Path,
+    way: str = "host: 127.0.0.1, port: PORT",
+    period_ms: int = 200,
+    relayed: bool = False,
+    **changes: Any,
 ) -> AsyncIterator[Running]:
     """``way`` is what the connection says of it; ``changes`` are of the outstation's settings."""
     port = free_port()
+    relay = Relay(port)
+    if relayed:
+        await relay.open()
+    text = SITE.replace("WAY", way.replace("PORT", str(relay.port if relayed else port)))
     file = folder / "site.yaml"
-    file.write_text(SITE.replace("WAY", way.replace("PORT", str(port))))
+    file.write_text(text.replace("PERIOD", str(period_ms)).replace("STALE", str(max(1_500, 3 * period_ms))))
     site = load_site(file)
     rtu = Rtu(port, **changes)
     await rtu.up()
@@ -165,7 +184,7 @@ async def running_rtu(
         await server.start()
         remote = RemoteDriver(folder / "driver.sock", driver.tags())
         connected = asyncio.create_task(remote.run())
-        yield Running(rtu, site, region, driver, remote)
+        yield Running(rtu, site, region, driver, remote, relay)
         connected.cancel()
         await server.stop()
         stop.set()
@@ -175,5 +194,8 @@ async def running_rtu(
             for tag in site.tags
             if tag.device == "rtu" and not tag.name.startswith("_")
         } == {Quality.BAD_COMMUNICATION_ERROR}
+        if relayed:
+            await relay.close()
         await rtu.down()
+        await settle()
         writer.release()
