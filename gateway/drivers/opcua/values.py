@@ -84,7 +84,7 @@ def tag_value(point: OpcUaPoint, value: object) -> Value:
                 value = None if value.ns is None else value.ns / 1e9
             if isinstance(value, int | float):
                 return float(value) * point.scale + point.offset
-    raise Unfit(f"it is {_described(value)}, not {_wanted(point.type)}")
+    raise Unfit(f"it is {_described(value)}, not {_wanted(point.type, value)}")
 
 
 def status_of(point: OpcUaPoint, value: Value, status: int) -> int:
@@ -176,8 +176,10 @@ def iso(ns: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _wanted(type: ValueType) -> str:
-    return "a truth value" if type is ValueType.BOOL else "a number"
+def _wanted(type: ValueType, value: object) -> str:
+    if type is ValueType.BOOL:
+        return "a truth value"
+    return "a whole one" if isinstance(value, float) else "a number"
 
 
 def _described(value: object) -> str:
