@@ -177,7 +177,7 @@ def _interlocks(settings: Settings, tags: Sequence[Tag], faults: FaultLog) -> It
     for key, s in _entries(settings, "interlocks", INTERLOCKS, faults):
         if not s.is_sound("points", "allow", "message"):
             continue
-        points = [] if is_unsure else list(_points(s, tags, faults))
+        points = list(_points(s, tags, faults, is_unsure=is_unsure))
         node = s["allow"]
         if not isinstance(node, ScalarNode):
             faults.add(s.at("allow"), f"'allow' is {describe(node)}", "write an expression over tags")
@@ -210,7 +210,8 @@ def _interlocks(settings: Settings, tags: Sequence[Tag], faults: FaultLog) -> It
         yield Interlock(key.text, frozenset(points), value, allow, s["message"])
 
 
-def _points(s: Settings, tags: Sequence[Tag], faults: FaultLog) -> Iterator[int]:
+def _points(s: Settings, tags: Sequence[Tag], faults: FaultLog, *, is_unsure: bool) -> Iterator[int]:
+    """``is_unsure``: other faults may be why a tag is not there."""
     writable = {
         tag.name: place
         for place, tag in enumerate(tags)
@@ -221,7 +222,7 @@ def _points(s: Settings, tags: Sequence[Tag], faults: FaultLog) -> Iterator[int]
         faults.add(s.at("points"), "'points' is empty", "name writable tags")
     for pattern in s["points"]:
         found = [place for name, place in writable.items() if fnmatchcase(name, pattern)]
-        if not found:
+        if not found and not is_unsure:
             faults.add(
                 s.at("points"),
                 f"no writable tag is {quote(pattern)}",
