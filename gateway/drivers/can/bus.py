@@ -32,6 +32,12 @@ _TEXT_CHANNELS = frozenset({"socketcan", "virtual", "udp_multicast", "pcan", "sl
 _SOCKETCAN = struct.Struct(">IBBxx")
 _ERR_CONTROLLER, _ERR_BUS_OFF, _ERR_RESTARTED = 0x004, 0x040, 0x100
 _CONTROLLER_PASSIVE, _CONTROLLER_ACTIVE = 0x30, 0x40  # of data byte 1, with _ERR_CONTROLLER
+# What an error frame tells, a bit of its identifier each (linux/can/error.h).
+_ERRORS = {
+    0x001: "a frame could not be sent in time", 0x002: "arbitration was lost", 0x004: "trouble in the controller",
+    0x008: "a frame broke the protocol", 0x010: "trouble in the transceiver", 0x020: "nobody acknowledges",
+    _ERR_BUS_OFF: "bus-off", 0x080: "an error on the bus", _ERR_RESTARTED: "the controller was restarted",
+}  # fmt: skip
 # A clock that differs more from ours than this is the adapter's own, counted from its start.
 MAX_CLOCK_DIFFERENCE_S = 10.0
 SERIAL_WAIT_S = 0.1  # for an octet; by itself python-can's slcan looks for one a thousand times a second
@@ -101,6 +107,12 @@ def state_told(error: can.Message, known: BusState) -> BusState:
         if error.data[1] & _CONTROLLER_ACTIVE:
             return BusState.ACTIVE
     return known
+
+
+def error_text(error: can.Message) -> str:
+    """What a Linux error frame tells, in words."""
+    told = [text for bit, text in _ERRORS.items() if error.arbitration_id & bit]
+    return f"error frame: {', '.join(told) or 'of an unknown kind'}"
 
 
 def frame_of(message: can.Message, now_s: float) -> Frame:

@@ -27,6 +27,7 @@ from gateway.drivers.can.bus import (
     BusState,
     Source,
     duration_s,
+    error_text,
     frame_of,
     message_of,
     octets_of,
@@ -119,6 +120,7 @@ class Inbox:
         self.lost = 0
         self.received = 0
         self.errors = 0
+        self.error: str | None = None  # the last one that was not told yet
         self.state = BusState.ACTIVE
         self.bus_offs = 0
         self.busy_s = 0.0
@@ -160,6 +162,7 @@ class Inbox:
             self.errors += 1
             if self._bus.interface in LINUX_ERRORS:
                 self.turn(state_told(message, self.state))
+                self.error = error_text(message)
             return
         self.received += 1
         self.busy_s += duration_s(message, self._bus)
@@ -456,6 +459,10 @@ class Channel:
             inbox, source = self._inbox, self._source
             assert inbox is not None
             is_up = source is not None and inbox.state is not BusState.OFF
+            if inbox.error is not None:
+                told, inbox.error = inbox.error, None
+                for device in self.devices:
+                    device.counts.note(told)
             for place, device in enumerate(self.devices):
                 if device.node is not None and device.node.expire(now_s):
                     device.node.tell(self._writer)

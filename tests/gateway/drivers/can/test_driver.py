@@ -316,6 +316,24 @@ async def test_bus_off_and_error_frames_are_told_and_commands_are_refused(tmp_pa
         assert (said["Power"], said["Enable"]) == (0.0, 1)
 
 
+@pytest.mark.parametrize(
+    ("identifier", "text"),
+    [
+        (0x020, "error frame: nobody acknowledges"),
+        (0x088, "error frame: a frame broke the protocol, an error on the bus"),
+        (0x200, "error frame: of an unknown kind"),
+    ],
+)
+async def test_what_an_error_frame_tells_is_told(tmp_path: Path, identifier: int, text: str) -> None:
+    async with running(tmp_path) as here:
+
+        def is_told() -> bool:
+            here.battery.bus.send(error_frame(identifier))  # as they come, one after the other
+            return here.sample("_system.battery.last_error").value == text
+
+        await until(is_told, text)
+
+
 async def test_a_frame_that_is_too_short_is_bad_and_counted(tmp_path: Path) -> None:
     async with running(tmp_path) as here:
         here.battery.tell_status(400.0)
