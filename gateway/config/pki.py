@@ -12,11 +12,14 @@ Errors: `Untrusted`, for a certificate of somebody else.
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import logging
 import os
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
@@ -78,6 +81,22 @@ def own_identity(pki: Path, site: str, host: str, usage: Usage) -> Identity:
     folder = pki / "own"
     certificate_path, key_path = folder / "certificate.der", folder / "private_key.pem"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(folder):
+        return _own_identity(certificate_path, key_path, site, host, usage)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No two make an identity at once: a key of one with the certificate of the other would stay."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _own_identity(certificate_path: Path, key_path: Path, site: str, host: str, usage: Usage) -> Identity:
     if not certificate_path.exists():
         # The certificate is put in place last: without it, a key left by a crash is made anew.
         key = rsa.generate_private_key(public_exponent=65_537, key_size=KEY_BITS)

@@ -592,13 +592,6 @@ class Server:
             self._is_lost = is_old
             await asyncio.sleep(LOOK_S)
 
-    def succeed(self, other: Server) -> None:
-        """Go on counting where another of the same name ended."""
-        self.counts = other.counts
-        self.told = other.told
-        self.told.monitored = 0
-        self.session.connections = other.session.connections
-
     def lose(self) -> None:
         """Nobody watches any more."""
         if len(self.config.points):

@@ -45,16 +45,20 @@ class OpcUaDriver:
         """``writer`` owns the devices' tags; ``pki`` is the state folder's; ``seed`` makes the jitter repeatable."""
         chance = random.Random(seed)  # noqa: S311 - spreads retries, keeps no secret
         self._writer = writer
-        self._chance = chance
         self._certificates = Certificates(pki / PKI, site)
-        self.servers = tuple(self._server(device) for device in devices)
-        self._points = _points_of(self.servers)
-        self._tasks: asyncio.TaskGroup | None = None
-        self._running: dict[Server, asyncio.Task[None]] = {}
-
-    def _server(self, device: OpcUaDevice) -> Server:
-        trust = self._certificates.trust(device.trusts_all)
-        return Server(device, self._writer, self._identity_for(device), trust, self._chance)
+        self.servers = tuple(
+            Server(
+                device,
+                writer,
+                self._identity_for(device),
+                self._certificates.trust(device.trusts_all),
+                chance,
+            )
+            for device in devices
+        )
+        self._points: dict[int, tuple[Server, OpcUaPoint]] = {
+            point.tag: (server, point) for server in self.servers for point in server.config.points
+        }
 
     def _identity_for(self, device: OpcUaDevice) -> Callable[[], Awaitable[Identity | None]]:
         if device.security != NO_SECURITY:
@@ -67,58 +71,18 @@ class OpcUaDriver:
         hush_library()
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
-                self._start()
-                counting = tasks.create_task(self._count(), name="opcua counters")
+                running = [
+                    tasks.create_task(server.run(), name=f"opcua {server.config.name}")
+                    for server in self.servers
+                ]
+                running.append(tasks.create_task(self._count(), name="opcua counters"))
                 await stop.wait()
-                self._tasks = None
-                for task in (*self._running.values(), counting):
+                for task in running:
                     task.cancel()
         finally:
             for server in self.servers:
                 server.lose()
             self._write_counters(is_over=True)
-
-    async def take(self, devices: Sequence[OpcUaDevice]) -> None:
-        """Go on with these: what is the same is not touched, what is not is stopped, and what is new started.
-
-        Tags that no device has any more become Bad_OutOfService; the others keep what they are until they are told.
-        """
-        before = {server.config.name: server for server in self.servers}
-        wanted = {device.name: device for device in devices}
-        ending = [server for name, server in before.items() if wanted.get(name) != server.config]
-        tasks = [self._running.pop(server) for server in ending if server in self._running]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        following: list[Server] = []
-        for device in devices:
-            known = before.get(device.name)
-            if known is None or known in ending:
-                server = self._server(device)
-                if known is not None:
-                    server.succeed(known)
-            else:
-                server = known
-            following.append(server)
-        left = self._points.keys() - _points_of(following).keys()
-        self.servers = tuple(following)
-        self._points = _points_of(self.servers)
-        if left:
-            tags = np.array(sorted(left), np.uint32)
-            self._writer.invalidate(Quality.BAD_OUT_OF_SERVICE, time.time_ns(), tags)
-        self._start()
-        self._write_counters()
-
-    def _start(self) -> None:
-        """Those servers that are not asked yet."""
-        if self._tasks is None:
-            return
-        for server in self.servers:
-            if server not in self._running:
-                task = self._tasks.create_task(server.run(), name=f"opcua {server.config.name}")
-                self._running[server] = task
 
     def tags(self) -> Iterable[int]:
         """The tags it can operate and read back."""
@@ -188,10 +152,6 @@ class OpcUaDriver:
             stamp,
             stamp,
         )
-
-
-def _points_of(servers: Iterable[Server]) -> dict[int, tuple[Server, OpcUaPoint]]:
-    return {point.tag: (server, point) for server in servers for point in server.config.points}
 
 
 def hush_library() -> None:

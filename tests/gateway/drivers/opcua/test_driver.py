@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -269,27 +268,6 @@ async def test_a_deadband_is_the_servers_and_one_that_it_has_not_is_left_off(
         await genset.tell("Power", 60.0)
         await plant.becomes("power_kw", 60.0)
         assert plant.driver.servers[0].told.notifications == before + 1
-
-
-async def test_a_changed_device_is_begun_anew_and_the_others_are_not_touched(
-    genset: Any, tmp_path: Path
-) -> None:
-    async with running(tmp_path, genset.url) as plant:
-        await plant.becomes("power_kw", 42.5)
-        (device,) = plant.site.opcua_devices
-        kept = plant.driver.servers[0]
-        other = replace(device, name="other", points=())
-        await plant.driver.take([device, other])
-        assert plant.driver.servers[0] is kept
-        changed = replace(
-            device, points=tuple(point for point in device.points if point.name != "genset.running")
-        )
-        begun = plant.driver.connections(plant.tag("power_kw"))
-        await plant.driver.take([changed])
-        assert plant.sample("running").status == Quality.BAD_OUT_OF_SERVICE
-        await until(lambda: plant.driver.connections(plant.tag("power_kw")) == begun + 1, "the new session")
-        await genset.tell("Power", 50.0)
-        await plant.becomes("power_kw", 50.0)
 
 
 async def test_counters_tell_what_was_asked_and_came(genset: Any, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -160,3 +161,11 @@ def test_any_bytes_are_judged(trust: TrustList, raw: bytes) -> None:
         trust.demand(raw, NOW)
     with pytest.raises(Untrusted):
         trust.demand(b"\x30" + raw, NOW)
+
+
+def test_two_that_make_the_identity_at_once_have_the_same(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: own_identity(tmp_path, "plant", "127.0.0.1"), range(4)))
+    assert len({one.application_uri for one in made}) == 1
+    assert all(one.certificate == made[0].certificate for one in made)
+    assert own_identity(tmp_path, "plant", "127.0.0.1").key.public_key() == made[0].certificate.public_key()
