@@ -38,7 +38,9 @@ READY_PATIENCE_S = 20.0  # how long the next stage waits for one: a part may nee
 WATCH_S = 0.5
 STAGE_PATIENCE_S = 1.2  # at the end, before the next stage is told too
 STOP_S = 4.3  # in all, then whatever is left is killed: 5 s is what we promise
-TAKE_PATIENCE_S = 20.0  # for a part to take another site in place; then it is started again with it
+TAKE_PATIENCE_S = (
+    60.0  # for a part to take another site in place, whose loop turns: one that hangs is killed before
+)
 LEAVE_PATIENCE_S = 3.5  # for one that is told to end while the others go on: it promises 3 s
 DIED_IN_CLAIM_S = 1.0  # a claim of a dead process is free at once; more is for one that is slow to die
 
@@ -89,6 +91,7 @@ class Life:
     child: Child | None = None
     restarts: int = 0
     wanted: Wanted = Wanted.RUN
+    is_kept: bool = False
     last_exit: str = ""
     beat_at: int = 0  # the latest receipt time of its beats that was seen
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -180,7 +183,7 @@ class Supervisor:
             return
         life = Life(part)
         self.lives.append(life)
-        self._tasks.create_task(self._keep(life))
+        self._begin(self._tasks, life)
         with suppress(TimeoutError):
             async with asyncio.timeout(READY_PATIENCE_S):
                 await life.ready.wait()
@@ -212,7 +215,7 @@ class Supervisor:
         for stage in sorted({life.part.stage for life in self.lives}):
             lives = [life for life in self.lives if life.part.stage == stage]
             for life in lives:
-                tasks.create_task(self._keep(life))
+                self._begin(tasks, life)
             with suppress(TimeoutError):
                 async with asyncio.timeout(READY_PATIENCE_S):
                     await asyncio.gather(*(life.ready.wait() for life in lives))
@@ -221,6 +224,12 @@ class Supervisor:
             self._say(f"not ready yet: {', '.join(waiting)}; see the logs")
             await asyncio.gather(*(life.ready.wait() for life in self.lives))
         self._say(f"all parts run ({asyncio.get_running_loop().time() - begun:.1f} s)")
+
+    def _begin(self, tasks: asyncio.TaskGroup, life: Life) -> None:
+        """Keep it from now on; once, be it added while the others still start."""
+        if not life.is_kept:
+            life.is_kept = True
+            tasks.create_task(self._keep(life))
 
     async def _keep(self, life: Life) -> None:
         """One part, life after life."""

@@ -118,6 +118,18 @@ async def test_parts_come_and_go_while_the_others_run(start):
         assert running.pid("steady") == pid
 
 
+async def test_a_part_that_comes_while_others_still_start_is_started_once(start, monkeypatch):
+    monkeypatch.setattr(supervisor, "READY_PATIENCE_S", 2.0)
+    async with start("failing", "steady", stages={"failing": 0, "steady": 1}) as running:
+        await running.until(lambda: running.life("failing").child is not None)
+        later = Part("taking", (sys.executable, str(SMALL_PART), "taking"), 1, 0)
+        await running.supervisor.add(later)
+        await running.supervisor.remove("failing")
+        names = ("steady", "taking")
+        await running.until(lambda: all(running.life(name).ready.is_set() for name in names), 60.0)
+        assert running.life("taking").restarts == 0
+
+
 async def test_parts_are_started_as_the_new_site_has_them(start, other):
     async with start("steady") as running:
         await running.until_ready("steady")
