@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -45,12 +46,6 @@ async def path(tmp_path: Path, bench: Bench) -> AsyncIterator[Path]:
     yield tmp_path / "run" / "drivers.trace"
     await server.stop()
     assert not (tmp_path / "run" / "drivers.trace").exists()
-
-
-async def until(claim: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not claim():  # noqa: ASYNC110 - plain state
-            await asyncio.sleep(0.01)
 
 
 def test_a_ring_keeps_the_last_frames_and_counts_all() -> None:
@@ -195,34 +190,37 @@ async def test_the_command_shows_frames_decoded_with_their_octets(
     assert (await tieline("meter1", *state, "--pcap", str(tmp_path / "none" / "new.pcap")))[0] == 1
 
 
-async def test_who_follows_is_told_of_the_end_of_the_drivers(tmp_path: Path, bench: Bench, tieline) -> None:
+@asynccontextmanager
+async def dying_driver(path: Path, told: bytes) -> AsyncIterator[None]:
+    """It answers so far, and is gone."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b'{"protocol": "can", "where": "can0", "devices": ["bms"]}\n' + told)
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, path)
+    yield
+    server.close()
+    await server.wait_closed()
+
+
+async def test_who_follows_is_told_of_the_end_of_the_drivers(tmp_path: Path, tieline) -> None:
     (tmp_path / "run").mkdir()
-    bench.other.sent(b"\1")
-    server = TraceServer(tmp_path / "run" / "drivers.trace", [bench])
-    await server.start()
-    following = asyncio.create_task(tieline("inverter", "--state", str(tmp_path), "--follow"))
-    await until(lambda: len(server._peers) == 1)
-    await server.stop()
-    async with asyncio.timeout(20):
-        status, output, errors = await following
+    frame = b'{"number": 1, "at_ns": 5, "way": 1, "octets": "000001230100000001"}\n'
+    async with dying_driver(tmp_path / "run" / "drivers.trace", frame):
+        status, output, errors = await tieline("bms", "--state", str(tmp_path), "--follow")
     assert status == 1
-    assert len(output.splitlines()) == 2
+    assert "123 [1] 01" in output
     assert "has ended" in errors
 
 
 async def test_what_is_cut_in_the_middle_of_a_line_is_the_end(tmp_path: Path) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        writer.write(b'{"protocol": "can", "where": "can0", "devices": ["bms"]}\n{"number": 1, "at')
-        writer.close()
-
-    server = await asyncio.start_unix_server(answer, tmp_path / "drivers.trace")
-    trace = await asyncio.to_thread(open_trace, [tmp_path / "drivers.trace"], "bms", follow=False)
-    assert await asyncio.to_thread(list, trace) == []
-    assert trace.is_cut
-    trace.close()
-    server.close()
-    await server.wait_closed()
+    async with dying_driver(tmp_path / "drivers.trace", b'{"number": 1, "at'):
+        trace = await asyncio.to_thread(open_trace, [tmp_path / "drivers.trace"], "bms", follow=False)
+        assert await asyncio.to_thread(list, trace) == []
+        assert trace.is_cut
+        trace.close()
 
 
 async def test_a_capture_may_be_followed_through_a_pipe(path: Path, bench: Bench, tmp_path: Path) -> None:

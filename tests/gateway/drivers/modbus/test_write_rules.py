@@ -19,7 +19,7 @@ U16, BOOL = RegisterType.UINT16, RegisterType.BOOL
 
 async def settled(site, new_device, points, tables):
     device = await new_device(tables)
-    site.add("d", device.port, points)
+    site.add("d", device.port, points, timeout_ms=10_000)
     site.start()
     await site.until_good(*(f"d.{it.name}" for it in points))
     return device
@@ -148,7 +148,7 @@ async def test_a_register_that_cannot_be_read_is_proved_by_another(site, new_dev
         point("taken", Table.DISCRETE, 0, BOOL),
     ]
     device = await new_device({2: {0: 0}, 3: {}})
-    site.add("d", device.port, points)
+    site.add("d", device.port, points, timeout_ms=10_000)
     site.start()
     await site.until_good("d.taken")
     await site.until(lambda: site.status("d.code") == Quality.BAD_CONFIGURATION_ERROR)

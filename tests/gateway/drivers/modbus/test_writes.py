@@ -18,7 +18,7 @@ QUIET = (PollGroup("slow", 60_000, 120_000),)  # one poll, then only writes are 
 
 async def settled(site, new_device, points, tables, **changes):
     device = await new_device(tables)
-    site.add("d", device.port, points, **{"groups": QUIET, **changes})
+    site.add("d", device.port, points, **{"groups": QUIET, "timeout_ms": 10_000, **changes})
     site.start()
     await site.until_good(*(f"d.{it.name}" for it in points))
     return device
@@ -158,7 +158,8 @@ async def test_what_comes_while_the_line_is_busy_goes_together_when_it_is_free(
 async def test_writes_without_a_pause_leave_the_polls_their_share(site, new_device, point) -> None:
     device = await new_device(holding())
     device.delay_s = 0.002
-    site.add("d", device.port, setpoints(point, range(0, 12, 2)), groups=(PollGroup("fast", 10, 400),))
+    groups = (PollGroup("fast", 10, 400),)
+    site.add("d", device.port, setpoints(point, range(0, 12, 2)), groups=groups, timeout_ms=10_000)
     site.start()
     await site.until_good("d.s0")
     begin = len(device.requests)
