@@ -89,7 +89,7 @@ LIMITS: dict[tuple[str, str], dict[str, str]] = {
 }
 _OF_CLASS = {1: ("binary", 2), 2: ("analog", 32), 3: ("counter", 22)}  # point type, and group of its events
 _KINDS = {"binary": Kind.BINARY, "analog": Kind.ANALOG, "counter": Kind.COUNTER}
-_VALUES: dict[str, list[Any]] = {"binary": [False, True], "analog": [7, 8], "counter": [78, 79]}
+_VALUES: dict[str, Any] = {"binary": False, "analog": 7, "counter": 78}
 Column = dict[str, str]
 
 
@@ -137,9 +137,7 @@ async def our_master_with(name: str, folder: Path, relays: list[Relay]) -> Colum
         relays.append(relay)
         await relay.open()
         try:
-            async with our_master(
-                folder, relay.port, unsolicited=False, select=False, period_ms=250
-            ) as master:
+            async with our_master(folder, relay.port, unsolicited=False, select=False) as master:
                 await until(lambda: master.is_good("counter"), "the integrity poll")
                 _look_at_values(found, master, refused)
                 await until(lambda: station.told("time"), "the time")
@@ -149,9 +147,7 @@ async def our_master_with(name: str, folder: Path, relays: list[Relay]) -> Colum
                 await _command(found, master, station, "direct")
                 await _lose_the_confirm(found, master, station, relay, limits)
             since = len(relay.fragments)
-            async with our_master(
-                folder, relay.port, unsolicited=True, select=True, period_ms=60_000
-            ) as master:
+            async with our_master(folder, relay.port, unsolicited=True, select=True) as master:
                 await until(lambda: master.is_good("counter"), "the second integrity poll")
                 await until(lambda: relay.found(ENABLE, 60, since=since), "unsolicited responses enabled")
                 await _command(found, master, station, "select before operate")
@@ -224,27 +220,30 @@ async def _poll_classes(found: Column, master: OurMaster, station: Peer, relay: 
 async def _event_of(
     kind: str, group: int, bit: int, master: OurMaster, station: Peer, relay: Relay
 ) -> tuple[bool, int]:
-    """Change a point until a poll has brought its event: whether the indications named its class, and its time.
+    """Change a point and poll: whether the indications had named its class, and its time.
 
-    The class shows in an answer to something else, between the change and the next poll: there may be no room.
+    The class shows in the answer to something else, between the change and the poll.
     """
     others = 0x0E & ~bit
-    at_ms = 0
-    for value in _VALUES[kind] * 3:
-        polls, known = len(relay.found(READ, 60)), len(relay.found(RESPONSE, group))
-        await until(lambda: len(relay.found(READ, 60)) > polls, "a poll")  # noqa: B023 - awaited here
-        since, at_ms, updates = len(relay.fragments), _now_ms(), len(station.told("updated"))
-        station.wish("update", row=[kind, 0, value, at_ms])
-        await until(lambda: len(station.told("updated")) > updates, "the update")  # noqa: B023
+    await master.poll()  # nothing else waits
+    updates, at_ms, value = len(station.told("updated")), _now_ms(), _VALUES[kind]
+    station.wish("update", row=[kind, 0, value, at_ms])
+    await until(lambda: len(station.told("updated")) > updates, "the update")
+    since = len(relay.fragments)
+
+    def shown() -> list[int]:
+        return [one.indications for one in relay.fragments[since:] if one.function == RESPONSE]
+
+    end = time.monotonic() + PATIENCE_S
+    while not any(
+        one & (bit | others) for one in shown()
+    ):  # the library takes an update in a thread of its own
+        assert time.monotonic() < end, f"no answer said that there is an event of {kind}"
         await master.driver.read_back(master.tag("analog_output"))
-        await until(lambda: len(relay.found(RESPONSE, group)) > known, f"the event of {kind}")  # noqa: B023
-        await until(lambda: master.sample(kind).value == value, f"{kind} {value}")  # noqa: B023
-        shown = [one.indications for one in relay.fragments[since:] if one.function == RESPONSE]
-        if any(one & bit and not one & others for one in shown):
-            return True, at_ms
-        if any(one & others for one in shown):
-            return False, at_ms
-    raise AssertionError(f"no answer said that there is an event of {kind}")
+    named = shown()[-1]
+    await master.poll_until(lambda: relay.found(RESPONSE, group, since=since), f"the event of {kind}")
+    await until(lambda: master.sample(kind).value == value, f"{kind} {value}")
+    return bool(named & bit and not named & others), at_ms
 
 
 async def _command(found: Column, master: OurMaster, station: Peer, how: str) -> None:
@@ -269,11 +268,11 @@ async def _lose_the_confirm(
     relay.withhold = True
     wanted = not master.sample("binary").value
     station.wish("update", row=["binary", 0, wanted, _now_ms()])
-    await until(lambda: relay.connections > connections, "the link lost and found")
+    await master.poll_until(lambda: relay.connections > connections, "the link lost and found")
     first = next(one for one in relay.fragments[since:] if one.has_events)
     assert master.sample("binary").value == wanted
     end = relay.fragments.index(first, since) + 1
-    await until(lambda: relay.found(READ, 60, since=end), "the next poll")
+    await master.poll_until(lambda: relay.found(READ, 60, since=end), "the next poll")
     if await _comes(lambda: _is_repeated(relay, first, end), limits, _AGAIN):
         found[_AGAIN] = YES
     else:
@@ -386,7 +385,7 @@ async def _sync(found: Column, master: Peer, station: OurOutstation, limits: dic
 async def _poll_each_class(found: Column, master: Peer, station: OurOutstation, relay: Relay) -> None:
     for number, (kind, group) in _OF_CLASS.items():
         since, said = len(relay.fragments), len(master.said)
-        value, at_ms = _VALUES[kind][0], _now_ms()
+        value, at_ms = _VALUES[kind], _now_ms()
         station.tell(_KINDS[kind], value, at_ms)
         master.wish("poll", classes=[number])
         await until(lambda: master.rows(kind, said), f"the event of {kind}")  # noqa: B023 - awaited here
