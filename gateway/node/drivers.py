@@ -40,7 +40,6 @@ from gateway.config.site import Site, Tag
 from gateway.config.system import DRIVERS_OWNER
 from gateway.drivers.can.driver import CanDriver
 from gateway.drivers.modbus.driver import ModbusDriver
-from gateway.drivers.opcua.driver import OpcUaDriver
 from gateway.drivers.remote import RemoteDriver
 from gateway.drivers.trace import Ring
 from gateway.drivers.trace_socket import TraceServer
@@ -153,6 +152,9 @@ class Devices:
             case ("can", *_):
                 return CanDriver(devices, self._writer)
             case ("opcua", _):
+                # 25 MB and half a second, for sites that have such a device only
+                from gateway.drivers.opcua.driver import OpcUaDriver
+
                 return OpcUaDriver(devices, self._writer, self._context.paths.pki, self._context.site.name)
         raise AssertionError(key)
 
