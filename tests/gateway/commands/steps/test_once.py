@@ -21,11 +21,13 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from gateway.commands import client as client_module
 from gateway.commands.client import CommandClient
 from gateway.tags.command import Command, Done, Failed, Outcome, Refused, TimedOut
 
@@ -40,7 +42,7 @@ FATES = (
     "dies after the act",
     "dies when it looks back",
 )
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 _numbers = itertools.count(1)
 
 
@@ -119,6 +121,9 @@ class World:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
+        # Who finds no router at all is refused and may ask anew, which is no lie; here each life is waited for.
+        self._waits = mock.patch.object(client_module, "CONNECT_PATIENCE_S", 20.0)
+        self._waits.start()
         self.client = CommandClient(self.folder / "c.sock")
         self._server: asyncio.Server | None = None
         self.pid = 0
@@ -149,6 +154,7 @@ class World:
         return asyncio.run_coroutine_threadsafe(what, self._loop).result(PATIENCE_S)
 
     def end(self) -> None:
+        self._waits.stop()
         self.call(self.client.close())
         if self._server is not None:
             self._server.close()
