@@ -60,6 +60,7 @@ REFUSED_S = 60.0  # how often refused items are tried again: a node may come wit
 PUBLISHES = 2  # requests that wait at the server, beside one for each subscription
 MAX_PUBLISHES = 10
 VERIFIED = 200  # items that are read beside at once
+SLACK = 0.01  # of a number that was told
 SLOW_SAMPLING_MS = 10_000  # slower ones are not read beside: what they told may well be old
 LAST_ERROR_BYTES = 200
 STATE: NodeKey = (0, 2259)  # Server.ServerStatus.State, that everybody may read
@@ -505,12 +506,20 @@ class Server:
             ]
             # one that was told a change is not mute, even if it was once
             self._mute.difference_update([item.handle for item in some if item.tellings > 1])
-            if suspects:
-                publishing_s = max(feed.subscription.publishing_s for feed in self._feeds.values())
-                await asyncio.sleep(
-                    2 * publishing_s + 2 * max(item.sampled_ms for item in suspects) / 1000 + 1.0
-                )
-                self._demand([item for item in suspects if item.heard_s < begun_s])
+            if not suspects:
+                continue
+            publishing_s = max(feed.subscription.publishing_s for feed in self._feeds.values())
+            await asyncio.sleep(2 * publishing_s + 2 * max(item.sampled_ms for item in suspects) / 1000 + 1.0)
+            # a pulse between two samples need not be told: what matters is what stays
+            suspects = [item for item in suspects if item.heard_s < begun_s]
+            again = await connection.read([item.node for item in suspects if item.node is not None])
+            self._demand(
+                [
+                    item
+                    for item, reading in zip(suspects, again, strict=True)
+                    if item.heard_s < begun_s and _is_other(item, reading)
+                ]
+            )
 
     async def _try_refused(self, connection: Connection) -> None:
         while True:
@@ -782,10 +791,14 @@ def _is_comparable(item: Watched) -> bool:
 
 
 def _is_other(item: Watched, reading: Reading) -> bool:
-    """Whether a value read is another than the one told last; a NaN is like any other."""
+    """Whether a value read is another than the one told last.
+
+    A NaN is like any other, and numbers may differ a little: there are servers with deadbands of their own.
+    """
     assert item.last is not None
+    told, read = item.last.value, reading.value
     if item.last.status != reading.status:
         return True
-    if item.last.value != item.last.value and reading.value != reading.value:
-        return False
-    return item.last.value != reading.value
+    if isinstance(told, float) and isinstance(read, float):
+        return not (math.isclose(told, read, rel_tol=SLACK) or (math.isnan(told) and math.isnan(read)))
+    return told != read
