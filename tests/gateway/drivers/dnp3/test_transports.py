@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+import uvloop
 from dnp3_certificates import certificates
 from dnp3_rtu import Running, running_rtu, until
 
@@ -50,6 +51,31 @@ async def test_an_outstation_behind_tls_is_read_commanded_and_found_again(tmp_pa
         rtu.rtu.tell(Kind.ANALOG, 0, 7_000.0, 2)
         await rtu.rtu.up()
         await until(lambda: rtu.sample("power_kw").value == 7.0, "the recovery", 30.0)
+
+
+def test_tls_under_the_loop_that_parts_run_in(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with over_tls(tmp_path) as rtu:
+            await rtu.is_up()
+            await rtu.driver.operate(rtu.tag("setpoint_kw"), 42.5)
+            assert await rtu.driver.read_back(rtu.tag("setpoint_kw")) == 42.5
+            await rtu.rtu.down()
+            await until(lambda: not rtu.driver.outstations[0].is_open, "the loss")
+            await rtu.rtu.up()
+            await until(lambda: rtu.driver.outstations[0].is_open, "the recovery", 30.0)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+
+
+def test_under_that_loop_the_wrong_name_is_told_as_well(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with over_tls(tmp_path, name="rtu7.example") as rtu:
+            outstation = rtu.driver.outstations[0]
+            await until(lambda: "rtu7.example" in outstation.last_error, "the name")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
 
 
 @pytest.mark.parametrize(
