@@ -42,7 +42,7 @@ templates:
   meter:
     parameters: {{port: {{type: integer}}, period_ms: {{type: integer, default: 100}}}}
     protocol: modbus
-    connection: {{host: 127.0.0.1, port: "${{port}}"}}
+    connection: {{host: 127.0.0.1, port: "${{port}}", timeout_ms: 10000}}
     groups: {{all: {{period_ms: "${{period_ms}}", stale_after_ms: 20000}}}}
     points:
       power_kw: {{table: input, address: 0, type: int16, unit: kW, group: all}}
