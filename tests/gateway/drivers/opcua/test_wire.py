@@ -190,7 +190,7 @@ WHOLE_ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize("whole", WHOLE_ANSWERS)
+@pytest.mark.parametrize("whole", WHOLE_ANSWERS, ids=["publish", "read"])
 def test_an_answer_cut_short_is_an_error(whole: bytes) -> None:
     read = wire.publish_response if whole is WHOLE_ANSWERS[0] else wire.read_response
     for length in range(len(whole) - 8):
