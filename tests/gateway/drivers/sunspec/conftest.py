@@ -23,6 +23,7 @@ from gateway.config.modbus import ModbusPoint
 from gateway.config.site import Site
 from gateway.drivers.modbus.driver import ModbusDriver
 from gateway.tags.image import Region
+from gateway.tags.quality import Quality
 from gateway.tags.sample import Sample
 
 STEP_S = 20.0  # how long any expectation may take on a busy machine
@@ -182,7 +183,8 @@ class Polled:
 
     async def until_polled(self) -> None:
         """Every point has been read once."""
-        await self.until(lambda: all(self.sample(name).receipt_time for name in self.points))
+        unread = (Quality.BAD_WAITING_FOR_INITIAL_DATA, Quality.BAD_COMMUNICATION_ERROR)
+        await self.until(lambda: all(self.sample(name).status not in unread for name in self.points))
 
 
 @asynccontextmanager

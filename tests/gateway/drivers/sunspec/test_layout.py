@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sunspec2.device
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.config.load import load_site
@@ -72,7 +72,7 @@ def test_points_lie_where_pysunspec2_puts_them_and_the_map_loads(
     assert [point.address for point in site.modbus[0].points] == [point.address for point in held]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(MODELS), st.binary(max_size=400), st.booleans())
 def test_garbage_gives_points_within_the_model_and_a_readable_map(
     number: int, octets: bytes, keep_all: bool

@@ -1,6 +1,7 @@
-"""A SunSpec device on a serial line by pymodbus' framer and pdu classes' server: `rtu_server.py FD IMAGE`.
+"""A SunSpec device on a serial line by pymodbus' framer and PDUs: `rtu_server.py FD IMAGE`.
 
-FD is our end of a pseudo-terminal, IMAGE the registers from 40000 as hexadecimal digits.
+FD is our end of a pseudo-terminal, IMAGE the registers from 40000 as hexadecimal digits. Prints a
+line once it listens.
 """
 
 import os
@@ -16,6 +17,7 @@ end, image = int(sys.argv[1]), bytes.fromhex(sys.argv[2])
 registers = [int.from_bytes(image[i : i + 2], "big") for i in range(0, len(image), 2)]
 framer = FramerRTU(DecodePDU(True))
 heard = b""
+print("ready", flush=True)
 while True:
     heard += os.read(end, 256)
     while len(heard) >= 8:  # a read of holding registers is eight bytes long
