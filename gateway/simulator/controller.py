@@ -7,16 +7,21 @@ nodes takes seconds, so it is there a while after the link is, as a controller t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from asyncua import ua as _ua
 from asyncua.common.methods import uamethod
 from asyncua.common.structures104 import new_struct, new_struct_field
+from asyncua.server.internal_server import InternalServer
 from asyncua.server.server import Server
+from asyncua.server.standard_address_space.standard_address_space import fill_address_space
 
 from gateway.simulator.devices.controller import NAMESPACE, STRUCTURE, Variable, VariableKind
 from gateway.simulator.faults import Fault, FaultKind
@@ -37,6 +42,26 @@ _GOOD = ua.StatusCode(ua.StatusCodes.Good)
 logging.getLogger("asyncua").setLevel(logging.ERROR)
 
 
+class _Core(InternalServer):
+    """Loads the standard's nodes in a thread that nobody waits for: a simulator that is told to end does so."""
+
+    async def load_standard_address_space(self, shelf_file: Path | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        loaded: asyncio.Future[None] = loop.create_future()
+
+        def tell() -> None:
+            if not loaded.done():
+                loaded.set_result(None)
+
+        def load() -> None:
+            fill_address_space(self.node_mgt_service)  # type: ignore[no-untyped-call]  # the library has no types
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(tell)
+
+        threading.Thread(target=load, name="opcua nodes", daemon=True).start()
+        await loaded
+
+
 class ControllerServer:
     """``variables`` of ``source`` as OPC UA on ``host:port``, which is a link to it at ``inner_port``."""
 
@@ -48,11 +73,14 @@ class ControllerServer:
         inner_port: int,
         variables: Sequence[Variable[Any]],
         source: object,
+        boot_s: float = 0.0,
     ) -> None:
+        """``boot_s``: how long it waits before it loads the nodes, while others have more urgent things."""
         self.name = name
         self.host = host
         self.fault: Fault | None = None
         self._inner_port = inner_port
+        self._boot_s = boot_s
         self._link = Link(host, port, inner_port)
         self._variables = variables
         self._source = source
@@ -89,7 +117,8 @@ class ControllerServer:
         await self._link.suffer(fault)
 
     async def _serve(self) -> None:
-        server = Server()
+        await asyncio.sleep(self._boot_s)
+        server = Server(_Core())
         await server.init()
         server.set_endpoint(f"opc.tcp://{self.host}:{self._inner_port}/")
         server.set_server_name("Genset controller")

@@ -28,6 +28,7 @@ from gateway.simulator.server import DeviceServer
 
 TICK_S = 0.01  # between two looks at the clock: a device answers with values at most this old
 TOLD_EVERY_S = 60.0  # at most one line of the log so often about time that was left out
+BOOT_S = 4.0  # the genset's controller loads thousands of nodes; first the site's own parts start
 SETTLE_S = 5.0  # simulated before the doors open, so that nobody sees lags starting from zero
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def serve(grid: Microgrid, site: Site) -> tuple[dict[str, Device], list[Door]]:
             from gateway.simulator.controller import ControllerServer  # likewise, with asyncua
 
             controller = ControllerServer(
-                name, host, base_port + offset, base_port + CONTROLLER_OFFSET, variables, source
+                name, host, base_port + offset, base_port + CONTROLLER_OFFSET, variables, source, BOOT_S
             )
             served[name] = controller
             doors.append(controller)

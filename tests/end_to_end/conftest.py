@@ -152,7 +152,7 @@ class Demo:
         """All parts run and all devices are connected."""
         names = [f"_system.parts.{part}.running" for part in self.parts]
         names += [f"_system.{device}.connected" for device in self.devices]
-        self.until(lambda: all(region.sample(name).value is True for name in names), 60)
+        self.until(lambda: all(region.sample(name).value is True for name in names), 120)
 
     def end(self) -> None:
         """Whatever has become of it, nothing of it is left."""

@@ -6,6 +6,7 @@ import argparse
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -167,10 +168,22 @@ def test_init_where_nothing_can_be_written_is_no_crash(
     assert capsys.readouterr().err.startswith("tieline init: ")
 
 
-def test_starter_reads_the_simulators_registers_as_the_demo_does(tmp_path: Path) -> None:
+SHIPPED = """
+site: {name: plant}
+include: [shipped/grid_connection.yaml, shipped/battery.yaml]
+areas: {grid: All}
+devices:
+  pcc: {area: grid, template: grid_connection, with: {port: 15020}}
+  battery1: {area: grid, template: battery, with: {port: 15023}}
+"""
+
+
+def test_starter_reads_the_simulators_registers_as_the_templates_do(tmp_path: Path) -> None:
     """The starter's devices are the simulator's: one register map, described twice."""
     assert tieline("init", tmp_path) == 0
-    demo = load_site(Path(__file__).parents[3] / "config" / "sites" / "demo" / "site.yaml")
+    shutil.copytree(Path(__file__).parents[3] / "config" / "devices", tmp_path / "shipped")
+    (tmp_path / "plant.yaml").write_text(SHIPPED)
+    demo = load_site(tmp_path / "plant.yaml")
     known = {point.name: point for device in demo.modbus for point in device.points}
     ports = {device.name: device.port for device in demo.modbus}
     for device in load_site(tmp_path / "site.yaml").modbus:

@@ -87,13 +87,15 @@ class Ear:
         while await asyncio.to_thread(self.source.recv, 0.0) is not None:
             pass
 
-    async def is_quiet(self, id: int, for_s: float) -> bool:
-        """Nothing of it comes for so long; what lies in buffers is not counted."""
-        await self.drain()
-        with contextlib.suppress(AssertionError):
-            await self.until(lambda message: message.arbitration_id == id, for_s)
-            return False
-        return True
+    async def is_quiet(self, id: int, for_s: float, patience_s: float = 15.0) -> bool:
+        """Whether, once what was on its way has come, nothing of it comes for so long."""
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end:
+            try:
+                await self.until(lambda message: message.arbitration_id == id, for_s)
+            except AssertionError:
+                return True
+        return False
 
     async def command(self, payload: bytes, id: int = COMMAND) -> None:
         await asyncio.to_thread(self.source.send, can.Message(arbitration_id=id, data=payload), 1.0)
@@ -268,9 +270,14 @@ async def test_a_lying_device_says_anything_with_a_right_checksum(grid: Microgri
 
 async def test_a_slow_device_tells_what_was(grid: Microgrid, bms: Database) -> None:
     async with bus_of(grid, "bms1") as (bus, nodes), ear(bus) as heard:
+        before = signals(bms, await heard.of(0x180))["StateOfCharge"]
         await nodes["bms1"].suffer(Fault(FaultKind.SLOW, 1500))
-        assert await heard.is_quiet(0x180, 0.7)
-        await heard.of(0x180)
+        changed_s = time.monotonic()
+        grid.battery.stored_kwh *= 0.5
+        await heard.until(
+            lambda m: m.arbitration_id == 0x180 and signals(bms, m)["StateOfCharge"] < before - 20
+        )
+        assert time.monotonic() - changed_s > 1.4
 
 
 async def test_a_device_that_resets_is_gone_after_a_command_and_counts_anew(
@@ -279,10 +286,20 @@ async def test_a_device_that_resets_is_gone_after_a_command_and_counts_anew(
     async with bus_of(grid, "ev11") as (bus, nodes), ear(bus) as heard:
         await nodes["ev11"].suffer(Fault(FaultKind.RESET))
         before_kw = grid.chargers[STATION - 1].setpoint_kw
-        await heard.of(charger_can.STATUS + STATION)
+
+        def counts(wanted: int) -> Callable[[can.Message], bool]:
+            def is_so(message: can.Message) -> bool:
+                if message.arbitration_id != charger_can.STATUS + STATION:
+                    return False
+                return signals(charger, message)["Counter"] == wanted
+
+            return is_so
+
+        await heard.until(counts(4))
+        heard.heard.clear()
         await heard.command(command(-3.0, 1))
-        assert await heard.is_quiet(charger_can.STATUS + STATION, 0.5)
-        assert signals(charger, await heard.of(charger_can.STATUS + STATION))["Counter"] == 0
+        await heard.until(counts(0))
+        assert not any(counts(15)(message) for message in heard.heard), "it did not come round"
         assert grid.chargers[STATION - 1].setpoint_kw == before_kw
 
 

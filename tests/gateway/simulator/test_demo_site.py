@@ -14,8 +14,11 @@ from pymodbus.client import AsyncModbusTcpClient
 from gateway.config.load import load_site
 from gateway.config.modbus import ModbusDevice, ModbusPoint, Order, RegisterType, Table
 from gateway.config.site import Role, Site
+from gateway.simulator.devices.controller import GENSET, NAMESPACE
 from gateway.simulator.devices.roster import CAN_OFFSET, can_devices, devices
+from gateway.simulator.devices.rtu import PCC
 from gateway.simulator.plant.microgrid import Microgrid
+from gateway.simulator.rtu import ADDRESS, MASTER_ADDRESS
 
 ROOT = Path(__file__).parents[3]
 TYPES = AsyncModbusTcpClient.DATATYPE
@@ -94,8 +97,8 @@ TRUTH_BY_CAN = {name: truth for name, truth in TRUTH["ev"].items() if name != "v
 BY_CAN = ("bms1", "ev11", "ev12")
 BY_MODBUS_AS_WELL = ("grid_connection", "genset")
 TEMPLATES = (
-    "battery", "bms", "ev_charger", "ev_charger_can", "feeder", "genset", "grid_connection", "pv_inverter",
-    "wind_turbine",
+    "battery", "bms", "ev_charger", "ev_charger_can", "feeder", "genset", "genset_opcua", "grid_connection",
+    "grid_connection_dnp3", "pv_inverter", "wind_turbine",
 )  # fmt: skip
 OTHERS = """
 site: {name: others}
@@ -169,20 +172,24 @@ def test_the_demo_has_the_devices_tags_and_people_that_the_rest_of_tieline_count
     for name, points in by_device.items():
         assert points == set(truth_of(name)), name
     assert {device.name for device in site.can_devices} == set(BY_CAN)
+    (rtu,), (controller,) = site.dnp3_devices, site.opcua_devices
+    assert (rtu.name, controller.name) == ("pcc", "genset1")
     assert {user.name: user.role for user in site.users} == {
         "viewer": Role.VIEWER, "operator": Role.OPERATOR, "engineer": Role.ENGINEER,
     }  # fmt: skip
     assert site.simulator is not None
     ports = {device.name: device.port for device in site.modbus}
     served = {name: site.simulator.base_port + offset for name, offset, _, _ in devices(Microgrid())}
-    assert ports == {name: port for name, port in served.items() if name not in BY_CAN}
+    assert (rtu.port, controller.url) == (served["pcc"], f"opc.tcp://{rtu.host}:{served['genset1']}/")
+    assert (rtu.address, rtu.master_address) == (ADDRESS, MASTER_ADDRESS)
+    assert ports == {name: port for name, port in served.items() if name not in (*BY_CAN, "pcc", "genset1")}
     assert {device.bus.channel for device in site.can_devices} == {
         f"socket://{site.simulator.host}:{site.simulator.base_port + CAN_OFFSET}"
     }
 
 
 def all_devices(site: Site):
-    return (*site.modbus, *site.can_devices)
+    return (*site.modbus, *site.can_devices, *site.dnp3_devices, *site.opcua_devices)
 
 
 def test_every_point_of_the_demo_says_what_it_is(site: Site) -> None:
@@ -286,6 +293,32 @@ def test_every_can_point_reads_true_through_an_independent_decoder(site, grid, b
             assert told[place] == pytest.approx(float(truth), abs=0.51 * step, rel=1e-6), point.name
             states = site.tags[point.tag].states
             assert not states or int(told[place]) in states, point.name
+
+
+@pytest.mark.parametrize("bring_about", [tied, islanded])
+def test_every_point_by_dnp3_and_opcua_has_its_place_in_the_device(site, grid, bring_about) -> None:
+    """The wire itself is in test_rtu and test_controller; here each place is the right one, in the right unit."""
+    bring_about(grid)
+    (rtu,), (controller,) = site.dnp3_devices, site.opcua_devices
+    points = {(point.kind.value, point.index): point for point in PCC}
+    assert len(rtu.points) == len(PCC)
+    for point in rtu.points:
+        there = points[point.kind.value, point.index]
+        assert (point.scale, point.writable) == (there.scale, there.write is not None), point.name
+        assert there.read(grid) == TRUTH["pcc"][point.name.split(".")[1]](grid), point.name
+    variables = {variable.name: variable for variable in GENSET}
+    assert len(controller.points) == len(GENSET)
+    for point in controller.points:
+        assert point.node.namespace == NAMESPACE
+        variable = variables[".".join((point.node.identifier, *point.field))]
+        assert point.writable == (variable.write is not None), point.name
+        methods = tuple(
+            one.method.identifier for one in (point.method, point.method_false) if one is not None
+        )
+        assert methods == (variable.methods or ()), point.name
+        assert variable.read(grid.genset) == TRUTH["genset"][point.name.split(".")[1]](grid.genset), (
+            point.name
+        )
 
 
 async def test_every_writable_point_takes_its_limits_and_reports_them_back(

@@ -55,7 +55,7 @@ def lose_sources_in_the_island(
     park(grid, case.charges)
     together = demo.start(grid, seed=case.seed)
     program = together.program
-    program["ev_automatic"] = automatic
+    program["ev_automatic"] = True
     program["ev_stay_h"] = 12.0
     program["peak_limit_kw"] = 0.0  # connected, nobody charges
     together.run(2.0)
@@ -65,6 +65,7 @@ def lose_sources_in_the_island(
         together.step()
         assert together.seconds < 30.0
     together.run(1.0)
+    program["ev_automatic"] = automatic  # only now: both lose the same, while vehicles draw the same
     grid.genset.fuel_l = 0.0
     grid.battery.stored_kwh = 500.0 * case.battery_share
     grid.solar.limit_kw = grid.wind.limit_kw = 0.0
