@@ -7,6 +7,7 @@ leave a callback.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -182,11 +183,26 @@ class _Application(opendnp3.IMasterApplication):  # type: ignore[misc]
 class _Listener(opendnp3.IChannelListener):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
-        self.followers: list[Notify] = []
+        self._lock = threading.Lock()
+        self._followers: list[Notify] = []
+        self._is_open = False
 
     def OnStateChange(self, state: Any) -> None:  # noqa: N802
-        for notify in tuple(self.followers):
-            notify(ChannelChanged(state == opendnp3.ChannelState.OPEN))
+        with self._lock:
+            self._is_open = state == opendnp3.ChannelState.OPEN
+            for notify in self._followers:
+                notify(ChannelChanged(self._is_open))
+
+    def follow(self, notify: Notify) -> None:
+        """Tell of changes, and at once where it is open already: a line that another master uses."""
+        with self._lock:
+            self._followers.append(notify)
+            if self._is_open:
+                notify(ChannelChanged(True))
+
+    def leave(self, notify: Notify) -> None:
+        with self._lock:
+            self._followers.remove(notify)
 
 
 class _Channel:
@@ -300,7 +316,7 @@ class Engine:
         if port is not None:
             self._lines[port.path] = channel
         if tunnel_port is None:
-            channel.listener.followers.append(notify)
+            channel.listener.follow(notify)
         channel.users += 1
 
         def leave() -> None:
@@ -309,8 +325,8 @@ class Engine:
                 channel.channel.Shutdown()
                 if port is not None:
                     del self._lines[port.path]
-            elif notify in channel.listener.followers:
-                channel.listener.followers.remove(notify)
+            else:
+                channel.listener.leave(notify)
 
         return Master(channel, device, notify, leave)
 

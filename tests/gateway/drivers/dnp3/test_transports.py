@@ -18,8 +18,10 @@ import uvloop
 from dnp3_certificates import certificates
 from dnp3_rtu import Running, running_rtu, until
 
+from gateway.config.load import load_site
 from gateway.config.tls import TlsFiles
 from gateway.drivers.dnp3 import tunnel
+from gateway.drivers.dnp3.engine import ChannelChanged, Engine, Notice
 from gateway.servers.dnp3.objects import Kind
 
 TLS = (
@@ -186,6 +188,41 @@ async def test_an_outstation_on_a_serial_line(tmp_path: Path) -> None:
         rtu.rtu.tell(Kind.DOUBLE_BIT, 0, 1, 5)
         await until(lambda: rtu.sample("position").value == 1, "the change")
         line.close()
+
+
+LINE = """
+site: {name: line}
+areas: {grid: Feeder}
+devices:
+  rtu:
+    area: grid
+    repeat: 1..2
+    protocol: dnp3
+    connection: {transport: serial, serial: PATH, address: "${10 + n}"}
+    groups: {events: {period_ms: 1000}}
+    points: {closed: {type: binary, index: 0}}
+"""
+
+
+async def test_outstations_that_share_a_line_share_its_state(tmp_path: Path) -> None:
+    """The second comes when the line is open; the line is let go by the last."""
+    line = Line()
+    (tmp_path / "site.yaml").write_text(LINE.replace("PATH", line.path))
+    first, second = load_site(tmp_path / "site.yaml").dnp3_devices
+    told: dict[str, list[Notice]] = {"first": [], "second": []}
+    engine = Engine()
+    one = engine.master(first, told["first"].append)
+    await until(lambda: ChannelChanged(True) in told["first"], "the line")
+    other = engine.master(second, told["second"].append)
+    await until(lambda: ChannelChanged(True) in told["second"], "the line that is open")
+    await asyncio.to_thread(one.close)
+    assert ChannelChanged(False) not in told["second"]
+    await asyncio.to_thread(other.close)
+    again = engine.master(first, told["first"].append)
+    await until(lambda: told["first"].count(ChannelChanged(True)) == 2, "the line anew")
+    await asyncio.to_thread(again.close)
+    await asyncio.to_thread(engine.close)
+    line.close()
 
 
 async def test_unsolicited_responses_stay_off_where_they_are_not_wanted(tmp_path: Path) -> None:
