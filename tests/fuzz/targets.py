@@ -26,8 +26,10 @@ from gateway.config.dnp3 import ControlModel, Outstation, OutstationMaster, Outs
 from gateway.config.load import load_site
 from gateway.config.modbus import Table
 from gateway.config.site import Site
+from gateway.drivers.can.canopen.sdo import MAX_BYTES, SEGMENT, Download, Upload
 from gateway.drivers.can.decode import Decoder as CanDecoder
 from gateway.drivers.can.decode import Frame
+from gateway.drivers.can.describe import CanDescriber
 from gateway.drivers.can.j1939.faults import read_faults
 from gateway.drivers.can.j1939.transfer import Receiver
 from gateway.drivers.modbus.client import (
@@ -40,9 +42,11 @@ from gateway.drivers.modbus.client import (
     write_registers_request,
 )
 from gateway.drivers.modbus.codec import Decoder as RegisterDecoder
+from gateway.drivers.modbus.describe import LineDescriber, TcpDescriber
 from gateway.drivers.modbus.plan import limits_of, plan
 from gateway.drivers.modbus.untagged import AsciiFraming, Framing, RtuFraming, UntaggedConnection
-from gateway.drivers.trace import Ring
+from gateway.drivers.trace import Ring, Way
+from gateway.drivers.trace_cli import Describer
 from gateway.servers.dnp3.association import Association, Operate
 from gateway.servers.dnp3.control import ControlPoints, Status
 from gateway.servers.dnp3.database import Database
@@ -285,6 +289,45 @@ def j1939_faults(data: bytes) -> None:
         assert found.text is not None
 
 
+def canopen_sdo(data: bytes) -> None:
+    """An object read and one written; answers of eight."""
+    for transfer in (Upload(0x2001, 0), Download(0x2001, 0, bytes(100))):
+        transfer.start()
+        for at in range(0, len(data), 8):
+            asked = transfer.on_answer(data[at : at + 8])
+            assert asked is None or len(asked) == 8
+        if isinstance(transfer, Upload):
+            assert len(transfer.data) <= MAX_BYTES + SEGMENT
+
+
+# What `tieline trace` shows
+
+
+def described(describer: Describer, data: bytes) -> None:
+    """Frames both ways, each after its length."""
+    at = 0
+    while at < len(data):
+        line = describer.describe(Way(data[at] & 1), data[at + 1 : at + 1 + (data[at] >> 1)])
+        assert "\n" not in line
+        at += 1 + (data[at] >> 1)
+
+
+def trace_modbus_tcp(data: bytes) -> None:
+    described(TcpDescriber(), data)
+
+
+def trace_modbus_rtu(data: bytes) -> None:
+    described(LineDescriber(is_rtu=True), data)
+
+
+def trace_modbus_ascii(data: bytes) -> None:
+    described(LineDescriber(is_rtu=False), data)
+
+
+def trace_can(data: bytes) -> None:
+    described(CanDescriber(), data)
+
+
 # Ours
 
 
@@ -311,6 +354,10 @@ OPERATE = b"\xc2\x04" + SELECT[2:]
 ANALOG = b"\xc3\x05" + bytes.fromhex("290328010000") + struct.pack("<f", 42.5) + b"\0"
 COMMAND = wire.encode_request(wire.SignIn(user="olga", password="correct horse"))
 BAM = bytes.fromhex("18 20 0a00 02 ff caFE00")[:9]
+TCP_ASKED = bytes.fromhex("0001 0000 0006 01 03 0000 0002")
+TCP_ANSWERED = bytes.fromhex("0001 0000 0007 01 03 04 3fc00000")
+RTU_ASKED = bytes.fromhex("01 03 0000 0002 c40b")
+RTU_ANSWERED = bytes.fromhex("01 03 04 3fc00000 f7cf")
 
 TARGETS = {
     target.name: target
@@ -326,6 +373,15 @@ TARGETS = {
         Target("can_frames", can_frames, (b"\x08" + bytes(8) + b"\x09" + b"\1" * 9,)),
         Target("j1939_transport", j1939_transport, (BAM + b"\x20\1" + bytes(7) + b"\x20\2" + bytes(7),)),
         Target("j1939_faults", j1939_faults, (bytes.fromhex("04ff 64000301 6e001f81"),)),
+        Target("canopen_sdo", canopen_sdo,
+               (bytes.fromhex("4301200078563412"),
+                bytes.fromhex("4101200009000000 0001020304050607 1d08090000000000"),
+                bytes.fromhex("6001200000000000 2000000000000000 3000000000000000"))),
+        Target("trace_modbus_tcp", trace_modbus_tcp,
+               (b"\x18" + TCP_ASKED + b"\x1b" + TCP_ANSWERED,)),
+        Target("trace_modbus_rtu", trace_modbus_rtu, (b"\x10" + RTU_ASKED + b"\x13" + RTU_ANSWERED,)),
+        Target("trace_modbus_ascii", trace_modbus_ascii, (b"\x22:010300000002FA\r\n",)),
+        Target("trace_can", trace_can, (b"\x20" + bytes(16),)),
         Target("command_request", command_request, (COMMAND,), (wire.WireError,)),
         Target("command_reply", command_reply, (wire.encode_reply(wire.SignedIn("olga", True)),), (wire.WireError,)),
         Target("history_frames", history_frames,

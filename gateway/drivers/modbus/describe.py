@@ -143,7 +143,8 @@ def describe_answer(pdu: bytes, request: bytes | None) -> str:
         )
     if request is not None and request[0] != pdu[0]:
         return f"function {function}{about}"
-    if request is not None and function in _TABLES and len(request) == 5 and len(pdu) == 2 + pdu[1]:
+    is_read = request is not None and function in _TABLES and len(request) == 5
+    if request is not None and is_read and len(pdu) > 1 and len(pdu) == 2 + pdu[1]:
         address, count = int.from_bytes(request[1:3], "big"), int.from_bytes(request[3:5], "big")
         is_bits = function <= 2
         if pdu[1] == ((count + 7) // 8 if is_bits else 2 * count):
