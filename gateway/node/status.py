@@ -13,7 +13,7 @@ from gateway.config.paths import RunPaths
 from gateway.config.system import SCAN_MODES, SCAN_RUNNING
 from gateway.node.state import RunRecord, is_running, read_record
 from gateway.tags.image import Region, RegionError
-from gateway.tags.quality import SEVERITY_MASK, SEVERITY_UNCERTAIN, is_bad, name_of
+from gateway.tags.quality import SEVERITY_MASK, SEVERITY_UNCERTAIN, is_bad, is_good, name_of
 from historian.store.recorder import read_progress
 
 HISTORY_SILENCE_S = (
@@ -43,14 +43,14 @@ class PartStatus:
 
 @dataclass(frozen=True, slots=True)
 class DeviceStatus:
-    """One device's link. ``errors`` counts all kinds."""
+    """One device's link. ``errors`` counts all kinds; latencies are None where nothing is asked, as on a CAN bus."""
 
     name: str
     connected: bool
     requests: int
     errors: int
-    latency_p50_ms: float
-    latency_p99_ms: float
+    latency_p50_ms: float | None
+    latency_p99_ms: float | None
     last_error: str
 
 
@@ -199,7 +199,7 @@ def status_text(status: SiteStatus) -> str:
                 "connected" if device.connected else "lost",
                 f"{device.requests:,}",
                 f"{device.errors:,}",
-                f"{device.latency_p50_ms:.1f}/{device.latency_p99_ms:.1f} ms",
+                _latencies(device),
                 device.last_error,
             )
             for device in status.devices
@@ -315,16 +315,26 @@ def _device(region: Region, name: str, index: Mapping[str, int]) -> DeviceStatus
     def value(field: str) -> Any:
         return region.sample(prefix + field).value
 
+    def latency(which: str) -> float | None:
+        sample = region.sample(f"{prefix}latency_{which}_ms")
+        return float(sample.value) if is_good(sample.status) else None
+
     errors = sum(int(value(tag.removeprefix(prefix))) for tag in index if tag.startswith(f"{prefix}errors_"))
     return DeviceStatus(
         name,
         bool(value("connected")),
         int(value("requests")),
         errors,
-        float(value("latency_p50_ms")),
-        float(value("latency_p99_ms")),
+        latency("p50"),
+        latency("p99"),
         str(value("last_error")),
     )
+
+
+def _latencies(device: DeviceStatus) -> str:
+    if device.latency_p50_ms is None or device.latency_p99_ms is None:
+        return "-"
+    return f"{device.latency_p50_ms:.1f}/{device.latency_p99_ms:.1f} ms"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

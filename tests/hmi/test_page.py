@@ -151,6 +151,11 @@ async def test_what_a_device_does_not_have_is_absent_and_no_fault(page, stand):
     await expect(cell.locator(".value").last).to_have_text("\u2013\u2013\u2013\u202f%")
     await expect(cell).to_have_attribute("data-worst", re.compile("good|absent"))
     await expect(page.locator("#attention-count")).to_have_text("0")
+    # A frame that nobody has sent yet; but what is only read, and never came, is a fault.
+    stand.scene.statuses["ev4.power_setpoint_kw"] = Quality.BAD_WAITING_FOR_INITIAL_DATA
+    stand.scene.statuses["ev5.power_kw"] = Quality.BAD_WAITING_FOR_INITIAL_DATA
+    await expect(page.locator("#attention-count")).to_have_text("1")
+    await expect(page.locator("#attention")).to_contain_text("ev5")
 
 
 async def test_what_logic_does_not_demand_and_nobody_has_set_is_no_fault_and_no_charger(

@@ -146,5 +146,6 @@ class CanDriver:
             stamp,
             stamp,
         )
-        # where nothing is asked, nothing is answered
-        self._writer.invalidate(Quality.BAD_NOT_SUPPORTED, stamp, np.array(latencies, np.uint32))
+        # Where nothing is asked, nothing is answered; said each time, or it would look as if nobody were there.
+        none = np.zeros(len(latencies), np.uint64)
+        self._writer.write(np.array(latencies, np.uint32), none, Quality.BAD_NOT_SUPPORTED, stamp, stamp)

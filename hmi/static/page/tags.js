@@ -7,7 +7,7 @@ const SYSTEM = "_system";
 // Bad to a client, but nothing is wrong: a free charger knows no state of charge, and logic that has released a point
 // demands nothing of it.
 const ABSENT = new Map([["Bad_NotSupported", null], ["Bad_NoData", "nothing demanded"]]);
-// So is a setpoint that nobody has given yet. It holds until the next one, and so its tag never goes stale.
+// So is a setpoint that nobody has given yet: of the logic, or one that a device does not tell of, as on a CAN bus.
 const WAITING = "Bad_WaitingForInitialData";
 const NEVER_STALE_MS = 1e12;
 const LABEL = { bad: "BAD", stale: "STALE", uncertain: "UNC", absent: "", good: "" };
@@ -66,9 +66,9 @@ export class Tags {
     if (quality === "good" && tag.value === null) [quality, why] = ["bad", "No number"];
     const status = this.statuses[codeOf(tag.status)];
     if (ABSENT.has(status)) [quality, why] = ["absent", ABSENT.get(status) ?? why];
-    if (status === WAITING && tag.staleAfterMs >= NEVER_STALE_MS) [quality, why] = ["absent", "none given yet"];
+    if (status === WAITING && (tag.writable || tag.staleAfterMs >= NEVER_STALE_MS)) [quality, why] = ["absent", "none given yet"];
     const isLost = !this.clock.isLive();
-    const isOld = tag.staleAfterMs < NEVER_STALE_MS && now - tag.receipt > tag.staleAfterMs;
+    const isOld = tag.staleAfterMs < NEVER_STALE_MS && status !== WAITING && now - tag.receipt > tag.staleAfterMs;
     // What is Bad says so already; it is stale as well only when the whole picture is.
     const isStale = isLost || (isOld && quality !== "bad");
     const ageMs = tag.value === null ? null : Math.max(0, now - (isStale ? tag.receipt : tag.source));

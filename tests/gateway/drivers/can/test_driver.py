@@ -168,6 +168,15 @@ async def test_signals_become_tags_with_what_the_database_says(tmp_path: Path) -
     assert site.device_count == 2
 
 
+async def test_that_nothing_is_asked_for_is_said_again_and_again(tmp_path: Path) -> None:
+    latency = "_system.battery.latency_p50_ms"
+    async with running(tmp_path) as here:
+        await until(lambda: here.sample(latency).status == Quality.BAD_NOT_SUPPORTED, "the first word of it")
+        first = here.sample(latency).receipt_time
+        await until(lambda: here.sample(latency).receipt_time > first, "the next word of it")
+        assert here.sample(latency).status == Quality.BAD_NOT_SUPPORTED
+
+
 async def test_a_value_beyond_the_databases_range_is_uncertain(tmp_path: Path) -> None:
     async with running(tmp_path) as here:
         here.battery.tell_status(6000.0)
