@@ -256,7 +256,10 @@ async def our_ages(one: Site, region: Region, wire: Wire, rate: int) -> tuple[An
         task = asyncio.create_task(driver.run(stop))
         await asyncio.sleep(SETTLE_S)
         lost = await asyncio.to_thread(wire.fill, rate)
-        await asyncio.sleep(SETTLE_S)
+        batches = -1
+        while batches != len(watched.ages):  # what still lies on the wire
+            batches = len(watched.ages)
+            await asyncio.sleep(SETTLE_S)
         stop.set()
         await task
     writer.release()
@@ -270,9 +273,11 @@ def bare_ages(database: Database, wire: Wire, rate: int) -> tuple[Any, int]:
     closed = threading.Event()
 
     def read() -> None:
-        while not closed.is_set():
+        while True:
             message = wire.recv(RECEIVE_S)
             if message is None:
+                if closed.is_set():
+                    return
                 continue
             key = message.arbitration_id
             found = database.decode_message(key, message.data, decode_choices=False)
@@ -283,7 +288,6 @@ def bare_ages(database: Database, wire: Wire, rate: int) -> tuple[Any, int]:
     thread = threading.Thread(target=read)
     thread.start()
     lost = wire.fill(rate)
-    time.sleep(SETTLE_S)
     closed.set()
     thread.join()
     return np.array(ages), lost
