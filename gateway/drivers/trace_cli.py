@@ -59,12 +59,6 @@ def _can() -> Describer:
     return CanDescriber()
 
 
-def _dnp3() -> Describer:
-    from gateway.drivers.dnp3.describe import Dnp3Describer
-
-    return Dnp3Describer()
-
-
 class Plain:
     """A protocol that is shown as octets only."""
 
@@ -81,7 +75,7 @@ READINGS: Mapping[str, Reading] = {
     "modbus-rtu": Reading(lambda: _modbus_line(is_rtu=True), lambda where: SerialWrapping()),
     "modbus-ascii": Reading(lambda: _modbus_line(is_rtu=False), lambda where: SerialWrapping()),
     "can": Reading(_can, lambda where: CanWrapping()),
-    "dnp3": Reading(_dnp3, lambda where: TcpWrapping(where, 20_000)),
+    "dnp3": Reading(Plain, lambda where: TcpWrapping(where, 20_000)),
     "opcua": Reading(Plain, lambda where: TcpWrapping(where, 4840)),
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,6 @@ from gateway.drivers.dnp3.engine import (
 )
 from gateway.drivers.dnp3.points import KIND_OF_GROUP, STATIC_GROUP, raw_of, status_of, value_of
 from gateway.drivers.dnp3.tunnel import Tunnel
-from gateway.drivers.trace import Ring
 from gateway.tags.image import Region, Writer
 from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.quality import Quality
@@ -88,7 +87,9 @@ class Outstation:
 
         tunnel: Tunnel | None = None
         if self.config.tls is not None:
-            tunnel = Tunnel(self.config, self.config.tls, self._tunnel_changed)
+            tunnel = Tunnel(
+                self.config, self.config.tls, lambda is_open, why: self._take(ChannelChanged(is_open, why))
+            )
             await tunnel.open()
         master = self._engine.master(self.config, notify, None if tunnel is None else tunnel.port)
         self._master = master
@@ -160,10 +161,6 @@ class Outstation:
                 waiting = self._commands.pop(number, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(notice)
-
-    def _tunnel_changed(self, is_open: bool, why: str) -> None:
-        self._engine.note(self.config.name, "connected" if is_open else why)
-        self._take(ChannelChanged(is_open, why))
 
     def _end_task(self, ended: TaskEnded) -> None:
         if ended.failure is None:
@@ -325,10 +322,6 @@ class Dnp3Driver:
     def tags(self) -> Iterable[int]:
         """The tags it can operate and read back."""
         return self._points.keys()
-
-    def traces(self) -> Mapping[str, Ring]:
-        """The last frames, by device; those on one line share theirs."""
-        return self._engine.traces()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; then the points are Bad_CommunicationError, since nobody watches them."""

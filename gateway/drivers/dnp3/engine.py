@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -19,8 +19,6 @@ import opendnp3
 
 from gateway.config.dnp3_device import AnalogForm, Dnp3Device, Dnp3Point, RelayCode, TimeSync
 from gateway.config.modbus import Parity
-from gateway.drivers.dnp3.frames import FrameLog
-from gateway.drivers.trace import Ring, Way
 
 _GROUP = re.compile(r"Group(\d+)Var(\d+)")
 
@@ -182,44 +180,16 @@ class _Application(opendnp3.IMasterApplication):  # type: ignore[misc]
         )
 
 
-FRAMES = "dnp3"  # what a ring holds
-# Each frame's octets: the library logs them, but the binding has no names for these two.
-_OCTETS = {0x100: Way.SENT, 0x40: Way.RECEIVED}
-_LOGGED = sum(_OCTETS) | opendnp3.flags.WARN.value | opendnp3.flags.ERR.value
-
-
-class _Log(opendnp3.ILogHandler):  # type: ignore[misc]
-    """What the library tells of its channels, by the names of their masters."""
-
+class _Listener(opendnp3.IChannelListener):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
-        self.channels: dict[str, FrameLog] = {}
-
-    def log(self, module: Any, id: str, level: Any, location: str, message: str) -> None:
-        frames = self.channels.get(id)
-        if frames is None:
-            return
-        way = _OCTETS.get(level.value)
-        if way is None:
-            frames.note(message)
-        else:
-            frames.line(way, message)
-
-
-class _Listener(opendnp3.IChannelListener):  # type: ignore[misc]
-    def __init__(self, frames: FrameLog | None) -> None:
-        """``frames`` are told of the connection, unless it is one to a tunnel."""
-        super().__init__()
-        self._frames = frames
         self._lock = threading.Lock()
         self._followers: list[Notify] = []
         self._is_open = False
 
     def OnStateChange(self, state: Any) -> None:  # noqa: N802
         with self._lock:
-            was_open, self._is_open = self._is_open, state == opendnp3.ChannelState.OPEN
-            if self._frames is not None and was_open != self._is_open:
-                self._frames.note("connected" if self._is_open else "connection lost")
+            self._is_open = state == opendnp3.ChannelState.OPEN
             for notify in self._followers:
                 notify(ChannelChanged(self._is_open))
 
@@ -238,9 +208,8 @@ class _Listener(opendnp3.IChannelListener):  # type: ignore[misc]
 class _Channel:
     """A connection or a serial line, and how many masters use it."""
 
-    def __init__(self, open_channel: Callable[[Any], Any], frames: FrameLog, *, is_tunnelled: bool) -> None:
-        self.frames = frames
-        self.listener = _Listener(None if is_tunnelled else frames)  # opendnp3 holds it by a weak end
+    def __init__(self, open_channel: Callable[[Any], Any]) -> None:
+        self.listener = _Listener()  # opendnp3 holds it by a weak end
         self.channel = open_channel(self.listener)
         self.users = 0
 
@@ -335,8 +304,7 @@ class Engine:
     """opendnp3 with one thread for all outstations."""
 
     def __init__(self) -> None:
-        self._log = _Log()
-        self._manager = opendnp3.DNP3Manager(1, self._log)
+        self._manager = opendnp3.DNP3Manager(1)
         self._lines: dict[str, _Channel] = {}  # by serial port
 
     def master(self, device: Dnp3Device, notify: Notify, tunnel_port: int | None = None) -> Master:
@@ -344,14 +312,7 @@ class Engine:
         port = device.serial
         channel = None if port is None else self._lines.get(port.path)
         if channel is None:
-            where = f"{device.host}:{device.port}" if port is None else port.path
-            frames = self._log.channels[device.name] = FrameLog(Ring(FRAMES, where))
-            channel = _Channel(
-                lambda listener: self._open(device, listener, tunnel_port),
-                frames,
-                is_tunnelled=tunnel_port is not None,
-            )
-        self._log.channels[device.name] = channel.frames
+            channel = _Channel(lambda listener: self._open(device, listener, tunnel_port))
         if port is not None:
             self._lines[port.path] = channel
         if tunnel_port is None:
@@ -369,15 +330,6 @@ class Engine:
 
         return Master(channel, device, notify, leave)
 
-    def note(self, device: str, text: str) -> None:
-        """What became of the connection behind a device's tunnel."""
-        if device in self._log.channels:
-            self._log.channels[device].note(text)
-
-    def traces(self) -> Mapping[str, Ring]:
-        """The last frames, by device, of all that have had a master; those on one line share theirs."""
-        return {name: frames.ring for name, frames in self._log.channels.copy().items()}
-
     def _open(self, device: Dnp3Device, listener: Any, tunnel_port: int | None) -> Any:
         milliseconds = opendnp3.TimeDuration.Milliseconds
         retry = opendnp3.ChannelRetry(milliseconds(500), milliseconds(device.retry_max_ms))
@@ -385,7 +337,7 @@ class Engine:
             host, port = (device.host, device.port) if tunnel_port is None else ("127.0.0.1", tunnel_port)
             return self._manager.AddTCPClient(
                 device.name,
-                opendnp3.LogLevels(_LOGGED),
+                opendnp3.levels.NOTHING,
                 retry,
                 [opendnp3.IPEndpoint(host, port)],
                 "0.0.0.0",  # noqa: S104 - the adapter that it connects from: any
@@ -398,7 +350,7 @@ class Engine:
         settings.parity = _PARITIES[device.serial.parity]
         settings.stopBits = opendnp3.StopBits.One if device.serial.stop_bits == 1 else opendnp3.StopBits.Two
         settings.flowType = getattr(opendnp3.FlowControl, "None")
-        return self._manager.AddSerial(device.name, opendnp3.LogLevels(_LOGGED), retry, settings, listener)
+        return self._manager.AddSerial(device.name, opendnp3.levels.NOTHING, retry, settings, listener)
 
     def close(self) -> None:
         """End all; blocks until the thread has ended, so call it in a thread."""
