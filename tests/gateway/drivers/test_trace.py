@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import socket
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -228,6 +229,8 @@ async def test_a_capture_may_be_followed_through_a_pipe(path: Path, bench: Bench
         sys.executable, "-m", "gateway.node", "trace", "inverter",
         "--state", str(tmp_path), "--follow", "--pcap", "-",
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        # Where the tests run in the background Ctrl-C is ignored, and what they start would ignore it as well.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stdout is not None
     try:
@@ -236,7 +239,7 @@ async def test_a_capture_may_be_followed_through_a_pipe(path: Path, bench: Bench
             bench.other.sent(b"\1\2\3")
             packet = await process.stdout.readexactly(16 + 40 + 3)
         assert packet.endswith(b"\1\2\3")
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         async with asyncio.timeout(60):
             _, errors = await process.communicate()
         assert errors.decode() == "1 frames written to -\n"

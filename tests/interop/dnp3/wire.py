@@ -93,7 +93,7 @@ async def settle() -> None:
         left = [
             one
             for one in gc.get_objects()
-            if isinstance(one, asyncio.Transport)
+            if issubclass(type(one), asyncio.Transport)  # a proxy may refuse to be asked for its class
             and getattr(one, "_loop", None) is loop
             and getattr(one, "_sock", None) is not None
             and one._sock.family == socket.AF_INET
