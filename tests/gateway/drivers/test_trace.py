@@ -6,8 +6,8 @@ import argparse
 import asyncio
 import json
 import os
-import socket
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
