@@ -26,6 +26,7 @@ ROUNDS = 300
 SUSTAINED_S = 8.0
 READERS = 4
 JOURNAL_BATCH = 4096
+SPECS = [TagSpec(f"device.point{i}", ValueType.DOUBLE, "drivers") for i in range(TAGS)]
 
 
 def median_us(work: Callable[[], object], rounds: int = ROUNDS) -> float:
@@ -78,6 +79,16 @@ def image_and_dict(region: Region) -> None:
             median_us(lambda target=target, source=source: np.copyto(target, source)),  # type: ignore[misc]
             median_us(to_table, 30),
         )
+    with Region.create(f"benchmark-step-{os.getpid()}", SPECS, time_step_ns=1000) as stepped:
+        stepped_writer = stepped.claim("drivers")
+        batch = np.arange(BATCH, dtype=np.uint32)
+        for what, moments in (("one", times), ("each its own", times + np.arange(BATCH) * 1_001)):
+            plain, brought = (
+                median_us(lambda to=to, moments=moments: to.write(batch, bits, status, moments, times))  # type: ignore[misc]
+                for to in (writer, stepped_writer)
+            )
+            print(f"source times brought to 1 µs, {what:<13} {brought:9.0f} µs   as they are {plain:6.0f} µs")
+        stepped_writer.release()
     everything = np.arange(TAGS, dtype=np.uint32)
     out = np.empty(TAGS, SAMPLE)
     source = np.zeros(TAGS * SAMPLE.itemsize, np.uint8)
@@ -169,8 +180,7 @@ def sustained(region: Region, rate_per_s: float | None) -> None:
 
 
 def main() -> None:
-    specs = [TagSpec(f"device.point{i}", ValueType.DOUBLE, "drivers") for i in range(TAGS)]
-    with Region.create(f"benchmark-{os.getpid()}", specs) as region:
+    with Region.create(f"benchmark-{os.getpid()}", SPECS) as region:
         image_and_dict(region)
         sustained(region, None)
         sustained(region, 32e6)

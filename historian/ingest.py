@@ -135,18 +135,12 @@ class Ingest:
         return _rows(ids, records, places, {row: text for row, text in texts.items() if text is not None})
 
     def _present(self) -> Rows:
-        """The image as rows: what is true now, after changes were lost.
-
-        A Good sample stands at its source time. A status set later than the value (`Writer.invalidate`) stands at
-        its receipt time, as it does in the journal: at the source time it would replace the Good sample there.
-        """
+        """The image as rows: what is true now, after changes were lost."""
         numbers = self._region.read(self._kept_numbers)
         strings, texts = self._region.texts(self._kept_texts)
         records = np.concatenate([numbers, strings])
         tags = np.concatenate([self._kept_numbers, self._kept_texts])
         records["tag"] = tags
-        later = records["status"] != Quality.GOOD
-        records["source_time"][later] = records["receipt_time"][later]
         known = records["status"] != Quality.BAD_WAITING_FOR_INITIAL_DATA
         return _rows(
             self._ids[tags],

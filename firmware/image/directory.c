@@ -29,7 +29,7 @@ static uint64_t hash_of(const char *name, size_t bytes)
 static bool plan_fits(const struct tl_plan *plan)
 {
     if (plan->tag_count == 0 || plan->tag_count > TL_MAX_TAGS || plan->owner_count == 0 ||
-        plan->owner_count > TL_MAX_OWNERS || plan->journal_records < TL_MIN_RECORDS ||
+        plan->owner_count > TL_MAX_OWNERS || plan->journal_records < TL_MIN_RECORDS || plan->time_step_ns < 0 ||
         plan->journal_records > TL_MAX_RECORDS || plan->text_bytes < TL_MIN_TEXT_RING ||
         plan->text_bytes > TL_MAX_TEXT_RING) {
         return false;
@@ -148,6 +148,7 @@ enum tl_result tl_image_format(void *memory, size_t bytes, const struct tl_plan 
     header->instance = plan->instance;
     header->created_ns = plan->created_ns;
     header->creator_pid = plan->creator_pid;
+    header->time_step_ns = plan->time_step_ns;
     view(memory, image);
 
     unsigned char *base = memory;

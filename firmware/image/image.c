@@ -8,6 +8,12 @@
 #define SLOTS_AHEAD 16u
 #define RECORDS_AHEAD 64u
 
+/* Truncating rather than rounding: no sample is stamped later than it was. It keeps order and overflows nowhere. */
+static inline int64_t on_step(int64_t time, int64_t step)
+{
+    return step > 1 ? time - time % step : time;
+}
+
 static inline void slot_store(struct tl_slot *slot, uint32_t status, uint64_t value, int64_t source_time,
                               int64_t receipt_time)
 {
@@ -130,6 +136,10 @@ enum tl_result tl_image_write(const struct tl_image *image, uint32_t owner, cons
     /* A claim of half the ring at most leaves readers the other half to go on with. */
     const size_t chunk = (size_t)(lane->record_capacity / 2u);
     uint64_t position = TL_LOAD_RELAXED(lane->published);
+    /* Rows of a batch mostly share a time or a few, and a division takes as long as all the rest of a row. */
+    const int64_t step = image->header->time_step_ns;
+    int64_t given_time = 0;
+    int64_t source_time = 0;
     for (size_t start = 0; start < batch->count; start += chunk) {
         const size_t stop = batch->count - start < chunk ? batch->count : start + chunk;
         TL_STORE(lane->claimed, position + (stop - start));
@@ -141,7 +151,10 @@ enum tl_result tl_image_write(const struct tl_image *image, uint32_t owner, cons
             TL_SOON_WRITTEN(&ring[(position + RECORDS_AHEAD) & mask]);
             const uint32_t status = batch->statuses[i * batch->status_step];
             const uint64_t value = batch->values[i * batch->value_step];
-            const int64_t source_time = batch->source_times[i * batch->source_step];
+            if (batch->source_times[i * batch->source_step] != given_time) {
+                given_time = batch->source_times[i * batch->source_step];
+                source_time = on_step(given_time, step);
+            }
             const int64_t receipt_time = batch->receipt_times[i * batch->receipt_step];
             tl_record_store(&ring[position & mask], tag, status, value, source_time, receipt_time);
             slot_store(&image->slots[tag], status, value, source_time, receipt_time);
@@ -154,8 +167,9 @@ enum tl_result tl_image_write(const struct tl_image *image, uint32_t owner, cons
 }
 
 static void publish_one(const struct tl_image *image, struct tl_lane *lane, uint32_t tag, uint32_t status,
-                        uint64_t value, int64_t source_time, int64_t receipt_time)
+                        uint64_t value, int64_t given_time, int64_t receipt_time)
 {
+    const int64_t source_time = on_step(given_time, image->header->time_step_ns);
     const uint64_t position = TL_LOAD_RELAXED(lane->published);
     TL_STORE(lane->claimed, position + 1u);
     tl_record_store(&tl_lane_records(image, lane)[position & (lane->record_capacity - 1u)], tag, status, value,

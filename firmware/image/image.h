@@ -65,6 +65,7 @@ struct tl_plan {
     uint64_t instance;
     int64_t created_ns;
     uint64_t creator_pid;
+    int64_t time_step_ns; /* source times are brought to multiples of it; 0: kept as they are given */
 };
 
 /* A slot is one cache line with two halves. Half `sequence & 1` is the value; a writer fills the other half and
@@ -122,7 +123,7 @@ struct tl_header {
     uint64_t names_offset;
     uint64_t texts_offset;
     uint64_t lanes_offset;
-    uint64_t unused0[1];
+    int64_t time_step_ns;  /* 0: source times are kept as they are given */
     _Atomic uint32_t bell; /* raised after every write; readers sleep on it */
     uint32_t unused1[15];
 };
@@ -176,8 +177,10 @@ struct tl_batch {
     size_t receipt_step;
 };
 
-/* Write a batch into image and journal. Only the one holder of the owner's claim may call this, from one thread at
- * a time. The batch is checked whole first; on an error nothing is written and *bad_row says where. */
+/* Write a batch into image and journal. Source times are brought to the region's step, towards 1970, here and in the
+ * two functions below, which is every way in: so whoever reads image, journal or history reads the same time. Only
+ * the one holder of the owner's claim may call this, from one thread at a time. The batch is checked whole first; on
+ * an error nothing is written and *bad_row says where. */
 enum tl_result tl_image_write(const struct tl_image *image, uint32_t owner, const struct tl_batch *batch,
                               size_t *bad_row);
 

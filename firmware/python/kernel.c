@@ -200,8 +200,9 @@ static PyObject *region_create(PyObject *unused, PyObject *arguments)
     PyObject *owner_names_object;
     unsigned long long journal_records;
     unsigned long long text_bytes;
-    if (!PyArg_ParseTuple(arguments, "sOOOOOKK", &name, &names_object, &types_object, &owners_object, &string_object,
-                          &owner_names_object, &journal_records, &text_bytes)) {
+    long long time_step_ns;
+    if (!PyArg_ParseTuple(arguments, "sOOOOOKKL", &name, &names_object, &types_object, &owners_object, &string_object,
+                          &owner_names_object, &journal_records, &text_bytes, &time_step_ns)) {
         return NULL;
     }
     PyObject *result = NULL;
@@ -241,6 +242,7 @@ static PyObject *region_create(PyObject *unused, PyObject *arguments)
                 .instance = instance >> 1, /* 63 bits: it goes through signed columns of databases */
                 .created_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
                 .creator_pid = (uint64_t)getpid(),
+                .time_step_ns = time_step_ns,
             };
             result = create_planned(name, &plan);
         }

@@ -191,6 +191,44 @@ static void test_invalidating_keeps_the_value_and_says_so_once(void)
     free(image.base);
 }
 
+static void test_source_times_are_brought_to_the_step_by_every_way_in(void)
+{
+    struct tl_image image;
+    struct tl_plan *plan = &plan_of.plan;
+    (void)check_plan_make(&plan_of, 4, 1, 1, 1024);
+    plan->time_step_ns = 1000;
+    check_region_make(plan, &image);
+    const uint32_t tags[] = {0, 1, 2, 0, 1};
+    const uint64_t value = 7;
+    const uint32_t status = 0;
+    const int64_t given[] = {1999, 1999, -1999, INT64_MAX, INT64_MIN};
+    const int64_t kept[] = {1000, 1000, -1000, INT64_MAX - 807, INT64_MIN + 808};
+    const int64_t received = 4321;
+    const struct tl_batch batch = {tags, &value, &status, given, &received, 5, 0, 0, 1, 0};
+    size_t bad_row;
+    CHECK_EQUAL(tl_image_write(&image, 0, &batch, &bad_row), TL_OK);
+    CHECK_EQUAL(tl_image_write_text(&image, 0, 3, "x", 1, 0, 5999, received), TL_OK);
+    CHECK_EQUAL(tl_image_invalidate(&image, 0, 2, 0x80050000u, 7999), TL_OK);
+    uint64_t cursor = 0;
+    uint64_t lost;
+    size_t count;
+    struct tl_sample records[8];
+    CHECK_EQUAL(tl_journal_take(&image, 0, &cursor, records, 8, &count, &lost), TL_OK);
+    CHECK_EQUAL(count, 7);
+    for (size_t i = 0; i < 5; i++) {
+        CHECK(records[i].source_time == kept[i] && records[i].receipt_time == received);
+    }
+    CHECK_EQUAL(records[5].source_time, 5000);
+    CHECK(records[6].source_time == 7000 && records[6].receipt_time == 7999);
+    struct tl_sample present[4];
+    CHECK_EQUAL(tl_image_read(&image, NULL, 4, present), TL_OK);
+    CHECK(present[0].source_time == kept[3] && present[1].source_time == kept[4]);
+    CHECK(present[2].source_time == 7000 && present[3].source_time == 5000);
+    free(image.base);
+    plan->time_step_ns = -1;
+    CHECK_EQUAL(tl_image_bytes(plan), 0);
+}
+
 int main(void)
 {
     test_every_tag_is_found_by_its_name_and_no_other_is();
@@ -201,5 +239,6 @@ int main(void)
     test_a_batch_with_one_bad_row_writes_nothing();
     test_a_string_comes_back_whole_at_every_length();
     test_invalidating_keeps_the_value_and_says_so_once();
+    test_source_times_are_brought_to_the_step_by_every_way_in();
     return 0;
 }

@@ -43,8 +43,10 @@ from gateway.config.site import (
     OpcUaSettings,
     Role,
     SimulatorSettings,
+    TimeResolution,
     Trust,
 )
+from gateway.config.sizes import Size
 
 MAX_TAGS = 1_000_000  # what the image holds (docs/formats/image.md)
 MAX_REPEAT = 100_000  # copies of one device; each brings ten tags or more
@@ -73,6 +75,13 @@ SITE = Section(
     (
         Key("name", NAME, "Names the running site: its shared memory and its state folder."),
         Key("description", DESCRIPTION, "One line for people.", ""),
+        Key(
+            "time_resolution",
+            choice(TimeResolution),
+            "What source times are brought to as they are written, never to a later time; image, history and servers "
+            "then tell the same.",
+            TimeResolution.MICROSECOND,
+        ),
     ),
 )
 
@@ -833,6 +842,25 @@ HISTORIAN = Section(
         Key("flush_ms", Integer(10, 60_000, "ms"), "Samples are on disk so soon.", _HISTORIAN.flush_ms),
         Key("block_s", Integer(1, 3_600, "s"), "Length of a compressed block.", _HISTORIAN.block_s),
         Key("keep_days", Integer(0, 36_500, "days"), "Days kept; 0 for ever.", _HISTORIAN.keep_days),
+        Key(
+            "max_disk",
+            Size(),
+            "Most that history takes on the disk, as in 50GB; beyond it the oldest days are dropped. 0: no limit.",
+            _HISTORIAN.max_disk,
+        ),
+        Key(
+            "min_free",
+            Size(),
+            "Least that stays free on history's disk, as in 2GB; below it the oldest days are dropped, never today, and "
+            "then nothing is written until there is room. 0: no limit.",
+            _HISTORIAN.min_free,
+        ),
+        Key(
+            "max_ahead_s",
+            Integer(1, 3_153_600_000, "s"),
+            "A sample whose time lies further in the future is quarantined: kept apart and counted.",
+            _HISTORIAN.max_ahead_s,
+        ),
     ),
 )
 

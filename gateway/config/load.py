@@ -279,6 +279,7 @@ class Loading:
         return Site(
             name=header["name"],
             description=header["description"],
+            time_resolution=header["time_resolution"],
             areas=_with_parents(descriptions),
             tags=tuple(tags),
             modbus=tuple(devices["modbus"]),

@@ -15,7 +15,9 @@ from gateway.tags.tag import ValueType
 
 SHOWN_CHANGES = 6  # of one device or tag, in a line for people
 _REFERENCES = ("tag", "feedback", "system", "bus_system")  # to tags, of points and devices
-_NOT_TOLD = frozenset({"tags", "files", "digest", "journal_records"})  # of a site, as sections
+_NOT_TOLD = frozenset(
+    {"tags", "files", "digest", "journal_records", "time_resolution"}
+)  # of a site, as sections
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,8 @@ def _sections(old: Site, new: Site) -> Iterator[str]:
         yield field.name
     if old.journal_records != new.journal_records:
         yield "journal"
+    if old.time_resolution != new.time_resolution:
+        yield "site.time_resolution"
 
 
 def _is_device(item: Any) -> bool:

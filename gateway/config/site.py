@@ -24,6 +24,18 @@ from gateway.tags.tag import TagSpec, ValueType
 LONGEST_COMMAND_MS = 600_000  # how far ahead a command's deadline may be
 
 
+class TimeResolution(StrEnum):
+    """What the site's source times are multiples of."""
+
+    MILLISECOND = "1ms"
+    MICROSECOND = "1us"
+    OPC_UA_TICK = "100ns"
+
+    @property
+    def ns(self) -> int:
+        return {"1ms": 1_000_000, "1us": 1_000, "100ns": 100}[self.value]
+
+
 class Role(StrEnum):
     """What a user may do; each role may do all that the ones before it may."""
 
@@ -133,11 +145,18 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class HistorianSettings:
-    """What history promises: durable within ``flush_ms`` of the sample, kept for ``keep_days`` (0: for ever)."""
+    """What history promises: durable within ``flush_ms`` of the sample, kept for ``keep_days`` (0: for ever).
+
+    The oldest days go where there is more than ``max_disk`` bytes of history, or less than ``min_free`` bytes of the
+    disk are free (0: no such limit). A sample whose time lies over ``max_ahead_s`` in the future is quarantined.
+    """
 
     flush_ms: int = 250
     block_s: int = 60
     keep_days: int = 0
+    max_disk: int = 0
+    min_free: int = 0
+    max_ahead_s: int = 86_400
 
 
 class Trust(StrEnum):
@@ -210,6 +229,7 @@ class Site:
     modbus_server: ModbusServer | None = None
     control: ControlSettings | None = None
     opcua_devices: tuple[OpcUaDevice, ...] = ()
+    time_resolution: TimeResolution = TimeResolution.MICROSECOND
 
     @property
     def device_count(self) -> int:

@@ -84,6 +84,8 @@ def impossible(old: Site, new: Site) -> list[str]:
         found.append(f"the site is called {new.name!r}, no longer {old.name!r}: its state folder is another")
     if old.journal_records != new.journal_records:
         found.append(f"journal records: {old.journal_records:,} → {new.journal_records:,}")
+    if old.time_resolution != new.time_resolution:
+        found.append(f"time resolution: {old.time_resolution.value} → {new.time_resolution.value}")
     return found
 
 
@@ -206,7 +208,7 @@ _RULES: dict[str, tuple[Why, Why]] = {
 _ORDER = ("simulator", "historian", "drivers", "dnp3_master", SCAN, "dnp3", "modbus", "opcua", "hmi")
 
 _HANDLED = {
-    *("name", "journal_records"),  # impossible
+    *("name", "journal_records", "time_resolution"),  # impossible
     *("tags", "files", "digest"),
     *(
         "description",

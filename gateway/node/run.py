@@ -72,6 +72,7 @@ def _run(site: Site, file: Path, paths: RunPaths, lock: StateLock, new_passwords
         journal_records=site.journal_records,
         extra_owners=(DRIVERS_OWNER, NODE_OWNER),
         spare=spare_for(len(site.tags)),
+        time_step_ns=site.time_resolution.ns,
     )
     with region:
         started_ns = time.time_ns()

@@ -21,6 +21,7 @@ class Region:
         owner_names: Sequence[bytes],
         journal_records: int,
         text_bytes: int,
+        time_step_ns: int,
     ) -> Region: ...
     @staticmethod
     def attach(name: str) -> Region: ...

@@ -131,13 +131,15 @@ class Region:
         text_bytes: int = DEFAULT_TEXT_BYTES,
         extra_owners: Iterable[str] = (),
         spare: int = 0,
+        time_step_ns: int = 1,
     ) -> Self:
         """Make a region of 1..1,000,000 tags and be its creator until `close`, which removes it.
 
         ``spare`` places are kept for tags that `change` adds later, and count as tags here.
 
         ``journal_records`` (rounded up to a power of two) is kept for each owner, ``text_bytes`` likewise for
-        the strings its records refer to. Every tag starts as Bad_WaitingForInitialData. A stale segment of
+        the strings its records refer to. Source times are brought to ``time_step_ns`` whoever writes them, never to a
+        later one (receipt times stay as they are). Every tag starts as Bad_WaitingForInitialData. A stale segment of
         that name is removed first. Raises RegionError if the name is in use, or the specs are unfit.
         """
         owner_names = list(dict.fromkeys([*(tag.owner for tag in tags), *extra_owners]))
@@ -152,6 +154,7 @@ class Region:
             [owner.encode() for owner in owner_names],
             journal_records,
             text_bytes,
+            time_step_ns,
         )
         return cls(kernel, Directory(SHARED_MEMORY / (SEGMENT_PREFIX + name), len(tags)) if spare else None)
 

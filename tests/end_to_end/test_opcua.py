@@ -2,12 +2,15 @@
 
 import asyncio
 import shutil
+from datetime import timedelta
 
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 
 from gateway.servers.opcua.certificates import own_identity
+from gateway.servers.opcua.values import to_ns
 from gateway.tags.quality import is_good
+from historian.query import History
 
 SETPOINT, MEASURED = "battery1.power_setpoint_kw", "battery1.power_kw"
 
@@ -38,4 +41,18 @@ async def test_a_client_sees_values_move_and_its_setpoint_followed(demo, region,
                 while abs(float(await measured.read_value()) - value) > 2:  # noqa: ASYNC110 - the plant sets no event
                     await asyncio.sleep(0.05)
         await setpoint.write_value(ua.DataValue(ua.Variant(0.0, ua.VariantType.Double)))
+        seen = await measured.read_data_value()
+        assert seen.SourceTimestamp is not None
+        at, moment = to_ns(seen.SourceTimestamp), timedelta(microseconds=1)
+        async with asyncio.timeout(20):
+            while not (  # noqa: ASYNC110 - a flush of the historian sets no event here
+                told := await measured.read_raw_history(seen.SourceTimestamp, seen.SourceTimestamp + moment)
+            ):
+                await asyncio.sleep(0.05)
+        assert [(found.Value, found.SourceTimestamp) for found in told] == [
+            (seen.Value, seen.SourceTimestamp)
+        ]
+        history = History(demo.paths.history)
+        assert history.raw(MEASURED, at, at + 1).values.tolist() == [seen.Value.Value]
+        history.close()
     assert is_good(region.sample(MEASURED).status)

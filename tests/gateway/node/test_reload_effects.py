@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.config.load import load_site
-from gateway.config.site import NO_TAG, HmiSettings, Role, Site, User
+from gateway.config.site import NO_TAG, HmiSettings, Role, Site, TimeResolution, User
 from gateway.node.effects import Act, effects, impossible, unknown_fields
 from gateway.node.parts import RUNNERS, SCAN
 
@@ -138,3 +138,5 @@ def test_what_the_region_and_the_state_folder_are_made_for_cannot_change(demo: S
     assert "'another'" in name
     [journal] = impossible(demo, replace(demo, journal_records=1024))
     assert "1,024" in journal
+    [resolution] = impossible(demo, replace(demo, time_resolution=TimeResolution.MILLISECOND))
+    assert "1us → 1ms" in resolution

@@ -48,6 +48,20 @@ def tags(*indexes: int) -> np.ndarray:
     return np.array(indexes, np.uint32)
 
 
+def test_source_times_are_multiples_of_the_step_in_image_and_journal(name: str) -> None:
+    with Region.create(name, SPECS, journal_records=1024, time_step_ns=1000) as region:
+        writer, reader = region.claim("drivers"), region.reader()
+        given = np.array([1_795_262_400_123_456_789, 1_795_262_400_123_456_999, -1], np.int64)
+        writer.write(tags(0, 2, 3), np.zeros(3, np.uint64), 0, given, given)
+        writer.write_texts(tags(4), ["a"], 0, given[0], given[0])
+        writer.invalidate(Quality.BAD, int(given[1]), tags(1))
+        records = reader.take().records
+        kept = [1_795_262_400_123_456_000] * 2 + [0, 1_795_262_400_123_456_000, 1_795_262_400_123_456_000]
+        assert records["source_time"].tolist() == kept
+        assert records["receipt_time"].tolist() == [*given, given[0], given[1]]
+        assert region.read(tags(0, 2, 3, 4, 1))["source_time"].tolist() == kept
+
+
 def test_every_type_comes_back_as_it_was_written(region: Region) -> None:
     writer = region.claim("drivers")
     writer.write(tags(0), to_bits(np.array([-12.5]), ValueType.DOUBLE), 0, 11, 12)
