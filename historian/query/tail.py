@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.tags.tag import ValueType
 from historian.errors import HistoryError
 from historian.query import merge
+from historian.query.listing import Listing
 from historian.store import frame as frames
 from historian.store.blocks import Samples, newest_of_each_time
 from historian.store.frame import Found, GapFrame, SamplesFrame
-from historian.store.layout import segments
+from historian.store.layout import journal_directory, segments
 from historian.store.rows import Rows, join
 
 MAX_KEPT_ROWS = 16_000_000  # 400 MB: a packer that is stuck must not make every reader eat the machine
+MAX_PIECE_ROWS = 1 << 18  # sorting more at once would hold up the question that happens to come then by over 20 ms
 
 
 @dataclass(slots=True)
 class _Known:
-    """A segment as far as it has been read."""
+    """A segment as far as it has been read. Rows of a piece are by tag, those of one tag in the order written."""
 
     end: int
-    pieces: list[Rows]
-    gaps: list[GapFrame]
+    pieces: list[Rows] = field(default_factory=list)
+    gaps: list[GapFrame] = field(default_factory=list)
 
     def add(self, rows: Rows) -> None:
         """Keep few pieces, each less than half of the one before: a row is copied log(n) times, not at each look."""
-        self.pieces.append(rows)
-        while len(self.pieces) > 1 and len(self.pieces[-1]) * 2 >= len(self.pieces[-2]):
-            self.pieces[-2:] = [join(self.pieces[-2:])]
+        self.pieces.append(by_tag(rows))
+        while len(self.pieces) > 1:
+            last, before = self.pieces[-1], self.pieces[-2]
+            if len(last) * 2 < len(before) or len(last) + len(before) > MAX_PIECE_ROWS:
+                break
+            self.pieces[-2:] = [by_tag(join([before, last]))]
 
 
 class Tail:
@@ -39,11 +47,12 @@ class Tail:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._listing = Listing(journal_directory(directory), lambda: segments(directory))
         self._known: dict[int, _Known] = {}
 
     def refresh(self) -> None:
         """Read what was appended since, forget what was moved. Raises OSError, HistoryError."""
-        there = segments(self._directory)
+        there = self._listing.now()
         for number in [number for number in self._known if number not in there]:
             del self._known[number]
         for number, path in there.items():
@@ -60,16 +69,25 @@ class Tail:
 
     def samples(self, tag: int, type: ValueType) -> list[tuple[int, Samples]]:
         """The tag's samples by segment number, ascending; each sorted, newest of each time."""
-        found: list[tuple[int, Samples]] = []
+        return self.samples_of({tag: type}).get(tag, [])
+
+    def samples_of(self, types: Mapping[int, ValueType]) -> dict[int, list[tuple[int, Samples]]]:
+        """`samples` of many tags, those that have some; the types of tags are by id."""
+        found: dict[int, list[tuple[int, Samples]]] = {}
+        asked = np.fromiter(types, np.uint32, len(types))
         for number, known in sorted(self._known.items()):
-            runs: list[Samples] = []
+            runs: dict[int, list[Samples]] = {}
             for rows in known.pieces:
-                places = np.flatnonzero(rows.tags == tag)
-                if len(places):
-                    values = rows.texts_at(places) if type is ValueType.STRING else rows.values[places]
-                    runs.append(Samples(rows.times[places], values, rows.statuses[places]))
-            if runs:
-                found.append((number, newest_of_each_time(merge.join(runs, type))))
+                lows = rows.tags.searchsorted(asked)
+                highs = rows.tags.searchsorted(asked, "right")
+                for place in np.flatnonzero(lows < highs).tolist():
+                    tag = int(asked[place])
+                    part = _part(rows, int(lows[place]), int(highs[place]), types[tag])
+                    runs.setdefault(tag, []).append(part)
+            for tag, parts in runs.items():
+                found.setdefault(tag, []).append(
+                    (number, newest_of_each_time(merge.join(parts, types[tag])))
+                )
         return found
 
     def gaps(self) -> list[GapFrame]:
@@ -78,25 +96,63 @@ class Tail:
 
     def _read(self, number: int, path: Path) -> None:
         known = self._known.get(number)
+        if known is not None and os.stat(path).st_size == known.end:  # noqa: PTH116 - nothing new, told cheaply
+            return
         with path.open("rb") as file:
             size = file.seek(0, 2)
             if known is None or size < known.end:
                 # New, or cut back by the writer after an error: what was cut comes again in the next segment.
                 file.seek(0)
                 frames.decode_head(file.read(frames.SEGMENT_HEAD.size))
-                known = self._known[number] = _Known(frames.SEGMENT_HEAD.size, [], [])
+                known = self._known[number] = _Known(frames.SEGMENT_HEAD.size)
             if size == known.end:
                 return
             file.seek(known.end)
             data = file.read(size - known.end)
-        base = known.end
-        for item in frames.scan(data, 0, base):
-            known.end = item.end
-            if isinstance(item, Found):
-                match item.frame:
-                    case SamplesFrame(rows=rows) if len(rows):
-                        known.add(rows)
-                    case GapFrame():
-                        known.gaps.append(item.frame)
-                    case _:
-                        pass
+        self._take(known, data)
+
+    def _take(self, known: _Known, data: bytes) -> None:
+        """The frames of ``data``, which starts where the segment has been read up to."""
+        fresh: list[Rows] = []
+        try:
+            for item in frames.scan(data, 0, known.end):
+                if isinstance(item, Found):
+                    match item.frame:
+                        case SamplesFrame(rows=rows) if len(rows):
+                            fresh.append(rows)
+                        case GapFrame():
+                            known.gaps.append(item.frame)
+                        case _:
+                            pass
+                known.end = item.end
+                if sum(map(len, fresh)) >= MAX_PIECE_ROWS:
+                    known.add(join(fresh))
+                    fresh = []
+        finally:
+            if fresh:
+                known.add(join(fresh))
+
+
+def by_tag(rows: Rows) -> Rows:
+    """The same rows sorted by tag; those of one tag stay in their order."""
+    if bool((rows.tags[1:] >= rows.tags[:-1]).all()):
+        return rows
+    order = np.argsort(rows.tags, kind="stable")
+    text_rows, texts = rows.text_rows, rows.texts
+    if texts:
+        places = np.empty(len(order), np.uint32)
+        places[order] = np.arange(len(order), dtype=np.uint32)
+        moved = places[text_rows]
+        by_place = np.argsort(moved)
+        text_rows = moved[by_place]
+        texts = tuple(texts[i] for i in by_place.tolist())
+    return Rows(
+        rows.tags[order], rows.statuses[order], rows.times[order], rows.values[order], text_rows, texts
+    )
+
+
+def _part(rows: Rows, low: int, high: int, type: ValueType) -> Samples:
+    values: NDArray[np.uint64] = rows.values[low:high]
+    if type is ValueType.STRING:
+        values = rows.texts_at(np.arange(low, high))
+    return Samples(rows.times[low:high], values, rows.statuses[low:high])
