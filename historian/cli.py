@@ -9,11 +9,13 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from gateway.config.place import add_place, place_of
 from historian import export
 from historian.errors import DamagedBlock, HistoryError
 from historian.export import Answer, MissingLibrary
+from historian.keeping.cli import add_verbs
 from historian.query.history import History
 from historian.times import parse_duration, parse_time
 
@@ -22,13 +24,38 @@ DEFAULT_INTERVAL = "1m"
 _LIKE_A_TIME = re.compile(r"-\d")
 
 
+class HistoryParser(argparse.ArgumentParser):
+    """``tieline history TAG ...`` or ``tieline history VERB ...``: the first word decides, as no tag is a verb."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.verbs: dict[str, argparse.ArgumentParser] = {}
+
+    def add_verb(self, name: str, help: str) -> argparse.ArgumentParser:
+        """A parser of its own for what follows ``name``."""
+        self.epilog = f"{self.epilog or 'other commands:'}\n  {name:<10} {help}"
+        self.verbs[name] = argparse.ArgumentParser(prog=f"{self.prog} {name}", description=help)
+        return self.verbs[name]
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if args and args[0] in self.verbs:
+            return self.verbs[args[0]].parse_known_args(args[1:], namespace)
+        return super().parse_known_args(args, namespace)
+
+
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to ``tieline``'s parser."""
+    # argparse makes subparsers of one class only; this one is of its own.
+    usual, subparsers._parser_class = subparsers._parser_class, HistoryParser
     history = subparsers.add_parser(
         "history",
-        help="print the history of a tag",
+        help="print the history of a tag, and keep history: backup, verify, import...",
         description="Print samples of a tag, or its averages, from the files of a running or stopped historian.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    subparsers._parser_class = usual
+    assert isinstance(history, HistoryParser)
+    add_verbs(history.add_verb)
     # argparse takes "-1h" for an option unless it looks like a negative number to it.
     history._negative_number_matcher = _LIKE_A_TIME
     history.add_argument("tag", metavar="TAG", help="the tag's name, as in battery1.power_kw")

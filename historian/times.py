@@ -61,3 +61,8 @@ def iso(times: NDArray[np.int64]) -> list[str]:
     unit = next(name for name, ns in _RESOLUTIONS if not (times % ns).any())
     moments: NDArray[np.datetime64] = times.view("M8[ns]")
     return [f"{text}Z" for text in np.datetime_as_string(moments, unit=unit).tolist()]
+
+
+def iso_of(time_ns: int) -> str:
+    """One UTC time as ISO 8601 with Z."""
+    return iso(np.array([time_ns]))[0]

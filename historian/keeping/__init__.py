@@ -1,0 +1,1 @@
+"""Keeping history for years: backup, restore, verify, stats, retention, import and export."""
