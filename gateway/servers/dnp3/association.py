@@ -12,10 +12,9 @@ a monotonic clock. The states:
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from enum import Enum
-from functools import partial
 
 from gateway.config.dnp3 import Outstation, OutstationMaster
 from gateway.servers.dnp3.application import (
@@ -37,7 +36,7 @@ from gateway.servers.dnp3.attributes import GROUP as ATTRIBUTE_GROUP
 from gateway.servers.dnp3.attributes import Attributes
 from gateway.servers.dnp3.control import ControlPoints, Status, Wish, answer
 from gateway.servers.dnp3.database import Database, Event, Point
-from gateway.servers.dnp3.events import CLASSES, EventBuffer
+from gateway.servers.dnp3.events import CLASSES, LAST, EventBuffer, Wanted
 from gateway.servers.dnp3.objects import (
     EVENTS,
     KIND_OF_EVENT,
@@ -58,6 +57,7 @@ from gateway.servers.dnp3.settings import (
 )
 
 _HEAD = 4  # of a response
+_ROOM = MAX_FRAGMENT - _HEAD
 _NOTHING = Indication(0)
 _RESTART_BIT = 7  # index in g80v1
 _SEQUENCES = 16
@@ -141,7 +141,7 @@ class _Operating:
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """Something to put into a fragment; ``put`` is False where there is no room for it."""
+    """Something to put into a fragment; ``put`` is False where there is no room for it, or for what is left of it."""
 
     put: Callable[[ObjectBuilder], bool]
 
@@ -207,9 +207,11 @@ class Association:
     def _note(self, event: Event) -> None:
         """A change, of the class that this master has given the point, or else of the point's own."""
         own = event.event_class
-        event_class = self._classes.get((event.kind, event.index), own)
+        event_class = own
+        if self._classes:
+            event_class = self._classes.get((event.point.kind, event.point.index), own)
         if event_class:
-            self.events.add(event if event_class == own else replace(event, event_class=event_class))
+            self.events.add(event if event_class == own else event._replace(event_class=event_class))
 
     # ── what comes ─────────────────────────────────────────────────────────────────────────────────────────────
     def receive(self, fragment: bytes, now: float, broadcast: Broadcast | None = None) -> list[Effect]:
@@ -327,17 +329,16 @@ class Association:
     def _read(self, request: Request, now: float) -> list[Effect]:
         indication = Indication(0)
         items: list[Iterable[_Item]] = []
-        events: dict[int, int] = {}  # serial and variation of all that the request asks for
+        events = Wanted()  # of all headers together: they are told in the order in which they happened
         for header in read_headers(request.objects):
-            found = self._wanted(header)
+            is_first = not events.spans
+            found = self._wanted(header, events)
             if isinstance(found, Indication):
                 indication |= found
-            elif isinstance(found, dict):
-                if not events:
-                    items.append(self._event_items(events))
-                events |= {serial: variation for serial, variation in found.items() if serial not in events}
             else:
                 items.append(found)
+            if is_first and events.spans:
+                items.append((_Item(lambda builder: self.events.write(events, builder)),))
         rest = (item for group in items for item in group)
         return self._send_next(request.control.sequence, rest, now, is_first=True, indication=indication)
 
@@ -351,7 +352,7 @@ class Association:
         indication: Indication = _NOTHING,
     ) -> list[Effect]:
         """The next fragment of a response to a READ."""
-        builder = ObjectBuilder(MAX_FRAGMENT - _HEAD)
+        builder = ObjectBuilder(_ROOM)
         left: _Item | None = None
         for item in rest:
             if not item.put(builder):
@@ -368,11 +369,11 @@ class Association:
             self._awaited = _Awaited(sequence, now + self._confirm_s, following)
         return [Send(fragment)]
 
-    def _wanted(self, header: Header) -> Iterable[_Item] | dict[int, int] | Indication:
-        """What one header of a READ asks for; events as their serial numbers with the variation wanted."""
+    def _wanted(self, header: Header, events: Wanted) -> Iterable[_Item] | Indication:
+        """What one header of a READ asks for; events are added to ``events``."""
         group, variation = header.group, header.variation
         if group == 60:
-            return self._of_class(header)
+            return self._of_class(header, events)
         if group in KIND_OF_STATIC:
             return self._static(KIND_OF_STATIC[group], header)
         if group in KIND_OF_EVENT:
@@ -381,9 +382,8 @@ class Association:
                 return Indication.OBJECT_UNKNOWN
             if header.start is not None:
                 return Indication.PARAMETER_ERROR
-            return dict.fromkeys(
-                self.events.select(lambda event: event.kind is kind, _limit(header)), variation
-            )
+            self.events.want(events, [(one, kind) for one in CLASSES], variation, _limit(header))
+            return ()
         if group == DEADBAND_GROUP:
             return self._deadbands(header)
         if group == ATTRIBUTE_GROUP:
@@ -395,7 +395,7 @@ class Association:
             return (_Item(lambda builder: builder.raw(struct.pack("<BBBBBH", 80, 1, 0, 0, 15, bits))),)
         return Indication.OBJECT_UNKNOWN
 
-    def _of_class(self, header: Header) -> Iterable[_Item] | dict[int, int] | Indication:
+    def _of_class(self, header: Header, events: Wanted) -> Iterable[_Item] | Indication:
         if header.start is not None:
             return Indication.PARAMETER_ERROR
         if header.variation == 1:
@@ -405,7 +405,8 @@ class Association:
         wanted = _CLASS_OF.get(header.variation)
         if wanted is None:
             return Indication.OBJECT_UNKNOWN
-        return dict.fromkeys(self.events.select(lambda event: event.event_class == wanted, _limit(header)), 0)
+        self.events.want(events, [(wanted, kind) for kind in Kind], limit=_limit(header))
+        return ()
 
     def _static(self, kind: Kind, header: Header) -> Iterable[_Item] | Indication:
         variation = header.variation
@@ -433,21 +434,6 @@ class Association:
             return Indication.PARAMETER_ERROR
         found = self._attributes.read(header.variation)
         return [_raw_item(one) for one in found] if found else Indication.OBJECT_UNKNOWN
-
-    def _event_items(self, wanted: Mapping[int, int]) -> Iterator[_Item]:
-        """In the order in which they happened, whatever their class and type."""
-        for serial, variation in sorted(wanted.items()):
-            yield _Item(partial(self._put_event, serial, variation))
-
-    def _put_event(self, serial: int, variation: int, builder: ObjectBuilder) -> bool:
-        event = self.events.get(serial)
-        if event is None:
-            return True  # asked for twice in one request, or pushed out
-        chosen = variation if variation and event.kind is not Kind.OCTET_STRING else event.variation
-        if not builder.event(event, chosen):
-            return False
-        self.events.write(serial)
-        return True
 
     # ── confirms ───────────────────────────────────────────────────────────────────────────────────────────────
     def _confirm(self, control: Control, now: float) -> list[Effect]:
@@ -492,7 +478,7 @@ class Association:
         if self._wants_unsolicited():
             hold = self._hold_since
             due = self._quiet_until
-            if self._has_announced and hold is not None:
+            if self._has_announced and hold is not None and not self._is_full():
                 due = max(due, hold + self._config.unsolicited_hold_ms / 1000)
             times.append(due)
         return min((one for one in times if one is not None), default=None)
@@ -502,18 +488,24 @@ class Association:
         if self._awaited is not None and now >= self._awaited.until:
             self._awaited = None
             self.events.take_back()
+        if not self.events.pending(self._enabled):
+            self._hold_since = None
+        elif self._hold_since is None:
+            self._hold_since = now
         if self._unsolicited is not None and now >= self._unsolicited.until:
             return self._not_confirmed(now)
         if not self._wants_unsolicited() or now < self._quiet_until:
             return []
         if not self._has_announced:
             return self._announce(now)
-        if self._hold_since is None:
-            self._hold_since = now
-        if now < self._hold_since + self._config.unsolicited_hold_ms / 1000:
+        assert self._hold_since is not None
+        if now < self._hold_since + self._config.unsolicited_hold_ms / 1000 and not self._is_full():
             return []
-        self._hold_since = None
         return self._tell_unasked(now)
+
+    def _is_full(self) -> bool:
+        """As many events wait as a fragment takes: holding them brings no more of them along."""
+        return self.events.octets(self._enabled) >= _ROOM
 
     def _wants_unsolicited(self) -> bool:
         if not self._is_linked or not self._master.unsolicited or self._unsolicited is not None:
@@ -527,12 +519,11 @@ class Association:
         return self._send_unsolicited(b"", now, is_null=True)
 
     def _tell_unasked(self, now: float) -> list[Effect]:
-        builder = ObjectBuilder(MAX_FRAGMENT - _HEAD)
-        enabled = frozenset(self._enabled)
-        serials = self.events.select(lambda event: event.event_class in enabled)
-        for item in self._event_items(dict.fromkeys(serials, 0)):
-            if not item.put(builder):
-                break
+        builder = ObjectBuilder(_ROOM)
+        wanted = Wanted({(one, kind): [(LAST, 0)] for one in self._enabled for kind in Kind})
+        self.events.write(wanted, builder)
+        if not self.events.pending(self._enabled):
+            self._hold_since = None  # else what had no room has waited already, and goes after the confirm
         return self._send_unsolicited(builder.take(), now, is_null=False)
 
     def _send_unsolicited(self, objects: bytes, now: float, *, is_null: bool) -> list[Effect]:

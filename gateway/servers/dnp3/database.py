@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.config.dnp3 import OutstationPoint
+from gateway.servers.dnp3.forms import SMALL, EventForm, event_form
 from gateway.servers.dnp3.objects import EVENTS, KINDS, STATIC, Flag, Kind, Measurement
 
 # Where the configuration says 0: what loses nothing. Binaries packed, since flags are sent anyway where they matter.
@@ -51,17 +53,34 @@ class Point:
     measurement: Measurement
     reported: Measurement
     frozen: Point | None = None
+    fixed_form: EventForm | None = None  # of its events; None: it depends on the value
     is_followed: bool = False  # a master has given it a class: its changes are told, whatever its own class
 
+    @property
+    def is_small(self) -> bool:
+        """Whether its index is told in one octet."""
+        return self.index <= SMALL
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A change of a point, to be told once to each master. ``event_class`` 0: only to those that gave it a class."""
+    def form(self, measurement: Measurement) -> EventForm:
+        """How an event of it is told; of an octet string that depends on its length."""
+        variation = self.event_variation
+        if self.kind is Kind.OCTET_STRING:
+            assert isinstance(measurement.value, bytes)
+            variation = len(measurement.value) or 1  # an empty one is told as one NUL
+        return event_form(self.kind, variation, is_small=self.is_small)
 
-    kind: Kind
-    index: int
+
+class Event(NamedTuple):
+    """A change of a point, to be told once to each master. ``event_class`` 0: only to those that gave it a class.
+
+    ``serial`` counts the database's events. ``octets`` is about what it takes up in a fragment, after the one before.
+    """
+
+    serial: int
+    point: Point
     event_class: int
-    variation: int
+    form: EventForm
+    octets: int
     measurement: Measurement
 
 
@@ -72,6 +91,8 @@ class Database:
         """Raises ValueError for a variation that the point's type has not, and for an index used twice."""
         self._points: dict[Kind, dict[int, Point]] = {kind: {} for kind in Kind}
         self._followers: list[Callable[[Event], None]] = []
+        self._serial = 0
+        self._form: EventForm | None = None  # of the event before
         for one in points:
             self._add(one)
         for kind, rows in self._points.items():
@@ -125,7 +146,10 @@ class Database:
 
     def update(self, kind: Kind, index: int, measurement: Measurement) -> bool:
         """Take what a point is now. True where that made an event; the first value after the start makes none."""
-        point = self._points[kind][index]
+        return self.update_point(self._points[kind][index], measurement)
+
+    def update_point(self, point: Point, measurement: Measurement) -> bool:
+        """The same, for one of `points`."""
         before, point.measurement = point.measurement, measurement
         if not point.event_class and not point.is_followed:
             return False
@@ -155,7 +179,12 @@ class Database:
                 self._tell(point.frozen)
 
     def _tell(self, point: Point) -> None:
-        event = Event(point.kind, point.index, point.event_class, point.event_variation, point.measurement)
+        measurement = point.measurement
+        form = point.fixed_form or point.form(measurement)
+        octets = form.size if form is self._form else form.size + form.head_size
+        self._form = form
+        self._serial += 1
+        event = Event(self._serial, point, point.event_class, form, octets, measurement)
         for follower in self._followers:
             follower(event)
 
@@ -172,15 +201,20 @@ def _point(
     if not 0 <= event_class <= 3:
         raise ValueError(f"class {event_class}: events are of class 1 to 3, 0 is without")
     first = _INITIAL_TEXT if kind is Kind.OCTET_STRING else _INITIAL
-    return Point(kind, index, event_class, static, event, deadband, first, first)
+    found = Point(kind, index, event_class, static, event, deadband, first, first)
+    if kind is not Kind.OCTET_STRING:
+        found.fixed_form = found.form(first)
+    return found
 
 
 def _is_change(point: Point, now: Measurement) -> bool:
     told = point.reported
     if now.flags != told.flags:
         return True
+    if now.value == told.value:
+        return False
     if point.deadband and not isinstance(now.value, bytes) and not isinstance(told.value, bytes):
         return abs(now.value - told.value) > point.deadband
     if isinstance(now.value, float) and math.isnan(now.value):
         return not (isinstance(told.value, float) and math.isnan(told.value))
-    return now.value != told.value
+    return True

@@ -12,16 +12,17 @@ import numpy as np
 
 from gateway.config.dnp3 import OutstationPoint
 from gateway.config.site import Tag
-from gateway.servers.dnp3.database import Database
+from gateway.servers.dnp3.database import Database, Point
 from gateway.servers.dnp3.objects import KINDS, Flag, Kind, Measurement, Number
 from gateway.servers.freshness import LOOK_S, Freshness
 from gateway.tags.image import Region
 from gateway.tags.quality import Quality, is_bad, is_good
-from gateway.tags.sample import Samples, value_from_bits
+from gateway.tags.sample import Samples, from_bits
 from gateway.tags.tag import ValueType
 
 WAIT_S = 0.5  # of a quiet journal, before looking whether to stop
-RECORDS = 4_096  # at once, an owner
+RECORDS = 512  # at once, an owner: between, what is due goes out
+MOST_FLAGS = 256  # StatusCodes whose flags are kept
 LONGEST_STRING = 255  # octets of an octet string (A.45)
 _LINK_LOST = frozenset(
     {Quality.BAD_COMMUNICATION_ERROR, Quality.BAD_NO_COMMUNICATION, Quality.BAD_NOT_CONNECTED}
@@ -38,9 +39,12 @@ class PointFeed:
         self._region = region
         self._database = database
         self._freshness = Freshness(region, tags)
-        self._points: dict[int, list[OutstationPoint]] = {}
-        for point in points:
-            self._points.setdefault(point.tag, []).append(point)
+        self._points: dict[int, list[tuple[Point, float]]] = {}  # with the scale, by tag
+        self._known_flags: dict[tuple[bool, int], int] = {}
+        for one in points:
+            point = database.find(KINDS[one.kind], one.index)
+            assert point is not None, one
+            self._points.setdefault(one.tag, []).append((point, one.scale))
         self._tags = np.array(sorted(self._points), np.uint32)
         self._is_ours = np.zeros(region.tag_count, np.bool_)
         self._is_ours[self._tags] = True
@@ -92,18 +96,52 @@ class PointFeed:
         self._update(records, texts)
 
     def _update(self, records: Samples, texts: dict[int, str | None]) -> None:
-        for row, record in enumerate(records.tolist()):
-            tag, status, bits, source_ns, _ = record
-            if row in texts and texts[row] is None:
-                continue  # overwritten meanwhile: the newer value comes
-            type_ = self._region.type_of(tag)
-            raw = texts.get(row) or "" if type_ is ValueType.STRING else value_from_bits(bits, type_)
-            for point in self._points[tag]:
-                kind = KINDS[point.kind]
-                value = _value(kind, raw, point.scale)
-                self._database.update(
-                    kind, point.index, Measurement(value, flags_of(kind, status), source_ns // 1_000_000)
+        for row, (tag, status, raw, source_ns) in enumerate(
+            zip(
+                records["tag"].tolist(),
+                records["status"].tolist(),
+                self._values(records),
+                records["source_time"].tolist(),
+                strict=True,
+            )
+        ):
+            value: bool | int | float | str = raw
+            if row in texts:
+                text = texts[row]
+                if text is None:
+                    continue  # overwritten meanwhile: the newer value comes
+                value = text
+            for point, scale in self._points[tag]:
+                measurement = Measurement(
+                    _value(point.kind, value, scale), self._flags(point.kind, status), source_ns // 1_000_000
                 )
+                self._database.update_point(point, measurement)
+
+    def _values(self, records: Samples) -> list[bool | int | float | str]:
+        """Of numbers what they are; of strings "", for theirs come apart."""
+        types = self._region.types[records["tag"]]
+        found: list[bool | int | float | str] = [""] * len(records)
+        for code in np.unique(types).tolist():
+            type_ = ValueType(code)
+            if type_ is ValueType.STRING:
+                continue
+            rows = np.flatnonzero(types == code)
+            values = from_bits(records["value"][rows], type_).tolist()
+            if len(rows) == len(records):
+                return list(values)
+            for row, value in zip(rows.tolist(), values, strict=True):
+                found[row] = value
+        return found
+
+    def _flags(self, kind: Kind, status: int) -> int:
+        """`flags_of`, kept: there are few StatusCodes."""
+        key = kind in _ANALOGS, status
+        known = self._known_flags.get(key)
+        if known is None:
+            if len(self._known_flags) >= MOST_FLAGS:
+                self._known_flags.clear()
+            known = self._known_flags[key] = int(flags_of(kind, status))
+        return known
 
 
 def flags_of(kind: Kind, status: int) -> int:
@@ -128,5 +166,7 @@ def _value(kind: Kind, raw: bool | int | float | str, scale: float) -> Number:
         return int(raw) & 3
     if kind in _ANALOGS:
         return raw if scale == 1.0 else raw * scale
+    if scale == 1.0 and isinstance(raw, int):
+        return raw
     number = raw * scale
     return int(number) if math.isfinite(number) else 0  # whole units counted; a fraction more is no change

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
+from typing import NamedTuple
 
 from gateway.config.dnp3 import PointKind
 
@@ -26,6 +27,9 @@ class Kind(Enum):
     ANALOG = "analog"
     ANALOG_OUTPUT = "analog_output"
     OCTET_STRING = "octet_string"
+
+    # Members are one of a kind; Enum's own hash is a call into Python, several times an event.
+    __hash__ = object.__hash__
 
 
 KINDS = {
@@ -64,8 +68,7 @@ class DoubleBit(IntEnum):
 Number = bool | int | float | bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class Measurement(NamedTuple):
     """What a point is: ``time_ms`` since 1970 UTC is when it became so."""
 
     value: Number

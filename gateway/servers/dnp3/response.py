@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from gateway.servers.dnp3.application import Qualifier
 from gateway.servers.dnp3.database import Event, Point
+from gateway.servers.dnp3.forms import SMALL, EventForm
 from gateway.servers.dnp3.objects import (
-    EVENT_GROUP,
-    EVENTS,
     STATIC,
     STATIC_GROUP,
     Kind,
@@ -20,13 +20,12 @@ from gateway.servers.dnp3.objects import (
 )
 
 _LONGEST_MS = 0xFFFF  # of a relative time
-_SMALL = 255  # the largest index of qualifiers with one octet
 
 
 class ObjectBuilder:
     """The objects of one fragment, up to ``room`` octets."""
 
-    __slots__ = ("_bits", "_body", "_common_ms", "_done", "_first", "_key", "_last", "_room", "_used")
+    __slots__ = ("_body", "_common_ms", "_done", "_first", "_form", "_key", "_last", "_room", "_used")
 
     def __init__(self, room: int) -> None:
         self._room = room
@@ -36,8 +35,8 @@ class ObjectBuilder:
             None  # group, variation, qualifier, packed bits of the open header
         )
         self._first = self._last = 0
+        self._form: EventForm | None = None  # of the open header, where it is of events
         self._body = bytearray()
-        self._bits = 0
         self._used = 0  # of the open header: objects
 
     def static(self, point: Point, variation: int) -> bool:
@@ -45,7 +44,7 @@ class ObjectBuilder:
         kind, measurement, index = point.kind, point.measurement, point.index
         variation = told_with_flags(kind, variation, measurement.flags)
         layout = STATIC[kind][variation]
-        qualifier = Qualifier.RANGE_8 if index <= _SMALL else Qualifier.RANGE_16
+        qualifier = Qualifier.RANGE_8 if index <= SMALL else Qualifier.RANGE_16
         if layout.packed_bits:
             return self._add_packed(kind, variation, qualifier, layout, point)
         data = encode(kind, layout, measurement)
@@ -83,32 +82,48 @@ class ObjectBuilder:
         self._used += 1
         return True
 
-    def event(self, event: Event, variation: int) -> bool:
-        """Add an event; False where there is no room for it."""
-        layout = EVENTS[event.kind][variation]
-        data = encode(event.kind, layout, event.measurement)
-        common = b""
-        if layout.has_relative_time:
+    def room_for(self, form: EventForm, time_ms: int) -> int:
+        """How many events of a form there is room for under one header, the open one where it is theirs.
+
+        Of those with a relative time one at once: ``time_ms`` is its time.
+        """
+        left = self._room - self._size()
+        if self._form is form and self._used < form.most:
+            most = form.most - self._used
+        else:
+            most = form.most
+            left -= form.head_size
+        if form.has_relative_time:
+            common = self._relative(time_ms)[0]
+            if common:  # it closes the header
+                left = self._room - self._size() - len(common) - form.head_size
+            most = 1
+        return max(0, min(most, left // form.size))
+
+    def events(self, form: EventForm, run: Sequence[Event]) -> None:
+        """Add events, of which there is `room_for` as many."""
+        if form.has_relative_time:
+            self._timed(form, run)
+            return
+        self._open_events(form)
+        encode = form.encode
+        self._body += b"".join([encode(event.point.index, event.measurement) for event in run])
+        self._used += len(run)
+
+    def _timed(self, form: EventForm, run: Sequence[Event]) -> None:
+        for event in run:
             common, offset_ms = self._relative(event.measurement.time_ms)
-            data += struct.pack("<H", offset_ms)
-        if event.kind is Kind.OCTET_STRING:
-            variation = len(data)
-        is_small = event.index <= _SMALL
-        qualifier = Qualifier.INDEX_8 if is_small else Qualifier.INDEX_16
-        key = (EVENT_GROUP[event.kind], variation, int(qualifier), 0)
-        continues = not common and self._key == key and (self._used < _SMALL or not is_small)
-        prefix = bytes([event.index]) if is_small else struct.pack("<H", event.index)
-        cost = len(common) + len(prefix) + len(data) + (0 if continues else 3 + len(prefix))
-        if self._size() + cost > self._room:
-            return False
-        if common:
-            self.raw(common)
-            self._common_ms = event.measurement.time_ms
-        if not continues:
-            self._open(key, event.index)
-        self._body += prefix + data
-        self._used += 1
-        return True
+            if common:
+                self.raw(common)
+                self._common_ms = event.measurement.time_ms
+            self._open_events(form)
+            self._body += form.encode(event.point.index, event.measurement) + struct.pack("<H", offset_ms)
+            self._used += 1
+
+    def _open_events(self, form: EventForm) -> None:
+        if self._form is not form or self._used >= form.most:
+            self._open((form.group, form.variation, int(form.qualifier), 0), 0)
+            self._form = form
 
     def _relative(self, time_ms: int) -> tuple[bytes, int]:
         """A new common time where the last is none to count from, and the ms after it."""
@@ -130,7 +145,7 @@ class ObjectBuilder:
         return bytes(self._done)
 
     def _size(self) -> int:
-        head = 0 if self._key is None else _head_size(Qualifier(self._key[2]))
+        head = 0 if self._key is None else _head_size(self._key[2])
         return len(self._done) + head + len(self._body)
 
     def _open(self, key: tuple[int, int, int, int], index: int) -> None:
@@ -153,18 +168,18 @@ class ObjectBuilder:
             case _:
                 self._done += struct.pack("<H", self._used)
         self._done += self._body
-        self._key = None
+        self._key = self._form = None
         self._body = bytearray()
         self._used = 0
 
 
-def _head_size(qualifier: Qualifier) -> int:
-    return (
-        3
-        + {
-            Qualifier.RANGE_8: 2,
-            Qualifier.RANGE_16: 4,
-            Qualifier.INDEX_8: 1,
-            Qualifier.INDEX_16: 2,
-        }[qualifier]
-    )
+_HEAD_SIZES = {
+    int(Qualifier.RANGE_8): 5,
+    int(Qualifier.RANGE_16): 7,
+    int(Qualifier.INDEX_8): 4,
+    int(Qualifier.INDEX_16): 5,
+}
+
+
+def _head_size(qualifier: int) -> int:
+    return _HEAD_SIZES[qualifier]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from dnp3_outstations import FIRST, POINTS, T0, update
+from dnp3_outstations import FIRST, POINTS, T0, outstation, update
 from dnp3_talk import INTEGRITY, READ_EVENTS, Talk, indications, quiet
 
 from gateway.config.dnp3 import OutstationMaster
@@ -225,10 +225,80 @@ def test_an_unsolicited_response_is_given_up_for_a_while_and_its_events_stay() -
         assert talk.later(5.0) == [told]
     assert talk.later(5.0) == []
     assert talk.later(9.0) == []
-    talk.later(1.0)
-    (again,) = talk.later(0.1)
+    (again,) = talk.later(1.0)
     assert again[4:] == told[4:]
     assert again[0] & 0x0F == 2
+
+
+def enabled(**changes: object) -> Talk:
+    """One that tells events of class 2 unasked, linked; it holds them for a second."""
+    talk = Talk(outstation(unsolicited_hold_ms=1_000, **changes))
+    talk.up()
+    talk.confirm(0, unsolicited=True)
+    talk.ask(Function.ENABLE_UNSOLICITED, bytes.fromhex("3c0306"), 1)
+    return talk
+
+
+def test_a_full_fragment_is_not_held_and_a_small_rest_waits_no_longer_than_the_hold() -> None:
+    talk = enabled()
+    for step in range(400):  # of 12 octets each: two full fragments, and 60 events more
+        update(talk.database, Kind.ANALOG, 0, 10.0 * step, T0 + step)
+        if step == 100:
+            assert talk.later(0.0) == []
+    (first,) = talk.later(0.0)
+    assert 2030 < len(first) <= 2048
+    assert talk.later(0.9) == []
+    (second,) = talk.confirm(1, unsolicited=True)
+    assert 2030 < len(second) <= 2048
+    assert talk.confirm(2, unsolicited=True) == []
+    (rest,) = talk.later(0.1)
+    assert len(rest) == 4 + 4 + 60 * 12
+    assert talk.confirm(3, unsolicited=True) == []
+    update(talk.database, Kind.ANALOG, 0, -10.0, T0 + 400)
+    assert talk.later(0.0) == []
+    assert talk.later(0.9) == []
+    assert len(talk.later(0.1)) == 1
+
+
+def test_events_that_came_while_others_waited_for_their_confirm_are_held_from_then() -> None:
+    talk = enabled()
+    update(talk.database, Kind.ANALOG, 0, 50.0, T0)
+    talk.later(0.0)
+    assert len(talk.later(1.0)) == 1
+    update(talk.database, Kind.ANALOG, 0, 60.0, T0)
+    assert talk.later(0.0) == []
+    talk.now += 1.5  # the confirm comes late
+    assert len(talk.confirm(1, unsolicited=True)) == 1
+
+
+def test_the_hold_begins_anew_after_a_read_has_taken_what_was_held() -> None:
+    talk = enabled()
+    update(talk.database, Kind.ANALOG, 0, 50.0, T0)
+    talk.later(0.0)
+    talk.one(Function.READ, READ_EVENTS, 2)
+    assert talk.confirm(2) == []
+    talk.now += 5.0
+    update(talk.database, Kind.ANALOG, 0, 60.0, T0)
+    assert talk.later(0.0) == []
+    assert talk.later(0.9) == []
+    assert len(talk.later(0.1)) == 1
+
+
+def test_of_two_headers_that_ask_for_an_event_the_first_says_how_it_is_told() -> None:
+    talk = quiet()
+    for step in range(3):
+        update(talk.database, Kind.ANALOG, 0, 50.0 + 10 * step, T0 + step)
+    update(talk.database, Kind.ANALOG, 300, 1.0, T0 + 3)
+    answer = talk.one(Function.READ, bytes.fromhex("2001 0702  3c0306"))  # two as whole numbers, then all
+    timed = [struct.pack("<BB", 0, 1) + struct.pack("<f", 70.0) + struct.pack("<Q", T0 + 2)[:6]]
+    far = struct.pack("<HB", 300, 1) + struct.pack("<d", 1.0) + struct.pack("<Q", T0 + 3)[:6]
+    assert answer[4:] == b"".join(
+        (
+            bytes.fromhex("2001 1702 00 01 32000000 00 01 3c000000"),
+            bytes.fromhex("2007 1701"), *timed,
+            bytes.fromhex("2008 2801 00"), far,
+        )
+    )  # fmt: skip
 
 
 def test_a_read_waits_for_the_unsolicited_response_and_gets_each_event_once() -> None:
