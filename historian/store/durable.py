@@ -22,6 +22,20 @@ def truncate(path: Path, length: int) -> None:
         os.fsync(file.fileno())
 
 
+def unlink_for_room(path: Path) -> None:
+    """Delete a file and what it takes, even where a reader has it open; not where it has another name. OSError."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        path.unlink()
+        if os.fstat(file).st_nlink == 0:
+            os.ftruncate(file, 0)
+    finally:
+        os.close(file)
+
+
 def set_aside(path: Path) -> None:
     """Take a damaged file out of the way and keep it for whoever can save something. Raises OSError."""
     target = path.with_name(path.name + ".damaged")

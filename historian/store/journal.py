@@ -95,6 +95,11 @@ class Journal:
         """The segment that is open; every lower one is closed for good."""
         return self._number
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the open segment was deleted by somebody else: what is written there is lost."""
+        return self._file >= 0 and os.fstat(self._file).st_nlink == 0
+
     def recover(self, last_consumed: int, now: int) -> list[GapFrame]:
         """Cut torn tails, find the cursor, open a new segment. Returns what damage there is. Raises OSError.
 

@@ -20,6 +20,7 @@ from historian.store import blocks, columns
 from historian.store.blocks import Block, Samples
 from historian.store.catalogue import Catalogue, Entry
 from historian.store.day_file import DayFile
+from historian.store.durable import unlink_for_room
 from historian.store.frame import GapFrame, SamplesFrame
 from historian.store.journal import Segment, read_segment
 from historian.store.layout import DAY_NS, day_files, day_of, day_path, segments
@@ -40,12 +41,9 @@ class TagSlice:
 class Packer:
     """Moves closed segments into day files. Methods raise OSError or sqlite3.Error: try again later."""
 
-    def __init__(
-        self, directory: Path, catalogue: Catalogue, keep_days: int, report: Callable[[DamagedBlock], None]
-    ) -> None:
+    def __init__(self, directory: Path, catalogue: Catalogue, report: Callable[[DamagedBlock], None]) -> None:
         self._directory = directory
         self._catalogue = catalogue
-        self._keep_days = keep_days
         self._report = report
         self._open: dict[int, DayFile] = {}
         self._decimals: dict[int, int] = {}  # what scale each tag's last block had
@@ -79,22 +77,20 @@ class Packer:
             if (count >= MERGE_AFTER_SEGMENTS or day < today) and self._merge(day, stopping):
                 del self._unmerged[day]
 
-    def drop_old(self, today: int) -> list[Path]:
-        """Delete the days past keeping; returns their files."""
-        if not self._keep_days:
-            return []
-        dropped: list[Path] = []
-        for day, path in day_files(self._directory).items():
-            if day >= today - self._keep_days:
-                break
-            if day in self._open:
-                self._open.pop(day).close()
-            self._unmerged.pop(day, None)
-            # The log first: a database without its log is whole, a log without its database is nothing.
-            for name in (path.name + "-wal", path.name + "-shm", path.name):
-                path.with_name(name).unlink(missing_ok=True)
-            dropped.append(path)
-        return dropped
+    def drop(self, day: int, *, for_room: bool) -> Path:
+        """Delete a day. ``for_room`` gives its space back at once, although somebody may be reading it still."""
+        if day in self._open:
+            self._open.pop(day).close()
+        self._unmerged.pop(day, None)
+        path = day_path(self._directory, day)
+        # The log first: a database without its log is whole, a log without its database is nothing.
+        for name in (path.name + "-wal", path.name + "-shm"):
+            path.with_name(name).unlink(missing_ok=True)
+        if for_room:
+            unlink_for_room(path)
+        else:
+            path.unlink(missing_ok=True)
+        return path
 
     def _pack(self, segment: Segment, stopping: Callable[[], bool]) -> bool:
         gaps = [

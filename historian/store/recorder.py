@@ -7,6 +7,7 @@ memory up to MAX_PENDING_BYTES; then `has_room` is False, and the shared journal
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -21,6 +22,7 @@ import orjson
 
 from gateway.config.site import HistorianSettings
 from historian.errors import DamagedBlock, DirectoryInUse
+from historian.keeping.retention import Retention
 from historian.store.catalogue import Catalogue
 from historian.store.day_file import consumed_by
 from historian.store.durable import set_aside
@@ -59,7 +61,8 @@ class Recorder:
         self._clock = clock
         self.catalogue = Catalogue(directory)
         self._journal = Journal(directory)
-        self._packer = Packer(directory, self.catalogue, settings.keep_days, self._report)
+        self._packer = Packer(directory, self.catalogue, self._report)
+        self.retention = Retention(directory, settings)
         self._lock = -1
         self._pending: deque[Frame] = deque()
         self._pending_bytes = 0
@@ -87,6 +90,8 @@ class Recorder:
         self.catalogue.add_found_gaps(gaps)
         self._segment_opened = now
         self.taken_at = self._journal.durable.taken_at
+        if self.taken_at:
+            self.retention.clock_leapt(now - self.taken_at)
         self._write_status()
         return self.acknowledged
 
@@ -102,6 +107,11 @@ class Recorder:
     def acknowledged(self) -> Acknowledged:
         durable = self._journal.durable
         return Acknowledged(durable.instance, durable.ends)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody deleted the journal that is open."""
+        return self._journal.is_gone
 
     @property
     def has_room(self) -> bool:
@@ -127,8 +137,12 @@ class Recorder:
         with self._journal_guard:
             flushed = False
             try:
+                self._refuse_gone()
+                if self.retention.starved:
+                    raise OSError(errno.ENOSPC, self.retention.starved)
                 while batch := self._next_batch():
                     self._journal.append(combine(batch), self._clock())
+                    self._refuse_gone()  # before it is acknowledged
                     self._settle(batch)
                     flushed = True
                 self._rotate_when_due()
@@ -154,8 +168,11 @@ class Recorder:
         try:
             self._packer.pack(self._journal.number, stopping)
             self._packer.merge_due(today, stopping)
-            for path in self._packer.drop_old(today):
-                log.info("dropped %s: older than %d days", path.name, self._settings.keep_days)
+            for drop in self.retention.look(today):
+                path = self._packer.drop(drop.day, for_room=drop.for_room)
+                log.log(
+                    logging.WARNING if drop.for_room else logging.INFO, "dropped %s: %s", path.name, drop.why
+                )
         except DISK_ERRORS as error:
             self._pack_fault = f"day files: {error}"
             self._complain("pack", self._pack_fault)
@@ -173,6 +190,12 @@ class Recorder:
         with self._journal_guard:
             self._journal.rotate(self._clock())
             self._segment_opened = self._clock()
+
+    def _refuse_gone(self) -> None:
+        if self._journal.is_gone:
+            raise FileNotFoundError(
+                errno.ENOENT, "the journal was deleted while it was written", str(self._directory)
+            )
 
     def _rotate_when_due(self) -> None:
         age = self._clock() - self._segment_opened
