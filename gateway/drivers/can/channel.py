@@ -1,7 +1,8 @@
 """One bus with all its devices: it is kept open, read in batches, and its devices are watched.
 
-A thread reads the bus, since python-can's interfaces block; a batch of what it read goes through the decoder into the
-image every `BATCH_S` at most, so that 20,000 frames a second are 100 batches and a single frame is there at once.
+A thread reads the bus, since python-can's interfaces block. What it has read goes through the decoder into the image
+as soon as the loop looks, all in one write; what comes meanwhile is the next batch. So a frame of a quiet bus goes
+at once, and the fuller the bus, the larger the batches: `Pace` sees to it that they grow before a core is full.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -39,6 +40,7 @@ from gateway.drivers.can.canopen.node import Node, Poll, Take
 from gateway.drivers.can.decode import Decoder, Frame, key_of, key_of_message
 from gateway.drivers.can.encode import raw_of, value_of
 from gateway.drivers.can.j1939.network import Member, Network
+from gateway.drivers.can.pace import Pace
 from gateway.drivers.can.transmit import Transmitter
 from gateway.drivers.session import Backoff
 from gateway.drivers.trace import Ring
@@ -47,15 +49,11 @@ from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.quality import Quality
 from gateway.tags.sample import Value, value_from_bits
 
-BATCH_S = (
-    0.01  # least time between batches: a frame is so late at most, and 200 of 20,000 a second come together
-)
 TICK_S = 0.05  # how often a quiet bus is looked after: staleness is seen so late at most
 RECEIVE_S = 0.1  # how long the thread waits for a frame, and hence how long closing may take
 SEND_S = 0.5  # a bus that takes nothing for so long has nobody on it, or is too loud for our identifier
 ECHO_S = 1.0  # likewise from being taken to being on the bus
 FEEDBACK_S = 10.0  # longest wait for a feedback; the router asks again while a command has time
-ASKED_S = 0.002  # likewise while an answer is waited for: each packet of a transfer waits for the one before
 MAX_PENDING = 100_000  # frames between thread and loop: five seconds of a full bus, some 20 MB
 MAX_BATCH = 4_096  # frames decoded without letting others run: some 3 ms
 LAST_ERROR_BYTES = 200
@@ -348,19 +346,17 @@ class Channel:
 
     async def _read(self, inbox: Inbox) -> None:
         """Batches into the image, until the bus fails."""
+        pace = Pace(time.monotonic())
         while inbox.failure is None or inbox.frames:
             await inbox.arrived.wait()
             frames = inbox.drain()
+            begun_s = (
+                time.thread_time()
+            )  # of the CPU, so that others on the machine do not slow us down twice
             if frames:
                 self._backoff.reset()
                 self._take(frames)
-            await asyncio.sleep(ASKED_S if self._is_asked() else BATCH_S)
-
-    def _is_asked(self) -> bool:
-        """Whether somebody waits for an answer, whose next question waits for it."""
-        if self.network is not None and self.network.is_asked:
-            return True
-        return any(device.node is not None and device.node.is_asked for device in self.devices)
+            await asyncio.sleep(pace.rest_s(time.thread_time() - begun_s, time.monotonic()))
 
     def _take(self, frames: Sequence[Frame]) -> None:
         """A batch into the image, to those who wait for it, and to the devices' counters."""
@@ -409,8 +405,13 @@ class Channel:
         self._is_stale[points] = False
         count = len(self.devices)
         theirs = ~self._is_sent[points]
-        pairs = np.unique(decoded.frame[theirs] * count + self._owner[points[theirs]])
-        for place, heard in enumerate(np.bincount(pairs % count, minlength=count)):
+        owners = self._owner[points[theirs]]
+        if len(frames) == 1:
+            counted: Iterable[tuple[int, int]] = ((place, 1) for place in set(owners.tolist()))
+        else:
+            pairs = np.unique(decoded.frame[theirs] * count + owners)
+            counted = enumerate(np.bincount(pairs % count, minlength=count))
+        for place, heard in counted:
             if heard:
                 device = self.devices[place]
                 device.counts.frames += int(heard)

@@ -109,11 +109,6 @@ class Node:
         """Whether it is heard; always where it tells no heartbeat, since then nothing says that it is not."""
         return not self.link.lost_after_ms or not self._is_lost
 
-    @property
-    def is_asked(self) -> bool:
-        """Whether an answer is waited for."""
-        return self._answers is not None
-
     def handlers(self) -> dict[int, Take]:
         """Identifiers that it sends with, and what takes each."""
         node = self.link.node

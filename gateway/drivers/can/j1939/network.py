@@ -127,11 +127,6 @@ class Network:
             NOBODY if self._claim is None or self._claim.state is not State.CLAIMED else self._claim.address
         )
 
-    @property
-    def is_asked(self) -> bool:
-        """Whether the other end of a transfer waits for us, or we for it."""
-        return bool(self._transfers) or not self._receiver.is_idle
-
     def opened(self) -> None:
         """The bus is there, again perhaps: our address is claimed anew."""
         self._receiver.clear()
