@@ -221,6 +221,8 @@ class CanNode:
         elif kind is FaultKind.WRONG:
             raws = [self._random.getrandbits(signal.length) for signal in frame.signals]
         payload = frame.sealed(raws, self._counts[frame])
+        if kind is FaultKind.GARBLED:
+            payload = b""
         self._counts[frame] += 1
         if fault is not None and kind is FaultKind.SLOW:
             loop.call_later(fault.delay_ms / 1000, self.bus.put, frame, payload)

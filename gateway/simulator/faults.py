@@ -18,6 +18,7 @@ class FaultKind(StrEnum):
     SLOW = "slow"
     RESET = "reset"
     WRONG = "wrong"
+    GARBLED = "garbled"
     STUCK = "stuck"
     EXCEPTION = "exception"
     STOPPED = "stopped"
@@ -28,6 +29,7 @@ MEANING = {
     FaultKind.SLOW: "answers after a delay (--delay-ms)",
     FaultKind.RESET: "resets the connection at each request",
     FaultKind.WRONG: "answers in form, with random values",
+    FaultKind.GARBLED: "answers with what is no answer, or with exceptions, at random",
     FaultKind.STUCK: "answers with the values it had when the fault began",
     FaultKind.EXCEPTION: "answers with a Modbus exception (--code)",
     FaultKind.STOPPED: "its server is down: connections are refused",

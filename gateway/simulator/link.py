@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 from gateway.simulator.door import reset
 from gateway.simulator.faults import Fault, FaultKind
+from gateway.simulator.garbled import garbled_stream
 
 CHUNK = 65_536
 CONNECTIONS = 16
@@ -15,7 +17,8 @@ class Link:
     """From ``host:port`` to ``host:inner_port``; port 0 takes a free one.
 
     ``silent`` loses what is sent either way, ``slow`` holds answers back, ``reset`` resets the connection at each
-    request, ``stopped`` refuses connections. Other faults are the device's own.
+    request, ``garbled`` changes octets of the answers, ``stopped`` refuses connections. Other faults are the
+    device's own.
     """
 
     def __init__(self, host: str, port: int, inner_port: int) -> None:
@@ -25,6 +28,7 @@ class Link:
         self._fault: Fault | None = None
         self._server: asyncio.Server | None = None
         self._peers: set[asyncio.Task[None]] = set()
+        self._random = random.Random(inner_port)
 
     async def open(self) -> None:
         """Raises OSError where the port is taken."""
@@ -83,6 +87,8 @@ class Link:
                 raise EOFError
             if fault is not None and fault.kind is FaultKind.SLOW and client is None:
                 await asyncio.sleep(fault.delay_ms / 1000)
+            if fault is not None and fault.kind is FaultKind.GARBLED and client is None:
+                data = garbled_stream(data, self._random)
             target.write(data)
             await target.drain()
         raise EOFError

@@ -21,6 +21,7 @@ from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
 from gateway.simulator.devices.registers import TABLE_OF_FUNCTION, Kind, RegisterMap, Row, Table
 from gateway.simulator.door import reset
 from gateway.simulator.faults import Fault, FaultKind
+from gateway.simulator.garbled import garbled_answer
 
 UNIT_IDS = (1, 0, 255)  # its own; and both by which a device that is alone at its address may be called
 HEADER = struct.Struct(">HHHB")  # transaction, protocol (0), length of what follows it, unit
@@ -139,7 +140,10 @@ class DeviceServer:
             answer = await self._answer(unit, body)
             answer.transaction_id = transaction
             answer.dev_id = unit
-            writer.write(self._framer.buildFrame(answer))
+            frame = self._framer.buildFrame(answer)
+            if fault is not None and fault.kind is FaultKind.GARBLED:
+                frame = garbled_answer(frame, self._random)
+            writer.write(frame)
             await writer.drain()
 
     async def _answer(self, unit: int, body: bytes) -> ModbusPDU:

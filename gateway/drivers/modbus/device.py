@@ -35,7 +35,15 @@ from gateway.drivers.modbus.client import (
 from gateway.drivers.modbus.codec import ALL_GOOD, MAX_POWER, Decoder
 from gateway.drivers.modbus.line import Line, Station
 from gateway.drivers.modbus.plan import limits_of, plan, write_limit_of
-from gateway.drivers.modbus.poll import SILENCES_UNTIL_SLOW, SLOW_RETRY_S, Poll, Read, requests_of
+from gateway.drivers.modbus.poll import (
+    FIRST_RETRY_S,
+    MOST_REFUSALS,
+    SILENCES_UNTIL_SLOW,
+    SLOW_RETRY_S,
+    Poll,
+    Read,
+    requests_of,
+)
 from gateway.drivers.modbus.writes import Pending, Write, fail
 from gateway.drivers.session import Backoff, Event, Session
 from gateway.drivers.trace import Ring
@@ -158,8 +166,7 @@ class Device:
         self.session.on(Event.OPENED)
         self._takes_groups = True
         for poll in self._polls:
-            for read in poll.aside:
-                read.retry_at_s = 0.0  # it may have been started anew, with other registers
+            poll.reconnected()
 
     # Polling
 
@@ -186,6 +193,7 @@ class Device:
             await self._poll(poll)
             if poll.aside:
                 await self._retry_aside(poll)
+            poll.join(loop.time())
             poll.schedule.advance(loop.time())
 
     async def _poll(self, poll: Poll) -> None:
@@ -268,7 +276,8 @@ class Device:
             return self._count_silence(poll, read)
         self._seen(Event.ANSWERED)
         if error.code in _SPLIT:
-            return Poll.halves(read) or self._refuse(poll, read)
+            now_s = asyncio.get_running_loop().time()
+            return poll.halves(read, now_s) or self._refuse(poll, read)
         if error.code == ExceptionCode.ILLEGAL_FUNCTION:
             return self._refuse(poll, read)
         if error.code == ExceptionCode.DEVICE_FAILURE:
@@ -289,11 +298,18 @@ class Device:
         read.freshness.is_stale = True
         self._writer.invalidate(Quality.BAD_CONFIGURATION_ERROR, time.time_ns(), read.tags)
         self._set_aside(poll, read)
+        self._refused_again(read)
         return ()
 
     def _set_aside(self, poll: Poll, read: Read) -> None:
         read.retry_at_s = asyncio.get_running_loop().time() + SLOW_RETRY_S
         poll.aside.append(read)
+
+    def _refused_again(self, read: Read) -> None:
+        """Ask it soon, then ever more seldom."""
+        wait_s = min(FIRST_RETRY_S * 2.0**read.refusals, SLOW_RETRY_S)
+        read.refusals = min(read.refusals + 1, MOST_REFUSALS)
+        read.retry_at_s = asyncio.get_running_loop().time() + wait_s
 
     async def _retry_aside(self, poll: Poll) -> None:
         """Ask the reads whose slow retry is due; what is answered is polled again."""
@@ -305,12 +321,13 @@ class Device:
             outcome = await self._outcome(read)
             if isinstance(outcome, bytes):
                 self._seen(Event.ANSWERED)
-                read.silences = 0
+                read.silences = read.refusals = 0
                 poll.aside.remove(read)
                 poll.reads.append(read)
                 poll.refit()
             elif isinstance(outcome, ExceptionAnswerError):
                 self._seen(Event.ANSWERED)
+                self._refused_again(read)
             elif not isinstance(outcome, NoAnswerError):
                 self._seen(Event.LOST)
             # Silence is what is known of such a read; whether the device is there, the others tell.

@@ -17,6 +17,12 @@ from gateway.tags.quality import Quality
 
 # A point the device refused may come back with a new firmware or a module plugged in: worth a request a minute.
 SLOW_RETRY_S = 60.0
+# One that talked nonsense for a while is well soon after: the first time it is asked again after this, doubling.
+FIRST_RETRY_S = 1.0
+MOST_REFUSALS = 16  # counted: doubled so often it is past the slow retry
+# What had to be read in pieces is asked as a whole again after `SLOW_RETRY_S`, doubling up to this: a device that
+# never takes it costs a few requests an hour, one that was confused for a moment is not read in pieces for ever.
+MOST_WHOLE_RETRY_S = 3_600.0
 # A device that ignores one request and answers the others costs a whole timeout each: after three, ask it slowly.
 SILENCES_UNTIL_SLOW = 3
 
@@ -32,6 +38,7 @@ class Read:
     tags: NDArray[np.uint32] = field(init=False)
     silences: int = 0  # in a row, while other reads were answered
     retry_at_s: float = 0.0  # of a read set aside
+    refusals: int = 0  # since it was answered
     stale_quality: Quality = Quality.BAD_COMMUNICATION_ERROR  # what its tags become when it is stale
 
     def __post_init__(self) -> None:
@@ -61,12 +68,18 @@ class Poll:
     ) -> None:
         stale_after_s = group.stale_after_ms / 1000
         self.schedule = Schedule(group.period_ms / 1000, start_s + phase_s)
-        self.reads = [
-            Read(block, Freshness(stale_after_s, start_s + stale_after_s))
+        self._blocks = tuple(
+            block
             for table in Table
             for block in plan([point for point in points if point.table is table], limits[table])
+        )
+        self.reads = [
+            Read(block, Freshness(stale_after_s, start_s + stale_after_s)) for block in self._blocks
         ]
         self.aside: list[Read] = []
+        self._is_in_pieces = False
+        self._whole_at_s = 0.0  # when reads in pieces are tried as wholes again
+        self._whole_retry_s = SLOW_RETRY_S
         self.overtaken: set[int] = (
             set()
         )  # tags read back for a command since this poll began: theirs is newer
@@ -81,12 +94,15 @@ class Poll:
         """Make the decoder again after `reads` changed."""
         self.decoder = Decoder([read.block for read in self.reads], self._types)
 
-    @staticmethod
-    def halves(read: Read) -> tuple[Read, Read] | None:
+    def halves(self, read: Read, now_s: float) -> tuple[Read, Read] | None:
         """Two reads with the same points, as fresh as the one; None where the points cannot be read apart."""
         blocks = split(read.block)
         if blocks is None:
             return None
+        if not self._is_in_pieces:
+            self._is_in_pieces = True
+            self._whole_at_s = now_s + self._whole_retry_s
+            self._whole_retry_s = min(2 * self._whole_retry_s, MOST_WHOLE_RETRY_S)
         first, second = (
             Read(
                 block,
@@ -95,3 +111,21 @@ class Poll:
             for block in blocks
         )
         return first, second
+
+    def reconnected(self) -> None:
+        """The device may have been started anew, with other registers: nothing that it refused counts."""
+        for read in self.aside:
+            read.retry_at_s, read.refusals = 0.0, 0
+        self._whole_at_s, self._whole_retry_s = 0.0, SLOW_RETRY_S
+
+    def join(self, now_s: float) -> None:
+        """Read in one again what is in pieces, where it is time to try; not while any of it is set aside."""
+        if not self._is_in_pieces or self.aside or now_s < self._whole_at_s:
+            return
+        self._is_in_pieces = False
+        fresh = [read.freshness for read in self.reads]
+        until_s, is_stale = min(one.until_s for one in fresh), all(one.is_stale for one in fresh)
+        self.reads = [
+            Read(block, Freshness(fresh[0].stale_after_s, until_s, is_stale)) for block in self._blocks
+        ]
+        self.refit()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import stat
 import time
 
@@ -17,6 +18,7 @@ from pymodbus.exceptions import ModbusException
 from gateway.simulator.control import Control, ControlClient
 from gateway.simulator.devices.roster import devices
 from gateway.simulator.faults import MEANING, Fault, FaultError, FaultKind, parse_fault
+from gateway.simulator.garbled import garbled_answer
 from gateway.simulator.plant.microgrid import Microgrid
 from gateway.simulator.server import CONNECTIONS, DeviceServer
 
@@ -79,6 +81,32 @@ async def test_wrong_gives_random_values_in_due_form(servers, control, connect) 
     assert len({await soc(client) for _ in range(20)}) > 10
     await ask(control.clear, "battery1")
     assert len({await soc(client) for _ in range(20)}) == 1
+
+
+@pytest.mark.parametrize("pdu_hex", ["04 02 0001", "03 04 0001 0002", "01 01 01", "10 0000 0002"])
+def test_what_is_garbled_is_never_the_answer(pdu_hex: str) -> None:
+    """Nor another of its transaction, unit, function and length, which would be data: those are `wrong`."""
+    pdu = bytes.fromhex(pdu_hex)
+    answer = b"\x12\x34\0\0" + (len(pdu) + 1).to_bytes(2, "big") + b"\x01" + pdu
+    chance = random.Random(1)
+    for _ in range(5_000):
+        frame = garbled_answer(answer, chance)
+        is_data = frame[:8] == answer[:8] and len(frame) == len(answer)
+        assert frame != answer
+        assert not is_data
+
+
+async def test_a_garbled_device_talks_nonsense_until_it_is_mended(servers, control, connect) -> None:
+    await ask(control.set, "battery1", Fault(FaultKind.GARBLED))
+    right = bytes.fromhex("1111 0000 0005 01 04 02")
+    for _ in range(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", servers["battery1"].port)
+        writer.write(bytes.fromhex("1111 0000 0006 01 04 0002 0001"))
+        frame = await asyncio.wait_for(reader.read(300), 2.0)
+        assert not (frame.startswith(right) and len(frame) == 11)
+        writer.close()
+    await ask(control.clear, "battery1")
+    assert await soc(await connect(servers["battery1"].port)) > 0
 
 
 async def test_stuck_keeps_the_values_of_when_it_began_though_it_takes_writes(
