@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.config.dnp3_device import DevicePointKind, Dnp3Device, Dnp3Point
-from gateway.drivers.dnp3.engine import (
+from gateway.drivers.dnp3.engine import OpenEngine
+from gateway.drivers.dnp3.notices import (
     ChannelChanged,
     CommandEnded,
     Engine,
@@ -58,7 +60,14 @@ class Outstation:
         self._engine = engine
         self._region = region
         self._writer = writer
-        self._points = {(one.kind, one.index): one for one in config.points}
+        points = {(one.kind, one.index): one for one in config.points}
+        self._points = {
+            (group, index): point
+            for group, wanted in KIND_OF_GROUP.items()
+            for (kind, index), point in points.items()
+            if kind is wanted
+        }
+        self._types = {one.tag: region.type_of(one.tag) for one in config.points}
         self._known: dict[int, _Known] = {}
         self._readers: dict[int, list[asyncio.Future[Reading]]] = {}  # by tag: who waits for a fresh value
         self._commands: dict[int, asyncio.Future[CommandEnded]] = {}
@@ -189,8 +198,7 @@ class Outstation:
         receipt_ns = time.time_ns()
         found: list[tuple[Dnp3Point, _Known]] = []
         for row in rows:
-            kind = KIND_OF_GROUP.get(row.group)
-            point = self._points.get((kind, row.index)) if kind is not None else None
+            point = self._points.get((row.group, row.point))
             if point is None:
                 continue
             value = value_of(point, row)
@@ -218,12 +226,9 @@ class Outstation:
     def _put(self, rows: Sequence[tuple[Dnp3Point, _Known]], receipt_ns: int) -> None:
         numbers = [(point, known) for point, known in rows if not isinstance(known.value, str)]
         if numbers:
-            bits = np.array(
-                [_bits(known.value, self._region.type_of(point.tag)) for point, known in numbers], np.uint64
-            )
             self._writer.write(
                 np.array([point.tag for point, _ in numbers], np.uint32),
-                bits,
+                self._bits_of(numbers),
                 np.array([known.status for _, known in numbers], np.uint32),
                 np.array([known.source_ns for _, known in numbers], np.int64),
                 receipt_ns,
@@ -237,6 +242,15 @@ class Outstation:
                 np.array([known.source_ns for _, known in texts], np.int64),
                 receipt_ns,
             )
+
+    def _bits_of(self, rows: Sequence[tuple[Dnp3Point, _Known]]) -> NDArray[np.uint64]:
+        """The values' raw words, those of one type at once."""
+        found = np.empty(len(rows), np.uint64)
+        types = [self._types[point.tag] for point, _ in rows]
+        for type_ in set(types):
+            places = [place for place, one in enumerate(types) if one is type_]
+            found[places] = to_bits(np.array([rows[place][1].value for place in places]), type_)
+        return found
 
     async def _watch(self) -> None:
         stale_s = self.config.groups[0].stale_after_ms / 1000
@@ -311,7 +325,7 @@ class Dnp3Driver:
     def __init__(self, devices: Sequence[Dnp3Device], region: Region, writer: Writer) -> None:
         """``writer`` owns the devices' tags and system tags."""
         self._writer = writer
-        self._engine = Engine()
+        self._engine = OpenEngine()
         self.outstations = tuple(Outstation(device, self._engine, region, writer) for device in devices)
         self._points = {
             point.tag: (outstation, point)

@@ -1,7 +1,6 @@
 """The one place that knows opendnp3 (the package yadnp3): a master to an outstation, its notices as values.
 
-opendnp3 calls back from threads of its own; ``notify`` is called there and must only hand over. No exception may
-leave a callback.
+opendnp3 calls back from threads of its own; no exception may leave a callback.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -19,65 +16,18 @@ import opendnp3
 
 from gateway.config.dnp3_device import AnalogForm, Dnp3Device, Dnp3Point, RelayCode, TimeSync
 from gateway.config.modbus import Parity
+from gateway.drivers.dnp3.notices import (
+    ChannelChanged,
+    CommandEnded,
+    Notify,
+    Reading,
+    Readings,
+    TaskEnded,
+    TaskKind,
+)
 
 _GROUP = re.compile(r"Group(\d+)Var(\d+)")
 
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One object that came: ``time_ms`` None where it has no time, ``is_synchronized`` about that time."""
-
-    group: int
-    index: int
-    value: bool | int | float | bytes
-    flags: int | None
-    time_ms: int | None
-    is_synchronized: bool
-    is_event: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Readings:
-    """The objects of one fragment, in order."""
-
-    rows: tuple[Reading, ...]
-
-
-class TaskKind(Enum):
-    OURS = "ours"
-    ENABLE_UNSOLICITED = "enable unsolicited"  # of the start-up: the library does it whether wanted or not
-    OTHER = "other"
-
-
-@dataclass(frozen=True, slots=True)
-class TaskEnded:
-    """Something that was asked of the outstation is over; ``failure`` None: it went well."""
-
-    kind: TaskKind
-    failure: str | None
-    is_timeout: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelChanged:
-    """The connection is there, or not, and why."""
-
-    is_open: bool
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CommandEnded:
-    """What became of a command; ``status`` is the outstation's, None where it gave none."""
-
-    number: int
-    status: int | None
-    status_name: str
-    was_sent: bool
-
-
-Notice = Readings | TaskEnded | ChannelChanged | CommandEnded
-Notify = Callable[[Notice], None]
 
 _SYNC = {
     TimeSync.NONE: getattr(opendnp3.TimeSyncMode, "None"),
@@ -100,16 +50,9 @@ _OPERATIONS = {
 }
 
 
-_READ = (
-    opendnp3.Binary,
-    opendnp3.DoubleBitBinary,
-    opendnp3.BinaryOutputStatus,
-    opendnp3.Counter,
-    opendnp3.FrozenCounter,
-    opendnp3.Analog,
-    opendnp3.AnalogOutputStatus,
-    opendnp3.OctetString,
-)
+_DOUBLE_BITS = frozenset({3, 4})
+_STRINGS = frozenset({110, 111})
+_MEASURED = _DOUBLE_BITS | {1, 2, 10, 11, 20, 21, 22, 23, 30, 32, 40, 42}
 
 
 @cache
@@ -132,24 +75,29 @@ class _Heard(opendnp3.ISOEHandler):  # type: ignore[misc]  # the binding has no 
         quality = info.tsquality
         has_time = quality != opendnp3.TimestampQuality.INVALID
         is_synchronized = quality == opendnp3.TimestampQuality.SYNCHRONIZED
-        for one in values:
+        is_event = info.isEventVariation
+        rows = self._rows
+        if group in _STRINGS:
+            for one in values:
+                rows.append(Reading(group, one.index, one.value.ToBytes(), None, None, False, is_event))
+            return
+        if group not in _MEASURED:
+            return  # times, statistics: of types that no tag can be
+        has_flags, is_double = info.flagsValid, group in _DOUBLE_BITS
+        for one in values:  # of one type, as their header is
             value = one.value
-            if not isinstance(value, _READ):
-                continue  # times, statistics: of types that no tag can be
-            if isinstance(value, opendnp3.OctetString):
-                row = Reading(group, one.index, value.ToBytes(), None, None, False, info.isEventVariation)
-            else:
-                raw = value.value
-                row = Reading(
+            raw = value.value
+            rows.append(
+                Reading(
                     group,
                     one.index,
-                    int(raw.value) if isinstance(raw, opendnp3.DoubleBit) else raw,
-                    value.flags.value if info.flagsValid else None,
+                    int(raw.value) if is_double else raw,
+                    value.flags.value if has_flags else None,
                     value.time.value if has_time else None,
                     is_synchronized,
-                    info.isEventVariation,
+                    is_event,
                 )
-            self._rows.append(row)
+            )
 
     def EndFragment(self, info: Any) -> None:  # noqa: N802
         rows, self._rows = tuple(self._rows), []
@@ -222,8 +170,8 @@ _PARITIES = {
 _CLASSES = (2, 3, 4)  # variations of group 60
 
 
-class Master:
-    """A master to one outstation, which it starts up by itself: restart cleared, integrity polled, unsolicited on."""
+class OpenMaster:
+    """A `Master` of opendnp3."""
 
     def __init__(
         self, channel: _Channel, device: Dnp3Device, notify: Notify, leave: Callable[[], None]
@@ -247,26 +195,21 @@ class Master:
         self._master.Enable()
 
     def close(self) -> None:
-        """Blocks until it has ended."""
         self._master.Shutdown()
         self._leave()
 
     def disable_unsolicited(self) -> None:
-        """Have it tell nothing unasked. TaskEnded(OURS) follows."""
         headers = [opendnp3.Header.AllObjects(60, variation) for variation in _CLASSES]
         self._master.PerformFunction("unsolicited off", opendnp3.FunctionCode.DISABLE_UNSOLICITED, headers)
 
     def read_classes(self, *, everything: bool) -> None:
-        """Ask for the events of all classes, or for all there is. TaskEnded(OURS) follows."""
         field = opendnp3.ClassField.AllClasses() if everything else opendnp3.ClassField.AllEventClasses()
         self._master.ScanClasses(field, self._kept[0])
 
     def read_point(self, group: int, index: int) -> None:
-        """Ask for one point's present value. TaskEnded(OURS) follows."""
         self._master.ScanRange(opendnp3.GroupVariationID(group, 0), index, index, self._kept[0])
 
     def operate(self, number: int, point: Dnp3Point, raw: bool | float) -> None:
-        """Give a command, once. CommandEnded(number) and TaskEnded(OURS) follow."""
         wish = self._wish(point, raw)
         send = self._master.SelectAndOperate if point.select else self._master.DirectOperate
 
@@ -300,15 +243,14 @@ class Master:
         return form(round(raw) if point.form in (AnalogForm.INT16, AnalogForm.INT32) else raw)
 
 
-class Engine:
-    """opendnp3 with one thread for all outstations."""
+class OpenEngine:
+    """opendnp3, an `Engine` with one thread for all outstations."""
 
     def __init__(self) -> None:
         self._manager = opendnp3.DNP3Manager(1)
         self._lines: dict[str, _Channel] = {}  # by serial port
 
-    def master(self, device: Dnp3Device, notify: Notify, tunnel_port: int | None = None) -> Master:
-        """Over the serial line, or TCP, or to the port of a tunnel, which then tells of its connection itself."""
+    def master(self, device: Dnp3Device, notify: Notify, tunnel_port: int | None = None) -> OpenMaster:
         port = device.serial
         channel = None if port is None else self._lines.get(port.path)
         if channel is None:
@@ -328,7 +270,7 @@ class Engine:
             else:
                 channel.listener.leave(notify)
 
-        return Master(channel, device, notify, leave)
+        return OpenMaster(channel, device, notify, leave)
 
     def _open(self, device: Dnp3Device, listener: Any, tunnel_port: int | None) -> Any:
         milliseconds = opendnp3.TimeDuration.Milliseconds
@@ -353,5 +295,4 @@ class Engine:
         return self._manager.AddSerial(device.name, opendnp3.levels.NOTHING, retry, settings, listener)
 
     def close(self) -> None:
-        """End all; blocks until the thread has ended, so call it in a thread."""
         self._manager.Shutdown()

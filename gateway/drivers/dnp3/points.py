@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gateway.config.dnp3_device import AnalogForm, DevicePointKind, Dnp3Point
-from gateway.drivers.dnp3.engine import Reading
+from gateway.drivers.dnp3.notices import Reading
 from gateway.tags.operate import OperateError
 from gateway.tags.quality import Quality
 from gateway.tags.sample import Value

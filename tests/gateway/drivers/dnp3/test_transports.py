@@ -21,7 +21,8 @@ from dnp3_rtu import Running, running_rtu, until
 from gateway.config.load import load_site
 from gateway.config.tls import TlsFiles
 from gateway.drivers.dnp3 import tunnel
-from gateway.drivers.dnp3.engine import ChannelChanged, Engine, Notice
+from gateway.drivers.dnp3.engine import OpenEngine
+from gateway.drivers.dnp3.notices import ChannelChanged, Notice
 from gateway.servers.dnp3.objects import Kind
 
 TLS = (
@@ -210,7 +211,7 @@ async def test_outstations_that_share_a_line_share_its_state(tmp_path: Path) -> 
     (tmp_path / "site.yaml").write_text(LINE.replace("PATH", line.path))
     first, second = load_site(tmp_path / "site.yaml").dnp3_devices
     told: dict[str, list[Notice]] = {"first": [], "second": []}
-    engine = Engine()
+    engine = OpenEngine()
     one = engine.master(first, told["first"].append)
     await until(lambda: ChannelChanged(True) in told["first"], "the line")
     other = engine.master(second, told["second"].append)
