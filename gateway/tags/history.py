@@ -15,13 +15,16 @@ from gateway.tags.tag import ValueType
 class Series:
     """Samples of one tag in order of source time; all arrays have shape (n,).
 
-    ``values`` is bool, int64, uint64, float64, or object (str) by ``type``. Times are UTC ns.
+    ``values`` is bool, int64, uint64, float64, or object (str) by ``type``. Times are UTC ns. Arrays may be shared:
+    copy them before writing into them. ``damaged`` are spans [from, to) of what was asked for in which samples may be
+    missing, as what holds them cannot be read.
     """
 
     type: ValueType
     source_times: NDArray[np.int64]
     values: NDArray[Any]
     statuses: NDArray[np.uint32]
+    damaged: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.source_times)

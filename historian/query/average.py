@@ -7,7 +7,9 @@ of OPC 10000-13 does with stepped bounds; Uncertain values count, and only Good 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,35 +70,103 @@ def edges_of(start: int, end: int, interval: int) -> NDArray[np.int64]:
     return np.append(start + interval * np.arange(count, dtype=np.int64), end)
 
 
-def average(edges: NDArray[np.int64], knots: Knots, covered: list[Covered]) -> Averages:
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How long each knot of one array of times holds in each interval between ``edges``; built once, used for many.
+
+    Every sum is of whole nanoseconds or of values times them: nothing is taken from a running total, where a great
+    value would leave its rounding errors in all that follow.
+    """
+
+    edges: NDArray[np.int64]
+    inside: slice  # knots that begin in an interval, and how long each holds in it
+    held: NDArray[np.int64]
+    filled: NDArray[np.int64]  # intervals in which a knot begins, and the place of the first in ``inside``
+    starts: NDArray[np.int64]
+    carried: NDArray[
+        np.int64
+    ]  # intervals that begin with what an earlier knot said, that knot, and for how long
+    knot: NDArray[np.int64]
+    carried_ns: NDArray[np.int64]
+
+    def sums(self, values: NDArray[Any], held: NDArray[Any], carried: NDArray[Any]) -> NDArray[Any]:
+        """Of ``values`` (..., knots) times the time they hold, as (..., intervals)."""
+        sums = np.zeros((*values.shape[:-1], len(self.edges) - 1), np.result_type(values.dtype, held.dtype))
+        sums[..., self.carried] = values[..., self.knot] * carried
+        if len(self.filled):
+            sums[..., self.filled] += np.add.reduceat(values[..., self.inside] * held, self.starts, axis=-1)
+        return sums
+
+    def time(self, holds: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Nanoseconds for which knots of ``holds`` (..., knots) hold in each interval."""
+        return self.sums(holds, self.held, self.carried_ns)
+
+    def integral(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Value times seconds of ``values`` (..., knots) in each interval."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.sums(values, self.held * NS, self.carried_ns * NS)
+
+
+def weights_of(edges: NDArray[np.int64], times: NDArray[np.int64]) -> Weights:
+    """Of knots at ``times``, ascending; of knots of one time the last counts."""
+    first = times.searchsorted(edges)
+    inside = slice(int(first[0]), int(first[-1]))
+    held = np.diff(times[inside], append=edges[-1])
+    is_filled = first[1:] > first[:-1]
+    filled = np.flatnonzero(is_filled)
+    last = first[1:][filled] - 1
+    held[last - inside.start] = edges[1:][filled] - times[last]
+    carried = np.flatnonzero(first[:-1] > 0)
+    until = edges[1:].copy()
+    until[filled] = times[first[:-1][filled]]
+    return Weights(
+        edges,
+        inside,
+        held,
+        filled,
+        first[:-1][filled] - inside.start,
+        carried,
+        first[:-1][carried] - 1,
+        (until - edges[:-1])[carried],
+    )
+
+
+def average(edges: NDArray[np.int64], knots: Knots, covered: Sequence[Covered]) -> Averages:
     """Averages of the intervals between ``edges``."""
-    count = len(edges) - 1
-    inside = knots.times[(knots.times > edges[0]) & (knots.times < edges[-1])]
-    starts = np.union1d(edges[:-1], inside)
-    held = np.diff(np.append(starts, edges[-1]))
-    interval = np.searchsorted(edges, starts, "right") - 1
-    knot = np.searchsorted(knots.times, starts, "right") - 1
-    is_known = knot >= 0
-    usable = np.zeros(len(starts), bool)
-    good = np.zeros(len(starts), bool)
-    values = np.zeros(len(starts))
-    usable[is_known] = knots.usable[knot[is_known]]
-    good[is_known] = knots.good[knot[is_known]]
-    values[is_known] = knots.values[knot[is_known]]
-    usable_ns = np.zeros(count, np.int64)
-    good_ns = np.zeros(count, np.int64)
-    integral = np.zeros(count)
-    np.add.at(usable_ns, interval, np.where(usable, held, 0))
-    np.add.at(good_ns, interval, np.where(good, held, 0))
-    with np.errstate(over="ignore", invalid="ignore"):
-        np.add.at(integral, interval, values * (held * NS))
-        if covered:
-            where = np.searchsorted(edges, [piece.first for piece in covered], "right") - 1
-            np.add.at(usable_ns, where, [piece.usable_ns for piece in covered])
-            np.add.at(good_ns, where, [piece.good_ns for piece in covered])
+    weights = weights_of(edges, knots.times)
+    usable_ns = weights.time(knots.usable)
+    good_ns = weights.time(knots.good)
+    integral = weights.integral(knots.values)
+    if covered:
+        where = np.searchsorted(edges, [piece.first for piece in covered], "right") - 1
+        np.add.at(usable_ns, where, [piece.usable_ns for piece in covered])
+        np.add.at(good_ns, where, [piece.good_ns for piece in covered])
+        with np.errstate(over="ignore", invalid="ignore"):
             np.add.at(integral, where, [piece.integral for piece in covered])
-        has_data = usable_ns > 0
-        result = np.full(count, np.nan)
+    return _averages(edges, integral, usable_ns, good_ns)
+
+
+def average_good(weights: Weights, values: NDArray[np.float64]) -> list[Averages]:
+    """Averages of each row of ``values`` (rows, knots), all of them Good and finite."""
+    edges = weights.edges
+    known_ns = weights.time(np.ones(values.shape[-1], np.bool_))
+    integral = weights.integral(values)
+    shared = _averages(edges, integral[0], known_ns, known_ns)
+    results = np.full(integral.shape, np.nan)
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.divide(integral, known_ns * NS, out=results, where=known_ns > 0)
+    return [Averages(shared.starts, row, shared.percent_good, shared.statuses) for row in results]
+
+
+def _averages(
+    edges: NDArray[np.int64],
+    integral: NDArray[np.float64],
+    usable_ns: NDArray[np.int64],
+    good_ns: NDArray[np.int64],
+) -> Averages:
+    has_data = usable_ns > 0
+    result = np.full(len(edges) - 1, np.nan)
+    with np.errstate(over="ignore", invalid="ignore"):
         np.divide(integral, usable_ns * NS, out=result, where=has_data)
     length = np.diff(edges)
     statuses = np.where(

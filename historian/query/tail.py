@@ -21,7 +21,9 @@ from historian.store.layout import journal_directory, segments
 from historian.store.rows import Rows, join
 
 MAX_KEPT_ROWS = 16_000_000  # 400 MB: a packer that is stuck must not make every reader eat the machine
-MAX_PIECE_ROWS = 1 << 18  # sorting more at once would hold up the question that happens to come then by over 20 ms
+MAX_PIECE_ROWS = (
+    1 << 18
+)  # sorting more at once would hold up the question that happens to come then by over 20 ms
 
 
 @dataclass(slots=True)
@@ -85,9 +87,7 @@ class Tail:
                     part = _part(rows, int(lows[place]), int(highs[place]), types[tag])
                     runs.setdefault(tag, []).append(part)
             for tag, parts in runs.items():
-                found.setdefault(tag, []).append(
-                    (number, newest_of_each_time(merge.join(parts, types[tag])))
-                )
+                found.setdefault(tag, []).append((number, newest_of_each_time(merge.join(parts, types[tag]))))
         return found
 
     def gaps(self) -> list[GapFrame]:

@@ -1,0 +1,162 @@
+"""What was found of a tag → the knots its averages are computed from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.tags.quality import SEVERITY_MASK
+from gateway.tags.sample import from_bits
+from gateway.tags.tag import ValueType
+from historian.errors import DamagedColumn
+from historian.query import average, merge
+from historian.query.average import Averages, Covered, Knots, Weights
+from historian.query.days import Summed
+from historian.query.decoding import decode
+from historian.query.reader import Found, Gathered, settle
+from historian.store.blocks import Samples, usable_numbers
+from historian.store.frame import GapFrame
+
+# Gaps at whose end values are known again: the image was written down, or no time passed at all.
+RESYNCED = ("lapped", "text", "clock")
+ROWS_AT_ONCE = 32  # of 3,600 doubles 0.9 MB: stays in the cache of a core while it is added up
+
+_UNKNOWN = -1  # the place of what is appended behind all samples
+
+
+def can_sum(edges: NDArray[np.int64], interval: int, gaps: Sequence[GapFrame], block: Summed) -> bool:
+    """Whether a block's sums say all that the intervals want to know of it: it lies in one, and in no gap."""
+    start, end = int(edges[0]), int(edges[-1])
+    first, last = block.first_time, block.last_time
+    return (
+        first >= start
+        and last < end
+        and (first - start) // interval == (last - start) // interval
+        and block.integral is not None
+        and bool(np.isfinite(block.integral))
+        and not any(gap.from_time <= last and gap.to_time >= first for gap in gaps)
+    )
+
+
+def averages_of(
+    asked: Sequence[Gathered], edges: NDArray[np.int64], gaps: Sequence[GapFrame], now: int
+) -> list[tuple[Averages, Found]]:
+    """The averages of each tag, and what was read for them: damage, and no samples where it went without."""
+    answers: dict[int, tuple[Averages, Found]] = {}
+    alike: dict[int, list[int]] = {}
+    for place, one in enumerate(asked):
+        times = _only_times(one)
+        if times is not None and not gaps and now >= edges[-1]:
+            alike.setdefault(id(times), []).append(place)
+    for places in alike.values():
+        times = _only_times(asked[places[0]])
+        assert times is not None, "only such are alike"
+        weights = average.weights_of(edges, times)
+        for start in range(0, len(places), ROWS_AT_ONCE):
+            some = places[start : start + ROWS_AT_ONCE]
+            answers.update(_average_alike(weights, times, {place: asked[place] for place in some}))
+    for place, one in enumerate(asked):
+        if place not in answers:
+            found = settle(one)
+            answers[place] = (average_of(one, found, edges, gaps, now), found)
+    return [answers[place] for place in range(len(asked))]
+
+
+def average_of(
+    one: Gathered, found: Found, edges: NDArray[np.int64], gaps: Sequence[GapFrame], now: int
+) -> Averages:
+    """The averages of one tag whose samples are read."""
+    samples = found.samples
+    since = int(samples.times[0]) if len(samples) else int(edges[0])
+    covered = [
+        Covered(block.first_time, block.integral or 0.0, block.good_ns + block.uncertain_ns, block.good_ns)
+        for block in one.summed
+    ]
+    unknown = [max(int(edges[0]), low) for low, _ in found.damaged]
+    gaps = [gap for gap in gaps if gap.from_time < edges[-1] and max(gap.from_time, gap.to_time) >= since]
+    return average.average(edges, _knots(one.type, samples, unknown, covered, gaps, now), covered)
+
+
+def _only_times(one: Gathered) -> NDArray[np.int64] | None:
+    """The times of a tag of which there is one block, all Good, and nothing else."""
+    if len(one.days) != 1 or one.summed or one.damaged:
+        return None
+    part = one.days[0]
+    if len(part.blocks) != 1 or part.pieces:
+        return None
+    block, times = part.blocks[0]
+    return times if block.quality_data is None and isinstance(times, np.ndarray) else None
+
+
+def _average_alike(
+    weights: Weights, times: NDArray[np.int64], some: dict[int, Gathered]
+) -> dict[int, tuple[Averages, Found]]:
+    """Averages of tags with the same times, all Good; those with other than finite numbers are left out."""
+    rows = np.empty((len(some), len(times)))
+    kept: list[int] = []
+    for place, one in some.items():
+        block, _ = one.days[0].blocks[0]
+        try:
+            samples = decode(block, times, one.type)
+        except DamagedColumn:
+            continue  # is told when it is read the long way
+        rows[len(kept)] = from_bits(samples.values, one.type)
+        if np.isfinite(rows[len(kept)]).all():
+            kept.append(place)
+    if not kept:
+        return {}
+    found = Found(merge.nothing(ValueType.DOUBLE))
+    return {
+        place: (averages, found)
+        for place, averages in zip(kept, average.average_good(weights, rows[: len(kept)]), strict=True)
+    }
+
+
+def _knots(
+    type: ValueType,
+    samples: Samples,
+    unknown: Sequence[int],
+    covered: Sequence[Covered],
+    gaps: Sequence[GapFrame],
+    now: int,
+) -> Knots:
+    """Samples, and where knowledge ends: at gaps, damaged blocks, blocks added up already, and now."""
+    values, usable = usable_numbers(type, samples.values, samples.statuses)
+    good = usable & ((samples.statuses & np.uint32(SEVERITY_MASK)) == 0)
+    ends = [*unknown, *(gap.from_time for gap in gaps), *(piece.first for piece in covered)]
+    newest = int(samples.times[-1]) if len(samples) else now
+    restored = [
+        (gap.to_time, place)
+        for gap in gaps
+        if gap.kind in RESYNCED
+        and not any(other.from_time < gap.to_time < other.to_time for other in gaps)
+        and (place := int(samples.times.searchsorted(gap.to_time, "right")) - 1) >= 0
+    ]
+    over = max(now, newest)
+    if not ends and not restored:
+        return Knots(
+            np.append(samples.times, over),
+            np.append(values, 0.0),
+            np.append(usable, False),
+            np.append(good, False),
+        )
+    # Of knots of one time the last counts: a sample over the end of knowledge, but nothing over now.
+    times = np.concatenate([np.array([*ends, *(at for at, _ in restored)], np.int64), samples.times, [over]])
+    places = np.concatenate(
+        [
+            np.full(len(ends), _UNKNOWN),
+            np.array([place for _, place in restored], np.int64),
+            np.arange(len(samples)),
+            [_UNKNOWN],
+        ]
+    )
+    order = np.argsort(times, kind="stable")
+    chosen = places[order]
+    return Knots(
+        times[order],
+        np.append(values, 0.0)[chosen],
+        np.append(usable, False)[chosen],
+        np.append(good, False)[chosen],
+    )

@@ -1,0 +1,90 @@
+"""The catalogue as readers see it: which tag is which, and the gaps; remembered until the writer changes it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from historian.errors import HistoryError, UnknownFormat
+from historian.store.catalogue import COLUMNS, Entry, entry_of
+from historian.store.database import check, open_to_read
+from historian.store.frame import GapFrame
+from historian.store.layout import catalogue_path
+
+
+class Names:
+    """Reads the catalogue of a folder. Every method raises HistoryError where it cannot be read."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = catalogue_path(directory)
+        self._database: sqlite3.Connection | None = None
+        self._version: int | None = None
+        self._entries: dict[str, Entry] = {}
+        self._gaps: list[GapFrame] | None = None
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+        self._version = None
+
+    def all(self) -> list[Entry]:
+        """Every tag there is, by path; none where there is no catalogue yet."""
+        try:
+            rows = self._rows(f"SELECT {COLUMNS} FROM tags ORDER BY path, since, id")  # noqa: S608 - a constant
+        except FileNotFoundError:
+            return []
+        return list({row[1]: entry_of(row) for row in rows}.values())
+
+    def entries(self, tags: Iterable[str]) -> dict[str, Entry]:
+        """The present entry of each path, in the order asked. Raises KeyError for one that was never stored."""
+        asked = dict.fromkeys(tags)
+        try:
+            self._forget_if_changed()
+            unknown = [tag for tag in asked if tag not in self._entries]
+            if unknown:
+                rows = self._rows(
+                    f"SELECT {COLUMNS} FROM tags WHERE path IN (SELECT value FROM json_each(?))"  # noqa: S608
+                    " ORDER BY since, id",
+                    json.dumps(unknown),
+                )
+                self._entries.update({row[1]: entry_of(row) for row in rows})
+        except FileNotFoundError:
+            raise KeyError(next(iter(asked))) from None
+        return {tag: self._entries[tag] for tag in asked}
+
+    def gaps(self) -> list[GapFrame]:
+        """All gaps in the catalogue. Raises FileNotFoundError where there is none yet."""
+        self._forget_if_changed()
+        if self._gaps is None:
+            rows = self._rows("SELECT kind, from_time, to_time, lost FROM gaps")
+            self._gaps = [
+                GapFrame(kind, first, last, None if lost < 0 else lost) for kind, first, last, lost in rows
+            ]
+        return self._gaps
+
+    def _forget_if_changed(self) -> None:
+        """`data_version` differs as soon as another connection has committed."""
+        ((version,),) = self._rows("PRAGMA data_version")
+        if version != self._version:
+            self._version = version
+            self._entries.clear()
+            self._gaps = None
+
+    def _rows(self, question: str, *parameters: str) -> list[Any]:
+        try:
+            if self._database is None:
+                self._version = None
+                database = open_to_read(self._path)
+                try:
+                    check(self._path, database)
+                except (UnknownFormat, sqlite3.Error):
+                    database.close()
+                    raise
+                self._database = database
+            return self._database.execute(question, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise HistoryError(f"{self._path}: {error}") from error
