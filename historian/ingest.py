@@ -16,8 +16,10 @@ from gateway.tags.image import Region, Slice
 from gateway.tags.quality import Quality
 from gateway.tags.sample import Samples
 from gateway.tags.tag import ValueType
+from historian.keeping.clock import LEAST_JUMP_NS, ClockWatch, Jump
+from historian.keeping.quarantine import ahead
 from historian.store.catalogue import Entry
-from historian.store.frame import GapFrame, SamplesFrame
+from historian.store.frame import GapFrame, QuarantineFrame, SamplesFrame
 from historian.store.recorder import Acknowledged, Recorder
 from historian.store.rows import Rows
 
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 
 UNKEPT = np.uint32(0)  # catalogue ids start at 1
 TAKE_LIMIT = 65_536  # records an owner a slice: 2 MiB each, taken in under a millisecond
+WARN_EVERY_NS = 30 * 10**9
 
 MAX_SLICES = 32  # a whole default ring; more waits for the next round, so that stopping is noticed
 
@@ -33,12 +36,20 @@ class Ingest:
     """Reads one region for one recorder; not to be shared between threads."""
 
     def __init__(
-        self, region: Region, kept: Mapping[str, Entry], recorder: Recorder, clock: Callable[[], int]
+        self,
+        region: Region,
+        kept: Mapping[str, Entry],
+        recorder: Recorder,
+        clock: Callable[[], int],
+        max_ahead_ns: int = 86_400 * 10**9,
     ) -> None:
         """``kept`` are the tags with history, by name. Raises KeyError where the region lacks one."""
         self._region = region
         self._recorder = recorder
         self._clock = clock
+        self._max_ahead_ns = max_ahead_ns
+        self._watch = ClockWatch(clock)
+        self._warned_at = 0
         self._ids = np.zeros(region.tag_count, np.uint32)
         for name, entry in kept.items():
             self._ids[region.index_of(name)] = entry.id
@@ -70,6 +81,8 @@ class Ingest:
         Where the ring has gone round since then, `take` is told how much was lost, and starts at the oldest.
         """
         now = self._clock()
+        if self._recorder.taken_at - now >= LEAST_JUMP_NS:
+            self._note_jump(Jump(self._recorder.taken_at, now))  # put back while nobody recorded
         if acknowledged.instance == self._region.instance:
             self._reader = self._region.reader(acknowledged.positions)
             self._taken_at = self._recorder.taken_at
@@ -89,6 +102,8 @@ class Ingest:
     def take(self) -> int:
         """Hand what there is to the recorder, as far as it has room; returns the number of changes."""
         total = 0
+        if jump := self._watch.look():
+            self._note_jump(jump)
         for _ in range(MAX_SLICES):
             if not self._recorder.has_room:
                 break
@@ -114,12 +129,39 @@ class Ingest:
         if unread:
             log.error("history lost %d strings: overwritten before they were read", len(unread))
             self._recorder.offer(GapFrame("text", self._taken_at, now, len(unread)))
+        far = ahead(rows, now, self._max_ahead_ns)
+        if far is not None:
+            # Before the samples, whose frame says that all of it is read: torn between the two, both come again.
+            self._set_apart(rows.where(far), now)
+            rows = rows.where(~far)
         self._recorder.offer(SamplesFrame(instance, now, spans, rows))
         if piece.lost or unread:
             here = {owner: (end, end) for owner, end in positions.items()}
             self._recorder.offer(SamplesFrame(instance, now, here, self._present()))
         self._positions = positions
         self._taken_at = now
+
+    def _set_apart(self, rows: Rows, now: int) -> None:
+        self._recorder.offer(QuarantineFrame(now, rows))
+        self._recorder.quarantined += len(rows)
+        if abs(now - self._warned_at) >= WARN_EVERY_NS:
+            self._warned_at = now
+            place = int(rows.times.argmax())
+            log.warning(
+                "quarantined %d samples that lie over %d s in the future, of %s by %d s: is a device's clock wrong?",
+                len(rows),
+                self._max_ahead_ns // 10**9,
+                self._recorder.catalogue.entry(int(rows.tags[place])).path,
+                (int(rows.times[place]) - now) // 10**9,
+            )
+
+    def _note_jump(self, jump: Jump) -> None:
+        log.warning(
+            "the clock was put %s by %.3f s", "ahead" if jump.size > 0 else "back", abs(jump.size) / 1e9
+        )
+        self._recorder.clock_jumps += 1
+        self._recorder.retention.clock_leapt(jump.size)
+        self._recorder.offer(jump.gap)
 
     def _is_kept(self, records: Samples, row: int) -> bool:
         return bool(self._ids[records["tag"][row]] != UNKEPT)

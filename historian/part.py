@@ -10,8 +10,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,12 @@ from queue import Empty, SimpleQueue
 
 from gateway.config.part import PartContext, Reload
 from gateway.config.site import HistorianSettings, Tag
+from gateway.config.sizes import size_text
 from gateway.tags.image import Region
 from historian.ingest import Ingest, kept_tags
+from historian.keeping.retention import Held
+from historian.store.frame import GapFrame
+from historian.store.layout import DAY_NS, day_files, day_path, journal_directory
 from historian.store.recorder import Recorder
 
 log = logging.getLogger(__name__)
@@ -95,18 +99,84 @@ def record(
 
     ``changes`` bring other tags meanwhile: what stays is not interrupted, and keeps its identity.
     """
-    recorder = Recorder(directory, settings, time.time_ns)
+    changes = changes or SimpleQueue()
     with Region.attach(region_name) as region:
-        acknowledged = recorder.open()
+        kept = list(tags)
+        while (
+            lost := _record_until_deleted(region, directory, kept, settings, stop, ready, changes)
+        ) is not None:
+            log.error(
+                "HISTORY WAS DELETED while it was written: %s is gone, %s; it begins anew with what the shared"
+                " journal still holds",
+                directory,
+                lost.text,
+            )
+            with _folder(directory, settings) as recorder:
+                recorder.catalogue.add_found_gaps(lost.gaps(time.time_ns()))
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The days that went with a deleted folder, as it was when it was last looked at, and their bytes."""
+
+    days: tuple[int, ...]
+    size: int
+
+    @property
+    def text(self) -> str:
+        if not self.days:
+            return "but no day file"
+        first, last = (day_path(Path(), day).stem for day in (self.days[0], self.days[-1]))
+        return f"with {size_text(self.size)} of {len(self.days)} days, {first} to {last}"
+
+    def gaps(self, now: int) -> list[GapFrame]:
+        return [GapFrame("deleted", self.days[0] * DAY_NS, now, None)] if self.days else []
+
+
+def _lost(directory: Path, held: Held | None) -> Lost:
+    there = day_files(directory)
+    gone = {day: size for day, size in held.days.items() if day not in there} if held is not None else {}
+    return Lost(tuple(sorted(gone)), sum(gone.values()))
+
+
+@contextmanager
+def _folder(directory: Path, settings: HistorianSettings) -> Iterator[Recorder]:
+    recorder = Recorder(directory, settings, time.time_ns)
+    try:
+        recorder.open()
+        yield recorder
+    finally:
+        recorder.close()
+
+
+def _record_until_deleted(
+    region: Region,
+    directory: Path,
+    tags: list[Tag],
+    settings: HistorianSettings,
+    stop: threading.Event,
+    ready: Callable[[], object],
+    changes: SimpleQueue[Change],
+) -> Lost | None:
+    """None where it was told to stop. ``tags`` become those of the last change."""
+    with _folder(directory, settings) as recorder:
+        entries = recorder.catalogue.register(kept_tags(tags), time.time_ns())
+        ingest = Ingest(
+            region,
+            {entry.path: entry for entry in entries},
+            recorder,
+            time.time_ns,
+            settings.max_ahead_s * 10**9,
+        )
+        ingest.start(recorder.acknowledged)
+        ready()
         try:
-            kept = kept_tags(tags)
-            entries = recorder.catalogue.register(kept, time.time_ns())
-            ingest = Ingest(region, {entry.path: entry for entry in entries}, recorder, time.time_ns)
-            ingest.start(acknowledged)
-            ready()
-            _Threads(ingest, recorder, settings, stop, changes or SimpleQueue()).run()
-        finally:
-            recorder.close()
+            _Threads(ingest, recorder, settings, stop, changes, tags).run()
+        except FileNotFoundError:
+            if journal_directory(directory).exists() and not recorder.is_gone:
+                raise
+            return _lost(directory, recorder.retention.held)
+        return None
 
 
 class _Threads:
@@ -119,8 +189,10 @@ class _Threads:
         settings: HistorianSettings,
         stop: threading.Event,
         changes: SimpleQueue[Change],
+        tags: list[Tag],
     ) -> None:
         self._changes = changes
+        self._tags = tags
         self._ingest = ingest
         self._recorder = recorder
         self._gather_s = settings.flush_ms / 1000 * GATHER_SHARE
@@ -144,16 +216,19 @@ class _Threads:
             loop()
         except BaseException as error:  # noqa: BLE001 - raised again by run(), in the part's own thread
             self._failures.append(error)
-            self._stop.set()
         finally:
             if loop == self._read:
                 self._last_offer_made.set()
                 self._offered.set()
 
+    def _is_over(self, wait_s: float = 0.0) -> bool:
+        """Whether it was told to stop, or another loop failed, within that time."""
+        return self._stop.wait(wait_s) or bool(self._failures)
+
     def _read(self) -> None:
-        while not self._stop.is_set():
+        while not self._is_over():
             if self._ingest.wait(IDLE_WAIT_S):
-                self._stop.wait(self._gather_s)
+                self._is_over(self._gather_s)
             self._take()
             self._follow()
         self._take()
@@ -164,6 +239,7 @@ class _Threads:
                 change = self._changes.get_nowait()
                 entries = self._recorder.catalogue.register(kept_tags(change.tags), time.time_ns())
                 self._ingest.follow(change.tags, {entry.path: entry for entry in entries})
+                self._tags[:] = change.tags
                 change.done()
 
     def _take(self) -> None:
@@ -174,7 +250,7 @@ class _Threads:
         while not self._last_offer_made.is_set():
             self._offered.wait()
             self._offered.clear()
-            while not self._recorder.flush() and not self._stop.wait(RETRY_S):
+            while not self._recorder.flush() and not self._is_over(RETRY_S):
                 pass
         give_up = time.monotonic() + LAST_FLUSH_S
         while not self._recorder.flush() and time.monotonic() < give_up:
@@ -185,6 +261,6 @@ class _Threads:
             )
 
     def _pack(self) -> None:
-        while not self._stop.wait(PACK_LOOK_S):
-            while not self._recorder.pack(self._stop.is_set) and not self._stop.wait(RETRY_S):
+        while not self._is_over(PACK_LOOK_S):
+            while not self._recorder.pack(self._is_over) and not self._is_over(RETRY_S):
                 pass

@@ -169,7 +169,9 @@ class History:
                 return []
 
     def _gaps(self, end: int) -> list[GapFrame]:
-        known = {gap for gap in (*self._names.gaps(), *self._tail.gaps()) if gap.from_time < end}
+        known = {
+            gap for gap in (*self._names.gaps(), *self._tail.gaps()) if min(gap.from_time, gap.to_time) < end
+        }
         return sorted(known, key=lambda gap: gap.from_time)
 
     def _told(self, found: Found) -> Found:

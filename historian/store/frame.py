@@ -37,6 +37,10 @@ class Kind(IntEnum):
 
     SAMPLES = 1
     GAP = 2
+    QUARANTINE = 3
+
+
+_KINDS = frozenset(Kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,15 @@ class GapFrame:
     lost: int | None
 
 
-Frame = SamplesFrame | GapFrame
+@dataclass(frozen=True, slots=True)
+class QuarantineFrame:
+    """Rows from too far in the future to be history, as they were seen at ``taken_at``."""
+
+    taken_at: int
+    rows: Rows
+
+
+Frame = SamplesFrame | GapFrame | QuarantineFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,9 @@ def encode(sequence: int, frame: Frame) -> bytes:
     match frame:
         case SamplesFrame():
             kind, plain = Kind.SAMPLES, encode_samples(frame)
+        case QuarantineFrame():
+            kind = Kind.QUARANTINE
+            plain = encode_samples(SamplesFrame(0, frame.taken_at, {}, frame.rows))
         case GapFrame():
             lost = UNKNOWN_LOST if frame.lost is None else min(frame.lost, UNKNOWN_LOST)
             kind = Kind.GAP
@@ -205,11 +220,14 @@ def frame_at(data: bytes, at: int, base: int = 0) -> Found | None:
     body = data[at + FRAME_HEAD_BYTES : end]
     if crc != zlib.crc32(body, zlib.crc32(data[at : at + FRAME_HEAD.size])):
         return None
-    if codec != ZSTD or kind not in (Kind.SAMPLES, Kind.GAP):
+    if codec != ZSTD or kind not in _KINDS:
         raise UnknownFormat(f"a frame of kind {kind}, codec {codec} is not known here")
     plain = zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_PLAIN_BYTES)
     if kind == Kind.SAMPLES:
         return Found(base + at, base + end, sequence, decode_samples(plain))
+    if kind == Kind.QUARANTINE:
+        apart = decode_samples(plain)
+        return Found(base + at, base + end, sequence, QuarantineFrame(apart.taken_at, apart.rows))
     lost, from_time, to_time = _GAP.unpack_from(plain)
     gap = GapFrame(plain[_GAP.size :].decode(), from_time, to_time, None if lost == UNKNOWN_LOST else lost)
     return Found(base + at, base + end, sequence, gap)

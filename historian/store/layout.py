@@ -56,6 +56,11 @@ def catalogue_path(directory: Path) -> Path:
     return directory / "catalogue.sqlite"
 
 
+def quarantine_path(directory: Path) -> Path:
+    """Samples from too far in the future."""
+    return directory / "quarantine.sqlite"
+
+
 def status_path(directory: Path) -> Path:
     return directory / "status.json"
 

@@ -34,6 +34,19 @@ class Rows:
         """Bytes it takes, near enough for a limit."""
         return len(self) * ROW_BYTES + sum(map(len, self.texts))
 
+    def where(self, keep: NDArray[np.bool_]) -> Rows:
+        """The rows for which ``keep``, of shape (n,), is true."""
+        texts = keep[self.text_rows]
+        numbers = np.cumsum(keep) - 1
+        return Rows(
+            self.tags[keep],
+            self.statuses[keep],
+            self.times[keep],
+            self.values[keep],
+            numbers[self.text_rows[texts]].astype(np.uint32),
+            tuple(text for text, is_kept in zip(self.texts, texts.tolist(), strict=True) if is_kept),
+        )
+
     def texts_at(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """The strings of ``rows``, all of which are strings."""
         out = np.empty(len(rows), object)
