@@ -47,6 +47,7 @@ from gateway.config.site import (
     Trust,
 )
 from gateway.config.sizes import Size
+from gateway.config.zones import UTC, Zone
 
 MAX_TAGS = 1_000_000  # what the image holds (docs/formats/image.md)
 MAX_REPEAT = 100_000  # copies of one device; each brings ten tags or more
@@ -81,6 +82,12 @@ SITE = Section(
             "What source times are brought to as they are written, never to a later time; image, history and servers "
             "then tell the same.",
             TimeResolution.MICROSECOND,
+        ),
+        Key(
+            "time_zone",
+            Zone(),
+            "Where people there read the clock; days of history and times without an offset are of it.",
+            UTC,
         ),
     ),
 )
@@ -851,8 +858,8 @@ HISTORIAN = Section(
         Key(
             "min_free",
             Size(),
-            "Least that stays free on history's disk, as in 2GB; below it the oldest days are dropped, never today, and "
-            "then nothing is written until there is room. 0: no limit.",
+            "Least that stays free on history's disk, as in 2GB; below it the oldest days are dropped, never today, "
+            "and then nothing is written until there is room. 0: no limit.",
             _HISTORIAN.min_free,
         ),
         Key(
@@ -1361,6 +1368,38 @@ LOGIC = Section(
     ),
 )
 
+CALCULATED_TAG = Section(
+    "a calculated tag",
+    (
+        Key(
+            "expression",
+            Later(Text("an expression over tags", ANY_LINE, 4_000)),
+            "What it is: see docs/calculated.md.",
+        ),
+        Key("type", Choice(("float64", "bool")), "Kind of its value.", "float64"),
+        Key("area", AREA_PATH, "The area it stands in."),
+        Key("unit", UnitSymbol(), "Engineering unit of the value.", None),
+        Key(
+            "range",
+            Pair(),
+            "The range of its value, in the unit; a value outside is Uncertain.",
+            None,
+        ),
+        Key("decimals", Integer(0, 9), "Decimals that an operator sees.", None),
+        Key("states", States(), "Names of false and true, of a bool.", None),
+        Key("deadband", Number(low=0), "Changes smaller than this, in the unit, need not be kept.", 0.0),
+        Key("history", Boolean(), "Whether the historian keeps it.", True),
+        Key(
+            "period_ms",
+            Integer(100, 3_600_000, "ms"),
+            "How often it is reckoned; when one of its tags was written, unless given.",
+            None,
+        ),
+        Key("description", DESCRIPTION, "One line for people.", ""),
+    ),
+)
+CALCULATED = Named("a calculated tag", OWN_TAG_NAME, OWN_TAG_GRAMMAR, CALCULATED_TAG, LONGEST_TAG_NAME)
+
 AREAS = Named(
     "an area", rf"{WORD}(?:/{WORD}){{0,7}}", f"{WORD_GRAMMAR}, and '/' between levels", DESCRIPTION, 128
 )
@@ -1383,6 +1422,7 @@ ROOT = Section(
             "templates", Later(TEMPLATES, expressions=True), "Devices that are alike, with parameters.", None
         ),
         Key("devices", Later(DEVICES, expressions=True), "The devices of the site.", None),
+        Key("calculated", Later(CALCULATED), "Tags that are calculated from tags.", None),
         Key("historian", HISTORIAN, "What history keeps.", None),
         Key("servers", SERVERS, "Doors for others.", None),
         Key("users", USERS, "Who may sign in; passwords are set by `tieline passwd`.", None),

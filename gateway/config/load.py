@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.config.calculated_section import declare_calculated, read_calculated
 from gateway.config.control_section import read_control, read_control_areas, select_tags
 from gateway.config.dnp3 import Outstation
 from gateway.config.dnp3_section import read_outstation
@@ -35,6 +36,7 @@ from gateway.config.expand import Expansion
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.keys import (
     AREAS,
+    CALCULATED,
     DEVICES,
     MAX_TAGS,
     ROOT,
@@ -62,7 +64,13 @@ MAX_FILES = 500  # of one site: a file a device of a large one
 MAX_SITE_BYTES = 4 * MAX_FILE_BYTES  # of all files together; their text is kept until the site is read
 MAX_INCLUDE_DEPTH = 16  # nobody follows more
 
-_NAMED: Mapping[str, Named] = {"areas": AREAS, "templates": TEMPLATES, "devices": DEVICES, "users": USERS}
+_NAMED: Mapping[str, Named] = {
+    "areas": AREAS,
+    "templates": TEMPLATES,
+    "devices": DEVICES,
+    "users": USERS,
+    "calculated": CALCULATED,
+}
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 _DOORS = {"opcua": "the OPC UA server", "hmi": "the HMI", "dnp3": "the DNP3 outstation"}
 _SINGLE = ("site", "historian", "servers", "simulator", "journal", "logic", "control")
@@ -247,10 +255,14 @@ class Loading:
         tags += select_tags(tags)
         control_areas = read_control_areas(gathered.single.get("control"), tags, areas, self._faults)
         tags += control_areas.tags
+        is_unsure = self._faults.unsure or len(self._faults) > 0
+        declared = declare_calculated(gathered.named["calculated"], tags, areas, self._faults)
+        tags += declared.tags
         logic: LogicSettings | None = None
         if "logic" in gathered.single:
             added, logic = read_logic(gathered.single["logic"], tags, areas, self._faults)
             tags += added
+        calculated = read_calculated(declared, tags, self._faults, is_unsure=is_unsure)
         control = read_control(gathered.single.get("control"), control_areas, tags, self._faults)
         named = frozenset(user.name for user in users) if not self._faults.unsure else None
         dnp3 = self._outstation(tags, named)
@@ -268,7 +280,7 @@ class Loading:
         opcua = _built(OpcUaSettings, gathered.servers.get("opcua"))
         hmi = _built(HmiSettings, gathered.servers.get("hmi"))
         simulator = _built(SimulatorSettings, gathered.single.get("simulator"))
-        for part in part_names(opcua, hmi, simulator, logic, dnp3, devices["dnp3"], modbus):
+        for part in part_names(opcua, hmi, simulator, logic, dnp3, devices["dnp3"], modbus, calculated):
             tags += part_tags(part)
         if len(tags) > MAX_TAGS:
             self._faults.add(start, f"{len(tags):,} tags", f"a site holds at most {MAX_TAGS:,}: split it")
@@ -280,6 +292,7 @@ class Loading:
             name=header["name"],
             description=header["description"],
             time_resolution=header["time_resolution"],
+            time_zone=header["time_zone"],
             areas=_with_parents(descriptions),
             tags=tuple(tags),
             modbus=tuple(devices["modbus"]),
@@ -300,6 +313,7 @@ class Loading:
             modbus_server=modbus,
             control=control,
             opcua_devices=tuple(devices["opcua"]),
+            calculated=calculated,
         )
 
     def _outstation(self, tags: list[Tag], named: frozenset[str] | None) -> Outstation | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from gateway.config.calculated import Calculated
 from gateway.config.can import CanDevice
 from gateway.config.control import ControlSettings
 from gateway.config.dnp3 import Outstation
@@ -229,7 +230,9 @@ class Site:
     modbus_server: ModbusServer | None = None
     control: ControlSettings | None = None
     opcua_devices: tuple[OpcUaDevice, ...] = ()
+    calculated: Calculated | None = None
     time_resolution: TimeResolution = TimeResolution.MICROSECOND
+    time_zone: str = "UTC"
 
     @property
     def device_count(self) -> int:

@@ -13,7 +13,7 @@ from gateway.config.site import Area, HmiSettings, OpcUaSettings, SimulatorSetti
 from gateway.tags.tag import ValueType
 
 AREA = Area("_system", "Tieline itself: its parts, and its links to the devices")
-DRIVERS_OWNER, NODE_OWNER, SCAN_OWNER = "drivers", "node", "scan"
+DRIVERS_OWNER, NODE_OWNER, SCAN_OWNER, CALCULATED_OWNER = "drivers", "node", "scan", "calculated"
 STATUS_TEXT_BYTES = 200  # of last_error and last_exit: one line for an operator
 STALE_AFTER_MS = 15_000  # refreshed every few seconds; a part silent for 10 s is taken for hung (PartContext)
 
@@ -90,6 +90,7 @@ def part_names(
     dnp3: Outstation | None = None,
     dnp3_devices: Sized = (),
     modbus: ModbusServer | None = None,
+    calculated: object | None = None,
 ) -> tuple[str, ...]:
     """The parts that a site has, in the order in which they are started."""
     wanted = (
@@ -97,6 +98,7 @@ def part_names(
         ("drivers", True),
         ("dnp3_master", len(dnp3_devices) > 0),
         ("scan", logic is not None),
+        ("calculated", calculated is not None),
         ("historian", True),
         ("opcua", opcua is not None),
         ("dnp3", dnp3 is not None),

@@ -52,6 +52,7 @@ _COSTS = {
     "modbus": "clients connect again",
     "opcua": "clients connect again",
     "hmi": "pages connect again",
+    "calculated": "none: it reckons all anew",
     "historian": "none: it goes on where it stopped in the journal",
     "simulator": "the simulated devices begin anew",
 }
@@ -140,6 +141,12 @@ def _of_logic(site: Site) -> set[int]:
     return outputs | {each.tag for each in logic.inputs}
 
 
+def _of_calculated(site: Site) -> set[int]:
+    """Tags that are calculated, and those that they are made of."""
+    each = () if site.calculated is None else site.calculated.tags
+    return {tag.tag for tag in each} | {at for tag in each for at in tag.formula.tags}
+
+
 def _of_outstation(site: Site) -> set[int]:
     return set() if site.dnp3 is None else {point.tag for point in site.dnp3.points}
 
@@ -158,6 +165,10 @@ def _wired(of: Callable[[Site], set[int]], aspect: Callable[[Tag], Any]) -> Why:
         yield from _some("changed", [new.tags[place].name for place in changed])
 
     return why
+
+
+def _for_calculated(tag: Tag) -> Any:
+    return (tag.type, tag.unit, tag.low, tag.high, tag.stale_after_ms)
 
 
 def _for_logic(tag: Tag) -> Any:
@@ -194,9 +205,10 @@ def _for_history(tag: Tag) -> Any:
 
 # Of each part: what it has to be started again for, and what it takes while it runs.
 _RULES: dict[str, tuple[Why, Why]] = {
-    "historian": (_differ("historian"), _tags(_kept, _for_history)),
+    "historian": (_differ("historian", "time_zone"), _tags(_kept, _for_history)),
     "drivers": (_never, _all(_named(_DRIVERS_TAKE), _tags(_any_tag))),
     "dnp3_master": (_differ("dnp3_devices"), _never),
+    "calculated": (_all(_differ("calculated"), _wired(_of_calculated, _for_calculated)), _never),
     SCAN: (_all(_differ("logic"), _wired(_of_logic, _for_logic)), _never),
     "opcua": (_differ("opcua", "users"), _all(_differ("areas", "description"), _tags(_any_tag))),
     "hmi": (_differ("hmi"), _all(_differ("areas", "users", "description"), _tags(_any_tag))),
@@ -205,13 +217,25 @@ _RULES: dict[str, tuple[Why, Why]] = {
     "simulator": (_differ("simulator"), _never),
 }
 # History is ready for new tags before anybody writes them; who shows tags is told last.
-_ORDER = ("simulator", "historian", "drivers", "dnp3_master", SCAN, "dnp3", "modbus", "opcua", "hmi")
+_ORDER = (
+    "simulator",
+    "historian",
+    "drivers",
+    "dnp3_master",
+    "calculated",
+    SCAN,
+    "dnp3",
+    "modbus",
+    "opcua",
+    "hmi",
+)
 
 _HANDLED = {
     *("name", "journal_records", "time_resolution"),  # impossible
     *("tags", "files", "digest"),
     *(
         "description",
+        "time_zone",
         "areas",
         "users",
         "historian",
@@ -221,6 +245,7 @@ _HANDLED = {
         "logic",
         "dnp3",
         "modbus_server",
+        "calculated",
     ),
     *_DRIVERS_TAKE,
 }

@@ -31,6 +31,7 @@ _STAGES = {
     "simulator": (0, 3),
     "drivers": (1, 1),
     "dnp3_master": (1, 2),
+    "calculated": (1, 2),
     "historian": (1, 3),
     SCAN: (2, 0),
     "opcua": (2, 0),
@@ -50,6 +51,7 @@ def parts_of(site: Site) -> list[Part]:
         site.dnp3,
         site.dnp3_devices,
         site.modbus_server,
+        site.calculated,
     )
     parts = [Part(name, (*_COMMAND, name), *_STAGES[name]) for name in names]
     if site.logic is not None:
@@ -78,6 +80,12 @@ async def _simulator(context: PartContext) -> None:
 
 async def _drivers(context: PartContext) -> None:
     from gateway.node.drivers import run
+
+    await run(context)
+
+
+async def _calculated(context: PartContext) -> None:
+    from gateway.calculated.part import run
 
     await run(context)
 
@@ -141,6 +149,7 @@ async def _hmi(context: PartContext) -> None:
 RUNNERS: Mapping[str, Runner] = {
     "simulator": _simulator,
     "drivers": _drivers,
+    "calculated": _calculated,
     "historian": _historian,
     "opcua": _opcua,
     "dnp3": _dnp3,

@@ -54,6 +54,10 @@ CASES: dict[str, tuple[Callable[[Site], Site], dict[str, Act]]] = {
         ),
         {"drivers": TAKES, "dnp3_master": RESTARTS},
     ),
+    "a calculated tag": (
+        lambda site: replace(site, calculated=replace(site.calculated, tags=site.calculated.tags[1:])),
+        {"calculated": RESTARTS},
+    ),
     "a description": (
         lambda site: with_tag(site, "ev1.state", description="said anew"),
         {"historian": TAKES, "drivers": TAKES, "opcua": TAKES, "hmi": TAKES},

@@ -1,0 +1,1 @@
+"""Tags that are made of tags: the part that reckons them. It writes what nobody else can, and knows no device."""

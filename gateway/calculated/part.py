@@ -1,0 +1,62 @@
+"""The part that calculates: sleeps until something is written, lets a burst be one, and reckons what it concerns."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from gateway.calculated.evaluate import Evaluator
+from gateway.config.part import PartContext
+from gateway.config.site import Site
+from gateway.config.system import CALCULATED_OWNER
+from gateway.tags.image import Region
+
+log = logging.getLogger(__name__)
+
+GATHER_S = (
+    0.02  # changes within it are one: at 10 Hz no tag has two, and 10,000 of them are some rounds a second
+)
+
+
+async def run(context: PartContext) -> None:
+    """Calculate until stopped. Raises RegionError where there is no region, or somebody else calculates."""
+    loop = asyncio.get_running_loop()
+    stop = threading.Event()
+    work = asyncio.create_task(
+        asyncio.to_thread(
+            calculate,
+            context.region_name,
+            context.site,
+            stop,
+            lambda: loop.call_soon_threadsafe(context.ready.set),
+        )
+    )
+    stopped = asyncio.create_task(context.stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.set()
+        stopped.cancel()
+        await work
+
+
+def calculate(region_name: str, site: Site, stop: threading.Event, ready: Callable[[], object]) -> None:
+    """Calculate until ``stop``."""
+    assert site.calculated is not None, "the site calculates nothing"
+    evaluator = Evaluator(site.calculated.tags, site.tags)
+    with Region.attach(region_name) as region:
+        writer = region.claim(CALCULATED_OWNER)
+        evaluator.restore(region.read(evaluator.own))
+        ready()
+        while not stop.is_set():
+            bell = region.bell()
+            now = time.time_ns()
+            results = evaluator.reckon(region.read(evaluator.inputs), now, time.monotonic_ns())
+            if len(results):
+                writer.write(results.tags, results.values, results.statuses, results.source_times, now)
+            seen = region.wait(bell, evaluator.wait_ns(time.monotonic_ns()) / 1e9)
+            if seen != bell:
+                stop.wait(GATHER_S)

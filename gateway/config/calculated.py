@@ -1,0 +1,23 @@
+"""Tags that are calculated from other tags, as typed values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.config.formula.tree import Formula
+
+
+@dataclass(frozen=True, slots=True)
+class CalculatedTag:
+    """``tag`` is its image index. ``period_ms`` 0: reckoned when one of its tags was written."""
+
+    tag: int
+    formula: Formula
+    period_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Calculated:
+    """All of them, each after those that it is made of."""
+
+    tags: tuple[CalculatedTag, ...]
