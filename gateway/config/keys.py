@@ -10,8 +10,17 @@ from gateway.config.can_canopen import ObjectType
 from gateway.config.can_j1939 import HIGHEST_ADDRESS, HIGHEST_PGN, MAX_BYTES
 from gateway.config.control import Seat
 from gateway.config.dnp3 import ControlModel, PointKind
-from gateway.config.dnp3_device import AnalogForm, DevicePointKind, Dnp3Transport, RelayCode, TimeSync
+from gateway.config.dnp3_device import (
+    AnalogForm,
+    DevicePointKind,
+    Dnp3Engine,
+    Dnp3Transport,
+    RelayCode,
+    TimeSync,
+)
 from gateway.config.document import INT_HIGH
+from gateway.config.forward import ForwardKind, ForwardTarget, Label, SeriesNames
+from gateway.config.events import Summary
 from gateway.config.kinds import (
     ANY_LINE,
     Anything,
@@ -353,6 +362,12 @@ _DNP3_BY_SERIAL = When("transport", frozenset({Dnp3Transport.SERIAL}))
 DNP3_CONNECTION = Section(
     "a DNP3 connection",
     (
+        Key(
+            "engine",
+            choice(Dnp3Engine),
+            "Whose master it is; dnp3-python speaks TCP alone, and needs an environment of its own.",
+            Dnp3Engine.YADNP3,
+        ),
         Key("transport", choice(Dnp3Transport), "How frames travel.", Dnp3Transport.TCP),
         Key(
             "host", HOST, "Host name or address of the outstation; not for a serial line.", when=_DNP3_BY_TCP
@@ -389,7 +404,12 @@ DNP3_CONNECTION = Section(
         Key("stop_bits", Integer(1, 2), "Stop bits on the serial line.", 1, _DNP3_BY_SERIAL),
         Key("address", Integer(0, 65_519), "Link address of the outstation."),
         Key("master_address", Integer(0, 65_519), "Our link address.", 1),
-        Key("timeout_ms", Integer(100, 600_000, "ms"), "How long an answer may take.", 5_000),
+        Key(
+            "timeout_ms",
+            Integer(100, 600_000, "ms"),
+            "How long an answer may take; longer than the outstation waits for a confirm, which is often 5 s.",
+            6_000,
+        ),
         Key(
             "retry_max_ms", Integer(100, 3_600_000, "ms"), "Longest wait between attempts to connect.", 30_000
         ),
@@ -843,6 +863,108 @@ DEVICE_OWN = (
 DEVICE = Section("a device", (*DEVICE_OWN, *(Key(key.name, Later(key.kind), key.doc, None) for key in BODY)))
 DEVICE_BODY = Section("a device", (*(Key(k.name, Later(k.kind), k.doc, None) for k in DEVICE_OWN), *BODY))
 
+FORWARD_NAME_PATTERN = r"(?:[A-Za-z0-9_./-]|\{(?:site|tag|area|device|point|type)\})+"
+FORWARD_NAME = Text(
+    "letters, digits, '_', '.', '/', '-' and {site}, {tag}, {area}, {device}, {point}, {type}",
+    FORWARD_NAME_PATTERN,
+    128,
+)
+_WITH_DATABASES = frozenset({"influxdb1", "influxdb2", "influxdb3"})
+_NAMES = SeriesNames()
+_TARGET = ForwardTarget("", ForwardKind.INFLUXDB2, "")
+FORWARD_TARGET = Section(
+    "a target of forwarding",
+    (
+        Key("kind", choice(ForwardKind), "What it is; by that, how it is written to."),
+        Key(
+            "url",
+            Text(
+                "http:// or https://, a host, and a port where it is not the usual one",
+                r"https?://[A-Za-z0-9_.\[\]:-]+(?:/[A-Za-z0-9_./-]*)?",
+                500,
+            ),
+            "Where it listens, as in https://influx.example:8086.",
+        ),
+        Key(
+            "database",
+            Text("a name", longest=128),
+            "Database (1.x, 3.x) or bucket (2.x).",
+            when=When("kind", _WITH_DATABASES),
+        ),
+        Key(
+            "organisation",
+            Text("a name", longest=128),
+            "Organisation that the bucket is of.",
+            when=When("kind", frozenset({"influxdb2"})),
+        ),
+        Key("username", Text("a name", longest=128), "User, with a password; without one, a token.", None),
+        Key("secret_file", Text("the path of a file"), "File that holds the token or password.", None),
+        Key(
+            "secret_variable",
+            Text("a name", r"[A-Za-z_][A-Za-z0-9_]*", 128),
+            "Environment variable that holds it.",
+            None,
+        ),
+        Key(
+            "authorities",
+            Text("the path of a file"),
+            "Whom its certificate must be signed by, PEM; those of the machine unless given.",
+            None,
+        ),
+        Key("certificate", Text("the path of a file"), "Our certificate where it asks for one, PEM.", None),
+        Key("key", Text("the path of a file"), "Its private key, PEM.", None),
+        Key(
+            "tags",
+            ListOf(
+                Text("a tag's name, with * for any characters", r"[a-z0-9_.*?]+", 256), 'a list: ["pcc.*"]'
+            ),
+            "Patterns of the tags that are forwarded.",
+            ("*",),
+        ),
+        Key("measurement", FORWARD_NAME, "The measurement of a tag.", _NAMES.measurement),
+        Key(
+            "labels",
+            ListOf(choice(Label), "a list of: site, tag, area, device, unit"),
+            "Its series' tags, as InfluxDB calls them.",
+            _NAMES.labels,
+        ),
+        Key("field", FORWARD_NAME, "The field of its value.", _NAMES.field),
+        Key("status_field", FORWARD_NAME, "The field of its StatusCode.", _NAMES.status_field),
+        Key(
+            "batch_samples",
+            Integer(1, 100_000),
+            "Samples of one request at most.",
+            _TARGET.batch_samples,
+        ),
+        Key(
+            "interval_ms",
+            Integer(100, 600_000, "ms"),
+            "How often what is new is sent.",
+            _TARGET.interval_ms,
+        ),
+        Key(
+            "timeout_ms",
+            Integer(100, 600_000, "ms"),
+            "How long an answer may take.",
+            _TARGET.timeout_ms,
+        ),
+        Key(
+            "samples_per_s",
+            Integer(0, 10_000_000),
+            "Samples sent in a second at most, also when it catches up; 0: no limit.",
+            _TARGET.samples_per_s,
+        ),
+        Key(
+            "keep_mb",
+            Integer(1, 1_000_000, "MB"),
+            "How much of the journal is kept for it while it is away; what is beyond comes from day files.",
+            _TARGET.keep_mb,
+        ),
+    ),
+)
+FORWARD = Named("a target of forwarding", WORD, WORD_GRAMMAR, FORWARD_TARGET, 32)
+
+
 HISTORIAN = Section(
     "the historian",
     (
@@ -868,6 +990,7 @@ HISTORIAN = Section(
             "A sample whose time lies further in the future is quarantined: kept apart and counted.",
             _HISTORIAN.max_ahead_s,
         ),
+        Key("forward", Later(FORWARD), "Stores that history is forwarded to, by name.", None),
     ),
 )
 
@@ -1400,6 +1523,44 @@ CALCULATED_TAG = Section(
 )
 CALCULATED = Named("a calculated tag", OWN_TAG_NAME, OWN_TAG_GRAMMAR, CALCULATED_TAG, LONGEST_TAG_NAME)
 
+SUMMARIES = Named(
+    "a tag",
+    TAG_NAME,
+    TAG_GRAMMAR,
+    ListOf(choice(Summary), "a list of summaries: [average, maximum]"),
+    255,
+)
+EVENT = Section(
+    "an event",
+    (
+        Key(
+            "for",
+            Text("devices, * for any letters", r"[a-z*][a-z0-9_*?\[\]-]*", 64),
+            "Devices that each have the event; conditions and summaries call the device `device`.",
+            None,
+        ),
+        Key(
+            "while",
+            Later(Text("a condition over tags", ANY_LINE, 4_000)),
+            "It goes on as long as this is true; or 'start' and 'end'.",
+            None,
+        ),
+        Key("start", Later(Text("a condition over tags", ANY_LINE, 4_000)), "It begins when this is true.", None),
+        Key("end", Later(Text("a condition over tags", ANY_LINE, 4_000)), "It ends when this is true.", None),
+        Key("min_s", Number(low=0, high=31 * 86_400), "A shorter one is none.", 0.0),
+        Key(
+            "hold_off_s",
+            Number(low=0, high=86_400),
+            "One that goes on again so soon after its end never ended.",
+            0.0,
+        ),
+        Key("severity", Integer(1, 1_000), "1 to 1,000, as OPC UA has it.", 100),
+        Key("summaries", Later(SUMMARIES), "Tags, and what of them is kept with the frame.", None),
+        Key("description", DESCRIPTION, "One line for people.", ""),
+    ),
+)
+EVENTS = Named("an event", WORD, WORD_GRAMMAR, EVENT)
+
 AREAS = Named(
     "an area", rf"{WORD}(?:/{WORD}){{0,7}}", f"{WORD_GRAMMAR}, and '/' between levels", DESCRIPTION, 128
 )
@@ -1423,6 +1584,7 @@ ROOT = Section(
         ),
         Key("devices", Later(DEVICES, expressions=True), "The devices of the site.", None),
         Key("calculated", Later(CALCULATED), "Tags that are calculated from tags.", None),
+        Key("events", Later(EVENTS), "Periods that are kept with what happened in them.", None),
         Key("historian", HISTORIAN, "What history keeps.", None),
         Key("servers", SERVERS, "Doors for others.", None),
         Key("users", USERS, "Who may sign in; passwords are set by `tieline passwd`.", None),

@@ -16,7 +16,7 @@ from gateway.tags.tag import ValueType
 SHOWN_CHANGES = 6  # of one device or tag, in a line for people
 _REFERENCES = ("tag", "feedback", "system", "bus_system")  # to tags, of points and devices
 _NOT_TOLD = frozenset(
-    {"tags", "files", "digest", "journal_records", "time_resolution"}
+    {"tags", "files", "digest", "journal_records", "time_resolution", "time_zone"}
 )  # of a site, as sections
 
 
@@ -225,6 +225,8 @@ def _sections(old: Site, new: Site) -> Iterator[str]:
         yield "journal"
     if old.time_resolution != new.time_resolution:
         yield "site.time_resolution"
+    if old.time_zone != new.time_zone:
+        yield "site.time_zone"
 
 
 def _is_device(item: Any) -> bool:

@@ -16,6 +16,8 @@ from gateway.config.can import CanDevice
 from gateway.config.control import ControlSettings
 from gateway.config.dnp3 import Outstation
 from gateway.config.dnp3_device import Dnp3Device
+from gateway.config.forward import ForwardTarget
+from gateway.config.events import Event
 from gateway.config.logic import LogicSettings
 from gateway.config.modbus import ModbusDevice
 from gateway.config.modbus_server import ModbusServer
@@ -153,7 +155,7 @@ class HistorianSettings:
     """
 
     flush_ms: int = 250
-    block_s: int = 60
+    block_s: int = 300
     keep_days: int = 0
     max_disk: int = 0
     min_free: int = 0
@@ -231,6 +233,8 @@ class Site:
     control: ControlSettings | None = None
     opcua_devices: tuple[OpcUaDevice, ...] = ()
     calculated: Calculated | None = None
+    events: tuple[Event, ...] = ()
+    forward: tuple[ForwardTarget, ...] = ()
     time_resolution: TimeResolution = TimeResolution.MICROSECOND
     time_zone: str = "UTC"
 
