@@ -81,6 +81,7 @@ class Weights:
     edges: NDArray[np.int64]
     inside: slice  # knots that begin in an interval, and how long each holds in it
     held: NDArray[np.int64]
+    held_s: NDArray[np.float64]
     filled: NDArray[np.int64]  # intervals in which a knot begins, and the place of the first in ``inside``
     starts: NDArray[np.int64]
     carried: NDArray[
@@ -88,23 +89,24 @@ class Weights:
     ]  # intervals that begin with what an earlier knot said, that knot, and for how long
     knot: NDArray[np.int64]
     carried_ns: NDArray[np.int64]
-
-    def sums(self, values: NDArray[Any], held: NDArray[Any], carried: NDArray[Any]) -> NDArray[Any]:
-        """Of ``values`` (..., knots) times the time they hold, as (..., intervals)."""
-        sums = np.zeros((*values.shape[:-1], len(self.edges) - 1), np.result_type(values.dtype, held.dtype))
-        sums[..., self.carried] = values[..., self.knot] * carried
-        if len(self.filled):
-            sums[..., self.filled] += np.add.reduceat(values[..., self.inside] * held, self.starts, axis=-1)
-        return sums
+    carried_s: NDArray[np.float64]
 
     def time(self, holds: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Nanoseconds for which knots of ``holds`` (..., knots) hold in each interval."""
-        return self.sums(holds, self.held, self.carried_ns)
+        """Nanoseconds for which knots of ``holds`` hold in each interval."""
+        return self._sums(holds, self.held, self.carried_ns)
 
-    def integral(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Value times seconds of ``values`` (..., knots) in each interval."""
+    def integral(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Value times seconds in each interval."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.sums(values, self.held * NS, self.carried_ns * NS)
+            return self._sums(values, self.held_s, self.carried_s)
+
+    def _sums(self, values: NDArray[Any], held: NDArray[Any], carried: NDArray[Any]) -> NDArray[Any]:
+        sums = np.zeros(len(self.edges) - 1, held.dtype)
+        if len(self.carried):
+            sums[self.carried] = values[self.knot] * carried
+        if len(self.filled):
+            sums[self.filled] += np.add.reduceat(values[self.inside] * held, self.starts)
+        return sums
 
 
 def weights_of(edges: NDArray[np.int64], times: NDArray[np.int64]) -> Weights:
@@ -116,18 +118,22 @@ def weights_of(edges: NDArray[np.int64], times: NDArray[np.int64]) -> Weights:
     filled = np.flatnonzero(is_filled)
     last = first[1:][filled] - 1
     held[last - inside.start] = edges[1:][filled] - times[last]
-    carried = np.flatnonzero(first[:-1] > 0)
     until = edges[1:].copy()
     until[filled] = times[first[:-1][filled]]
+    carried = np.flatnonzero((first[:-1] > 0) & (until > edges[:-1]))
+    carried_ns: NDArray[np.int64] = (until - edges[:-1])[carried]
+    carried_s = np.asarray(carried_ns * NS, np.float64)
     return Weights(
         edges,
         inside,
         held,
+        held * NS,
         filled,
         first[:-1][filled] - inside.start,
         carried,
         first[:-1][carried] - 1,
-        (until - edges[:-1])[carried],
+        carried_ns,
+        carried_s,
     )
 
 
@@ -146,16 +152,22 @@ def average(edges: NDArray[np.int64], knots: Knots, covered: Sequence[Covered]) 
     return _averages(edges, integral, usable_ns, good_ns)
 
 
-def average_good(weights: Weights, values: NDArray[np.float64]) -> list[Averages]:
-    """Averages of each row of ``values`` (rows, knots), all of them Good and finite."""
-    edges = weights.edges
-    known_ns = weights.time(np.ones(values.shape[-1], np.bool_))
-    integral = weights.integral(values)
-    shared = _averages(edges, integral[0], known_ns, known_ns)
-    results = np.full(integral.shape, np.nan)
-    with np.errstate(over="ignore", invalid="ignore"):
-        np.divide(integral, known_ns * NS, out=results, where=known_ns > 0)
-    return [Averages(shared.starts, row, shared.percent_good, shared.statuses) for row in results]
+class GoodAverages:
+    """Averages of arrays of values at the same times, all of them Good."""
+
+    def __init__(self, edges: NDArray[np.int64], times: NDArray[np.int64]) -> None:
+        self._weights = weights_of(edges, times)
+        known_ns = self._weights.time(np.ones(len(times), np.bool_))
+        self._shared = _averages(edges, np.zeros(len(edges) - 1), known_ns, known_ns)
+        self._known_s = np.where(known_ns > 0, known_ns * NS, np.nan)
+
+    def of(self, values: NDArray[Any]) -> Averages | None:
+        """Of values of any number type; None where they may not all be finite, so that each is to be looked at."""
+        integral = self._weights.integral(values)
+        if not np.isfinite(integral).all():
+            return None
+        shared = self._shared
+        return Averages(shared.starts, integral / self._known_s, shared.percent_good, shared.statuses)
 
 
 def _averages(

@@ -37,8 +37,8 @@ _PACKED = "id, tag, sequence, first_time, last_time, count, times"
 _COLUMNS = "value_data, quality_data"
 _OVERLAPS = " AND first_time < ? AND last_time >= ? ORDER BY tag, first_time"
 _SUMMED = (
-    "id, tag, sequence, first_time, last_time, count, last, last_status, usable, minimum, maximum, integral,"
-    " good_ns, uncertain_ns, bad_ns"
+    "id, tag, sequence, first_time, last_time, count, first, last, first_status, last_status, usable, minimum,"
+    " maximum, integral, good_ns, uncertain_ns, bad_ns"
 )
 _ASKED = "(SELECT value FROM json_each(?))"
 
@@ -73,7 +73,9 @@ class Summed(NamedTuple):
     first_time: int
     last_time: int
     size: int
+    first: int | str
     last: int | str
+    first_status: int
     last_status: int
     usable: int
     minimum: int | None
