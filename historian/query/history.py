@@ -8,23 +8,29 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gateway.tags.aggregate import Aggregate, AggregateConfiguration, Processed
 from gateway.tags.history import Series
 from gateway.tags.sample import from_bits
 from gateway.tags.tag import ValueType
 from historian.errors import DamagedBlock
 from historian.keeping.clock import unknown_in
-from historian.query import average, knots, merge
+from historian.query import average, chart, knots, merge
+from historian.query.aggregates.intervals import intervals
+from historian.query.aggregates.table import DEFAULTS
 from historian.query.average import Averages
+from historian.query.chart import Line
 from historian.query.days import Days, DayView, StoredBlock
 from historian.query.merge import Piece
 from historian.query.names import Names
+from historian.query.processing import Processing
 from historian.query.reader import Found, Reader, Span, settle
 from historian.query.tail import Tail
 from historian.store.blocks import Samples
@@ -62,6 +68,7 @@ class History:
         self._days = Days(directory, self._report)
         self._names = Names(directory)
         self._reader = Reader(self._tail, self._days)
+        self._processing = Processing(self._reader, self._tail, self._gaps, self._first, self._told, clock)
         self._turn = threading.Lock()
 
     def close(self) -> None:
@@ -158,6 +165,98 @@ class History:
                 self._told(found)
             by_id = dict(zip(gathered, answers, strict=True))
             return {tag: by_id[entry.id][0] for tag, entry in entries.items()}
+
+    def chart(self, tags: Iterable[str], start_ns: int, end_ns: int, points: int) -> dict[str, Line]:
+        """What to draw of each tag, with at most ``points`` points besides the breaks in the line (see `chart`).
+
+        Where a whole block lies in one column of pixels its least and greatest value stand somewhere in it. Raises
+        ValueError for strings; ImportError without the analytics libraries.
+        """
+        edges = chart.columns_of(start_ns, end_ns, points)
+        with self._turn:
+            entries = self._names.entries(tags)
+            for tag, entry in entries.items():
+                if entry.type is ValueType.STRING:
+                    raise ValueError(f"{tag} is a string: it has no line")
+            self._tail.refresh()
+            gaps = unknown_in(self._gaps(end_ns))
+            is_wide = edges[1] - edges[0] >= WIDE_NS
+            gathered = self._reader.gather(
+                {entry.id: entry.type for entry in entries.values()},
+                start_ns,
+                end_ns,
+                before=True,
+                sums=partial(chart.can_sum, edges, gaps) if is_wide else None,
+            )
+            asked = list(gathered.values())
+            found = self._reader.crew.share(
+                lambda some: [settle(one) for one in some], asked, sum(one.count for one in asked)
+            )
+            lines: dict[int, Line] = {}
+            for (id, one), read in zip(gathered.items(), found, strict=True):
+                self._told(read)
+                drawn = [(0, chart.of_sums(one.type, block)) for block in one.summed]
+                samples = merge.merge([*drawn, (1, read.samples)], one.type)
+                since = int(samples.times[0]) if len(samples) else start_ns
+                breaks = [gap.from_time for gap in gaps] + [max(start_ns, low) for low, _ in read.damaged]
+                known = np.array(sorted({at for at in breaks if since <= at < end_ns}), np.int64)
+                lines[id] = chart.decimate(one.type, samples, known, edges, points)
+            return {tag: lines[entry.id] for tag, entry in entries.items()}
+
+    def aggregate(
+        self,
+        tag: str,
+        aggregate: Aggregate,
+        start_ns: int,
+        end_ns: int,
+        interval_ns: int = 0,
+        configuration: AggregateConfiguration = DEFAULTS,
+    ) -> Processed:
+        """An aggregate of OPC 10000-13 over each interval of [start_ns, end_ns); 0: over one (docs/aggregates.md).
+
+        Backwards in time where the end lies before the start. Raises ValueError.
+        """
+        return self.aggregate_many((tag,), aggregate, start_ns, end_ns, interval_ns, configuration)[tag]
+
+    def aggregate_many(
+        self,
+        tags: Iterable[str],
+        aggregate: Aggregate,
+        start_ns: int,
+        end_ns: int,
+        interval_ns: int = 0,
+        configuration: AggregateConfiguration = DEFAULTS,
+    ) -> dict[str, Processed]:
+        """`aggregate` of each tag, in the order asked."""
+        asked = intervals(start_ns, end_ns, interval_ns)
+        with self._turn:
+            return self._processing.aggregate(self._names.entries(tags), aggregate, asked, configuration)
+
+    def at_time(
+        self,
+        tag: str,
+        times_ns: Sequence[int] | NDArray[np.int64],
+        configuration: AggregateConfiguration = DEFAULTS,
+        *,
+        use_simple_bounds: bool = False,
+    ) -> Processed:
+        """What a tag was at each of the times, in the order asked (see `at_time`). Raises ValueError."""
+        return self.at_time_many((tag,), times_ns, configuration, use_simple_bounds=use_simple_bounds)[tag]
+
+    def at_time_many(
+        self,
+        tags: Iterable[str],
+        times_ns: Sequence[int] | NDArray[np.int64],
+        configuration: AggregateConfiguration = DEFAULTS,
+        *,
+        use_simple_bounds: bool = False,
+    ) -> dict[str, Processed]:
+        """`at_time` of each tag, in the order asked."""
+        times = np.asarray(times_ns, np.int64)
+        with self._turn:
+            return self._processing.at_time(
+                self._names.entries(tags), times, configuration, use_simple_bounds
+            )
 
     def gaps(self, end_ns: int | None = None) -> list[GapFrame]:
         """Where changes may be missing, for all tags, by the time they begin."""

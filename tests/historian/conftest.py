@@ -24,6 +24,7 @@ def _load(name: str) -> ModuleType:
 
 
 folders = _load("folder")
+_load("aggregates_reference")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ _INTERPOLATED_UNCERTAIN = np.uint32(UNCERTAIN_DATA_SUB_NORMAL | InfoBits.INTERPO
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Values at instants, shape (n,). ``row`` is where a value was taken from, -1 where it was reckoned or is none."""
+    """Values at instants, shape (n,). ``row`` is where a value was taken from; -1: it was reckoned, or is none."""
 
     times: NDArray[np.int64]
     numbers: NDArray[np.float64]
@@ -26,11 +26,13 @@ class Points:
 
     @property
     def is_good(self) -> NDArray[np.bool_]:
-        return (self.statuses & np.uint32(SEVERITY_MASK)) == 0
+        found: NDArray[np.bool_] = (self.statuses & np.uint32(SEVERITY_MASK)) == 0
+        return found
 
     @property
     def is_bad(self) -> NDArray[np.bool_]:
-        return (self.statuses & np.uint32(SEVERITY_BAD)) != 0
+        found: NDArray[np.bool_] = (self.statuses & np.uint32(SEVERITY_BAD)) != 0
+        return found
 
 
 def simple(rows: Judged, at: NDArray[np.int64], is_stepped: bool) -> Points:

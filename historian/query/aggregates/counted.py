@@ -169,7 +169,7 @@ def _bound(question: Question, at_end: bool) -> bounds.Points:
 
 
 def interpolative(question: Question) -> Answer:
-    """5.4.3.4: the interpolated bounding value where the interval begins; extrapolated after the data. Never partial."""
+    """5.4.3.4: the interpolated bounding value where the interval begins; extrapolated after the data."""
     points = bounds.interpolated(
         question.rows,
         question.intervals.starts,

@@ -185,8 +185,9 @@ def _extreme2(question: Question, sign: int, is_actual_time: bool) -> Answer:
     row[picked.interval] = candidates.row[picked.place]
     numbers[picked.interval] = candidates.numbers[picked.place]
     status = status | bits | np.where(picked.is_multiple, MULTIPLE, 0)
-    status = np.where(picked.has_one & question.has_data, status, NO_DATA)
-    return Answer(stamps, numbers, status.astype(np.uint32), row)
+    has_one = picked.has_one & question.has_data
+    stamps = np.where(has_one, stamps, intervals.starts)
+    return Answer(stamps, numbers, np.where(has_one, status, NO_DATA).astype(np.uint32), row)
 
 
 def minimum2(question: Question) -> Answer:

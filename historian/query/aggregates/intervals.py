@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_INTERVALS = 1_000_000  # eleven days by the second; more belongs in several questions
-_EARLIEST, _LATEST = -(2**62), 2**62
+EARLIEST, LATEST = -(2**62), 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def intervals(start: int, end: int, length: int) -> Intervals:
     """From ``start`` to ``end``, each ``length`` ns but the last, which may be shorter; 0: one. Raises ValueError."""
     if start == end:
         raise ValueError("start and end are the same time: there is no interval between them")
-    if not _EARLIEST < min(start, end) < max(start, end) < _LATEST:
+    if not EARLIEST < min(start, end) < max(start, end) < LATEST:
         raise ValueError("the times lie outside 1823..2116")
     if length < 0:
         raise ValueError("an interval cannot be shorter than nothing")

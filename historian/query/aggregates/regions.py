@@ -17,7 +17,6 @@ from historian.query.aggregates.bounds import Points
 from historian.query.aggregates.tally import CALCULATED, GOOD, NO_DATA, UNCERTAIN, Answer, Question
 
 NS = 1e-9
-_MS = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,31 +176,31 @@ def _duration_in_state(
     counts = points.is_good[:-1] & is_in_state(points.numbers[:-1])
     held = regions.sum(np.where(counts, regions.lengths, 0))
     statuses = status_by_time(question, regions) | CALCULATED
-    return Answer(question.intervals.starts, held * _MS, _where_data(question, statuses))
+    return Answer(question.intervals.starts, _in_ms(held), _where_data(question, statuses))
 
 
 def duration_good(question: Question) -> Answer:
     """5.4.3.31, in ms."""
     good, _, _ = _good_bad_total(question)
-    return _of_duration(question, good * _MS)
+    return _of_duration(question, _in_ms(good))
 
 
 def duration_bad(question: Question) -> Answer:
     """5.4.3.32, in ms."""
     _, bad, _ = _good_bad_total(question)
-    return _of_duration(question, bad * _MS)
+    return _of_duration(question, _in_ms(bad))
 
 
 def percent_good(question: Question) -> Answer:
     """5.4.3.33: of the interval, or of that part of it at whose end the data end."""
     good, _, total_ns = _good_bad_total(question)
-    return _of_duration(question, 100.0 * good / np.maximum(total_ns, 1))
+    return _of_duration(question, _percent(good, total_ns))
 
 
 def percent_bad(question: Question) -> Answer:
     """5.4.3.34."""
     _, bad, total_ns = _good_bad_total(question)
-    return _of_duration(question, 100.0 * bad / np.maximum(total_ns, 1))
+    return _of_duration(question, _percent(bad, total_ns))
 
 
 def _good_bad_total(
@@ -222,6 +221,14 @@ def _good_bad_total(
 def _of_duration(question: Question, numbers: NDArray[np.float64]) -> Answer:
     statuses = np.full(len(question.intervals), CALCULATED)
     return Answer(question.intervals.starts, numbers, _where_data(question, statuses))
+
+
+def _in_ms(lengths: NDArray[np.int64]) -> NDArray[np.float64]:
+    return lengths.astype(np.float64) / 1e6
+
+
+def _percent(part: NDArray[np.int64], of: NDArray[np.int64]) -> NDArray[np.float64]:
+    return 100.0 * part.astype(np.float64) / np.maximum(of, 1).astype(np.float64)
 
 
 def _where_data(question: Question, statuses: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -37,9 +37,10 @@ class Question:
             return np.zeros(len(self.intervals), bool)
         first, last = self.rows.times[0], self.rows.times[-1]
         low, high = self.intervals.low, self.intervals.high
+        found: NDArray[np.bool_] = (high > first) & (low <= last)
         if self.intervals.is_backwards:
-            return (high >= first) & (low < last)
-        return (high > first) & (low <= last)
+            found = (high >= first) & (low < last)
+        return found
 
     @property
     def is_partial(self) -> NDArray[np.bool_]:
@@ -48,7 +49,8 @@ class Question:
             return np.zeros(len(self.intervals), bool)
         first, last = self.rows.times[0], self.rows.times[-1]
         low, high = self.intervals.low, self.intervals.high
-        return ((low < first) & (first < high)) | ((low <= last) & (last < high))
+        found: NDArray[np.bool_] = ((low < first) & (first < high)) | ((low <= last) & (last < high))
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,164 @@
+"""Aggregates and values at instants, from what a `Reader` finds. Blocking; `History` makes calls take turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.tags.aggregate import Aggregate, AggregateConfiguration, Processed
+from historian.keeping.clock import unknown_in
+from historian.query import around, at_time, merge
+from historian.query.aggregates.intervals import Intervals
+from historian.query.aggregates.known import Known
+from historian.query.aggregates.table import calculate, type_of
+from historian.query.around import Need
+from historian.query.days import Summed
+from historian.query.reader import Found, Reader, settle
+from historian.query.tail import Tail
+from historian.store.blocks import Samples
+from historian.store.catalogue import Entry
+from historian.store.frame import GapFrame
+
+_FIRST, _LAST = -(2**63), 2**63 - 1
+_WIDE_NS = 120 * 10**9  # blocks are of a minute or longer: only in wider intervals are their sums of use
+
+Sums = Callable[[Sequence[GapFrame], Mapping[int, Entry], Summed], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Processing:
+    """``first`` reads a tag's first (or newest) samples of a span, ``gaps`` those that begin before a time."""
+
+    reader: Reader
+    tail: Tail
+    gaps: Callable[[int], list[GapFrame]]
+    first: Callable[[Entry, int, int, int | None, bool], Found]
+    told: Callable[[Found], Found]
+    clock: Callable[[], int]
+
+    def aggregate(
+        self,
+        entries: Mapping[str, Entry],
+        aggregate: Aggregate,
+        asked: Intervals,
+        configuration: AggregateConfiguration,
+    ) -> dict[str, Processed]:
+        """An aggregate of each tag over each interval. Raises ValueError."""
+        for entry in entries.values():
+            type_of(aggregate, entry.type)
+        low, high = int(asked.edges[0]), int(asked.edges[-1])
+        needs = {tag: around.need_of(aggregate, entry, configuration) for tag, entry in entries.items()}
+        sums = partial(around.sums_up, aggregate, asked, configuration)
+        is_wide = asked.edges[1] - asked.edges[0] >= _WIDE_NS
+        known = self._known(entries, low, high, needs, configuration, sums if is_wide else None)
+        return {
+            tag: calculate(
+                aggregate, known[tag], entry.type, asked, stepped=entry.stepped, configuration=configuration
+            )
+            for tag, entry in entries.items()
+        }
+
+    def at_time(
+        self,
+        entries: Mapping[str, Entry],
+        times: NDArray[np.int64],
+        configuration: AggregateConfiguration,
+        use_simple_bounds: bool,
+    ) -> dict[str, Processed]:
+        """What each tag was at each time. Raises ValueError."""
+        at_time.check(times)
+        order = np.argsort(times, kind="stable")
+        ordered = times[order]
+        needs = {
+            tag: around.need_at(entry, configuration, use_simple_bounds) for tag, entry in entries.items()
+        }
+        parts: dict[str, list[Processed]] = {tag: [] for tag in entries}
+        for cluster in at_time.clusters(ordered):
+            some = ordered[cluster]
+            known = self._known(entries, int(some[0]), int(some[-1]), needs, configuration, None)
+            for tag, entry in entries.items():
+                part = at_time.at_time(
+                    known[tag],
+                    entry.type,
+                    some,
+                    stepped=entry.stepped,
+                    configuration=configuration,
+                    use_simple_bounds=use_simple_bounds,
+                )
+                parts[tag].append(part)
+        return {tag: at_time.joined(found, order) for tag, found in parts.items()}
+
+    def _known(
+        self,
+        entries: Mapping[str, Entry],
+        low: int,
+        high: int,
+        needs: Mapping[str, Need],
+        configuration: AggregateConfiguration,
+        sums: Sums | None,
+    ) -> dict[str, Known]:
+        """What is known of each tag from ``low`` up to and with ``high``, and around."""
+        self.tail.refresh()
+        now = self.clock()
+        gaps = unknown_in(self.gaps(max(high, now) + 1))
+        by_id = {entry.id: entry for entry in entries.values()}
+        gathered = self.reader.gather(
+            {id: entry.type for id, entry in by_id.items()},
+            low,
+            high + 1,
+            before=True,
+            sums=partial(sums, gaps, by_id) if sums else None,
+        )
+        known = {}
+        for tag, entry in entries.items():
+            one = gathered[entry.id]
+            found = self.told(settle(one, self.reader.crew))
+            samples = self._widened(entry, found.samples, low, high, needs[tag], configuration, gaps)
+            since = int(samples.times[0]) if len(samples) else low
+            known[tag] = around.known_of(
+                entry.type,
+                samples,
+                gaps=[gap for gap in gaps if max(gap.from_time, gap.to_time) >= since],
+                damaged=found.damaged,
+                summed=one.summed,
+                now=now,
+            )
+        return known
+
+    def _widened(
+        self,
+        entry: Entry,
+        samples: Samples,
+        low: int,
+        high: int,
+        need: Need,
+        configuration: AggregateConfiguration,
+        gaps: Sequence[GapFrame],
+    ) -> Samples:
+        """With as many samples before and after as are needed, if there are."""
+        before = samples[: int(samples.times.searchsorted(low, "right"))]
+        if around.count_usable(entry.type, before, configuration) < need.usable_before and len(samples):
+            since = int(samples.times[0])
+            for limit in around.LOOK_AROUND:
+                earlier = self.told(self.first(entry, _FIRST, since, limit, True)).samples[::-1]
+                found = around.count_usable(
+                    entry.type, merge.join([earlier, before], entry.type), configuration
+                )
+                if len(earlier) < limit or found >= need.usable_before:
+                    break
+            samples = merge.join([earlier, samples], entry.type)
+        # In a gap that is open there, the end of the data is the next sample rather than the gap's begin.
+        newest = int(samples.times[-1]) if len(samples) else _FIRST
+        is_open = any(newest < gap.from_time <= high for gap in gaps)
+        if need.after or is_open:
+            for limit in around.LOOK_AROUND:
+                later = self.told(self.first(entry, high + 1, _LAST, limit, False)).samples
+                usable = around.count_usable(entry.type, later, configuration)
+                if len(later) < limit or not need.after_usable or usable:
+                    break
+            samples = merge.join([samples, later], entry.type)
+        return samples
