@@ -8,16 +8,23 @@ import os
 import re
 import sys
 import time
+from datetime import UTC, tzinfo
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gateway.config.place import add_place, place_of
 from historian import export
 from historian.errors import DamagedBlock, HistoryError
 from historian.export import Answer, MissingLibrary
 from historian.keeping.cli import add_verbs
+from historian.keeping.quarantine import read_quarantined
+from historian.keeping.zone import zone_of
+from historian.query.average import Averages
 from historian.query.history import History
-from historian.times import parse_duration, parse_time
+from historian.times import day_edges, parse_duration, parse_time, whole_days
 
 ANSWERED, INCOMPLETE, USAGE = 0, 1, 2  # exit statuses
 DEFAULT_INTERVAL = "1m"
@@ -72,6 +79,10 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         metavar="DURATION",
         help=f"of the aggregate, as in 90s or 15m (default: {DEFAULT_INTERVAL})",
     )
+    history.add_argument("--utc", action="store_true", help="UTC instead of the site's time zone")
+    history.add_argument(
+        "--quarantined", action="store_true", help="samples set apart as they claim to be of the future"
+    )
     history.add_argument("--limit", type=int, metavar="N", help="at most the first N rows")
     history.add_argument(
         "--format", choices=("table", "csv", "json", "parquet"), default="table", help="how they are printed"
@@ -97,14 +108,12 @@ def run_history(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    now = time.time_ns()
-    start, end = parse_time(args.start, now), parse_time(args.end, now)
-    if end <= start:
-        raise ValueError(f"--to {args.end} does not lie after --from {args.start}")
     if args.limit is not None and args.limit < 1:
         raise ValueError("--limit must be at least 1")
     if args.interval is not None and args.aggregate is None:
         raise ValueError("--interval needs --aggregate")
+    if args.quarantined and args.aggregate is not None:
+        raise ValueError("--quarantined samples are in no aggregate")
     if args.format == "parquet" and args.output is None and sys.stdout.isatty():
         raise ValueError("parquet is no text: give --output FILE, or send it into a pipe")
     damages: list[DamagedBlock] = []
@@ -113,30 +122,54 @@ def _run(args: argparse.Namespace) -> int:
         return paths
     if not paths.history.is_dir():
         raise FileNotFoundError(f"{paths.history} is not there: no historian has run for this site")
+    zone = UTC if args.utc else zone_of(paths.history)
+    now = time.time_ns()
+    start, end = parse_time(args.start, now, zone), parse_time(args.end, now, zone)
+    if end <= start:
+        raise ValueError(f"--to {args.end} does not lie after --from {args.start}")
     history = History(paths.history, on_damage=damages.append)
     try:
-        answer = _ask(history, args, start, end)
+        answer = _ask(history, args, paths.history, start, end, zone)
     except KeyError:
         return _unknown(history, args.tag)
     finally:
         history.close()
-    _write(args, answer)
+    _write(args, answer, zone)
     for text in dict.fromkeys(map(str, damages)):
         print(f"tieline history: damaged, and left out: {text}", file=sys.stderr)
     return INCOMPLETE if damages else ANSWERED
 
 
-def _ask(history: History, args: argparse.Namespace, start: int, end: int) -> Answer:
+def _ask(
+    history: History, args: argparse.Namespace, directory: Path, start: int, end: int, zone: tzinfo
+) -> Answer:
     entry = history.entry(args.tag)
+    if args.quarantined:
+        return export.answer_of_series(entry, read_quarantined(directory, entry, start, end, args.limit))
     if args.aggregate is None:
         return export.answer_of_series(entry, history.raw(args.tag, start, end, limit=args.limit))
-    interval = parse_duration(args.interval or DEFAULT_INTERVAL)
+    asked = args.interval or DEFAULT_INTERVAL
+    interval = parse_duration(asked)
+    days = whole_days(asked)
+    if days and zone is not UTC:
+        edges = day_edges(start, end, days, zone)[: None if args.limit is None else args.limit + 1]
+        parts = [history.time_average(args.tag, a, b, b - a) for a, b in pairwise(edges)]
+        return export.answer_of_averages(entry, _joined(parts))
     if args.limit is not None:
         end = min(end, start + args.limit * interval)
     return export.answer_of_averages(entry, history.time_average(args.tag, start, end, interval))
 
 
-def _write(args: argparse.Namespace, answer: Answer) -> None:
+def _joined(parts: list[Averages]) -> Averages:
+    return Averages(
+        np.concatenate([part.starts for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.percent_good for part in parts]),
+        np.concatenate([part.statuses for part in parts]),
+    )
+
+
+def _write(args: argparse.Namespace, answer: Answer, zone: tzinfo) -> None:
     match args.format:
         case "parquet":
             data = export.as_parquet(answer)
@@ -145,7 +178,7 @@ def _write(args: argparse.Namespace, answer: Answer) -> None:
         case "json":
             data = export.as_json(answer).encode()
         case _:
-            data = export.as_table(answer).encode()
+            data = export.as_table(answer, zone).encode()
     if args.output is not None:
         args.output.write_bytes(data)
         return

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Any
 
 import numpy as np
@@ -48,11 +49,11 @@ def answer_of_averages(entry: Entry, averages: Averages) -> Answer:
     return Answer(entry, averages.starts, columns, averages.statuses)
 
 
-def as_table(answer: Answer) -> str:
-    """Aligned columns under a head that names the tag and its unit."""
+def as_table(answer: Answer, zone: tzinfo = UTC) -> str:
+    """Aligned columns under a head that names the tag and its unit; times as clocks show them in ``zone``."""
     entry = answer.entry
     head = ["time", *answer.columns, "quality"]
-    rows = [[str(cell) for cell in row] for row in _rows(answer, entry.decimals)]
+    rows = [[str(cell) for cell in row] for row in _rows(answer, entry.decimals, zone)]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     is_text = entry.type is ValueType.STRING
     out = [f"{entry.path}" + (f" ({entry.unit})" if entry.unit else "")]
@@ -115,9 +116,9 @@ def quality_name(status: int) -> str:
     return _CALCULATED.get(status & 0xFFFF_0000) or quality.name_of(status)
 
 
-def _rows(answer: Answer, decimals: int | None) -> list[list[Any]]:
+def _rows(answer: Answer, decimals: int | None, zone: tzinfo = UTC) -> list[list[Any]]:
     """Cells of every row; doubles in full, or where ``decimals`` is given with so many, averages with one more."""
-    columns: list[list[Any]] = [iso(answer.times)]
+    columns: list[list[Any]] = [iso(answer.times, zone)]
     for name, column in answer.columns.items():
         cells = column.tolist()
         if name == "percent_good":

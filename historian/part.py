@@ -23,6 +23,7 @@ from gateway.config.sizes import size_text
 from gateway.tags.image import Region
 from historian.ingest import Ingest, kept_tags
 from historian.keeping.retention import Held
+from historian.keeping.zone import note_zone
 from historian.store.frame import GapFrame
 from historian.store.layout import DAY_NS, day_files, day_path, journal_directory
 from historian.store.recorder import Recorder
@@ -56,6 +57,7 @@ async def run(context: PartContext) -> None:
             stop,
             lambda: loop.call_soon_threadsafe(context.ready.set),
             changes,
+            context.site.time_zone,
         )
     )
     changing = asyncio.create_task(_pass_on(context.reloads, changes))
@@ -94,16 +96,18 @@ def record(
     stop: threading.Event,
     ready: Callable[[], object],
     changes: SimpleQueue[Change] | None = None,
+    time_zone: str = "UTC",
 ) -> None:
     """Record until ``stop``; what was taken by then is durable when this returns, unless the disk refuses it.
 
     ``changes`` bring other tags meanwhile: what stays is not interrupted, and keeps its identity.
     """
     changes = changes or SimpleQueue()
+    ready_here = partial(_note_and_tell, directory, time_zone, ready)
     with Region.attach(region_name) as region:
         kept = list(tags)
         while (
-            lost := _record_until_deleted(region, directory, kept, settings, stop, ready, changes)
+            lost := _record_until_deleted(region, directory, kept, settings, stop, ready_here, changes)
         ) is not None:
             log.error(
                 "HISTORY WAS DELETED while it was written: %s is gone, %s; it begins anew with what the shared"
@@ -137,6 +141,11 @@ def _lost(directory: Path, held: Held | None) -> Lost:
     there = day_files(directory)
     gone = {day: size for day, size in held.days.items() if day not in there} if held is not None else {}
     return Lost(tuple(sorted(gone)), sum(gone.values()))
+
+
+def _note_and_tell(directory: Path, time_zone: str, ready: Callable[[], object]) -> None:
+    note_zone(directory, time_zone)
+    ready()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gateway.config.system import NODE_OWNER, STATUS_TEXT_BYTES
+from gateway.node.history_tags import HistoryTags
 from gateway.node.supervisor import Life, State
 from gateway.tags.image import Region
 from gateway.tags.quality import Quality
@@ -22,9 +23,11 @@ _NUMBERS = ("running", "restarts", "pid", "memory_mb")
 class Health:
     """Writes the state of ``lives`` into ``region``, of which it claims the root's owner."""
 
-    def __init__(self, region: Region, lives: Sequence[Life]) -> None:
+    def __init__(self, region: Region, lives: Sequence[Life], history: Path) -> None:
+        """``history`` is the site's history folder."""
         self._region = region
         self._writer = region.claim(NODE_OWNER)
+        self._history = HistoryTags(region, self._writer, history)
         self.follow(lives)
 
     def follow(self, lives: Sequence[Life]) -> None:
@@ -54,6 +57,7 @@ class Health:
         now = time.time_ns()
         self._writer.write(self._numbers, values.reshape(-1), Quality.GOOD, now, now)
         self._writer.write_texts(self._texts, texts, Quality.GOOD, now, now)
+        self._history.write(now)
 
 
 def memory_mb(pid: int) -> float:

@@ -59,8 +59,10 @@ def put_apart(directory: Path, frames: Sequence[QuarantineFrame]) -> None:
         database.execute("COMMIT")
 
 
-def read_quarantined(directory: Path, entry: Entry, start_ns: int, end_ns: int) -> Series:
-    """Quarantined samples of a tag in [start_ns, end_ns), in order of time; of one time the newest.
+def read_quarantined(
+    directory: Path, entry: Entry, start_ns: int, end_ns: int, limit: int | None = None
+) -> Series:
+    """The first ``limit`` quarantined samples of a tag in [start_ns, end_ns), by time; of one time the newest.
 
     Raises OSError, HistoryError, sqlite3.Error.
     """
@@ -81,7 +83,7 @@ def read_quarantined(directory: Path, entry: Entry, start_ns: int, end_ns: int) 
             question = "SELECT tag, time, value, text, status, taken_at FROM samples WHERE tag = ?"
             by_time = {row[1]: row for row in database.execute(question, (entry.id,))}
     by_time |= {row[1]: row for row in waiting}
-    rows = [row for time, row in sorted(by_time.items()) if start_ns <= time < end_ns]
+    rows = [row for time, row in sorted(by_time.items()) if start_ns <= time < end_ns][:limit]
     if entry.type is ValueType.STRING:
         values: NDArray[np.object_] = np.array([row[3] for row in rows], object)
         return Series(entry.type, _times(rows), values, _statuses(rows))

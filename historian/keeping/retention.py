@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.config.site import HistorianSettings
 from gateway.config.sizes import size_text
-from historian.store.layout import day_files
+from historian.store.layout import day_files, day_path
 
 LOOK_EVERY_NS = 10 * 10**9  # a look is a stat of every file: 365 days take a millisecond
 OWED_NS = (
@@ -99,6 +99,20 @@ class Retention:
         """The clock was put ahead: by more than a day, and age says nothing for a while."""
         if by_ns > LEAP_NS:
             self._distrusted_until = self._steady() + DISTRUST_NS
+
+    def told(self) -> dict[str, int | str | bool]:
+        """As `recorder.Progress` names it."""
+        held = self.held
+        if held is None:
+            return {}
+        oldest = day_path(self._directory, min(held.days)).stem if held.days else ""
+        return {
+            "size": held.size,
+            "days": len(held.days),
+            "oldest": oldest,
+            "free": held.free,
+            "is_shedding": self.is_shedding,
+        }
 
     def look(self, today: int) -> list[Drop]:
         """What is to be dropped now; nothing between looks. Raises OSError."""

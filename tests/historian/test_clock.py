@@ -145,6 +145,7 @@ def test_a_clock_put_back_while_nobody_recorded_is_told_at_the_start(folder):
     with Region.create(f"test_clock_{os.getpid()}", [tag.spec() for tag in TAGS]) as region:
         Ingest(region, folder.entries, folder.recorder, folder.clock).start(folder.recorder.acknowledged)
     assert folder.recorder.flush()
+    folder.clock.now += SECOND
     assert gaps(folder) == [GapFrame("clock", NOON, NOON - HOUR, 0)]
 
 

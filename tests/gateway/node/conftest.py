@@ -12,7 +12,7 @@ import pytest
 
 from gateway.config.paths import RunPaths, region_name, run_paths
 from gateway.config.site import HistorianSettings, Role, Site, Tag, User
-from gateway.config.system import part_tags
+from gateway.config.system import history_tags, part_tags
 from gateway.node import supervisor
 from gateway.node.health import Health
 from gateway.node.launch import share_site
@@ -66,6 +66,7 @@ def small_site(*parts: str) -> Site:
         Tag("pcc.breaker_closed", ValueType.BOOL, "drivers", "grid", "pcc"),
         Tag("imaging.beat", ValueType.UINT64, "imaging", "grid", "imaging"),
         *(tag for part in parts for tag in part_tags(part)),
+        *history_tags(),
     ]
     return Site(
         name="small",
@@ -106,7 +107,7 @@ def start(paths: RunPaths) -> Start:
         with Region.create(name, specs, journal_records=1024, extra_owners=("drivers", "node")) as region:
             keeper = Supervisor(parts, paths, region, shared, said.append)
             running = Running(keeper, region, asyncio.Event(), said)
-            health = asyncio.create_task(Health(region, keeper.lives).run())
+            health = asyncio.create_task(Health(region, keeper.lives, paths.history).run())
             task = asyncio.create_task(keeper.run(running.stop))
             try:
                 yield running
