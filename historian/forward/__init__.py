@@ -1,0 +1,1 @@
+"""History sent on to other stores, and read back from them (docs/forwarding.md)."""
