@@ -34,6 +34,14 @@ class Samples:
     def __getitem__(self, rows: slice | NDArray[Any]) -> Samples:
         return Samples(self.times[rows], self.values[rows], self.statuses[rows])
 
+    def after(self, earlier: Samples) -> Samples:
+        """These behind those."""
+        return Samples(
+            np.concatenate([earlier.times, self.times]),
+            np.concatenate([earlier.values, self.values]),
+            np.concatenate([earlier.statuses, self.statuses]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -82,7 +90,14 @@ def newest_of_each_time(samples: Samples) -> Samples:
     return samples[order[keep]]
 
 
-def build(tag: int, type: ValueType, sequence: int, samples: Samples, decimals: int | None) -> list[Block]:
+def build(
+    tag: int,
+    type: ValueType,
+    sequence: int,
+    samples: Samples,
+    decimals: int | None,
+    effort: columns.Effort = columns.Effort.THOROUGH,
+) -> list[Block]:
     """Blocks of ``samples``, which ascend in time and are at least one."""
     return [
         Block(
@@ -90,7 +105,7 @@ def build(tag: int, type: ValueType, sequence: int, samples: Samples, decimals: 
             sequence,
             piece.times,
             summarise(type, piece),
-            columns.encode_values(type, piece.values, decimals),
+            columns.encode_values(type, piece.values, decimals, effort),
             columns.encode_statuses(piece.statuses),
         )
         for piece in (

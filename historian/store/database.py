@@ -13,6 +13,12 @@ APPLICATION_ID = 0x544C4849  # "TLHI"
 FORMAT = 1
 BUSY_S = 5.0  # a reader recovering after a crash holds the lock for milliseconds; a second is already a fault
 
+PAGE_BYTES = 4096
+CHECKPOINT_BYTES = (
+    64 << 20
+)  # what is merged before it comes to that is written to the database itself but once
+LOG_BYTES = 4 << 20  # of the log's file left behind by a checkpoint
+
 
 def open_to_write(path: Path) -> sqlite3.Connection:
     """A connection in autocommit mode; transactions are begun by name.
@@ -22,9 +28,12 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     """
     database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
+        database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
+        database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_BYTES // PAGE_BYTES}")
+        database.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
     except sqlite3.Error:
         database.close()
         raise

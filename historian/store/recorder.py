@@ -15,18 +15,19 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import orjson
 
 from gateway.config.site import HistorianSettings
 from historian.errors import DamagedBlock, DirectoryInUse
-from historian.keeping.retention import Retention
+from historian.keeping.retention import Retention, measure
+from historian.store import status
 from historian.store.catalogue import Catalogue
 from historian.store.day_file import consumed_by
 from historian.store.durable import set_aside
-from historian.store.frame import Frame, GapFrame, SamplesFrame
+from historian.store.frame import Frame, GapFrame, QuarantineFrame, SamplesFrame
 from historian.store.journal import Journal
 from historian.store.layout import day_files, day_of, lock_path, status_path
 from historian.store.packer import DISK_ERRORS, Packer
@@ -73,6 +74,8 @@ class Recorder:
         self._pack_fault = ""
         self._complained = {"flush": 0, "pack": 0}
         self._damaged: set[tuple[Path, int]] = set()
+        self.quarantined = 0  # samples since this was made
+        self.clock_jumps = 0
         self.taken_at = 0  # when the newest durable samples were taken, 0: never
 
     def open(self) -> Acknowledged:
@@ -85,11 +88,12 @@ class Recorder:
         now = self._clock()
         self.catalogue.open(now)
         consumed = max(map(_consumed_by, day_files(self._directory).values()), default=0)
-        self._packer.open()
+        self._packer.open(now)
         gaps = self._journal.recover(consumed, now)
         self.catalogue.add_found_gaps(gaps)
         self._segment_opened = now
         self.taken_at = self._journal.durable.taken_at
+        self.retention.held = measure(self._directory)
         if self.taken_at:
             self.retention.clock_leapt(now - self.taken_at)
         self._write_status()
@@ -164,11 +168,11 @@ class Recorder:
 
     def pack(self, stopping: Callable[[], bool]) -> bool:
         """Move closed segments to day files, merge, drop old days; False where the disk did not take it."""
-        today = day_of(self._clock())
+        now = self._clock()
         try:
-            self._packer.pack(self._journal.number, stopping)
-            self._packer.merge_due(today, stopping)
-            for drop in self.retention.look(today):
+            self._packer.pack(self._journal.number, now, stopping)
+            self._packer.merge_due(now, stopping)
+            for drop in self.retention.look(day_of(now)):
                 path = self._packer.drop(drop.day, for_room=drop.for_room)
                 log.log(
                     logging.WARNING if drop.for_room else logging.INFO, "dropped %s: %s", path.name, drop.why
@@ -246,21 +250,20 @@ class Recorder:
 
     def _write_status(self) -> None:
         durable = self._journal.durable
-        path = status_path(self._directory)
-        draft = path.with_suffix(".draft")
-        draft.write_bytes(
-            orjson.dumps(
-                {
-                    "pid": os.getpid(),
-                    "instance": durable.instance,
-                    "positions": durable.ends,
-                    "taken_at": durable.taken_at,
-                    "pending_bytes": self._pending_bytes,
-                    "fault": "; ".join(filter(None, (self._flush_fault, self._pack_fault))),
-                }
-            )
+        status.write(
+            status_path(self._directory),
+            {
+                "pid": os.getpid(),
+                "instance": durable.instance,
+                "positions": durable.ends,
+                "taken_at": durable.taken_at,
+                "pending_bytes": self._pending_bytes,
+                "fault": "; ".join(filter(None, (self._flush_fault, self._pack_fault))),
+                "quarantined": self.quarantined,
+                "clock_jumps": self.clock_jumps,
+                **self.retention.told(),
+            },
         )
-        draft.replace(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,24 +272,32 @@ class Progress:
 
     taken_at: int
     fault: str
+    size: int = 0  # bytes on the disk, by days and all
+    days: int = 0
+    oldest: str = ""  # the oldest day, ISO 8601
+    free: int = 0
+    is_shedding: bool = False
+    quarantined: int = 0
+    clock_jumps: int = 0
 
 
 def read_progress(directory: Path) -> Progress:
     """As the historian of this folder last said, if it could."""
     try:
-        status = orjson.loads(status_path(directory).read_bytes())
-        return Progress(status["taken_at"], status["fault"])
-    except (OSError, orjson.JSONDecodeError, KeyError):
+        told = status.read(status_path(directory))
+        known = {field.name for field in fields(Progress)}
+        return Progress(**{key: value for key, value in told.items() if key in known})
+    except (OSError, orjson.JSONDecodeError, TypeError):
         return Progress(0, "")
 
 
 def read_status(directory: Path) -> Acknowledged:
     """What the historian of this folder has acknowledged; of instance 0 where it never did."""
     try:
-        status = orjson.loads(status_path(directory).read_bytes())
+        told = status.read(status_path(directory))
     except FileNotFoundError:
         return Acknowledged(0, {})
-    return Acknowledged(status["instance"], status["positions"])
+    return Acknowledged(told["instance"], told["positions"])
 
 
 def combine(frames: list[Frame]) -> list[Frame]:
@@ -308,7 +319,7 @@ def combine(frames: list[Frame]) -> list[Frame]:
             case SamplesFrame():
                 run.append(frame)
                 size += frame.rows.size
-            case GapFrame():
+            case GapFrame() | QuarantineFrame():
                 out.append(frame)
     if run:
         out.append(_joined(run))
@@ -316,7 +327,7 @@ def combine(frames: list[Frame]) -> list[Frame]:
 
 
 def _size(frame: Frame) -> int:
-    return frame.rows.size if isinstance(frame, SamplesFrame) else 0
+    return 0 if isinstance(frame, GapFrame) else frame.rows.size
 
 
 def _joined(run: list[SamplesFrame]) -> SamplesFrame:

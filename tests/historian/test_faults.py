@@ -141,7 +141,7 @@ def test_a_read_only_folder_can_be_asked_when_nobody_writes(folder):
     assert len(folder.raw("a.count")) == 2
 
 
-@pytest.mark.parametrize("age_s", [61, -1])
+@pytest.mark.parametrize("age_s", [301, -1])
 def test_a_segment_is_closed_after_the_block_interval_or_when_the_clock_goes_back(folder, age_s):
     folder.write("a.count", [NOON], [1])
     folder.clock.now += age_s * SECOND

@@ -27,7 +27,7 @@ STEP_NS = 1_000_000
 BASE = 1_795_305_599 * 10**9  # a second of samples before midnight: the shortest run goes over it
 TAGS = 20
 KILLS = 5
-PAUSE_S = 0.02  # between batches of 50 ticks of 20 tags: up to 50,000 changes/s
+PAUSE_S = 0.1  # between batches of 50 ticks of 20 tags: up to 10,000 changes/s; the ring holds 100 s of them
 BATCH = 50  # ticks, then one text
 DEADLINE_S = 30
 
