@@ -82,6 +82,7 @@ def declare_calculated(
                     decimals=s["decimals"],
                     stale_after_ms=MIN_STALE_MS,
                     history=bool(s["history"]),
+                    sloped=bool(s["sloped"]),
                     states=s["states"] or {},
                 )
             )
@@ -93,7 +94,7 @@ def _check(
 ) -> None:
     check_area(s, areas, faults)
     is_bool = type is ValueType.BOOL
-    for key in ("unit", "range", "decimals", "deadband") if is_bool else ("states",):
+    for key in ("unit", "range", "decimals", "deadband", "sloped") if is_bool else ("states",):
         if key in s:
             what = "of a bool, which is no number" if is_bool else "of a number with decimals"
             faults.add(s.key_at(key), f"{quote(key)} {what}", f"remove '{key}'")

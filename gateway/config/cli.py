@@ -225,6 +225,7 @@ def tag_row(index: int, tag: Tag) -> dict[str, Any]:
         "decimals": tag.decimals,
         "stale_after_ms": tag.stale_after_ms,
         "history": tag.history,
+        "sloped": tag.sloped,
     }
 
 

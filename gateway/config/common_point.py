@@ -34,6 +34,7 @@ class CommonShape:
     decimals: int | None
     string_bytes: int
     history: bool
+    sloped: bool
     states: Mapping[int, str]
     stale_after_ms: int
     write: WriteLimits | None
@@ -119,6 +120,7 @@ class CommonCheck:
             decimals=s["decimals"],
             string_bytes=string_bytes,
             history=s["history"],
+            sloped=s["sloped"],
             states=s["states"] or states or {},
             stale_after_ms=poll.stale_after_ms,
             write=write,
@@ -150,7 +152,7 @@ class CommonCheck:
 
     def _numbers(self, value_type: ValueType, kind: str) -> None:
         if value_type in _NO_NUMBERS:
-            for key in ("unit", "range", "deadband", "decimals"):
+            for key in ("unit", "range", "deadband", "decimals", "sloped"):
                 self.refuse(key, f"{kind}, which is no number")
         elif value_type in _WHOLE and self._settings["decimals"]:
             self.add(

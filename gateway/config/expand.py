@@ -566,6 +566,7 @@ def _tag(name: str, copy: _Copy, owner: str, shape: TagShape) -> Tag:
         stale_after_ms=shape.stale_after_ms,
         string_bytes=shape.string_bytes,
         history=shape.history,
+        sloped=shape.sloped,
         write=shape.write,
         states=shape.states,
     )

@@ -250,6 +250,12 @@ POINT = Section(
         Key("states", States(), "Names of the values of an integer or bool.", None),
         Key("history", Boolean(), "Whether the historian keeps it.", True),
         Key("write", MODBUS_WRITE, "How it may be written; without this it may not.", None),
+        Key(
+            "sloped",
+            Boolean(),
+            "Whether history takes it to run straight from one sample to the next, rather than hold until it.",
+            False,
+        ),
         Key("description", DESCRIPTION, "One line for people.", ""),
     ),
 )
@@ -354,7 +360,18 @@ COMMON_POINT_KEYS = tuple(
     replace(key, kind=WRITE) if key.name == "write" else key
     for key in POINT.keys
     if key.name
-    in ("unit", "range", "group", "deadband", "decimals", "states", "history", "write", "description")
+    in (
+        "unit",
+        "range",
+        "group",
+        "deadband",
+        "decimals",
+        "states",
+        "history",
+        "write",
+        "sloped",
+        "description",
+    )
 )
 _DNP3_BY_TCP = When("transport", frozenset({Dnp3Transport.TCP, Dnp3Transport.TLS}))
 _DNP3_BY_TLS = When("transport", frozenset({Dnp3Transport.TLS}))
@@ -1399,6 +1416,12 @@ LOGIC_TAG = Section(
         Key("states", States(), "Names of the values of an integer or bool.", None),
         Key("deadband", Number(low=0), "Changes smaller than this, in the unit, need not be kept.", 0.0),
         Key("history", Boolean(), "Whether the historian keeps it.", True),
+        Key(
+            "sloped",
+            Boolean(),
+            "Whether history takes it to run straight from one sample to the next, rather than hold until it.",
+            False,
+        ),
         Key("safe", VALUE, "Its value, of Bad quality, when no program runs; 0 or false unless given.", None),
         Key("description", DESCRIPTION, "One line for people.", ""),
     ),
@@ -1512,6 +1535,12 @@ CALCULATED_TAG = Section(
         Key("states", States(), "Names of false and true, of a bool.", None),
         Key("deadband", Number(low=0), "Changes smaller than this, in the unit, need not be kept.", 0.0),
         Key("history", Boolean(), "Whether the historian keeps it.", True),
+        Key(
+            "sloped",
+            Boolean(),
+            "Whether history takes it to run straight from one sample to the next, rather than hold until it.",
+            False,
+        ),
         Key(
             "period_ms",
             Integer(100, 3_600_000, "ms"),

@@ -170,7 +170,7 @@ class _Section:
                 continue
             type = _value_type(RegisterType(written))
             self._check_area(s)
-            self._check_number_keys(s, type, ("unit", "range", "deadband"))
+            self._check_number_keys(s, type, ("unit", "range", "deadband", "sloped"))
             self._check_decimals(s, type)
             self._check_states(s, RegisterType(written))
             self._check_unit_of_name(key, s, type)
@@ -200,6 +200,7 @@ class _Section:
                     decimals=s["decimals"],
                     stale_after_ms=SCAN_STALE_AFTER_MS,
                     history=bool(s["history"]),
+                    sloped=bool(s["sloped"]),
                     states=s["states"] or {},
                 )
             )

@@ -79,6 +79,7 @@ class PointShape:
     decimals: int | None
     string_bytes: int
     history: bool
+    sloped: bool
     states: Mapping[int, str]
     stale_after_ms: int
     write: WriteLimits | None
@@ -266,6 +267,7 @@ class _Check(RegisterCheck):
             decimals=s["decimals"],
             string_bytes=registers * 2 * UTF8_BYTES_A_CHARACTER if type is _T.STRING else 0,
             history=s["history"],
+            sloped=s["sloped"],
             states=s["states"] or {},
             stale_after_ms=poll.stale_after_ms,
             write=write,
@@ -309,7 +311,7 @@ class _Check(RegisterCheck):
 
     def _check_fit(self, type: RegisterType, value_type: ValueType) -> None:
         if value_type in (ValueType.BOOL, ValueType.STRING):
-            for key in ("scale", "offset", "scale_factor", "unit", "range", "deadband", "decimals"):
+            for key in ("scale", "offset", "scale_factor", "unit", "range", "deadband", "decimals", "sloped"):
                 self._refuse(key, f"a {type}, which is no number")
         if value_type is ValueType.UINT64 or value_type is ValueType.INT64:
             decimals = self._settings["decimals"]

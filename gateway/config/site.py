@@ -110,6 +110,7 @@ class Tag:
     are the instrument's range in ``unit`` (EURange); a value outside is Uncertain_EngineeringUnitsExceeded.
     ``deadband`` is in ``unit``; ``decimals`` is how many the operator sees. ``stale_after_ms``: a value not
     refreshed for so long is not current. ``states`` names the values of an enumerated integer or bool.
+    ``sloped``: its history runs straight from one sample to the next, rather than hold.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Tag:
     stale_after_ms: int = 3000
     string_bytes: int = 0
     history: bool = True
+    sloped: bool = False
     write: WriteLimits | None = None
     states: Mapping[int, str] = field(default_factory=dict)
 

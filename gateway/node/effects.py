@@ -200,7 +200,7 @@ def _kept(tag: Tag) -> bool:
 
 
 def _for_history(tag: Tag) -> Any:
-    return (tag.unit, tag.decimals, tag.low, tag.high, tag.description)
+    return (tag.unit, tag.decimals, tag.low, tag.high, tag.sloped, tag.description)
 
 
 # Of each part: what it has to be started again for, and what it takes while it runs.

@@ -124,4 +124,5 @@ class Processed:
     @property
     def has_value(self) -> NDArray[np.bool_]:
         """Which rows have a value."""
-        return (self.statuses & np.uint32(0x8000_0000)) == 0
+        found: NDArray[np.bool_] = (self.statuses & np.uint32(0x8000_0000)) == 0
+        return found

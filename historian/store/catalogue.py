@@ -108,8 +108,9 @@ class Catalogue:
             for tag in chosen:
                 database.execute(
                     "INSERT INTO tags(path, type, unit, decimals, low, high, stepped, description, since)"
-                    " VALUES(?, ?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT(path, type) DO UPDATE SET unit = excluded.unit,"
+                    " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(path, type) DO UPDATE SET unit = excluded.unit,"
                     " decimals = excluded.decimals, low = excluded.low, high = excluded.high,"
+                    " stepped = excluded.stepped,"
                     " description = excluded.description, since = excluded.since",
                     (
                         tag.name,
@@ -118,6 +119,7 @@ class Catalogue:
                         tag.decimals,
                         tag.low,
                         tag.high,
+                        int(not tag.sloped),
                         tag.description,
                         now,
                     ),
