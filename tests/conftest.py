@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# A machine may be busy: how long an example takes is measured in benchmarks/, not here.
+settings.register_profile("tieline", deadline=None)
+settings.load_profile("tieline")
 
 CLIENT = Path(__file__).parent / "interop" / "opcua" / "client.js"
 LINE_BYTES = 4 << 20  # a line of history
