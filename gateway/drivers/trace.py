@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 # Some seconds of a device that is polled, and what came before it fell silent. With the longest frames a ring of
 # Modbus is 128 * (264 bytes + 200 of Python's objects) = 60 kB, one of CAN 128 * (24 + 200) = 29 kB.
@@ -64,6 +64,7 @@ class Ring:
         self._frames.append((self._next(), time.time_ns(), way, octets))
 
 
+@runtime_checkable
 class Traced(Protocol):
     """Who has rings."""
 

@@ -59,6 +59,12 @@ def _can() -> Describer:
     return CanDescriber()
 
 
+def _opcua() -> Describer:
+    from gateway.drivers.opcua.describe import OpcUaDescriber
+
+    return OpcUaDescriber()
+
+
 class Plain:
     """A protocol that is shown as octets only."""
 
@@ -76,7 +82,7 @@ READINGS: Mapping[str, Reading] = {
     "modbus-ascii": Reading(lambda: _modbus_line(is_rtu=False), lambda where: SerialWrapping()),
     "can": Reading(_can, lambda where: CanWrapping()),
     "dnp3": Reading(Plain, lambda where: TcpWrapping(where, 20_000)),
-    "opcua": Reading(Plain, lambda where: TcpWrapping(where, 4840)),
+    "opcua": Reading(_opcua, lambda where: TcpWrapping(where, 4840)),
 }
 
 

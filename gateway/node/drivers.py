@@ -41,7 +41,7 @@ from gateway.config.system import DRIVERS_OWNER
 from gateway.drivers.can.driver import CanDriver
 from gateway.drivers.modbus.driver import ModbusDriver
 from gateway.drivers.remote import RemoteDriver
-from gateway.drivers.trace import Ring
+from gateway.drivers.trace import Ring, Traced
 from gateway.drivers.trace_socket import TraceServer
 from gateway.tags.image import Region, Writer
 from gateway.tags.operate import DeviceDriver
@@ -111,7 +111,7 @@ class Devices:
         """The last frames, by device, of those whose drivers keep them."""
         rings = dict(self._modbus.traces())
         for unit in self._units.values():
-            if isinstance(unit.driver, CanDriver):
+            if isinstance(unit.driver, Traced):
                 rings |= unit.driver.traces()
         return rings
 

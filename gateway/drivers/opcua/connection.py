@@ -32,7 +32,9 @@ from cryptography.exceptions import InvalidSignature
 from gateway.config.opcua_device import NodeAddress, OpcUaDevice
 from gateway.config.pki import Identity, TrustList, Untrusted, first_of_chain
 from gateway.drivers.opcua import wire
+from gateway.drivers.opcua.tapped import TappedConnection
 from gateway.drivers.opcua.wire import Argument, NodeKey, Published, Reading, StructureDefinition, WireError
+from gateway.drivers.trace import Ring
 
 # What the library lets through, of its own and of the modules below it; an answer that it cannot read closes the
 # socket there, and is a LostError here.
@@ -178,11 +180,16 @@ class Connection:
 
     @classmethod
     async def connect(
-        cls, config: OpcUaDevice, identity: Identity | None, trust: TrustList, counts: Counts
+        cls,
+        config: OpcUaDevice,
+        identity: Identity | None,
+        trust: TrustList,
+        counts: Counts,
+        ring: Ring | None = None,
     ) -> Connection:
         """Open channel and session and learn what is asked later. Raises ConnectError.
 
-        ``identity`` is ours; only without security it may be None.
+        ``identity`` is ours; only without security it may be None. ``ring`` is told of what goes over the channel.
         """
         timeout_s = config.timeout_ms / 1000
         client = Client(_whole_url(config.url), timeout=timeout_s)
@@ -194,7 +201,7 @@ class Connection:
             async with asyncio.timeout(
                 timeout_s * 3
             ):  # endpoints, channel and session, each within its own time
-                await made._open(config, identity, trust)
+                await cancelled_plainly(made._open(config, identity, trust, ring))
         except (TimeoutError, *_LIBRARY_ERRORS) as error:
             made.abort()
             raise ConnectError(_why(error)) from error
@@ -203,7 +210,9 @@ class Connection:
             raise
         return made
 
-    async def _open(self, config: OpcUaDevice, identity: Identity | None, trust: TrustList) -> None:
+    async def _open(
+        self, config: OpcUaDevice, identity: Identity | None, trust: TrustList, ring: Ring | None
+    ) -> None:
         client = self._client
         if identity is not None:
             client.application_uri = identity.application_uri
@@ -214,6 +223,11 @@ class Connection:
             client.set_user(config.user)
             client.set_password(_password(config))
         await client.connect_socket()
+        if ring is not None:
+            protocol = client.uaclient.protocol
+            assert protocol is not None, "the socket is connected"
+            protocol._connection = TappedConnection(protocol._connection, ring)
+            ring.note("connected")
         await client.send_hello()
         await client.open_secure_channel()
         session = await client.create_session()
@@ -295,8 +309,8 @@ class Connection:
         """End session and connection, politely where that is quick."""
         try:
             async with asyncio.timeout(CLOSE_S):
-                await self._client.uaclient.close_session(True)
-                await self._client.close_secure_channel()
+                await cancelled_plainly(self._client.uaclient.close_session(True))
+                await cancelled_plainly(self._client.close_secure_channel())
         except (TimeoutError, *_LIBRARY_ERRORS) as error:
             log.debug("a session was not ended: %s", error)
         finally:
@@ -539,7 +553,7 @@ class Connection:
 
     async def _lost_or(self, asking: Awaitable[T]) -> T:
         try:
-            return await asking
+            return await cancelled_plainly(asking)
         except TimeoutError:
             raise
         except UaStatusCodeError as error:
@@ -550,6 +564,20 @@ class Connection:
     def _refused(self, status: int) -> ServiceFault:
         self._counts.refusals += 1
         return ServiceFault(status)
+
+
+async def cancelled_plainly(asking: Awaitable[T]) -> T:
+    """Await something of the library's, whose end by cancelling is a class of its own where an answer came meanwhile.
+
+    `asyncio.timeout` and `asyncio.TaskGroup` know only the plain one: the first would let it through as if the task
+    of the device had been ended, the second would take it for a failure.
+    """
+    try:
+        return await asking
+    except asyncio.CancelledError as error:
+        if type(error) is asyncio.CancelledError:
+            raise
+        raise asyncio.CancelledError from error
 
 
 def _variant_of(value: object, type: int) -> Any:

@@ -21,6 +21,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ from gateway.drivers.opcua.types import DataTypes
 from gateway.drivers.opcua.values import NUMBER_TYPES, OVERFLOW, Unfit, is_bad, node_value, typed
 from gateway.drivers.opcua.wire import NodeKey, Published, Reading, WireError
 from gateway.drivers.session import Backoff, Event, Schedule, Session, State
+from gateway.drivers.trace import Ring
 from gateway.tags.image import Writer
 from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.sample import Value
@@ -143,6 +145,7 @@ class Server:
         self.counts = Counts()
         self.told = Told()
         self.session = Session(Backoff(config.retry_max_ms / 1000, chance))
+        self.ring = Ring("opcua", urlsplit(config.url).netloc)
         self.samples = Samples(config.points, writer, self.note)
         self._identity = identity
         self._trust = trust
@@ -188,12 +191,13 @@ class Server:
                 self.session.on(Event.RETRY_DUE)
                 try:
                     connection = await Connection.connect(
-                        self.config, await self._identity(), self._trust, self.counts
+                        self.config, await self._identity(), self._trust, self.counts, self.ring
                     )
                 except ConnectError as error:
                     self.session.on(Event.REFUSED)
                     self.counts.losses += 1
                     self.note(str(error))
+                    self.ring.note(f"no session: {error}")
                 else:
                     self.session.on(Event.OPENED)
                     try:
@@ -214,6 +218,7 @@ class Server:
                 first = first.exceptions[0]
             self.counts.losses += 1
             self.note(str(first))
+            self.ring.note(str(first))
         if self.session.state is not State.DOWN:
             self.session.on(Event.LOST)
 

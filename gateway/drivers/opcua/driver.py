@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from gateway.config.opcua_device import OpcUaDevice, OpcUaPoint
 from gateway.config.pki import Identity, TrustList, Usage, own_identity
 from gateway.drivers.opcua.connection import ConnectError
 from gateway.drivers.opcua.device import Server
+from gateway.drivers.trace import Ring
 from gateway.tags.image import Writer
 from gateway.tags.operate import OperateError
 from gateway.tags.quality import Quality
@@ -103,6 +104,10 @@ class OpcUaDriver:
     def connections(self, tag: int) -> int:
         """How often a session with the tag's server was made."""
         return self._find(tag)[0].session.connections
+
+    def traces(self) -> Mapping[str, Ring]:
+        """The last messages to and from each device's server."""
+        return {server.config.name: server.ring for server in self.servers}
 
     def _find(self, tag: int) -> tuple[Server, OpcUaPoint]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 from asyncua import ua
+from asyncua.common.utils import wait_for
 from asyncua.server.internal_session import InternalSession
 from opcua_genset import running, until
 
 from gateway.drivers.opcua import wire
-from gateway.drivers.opcua.connection import Connection, Subscription
+from gateway.drivers.opcua.connection import Connection, Subscription, cancelled_plainly
 from gateway.drivers.opcua.wire import Published
 
 POINTS = """
@@ -125,3 +127,31 @@ async def test_a_server_that_tells_seldom_is_believed_for_longer_and_that_is_tol
         assert plant.last_error == (
             "the server tells that it lives every 4 s only: raise stale_after_ms of 'fast' above 7000"
         )
+
+
+async def test_a_task_that_ends_while_an_answer_comes_is_no_failure() -> None:
+    """The library's `wait_for` has an end of its own for that, which a group of tasks takes for a failure."""
+    answer = asyncio.get_running_loop().create_future()
+    async with asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(cancelled_plainly(wait_for(answer, 10)))
+        await asyncio.sleep(0)
+        answer.set_result(None)
+        asking.cancel()
+    assert asking.cancelled()
+
+
+async def test_a_time_that_is_up_while_an_answer_comes_is_a_timeout() -> None:
+    """And which does not count as the end of a time: the device's task would have ended instead, for ever."""
+    loop = asyncio.get_running_loop()
+    answer = loop.create_future()
+
+    async def ask() -> None:
+        async with asyncio.timeout(0.01) as limit:
+            when = limit.when()
+            assert when is not None
+            loop.call_at(when, answer.set_result, None)
+            await cancelled_plainly(wait_for(answer, 10))
+            await asyncio.sleep(10)
+
+    with pytest.raises(TimeoutError):
+        await ask()
