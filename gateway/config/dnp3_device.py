@@ -50,6 +50,13 @@ class Dnp3Transport(StrEnum):
     SERIAL = "serial"
 
 
+class Dnp3Engine(StrEnum):
+    """Whose master it is."""
+
+    YADNP3 = "yadnp3"  # opendnp3 3.x
+    DNP3_PYTHON = "dnp3-python"  # opendnp3 2.x, in a worker process of a Python of its own
+
+
 class TimeSync(StrEnum):
     """How the outstation's clock is set when it asks for it."""
 
@@ -91,6 +98,7 @@ class Dnp3Device:
     """
 
     name: str
+    engine: Dnp3Engine
     host: str
     port: int
     serial: SerialPort | None

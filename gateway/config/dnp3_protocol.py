@@ -10,6 +10,7 @@ from gateway.config.dnp3_device import (
     AnalogForm,
     DevicePointKind,
     Dnp3Device,
+    Dnp3Engine,
     Dnp3Point,
     Dnp3Transport,
     RelayCode,
@@ -46,7 +47,15 @@ class Dnp3Shape(CommonShape):
     form: AnalogForm
 
 
-class Dnp3Protocol(DeviceProtocol[tuple[PollGroup, ...] | None, Dnp3Shape]):
+@dataclass(frozen=True, slots=True)
+class Dnp3Body:
+    """What a device says for all its points; None where it is not known."""
+
+    groups: tuple[PollGroup, ...] | None
+    engine: Dnp3Engine | None
+
+
+class Dnp3Protocol(DeviceProtocol[Dnp3Body, Dnp3Shape]):
     """``protocol: dnp3``."""
 
     name = "dnp3"
@@ -58,7 +67,7 @@ class Dnp3Protocol(DeviceProtocol[tuple[PollGroup, ...] | None, Dnp3Shape]):
         connection: Settings | None,
         groups: tuple[PollGroup, ...] | None,
         faults: FaultLog,
-    ) -> tuple[PollGroup, ...] | None:
+    ) -> Dnp3Body:
         if groups is not None and len(groups) > 1:
             faults.add(
                 settings.at("groups"),
@@ -67,20 +76,20 @@ class Dnp3Protocol(DeviceProtocol[tuple[PollGroup, ...] | None, Dnp3Shape]):
             )
         if connection is not None:
             _check_connection(connection, faults)
-        return groups
+        return Dnp3Body(groups, None if connection is None else connection["engine"])
 
-    def point(
-        self, name: ScalarNode, node: Node, body: tuple[PollGroup, ...] | None, reading: Reading
-    ) -> Dnp3Shape | None:
+    def point(self, name: ScalarNode, node: Node, body: Dnp3Body, reading: Reading) -> Dnp3Shape | None:
         s = DNP3_DEVICE_POINT.read(node, name.text, reading)
         if not isinstance(s, Settings):
             return None
-        check = CommonCheck(name, s, body, reading.faults)
+        check = CommonCheck(name, s, body.groups, reading.faults)
         check.is_sound = s.is_sound(*(key.name for key in DNP3_DEVICE_POINT.keys))
         kind: DevicePointKind | None = s["type"]
         if kind is None:
             return None
         title = f"a point of type '{kind}'"
+        if kind is _K.OCTET_STRING and body.engine is Dnp3Engine.DNP3_PYTHON:
+            check.add("type", f"{title}, which the engine dnp3-python can not read", "write 'engine: yadnp3'")
         if kind not in _NUMBERS:
             for key in ("scale", "offset"):
                 check.refuse(key, f"{title}, which is no number")
@@ -151,6 +160,7 @@ class Dnp3Protocol(DeviceProtocol[tuple[PollGroup, ...] | None, Dnp3Shape]):
         transport: Dnp3Transport = connection["transport"]
         return Dnp3Device(
             name=name,
+            engine=connection["engine"],
             host=connection["host"] or "",
             port=connection["port"],
             serial=_serial_port(connection) if transport is Dnp3Transport.SERIAL else None,
@@ -178,6 +188,15 @@ def _check_connection(connection: Settings, faults: FaultLog) -> None:
             "write the outstation's link address",
         )
     transport: Dnp3Transport | None = connection["transport"]
+    if connection["engine"] is Dnp3Engine.DNP3_PYTHON and transport in (
+        Dnp3Transport.TLS,
+        Dnp3Transport.SERIAL,
+    ):
+        faults.add(
+            connection.at("transport"),
+            f"'transport' is {transport}, and 'engine' dnp3-python, which speaks TCP alone here",
+            "write 'engine: yadnp3', or 'transport: tcp'",
+        )
     baud: int | None = connection["baud"]
     if transport is Dnp3Transport.SERIAL and baud is not None and baud not in BAUDS:
         rates = ", ".join(map(str, BAUDS))

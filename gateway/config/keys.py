@@ -1574,7 +1574,12 @@ EVENT = Section(
             "It goes on as long as this is true; or 'start' and 'end'.",
             None,
         ),
-        Key("start", Later(Text("a condition over tags", ANY_LINE, 4_000)), "It begins when this is true.", None),
+        Key(
+            "start",
+            Later(Text("a condition over tags", ANY_LINE, 4_000)),
+            "It begins when this is true.",
+            None,
+        ),
         Key("end", Later(Text("a condition over tags", ANY_LINE, 4_000)), "It ends when this is true.", None),
         Key("min_s", Number(low=0, high=31 * 86_400), "A shorter one is none.", 0.0),
         Key(

@@ -14,6 +14,7 @@ from pathlib import Path
 import gateway.commands.cli
 import gateway.config.cli
 import gateway.drivers.discover
+import gateway.drivers.dnp3.cli
 import gateway.drivers.trace_cli
 import gateway.simulator.cli
 import historian.cli
@@ -90,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
         gateway.simulator.cli.add_commands,
         gateway.drivers.discover.add_commands,
         gateway.drivers.trace_cli.add_commands,
+        gateway.drivers.dnp3.cli.add_commands,
         plc.cli.add_commands,
     ):
         add_commands(commands)

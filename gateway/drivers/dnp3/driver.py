@@ -10,12 +10,14 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.config.dnp3_device import DevicePointKind, Dnp3Device, Dnp3Point
+from gateway.config.dnp3_device import DevicePointKind, Dnp3Device, Dnp3Engine, Dnp3Point
 from gateway.drivers.dnp3.engine import OpenEngine
+from gateway.drivers.dnp3.environment import interpreter
 from gateway.drivers.dnp3.notices import (
     ChannelChanged,
     CommandEnded,
@@ -28,6 +30,7 @@ from gateway.drivers.dnp3.notices import (
 )
 from gateway.drivers.dnp3.points import KIND_OF_GROUP, STATIC_GROUP, raw_of, status_of, value_of
 from gateway.drivers.dnp3.tunnel import Tunnel
+from gateway.drivers.dnp3.worker import WorkerEngine
 from gateway.tags.image import Region, Writer
 from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.quality import Quality
@@ -166,6 +169,8 @@ class Outstation:
                     self.losses += self.is_open
                     self._fail(why or "the connection was lost")
                 self.is_open = is_open
+                if notice.is_blind:
+                    self.invalidate()
             case CommandEnded(number):
                 waiting = self._commands.pop(number, None)
                 if waiting is not None and not waiting.done():
@@ -322,11 +327,22 @@ class Outstation:
 class Dnp3Driver:
     """All outstations of a site. It is a `gateway.tags.operate.Driver` for their tags."""
 
-    def __init__(self, devices: Sequence[Dnp3Device], region: Region, writer: Writer) -> None:
-        """``writer`` owns the devices' tags and system tags."""
+    def __init__(
+        self, devices: Sequence[Dnp3Device], region: Region, writer: Writer, environment: Path = Path()
+    ) -> None:
+        """``writer`` owns the devices' tags and system tags; ``environment`` is the folder of dnp3-python's."""
         self._writer = writer
-        self._engine = OpenEngine()
-        self.outstations = tuple(Outstation(device, self._engine, region, writer) for device in devices)
+        make: dict[Dnp3Engine, Callable[[], Engine]] = {
+            Dnp3Engine.YADNP3: OpenEngine,
+            Dnp3Engine.DNP3_PYTHON: lambda: WorkerEngine(lambda: interpreter(environment)),
+        }
+        wanted = {device.engine for device in devices}
+        self._engines: dict[Dnp3Engine, Engine] = {
+            name: make[name]() for name in Dnp3Engine if name in wanted
+        }
+        self.outstations = tuple(
+            Outstation(device, self._engines[device.engine], region, writer) for device in devices
+        )
         self._points = {
             point.tag: (outstation, point)
             for outstation in self.outstations
@@ -349,7 +365,8 @@ class Dnp3Driver:
                 for task in running:
                     task.cancel()
         finally:
-            await asyncio.to_thread(self._engine.close)
+            for engine in self._engines.values():
+                await asyncio.to_thread(engine.close)
             for one in self.outstations:
                 one.is_open = False
                 one.invalidate()

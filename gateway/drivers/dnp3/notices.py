@@ -52,10 +52,11 @@ class TaskEnded:
 
 @dataclass(frozen=True, slots=True)
 class ChannelChanged:
-    """The connection is there, or not, and why."""
+    """The connection is there, or not, and why. ``is_blind``: the library is gone, nobody watches the outstation."""
 
     is_open: bool
     why: str = ""
+    is_blind: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import asyncio
 from gateway.config.dnp3_protocol import OWNER
 from gateway.config.part import PartContext
 from gateway.drivers.dnp3.driver import Dnp3Driver
+from gateway.drivers.dnp3.environment import FOLDER
 from gateway.drivers.remote import OperateServer
 from gateway.tags.image import Region
 
@@ -15,7 +16,8 @@ async def run(context: PartContext) -> None:
     """Until ``context.stop``."""
     with Region.attach(context.region_name) as region:
         writer = region.claim(OWNER)
-        driver = Dnp3Driver(context.site.dnp3_devices, region, writer)
+        environment = context.paths.state / FOLDER
+        driver = Dnp3Driver(context.site.dnp3_devices, region, writer, environment)
         server = OperateServer(context.paths.driver_socket(OWNER), driver, driver.tags())
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:

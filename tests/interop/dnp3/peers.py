@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from gateway.drivers.dnp3.environment import FOLDER, make
+
 HERE = Path(__file__).parent
 BUILD = HERE.parents[2] / "build"
 LINE_BYTES = 1 << 20
-REQUIREMENT = "dnp3-python==0.3.0b2"  # its last wheel; for CPython 3.10 at most
-NO_PYTHON = (
-    "CPython 3.10 is needed for dnp3-python, an interop peer, and neither TIELINE_PYTHON310 nor pyenv nor "
-    "`python3.10` is one: see docs/dnp3-interop.md"
-)
 
 
 class Peer:
@@ -78,43 +71,4 @@ async def peer(name: str, role: str, port: int) -> AsyncIterator[Peer]:
 
 def dnp3_python_environment() -> str:
     """The Python of an environment that has dnp3-python; made when it is not there or of another version."""
-    home = BUILD / "dnp3-python"
-    python = home / "bin" / "python"
-    BUILD.mkdir(exist_ok=True)
-    with (BUILD / "dnp3-python.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # one worker makes it
-        made = home / "made"
-        if not made.is_file() or made.read_text() != REQUIREMENT or not python.exists():
-            shutil.rmtree(home, ignore_errors=True)
-            subprocess.run([python310(), "-m", "venv", str(home)], check=True, timeout=120)
-            install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", REQUIREMENT]
-            subprocess.run(install, check=True, timeout=300)
-            made.write_text(REQUIREMENT)
-    return str(python)
-
-
-def python310() -> str:
-    """A CPython 3.10 of this machine."""
-    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    candidates = [
-        os.environ.get("TIELINE_PYTHON310"),
-        *map(str, sorted(root.glob("versions/3.10.*/bin/python"))),
-        shutil.which("python3.10"),
-    ]
-    for one in candidates:
-        if one is not None and _is_310(one):
-            return one
-    raise AssertionError(NO_PYTHON)
-
-
-def _is_310(python: str) -> bool:
-    try:
-        asked = subprocess.run(
-            [python, "-c", "import sys, venv, ensurepip; print(sys.version_info[:2])"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    except OSError:
-        return False
-    return asked.stdout.strip() == "(3, 10)"
+    return str(make(BUILD / FOLDER))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from dnp3_interop_peers import NO_PYTHON, dnp3_python_environment, python310
+from dnp3_interop_peers import dnp3_python_environment
 from dnp3_interop_scenarios import (
     FEATURES,
     LIMITS,
@@ -133,18 +133,3 @@ def _tshark(capture: Path, which: str, *fields: str) -> list[str]:
     done = subprocess.run(asked, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
-
-
-def test_a_machine_without_python_3_10_says_so_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for name, value in (
-        ("PATH", ""),
-        ("PYENV_ROOT", str(tmp_path)),
-        ("TIELINE_PYTHON310", "/nowhere/python"),
-    ):
-        monkeypatch.setenv(name, value)
-    with pytest.raises(AssertionError) as raised:
-        python310()
-    assert str(raised.value) == NO_PYTHON
-    assert "\n" not in NO_PYTHON

@@ -25,6 +25,7 @@ async def rtu(tmp_path: Path) -> AsyncIterator[Running]:
 
 
 async def test_every_type_arrives_with_its_value(rtu: Running) -> None:
+    await until(lambda: rtu.sample("name").status == Quality.GOOD, "the string")
     values = {
         name: rtu.sample(name).value
         for name in ("closed", "position", "energy_kwh", "power_kw", "name", "close", "setpoint_kw")
