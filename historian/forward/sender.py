@@ -118,7 +118,7 @@ class Sender:
         self._wait = wait
         self._dialect = DIALECTS[settings.kind]
         self._history = History(folder.directory, clock=clock)
-        self._stored = StoredFeed(self._history, lambda entry: catalogue.wants(entry.path))
+        self._stored = StoredFeed(folder.directory, self._history, lambda entry: catalogue.wants(entry.path))
         self._journal = JournalFeed(spool, states.BEGINNING)
         self._aside = SetAside(folder.set_aside(settings.name))
         self._state = State()

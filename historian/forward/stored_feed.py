@@ -19,9 +19,10 @@ from historian.forward.state import Range
 from historian.query.history import History
 from historian.store.catalogue import Entry
 from historian.store.database import connect_to_read
-from historian.store.layout import day_files
+from historian.store.layout import DAY_NS, day_files, day_of
 from historian.store.rows import Rows, join
 
+LAST_NS = 2**63 - 1
 STEP_NS = 3600 * 10**9  # read by tag in steps so long; a restart goes on at the start of one
 
 
@@ -51,7 +52,8 @@ def stretches(directory: Path, segment: int) -> tuple[tuple[int, int], ...]:
 class StoredFeed:
     """Hour by hour, in an hour tag by tag, each tag in order of time."""
 
-    def __init__(self, history: History, wanted: Callable[[Entry], bool]) -> None:
+    def __init__(self, directory: Path, history: History, wanted: Callable[[Entry], bool]) -> None:
+        self._directory = directory
         self._history = history
         self._wanted = wanted
 
@@ -62,7 +64,7 @@ class StoredFeed:
         """
         at = what.at_ns
         while at < what.end_ns:
-            to = min(what.end_ns, at - at % STEP_NS + STEP_NS)
+            to = min(what.end_ns, self._step(at))
             run: list[Rows] = []
             count = 0
             for entry in filter(self._wanted, self._history.entries()):
@@ -74,6 +76,13 @@ class StoredFeed:
                     run, count = [], 0
             at = to
             yield join(run), at
+
+    def _step(self, at: int) -> int:
+        """How far to read: an hour, or over all days that have no file."""
+        days = day_files(self._directory)
+        if day_of(at) in days:
+            return at - at % STEP_NS + STEP_NS
+        return min((day * DAY_NS for day in days if day > day_of(at)), default=LAST_NS)
 
     def _of(self, entry: Entry, start: int, end: int) -> Rows:
         series = self._history.raw(entry.path, start, end)
