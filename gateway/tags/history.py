@@ -30,6 +30,21 @@ class Series:
         return len(self.source_times)
 
 
+@dataclass(frozen=True, slots=True)
+class Modified:
+    """Samples that a later write of the same time replaced, by source time, then by when.
+
+    ``modified`` (n,) says when, UTC ns; ``kinds`` (n,) how, by HistoryUpdateType (OPC 10000-11): 2 Replace, 3 Update.
+    """
+
+    series: Series
+    modified: NDArray[np.int64]
+    kinds: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+
 class HistorySource(Protocol):
     """Blocking reads of history; call them off the event loop."""
 

@@ -71,6 +71,10 @@ class History:
         self._processing = Processing(self._reader, self._tail, self._gaps, self._first, self._told, clock)
         self._turn = threading.Lock()
 
+    @property
+    def directory(self) -> Path:
+        return self._directory
+
     def close(self) -> None:
         """Let go of all files and threads; another question opens them again."""
         with self._turn:
