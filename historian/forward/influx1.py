@@ -5,13 +5,13 @@ of metrics. The one module here that speaks HTTP itself.
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import ssl
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-import orjson
 import urllib3
 from urllib3.exceptions import HTTPError
 
@@ -106,7 +106,7 @@ class InfluxQl:
             raise ConnectionError(f"{response.status}: {response.data[:200].decode('utf-8', 'replace')}")
         if len(response.data) > MAX_ANSWER_BYTES:
             raise ValueError(f"an answer of {len(response.data)} bytes")
-        (result,) = orjson.loads(response.data)["results"]
+        (result,) = json.loads(response.data, parse_int=_whole)["results"]
         if "error" in result:
             raise ValueError(result["error"])
         series: list[dict[str, Any]] = result.get("series", [])
@@ -115,6 +115,11 @@ class InfluxQl:
     def close(self) -> None:
         """Let go of connections."""
         self._http.close()
+
+
+def _whole(text: str) -> int | float:
+    """1.x writes a double without decimals as a whole number, and -0.0 as -0, which a whole number cannot be."""
+    return -0.0 if text == "-0" else int(text)
 
 
 def started(http: Http) -> str | None:
