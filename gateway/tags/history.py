@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.tags.aggregate import Aggregate, AggregateConfiguration, Processed
 from gateway.tags.tag import ValueType
 
 
@@ -52,4 +53,27 @@ class HistorySource(Protocol):
         self, tag: str, start_ns: int, end_ns: int, *, limit: int | None = None, newest_first: bool = False
     ) -> Series:
         """Samples with start_ns <= source time < end_ns, at most ``limit``. KeyError: tag never stored."""
+        ...
+
+    def aggregate(
+        self,
+        tag: str,
+        aggregate: Aggregate,
+        start_ns: int,
+        end_ns: int,
+        interval_ns: int,
+        configuration: AggregateConfiguration,
+    ) -> Processed:
+        """An aggregate over each interval; 0: one; backwards where the end lies first. KeyError, ValueError."""
+        ...
+
+    def at_time(
+        self,
+        tag: str,
+        times_ns: NDArray[np.int64],
+        configuration: AggregateConfiguration,
+        *,
+        use_simple_bounds: bool,
+    ) -> Processed:
+        """What a tag was at each time, in the order asked. KeyError, ValueError."""
         ...

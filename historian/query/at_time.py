@@ -59,11 +59,17 @@ def clusters(times: NDArray[np.int64]) -> Iterator[slice]:
 def joined(parts: Sequence[Processed], order: NDArray[np.intp]) -> Processed:
     """Parts of ascending times as one, brought back into the order that was asked."""
     rank = np.argsort(order, kind="stable")
+    all = one_behind_the_other(parts)
+    return Processed(all.type, all.times[rank], all.values[rank], all.statuses[rank])
+
+
+def one_behind_the_other(parts: Sequence[Processed]) -> Processed:
+    """Parts as one."""
     return Processed(
         parts[0].type,
-        np.concatenate([part.times for part in parts])[rank],
-        np.concatenate([part.values for part in parts])[rank],
-        np.concatenate([part.statuses for part in parts])[rank],
+        np.concatenate([part.times for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.statuses for part in parts]),
     )
 
 

@@ -26,7 +26,16 @@ from historian.store.frame import GapFrame
 _FIRST, _LAST = -(2**63), 2**63 - 1
 _WIDE_NS = 120 * 10**9  # blocks are of a minute or longer: only in wider intervals are their sums of use
 
+# Decoded at a time: 100 bytes each while they are reckoned with. 46 days of a tag at 1 Hz.
+MAX_SAMPLES = 4_000_000
+
 Sums = Callable[[Sequence[GapFrame], Mapping[int, Entry], Summed], bool]
+
+
+class _TooManyError(Exception):
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,19 @@ class Processing:
         needs = {tag: around.need_of(aggregate, entry, configuration) for tag, entry in entries.items()}
         sums = partial(around.sums_up, aggregate, asked, configuration)
         is_wide = asked.edges[1] - asked.edges[0] >= _WIDE_NS
-        known = self._known(entries, low, high, needs, configuration, sums if is_wide else None)
+        try:
+            known = self._known(entries, low, high, needs, configuration, sums if is_wide else None)
+        except _TooManyError as error:
+            if len(entries) > 1:
+                return self._in_halves(
+                    entries, lambda some: self.aggregate(some, aggregate, asked, configuration)
+                )
+            if len(asked) == 1:
+                raise ValueError(
+                    f"an interval holds {error.count} samples, more than {MAX_SAMPLES}: ask for shorter ones"
+                ) from None
+            parts = [self.aggregate(entries, aggregate, half, configuration) for half in asked.halves()]
+            return {tag: at_time.one_behind_the_other([part[tag] for part in parts]) for tag in entries}
         return {
             tag: calculate(
                 aggregate, known[tag], entry.type, asked, stepped=entry.stepped, configuration=configuration
@@ -77,9 +98,16 @@ class Processing:
             tag: around.need_at(entry, configuration, use_simple_bounds) for tag, entry in entries.items()
         }
         parts: dict[str, list[Processed]] = {tag: [] for tag in entries}
-        for cluster in at_time.clusters(ordered):
-            some = ordered[cluster]
-            known = self._known(entries, int(some[0]), int(some[-1]), needs, configuration, None)
+        clusters = [ordered[cluster] for cluster in at_time.clusters(ordered)][::-1]
+        while clusters:
+            some = clusters.pop()
+            try:
+                known = self._known(entries, int(some[0]), int(some[-1]), needs, configuration, None)
+            except _TooManyError:
+                # What lies between two halves need not be read; a single instant needs next to nothing.
+                assert len(some) > 1, "an instant lies in few blocks"
+                clusters += [some[len(some) // 2 :], some[: len(some) // 2]]
+                continue
             for tag, entry in entries.items():
                 part = at_time.at_time(
                     known[tag],
@@ -91,6 +119,16 @@ class Processing:
                 )
                 parts[tag].append(part)
         return {tag: at_time.joined(found, order) for tag, found in parts.items()}
+
+    def _in_halves(
+        self, entries: Mapping[str, Entry], ask: Callable[[Mapping[str, Entry]], dict[str, Processed]]
+    ) -> dict[str, Processed]:
+        """Half of the tags at a time."""
+        tags = list(entries)
+        halves = (tags[: len(tags) // 2], tags[len(tags) // 2 :])
+        return {
+            tag: found for half in halves for tag, found in ask({tag: entries[tag] for tag in half}).items()
+        }
 
     def _known(
         self,
@@ -113,6 +151,9 @@ class Processing:
             before=True,
             sums=partial(sums, gaps, by_id) if sums else None,
         )
+        count = sum(one.count for one in gathered.values())
+        if count > MAX_SAMPLES and high > low:
+            raise _TooManyError(count)
         known = {}
         for tag, entry in entries.items():
             one = gathered[entry.id]

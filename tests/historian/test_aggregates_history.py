@@ -8,6 +8,7 @@ from historian_folder import NOON, SECOND, TAGS, tag
 
 from gateway.tags.aggregate import Aggregate, AggregateConfiguration, ProcessedType
 from gateway.tags.tag import ValueType
+from historian.query import processing
 from historian.query.aggregates.intervals import intervals
 from historian.query.aggregates.table import calculate, type_of
 from historian.query.around import known_of
@@ -198,6 +199,25 @@ def test_nothing_is_known_in_a_gap_until_the_next_sample(folder, clock):
         [6.0],
         [UNCERTAIN_DATA_SUB_NORMAL | 0x401],
     )
+    history.close()
+
+
+def test_what_is_too_much_at_a_time_is_answered_in_parts(folder, monkeypatch):
+    fill(folder, "a.power_kw", 1)
+    fill(folder, "a.count", 2)
+    history = folder.history()
+    span = (NOON, NOON - 5 * 3600 * SECOND, 600 * SECOND)
+    tags = ("a.power_kw", "a.count")
+    whole = history.aggregate_many(tags, Aggregate.MAXIMUM2, *span)
+    times = np.arange(NOON - 4 * 3600 * SECOND, NOON, 777 * SECOND)
+    instants = history.at_time_many(tags, times)
+    monkeypatch.setattr(processing, "MAX_SAMPLES", 2000)
+    for tag_name, found in history.aggregate_many(tags, Aggregate.MAXIMUM2, *span).items():
+        equal(found, whole[tag_name])
+    for tag_name, found in history.at_time_many(tags, times).items():
+        equal(found, instants[tag_name])
+    with pytest.raises(ValueError, match="ask for shorter ones"):
+        history.aggregate("a.count", Aggregate.MAXIMUM2, span[0], span[1])
     history.close()
 
 

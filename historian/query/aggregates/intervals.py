@@ -42,6 +42,13 @@ class Intervals:
         side = np.searchsorted(self.edges, times, "left" if self.is_backwards else "right")
         return side - 1
 
+    def halves(self) -> tuple[Intervals, Intervals]:
+        """The first and the second half in the flow of time, of at least two."""
+        middle = len(self) // 2
+        low = Intervals(self.edges[: middle + 1], self.is_backwards)
+        high = Intervals(self.edges[middle:], self.is_backwards)
+        return (high, low) if self.is_backwards else (low, high)
+
     def in_flow(self) -> slice:
         """Picks rows in the order of the flow."""
         return slice(None, None, -1) if self.is_backwards else slice(None)
