@@ -18,6 +18,7 @@ import numpy as np
 from gateway.config.place import add_place, place_of
 from historian import export
 from historian.errors import DamagedBlock, HistoryError
+from historian.events.cli import add_verbs as add_event_verbs
 from historian.export import Answer, MissingLibrary
 from historian.forward.cli import add_verb as add_forward
 from historian.keeping.cli import add_verbs
@@ -64,6 +65,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     subparsers._parser_class = usual
     assert isinstance(history, HistoryParser)
     add_verbs(history.add_verb)
+    add_event_verbs(history.add_verb)
     add_forward(history.add_verb)
     # argparse takes "-1h" for an option unless it looks like a negative number to it.
     history._negative_number_matcher = _LIKE_A_TIME

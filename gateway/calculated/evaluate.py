@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.config.calculated import CalculatedTag
-from gateway.config.calculated_section import REFRESH_MS
 from gateway.config.formula.compile import UNDEFINED, BadInputError, Known, compiled, number
 from gateway.config.formula.tree import (
     Call,
@@ -228,7 +227,7 @@ class Evaluator:
             return False  # the image says so from its beginning
         if (
             self._written[place] == (value, status)
-            and steady_ns - self._written_at[place] < REFRESH_MS * MS_NS
+            and steady_ns - self._written_at[place] < self._calculated[place].refresh_ms * MS_NS
         ):
             return False
         self._written[place], self._written_at[place] = (value, status), steady_ns

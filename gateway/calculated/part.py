@@ -45,8 +45,8 @@ async def run(context: PartContext) -> None:
 
 def calculate(region_name: str, site: Site, stop: threading.Event, ready: Callable[[], object]) -> None:
     """Calculate until ``stop``."""
-    assert site.calculated is not None, "the site calculates nothing"
-    evaluator = Evaluator(site.calculated.tags, site.tags)
+    calculated = () if site.calculated is None else site.calculated.tags
+    evaluator = Evaluator((*calculated, *(event.flag for event in site.events)), site.tags)
     with Region.attach(region_name) as region:
         writer = region.claim(CALCULATED_OWNER)
         evaluator.restore(region.read(evaluator.own))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.config.calculated import Calculated, CalculatedTag
+from gateway.config.calculated import REFRESH_MS, Calculated, CalculatedTag
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.formula.read import BadFormula, Quantity, read_formula, unit_misfit
@@ -18,7 +18,6 @@ from gateway.config.units import contradiction
 from gateway.tags.tag import ValueType
 
 _TYPES = {"float64": ValueType.DOUBLE, "bool": ValueType.BOOL}
-REFRESH_MS = 1_000  # a value that stays is written again so often while its tags are written
 MIN_STALE_MS = 3_000  # three of these
 STALE_PERIODS = 3
 
@@ -130,6 +129,7 @@ def read_text(
     is_bool: bool = True,
     thing: str = "expression",
     is_unsure: bool = False,
+    named: dict[int, int] | None = None,
 ) -> Formula | None:
     """The formula under ``key``, of the kind and unit wanted; None where a fault was added."""
     node = settings[key]
@@ -140,7 +140,7 @@ def read_text(
         return None
     place = node.place
     try:
-        formula, part = read_formula(node.text, tags, quantities, thing=thing)
+        formula, part = read_formula(node.text, tags, quantities, thing=thing, named=named)
     except BadFormula as bad:
         if not (is_unsure and bad.found.startswith(("the unknown tag", "no tag is"))):
             at = place._replace(column=place.column + node.quoted + bad.at)

@@ -38,7 +38,7 @@ COPY_NUMBER = "n"  # what a repeated device calls its number
 MIN_STALE_MS = 1_000  # a default below this would flicker on an ordinary network
 STALE_PERIODS = 3  # two lost answers in a row are no alarm yet
 # What Tieline tells of itself is in `_system.parts`, `_system.scan` and `_system.follow`.
-RESERVED_DEVICES = frozenset({"parts", "scan", "follow", "control"})
+RESERVED_DEVICES = frozenset({"parts", "scan", "follow", "control", "forward", "events"})
 _ARTICLES = {"integer": "an integer", "number": "a number", "string": "a string", "boolean": "true or false"}
 
 _NAME_IN_EXPRESSION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

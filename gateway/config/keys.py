@@ -19,8 +19,8 @@ from gateway.config.dnp3_device import (
     TimeSync,
 )
 from gateway.config.document import INT_HIGH
-from gateway.config.forward import ForwardKind, ForwardTarget, Label, SeriesNames
 from gateway.config.events import Summary
+from gateway.config.forward import ForwardKind, ForwardTarget, Label, SeriesNames
 from gateway.config.kinds import (
     ANY_LINE,
     Anything,

@@ -32,12 +32,15 @@ from gateway.config.document import (
     read_document,
     read_source,
 )
+from gateway.config.events_section import read_events
 from gateway.config.expand import Expansion
 from gateway.config.fault import FaultLog, Place, quote, suggestion
+from gateway.config.forward_section import read_forward
 from gateway.config.keys import (
     AREAS,
     CALCULATED,
     DEVICES,
+    EVENTS,
     MAX_TAGS,
     ROOT,
     SERVERS,
@@ -58,7 +61,7 @@ from gateway.config.site import (
     Tag,
     User,
 )
-from gateway.config.system import AREA, part_names, part_tags
+from gateway.config.system import AREA, history_tags, part_names, part_tags
 
 MAX_FILES = 500  # of one site: a file a device of a large one
 MAX_SITE_BYTES = 4 * MAX_FILE_BYTES  # of all files together; their text is kept until the site is read
@@ -70,6 +73,7 @@ _NAMED: Mapping[str, Named] = {
     "devices": DEVICES,
     "users": USERS,
     "calculated": CALCULATED,
+    "events": EVENTS,
 }
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 _DOORS = {"opcua": "the OPC UA server", "hmi": "the HMI", "dnp3": "the DNP3 outstation"}
@@ -263,6 +267,7 @@ class Loading:
             added, logic = read_logic(gathered.single["logic"], tags, areas, self._faults)
             tags += added
         calculated = read_calculated(declared, tags, self._faults, is_unsure=is_unsure)
+        events = read_events(gathered.named["events"], tags, self._faults, is_unsure=is_unsure)
         control = read_control(gathered.single.get("control"), control_areas, tags, self._faults)
         named = frozenset(user.name for user in users) if not self._faults.unsure else None
         dnp3 = self._outstation(tags, named)
@@ -273,6 +278,9 @@ class Loading:
         if "modbus" in gathered.servers:
             modbus, more = read_modbus_server(gathered.servers["modbus"], tags, named, self._faults)
             doors += more
+        site_name = "" if header is None else header["name"] or ""
+        added, forward = read_forward(gathered.single.get("historian"), tags, site_name, self._faults)
+        tags += added
         self._check_ports(doors)
         if len(self._faults):
             return None
@@ -280,8 +288,20 @@ class Loading:
         opcua = _built(OpcUaSettings, gathered.servers.get("opcua"))
         hmi = _built(HmiSettings, gathered.servers.get("hmi"))
         simulator = _built(SimulatorSettings, gathered.single.get("simulator"))
-        for part in part_names(opcua, hmi, simulator, logic, dnp3, devices["dnp3"], modbus, calculated):
+        for part in part_names(
+            opcua,
+            hmi,
+            simulator,
+            logic,
+            dnp3,
+            devices["dnp3"],
+            modbus,
+            calculated is not None,
+            forward,
+            events,
+        ):
             tags += part_tags(part)
+        tags += history_tags()
         if len(tags) > MAX_TAGS:
             self._faults.add(start, f"{len(tags):,} tags", f"a site holds at most {MAX_TAGS:,}: split it")
         journal = gathered.single.get("journal")
@@ -314,6 +334,8 @@ class Loading:
             control=control,
             opcua_devices=tuple(devices["opcua"]),
             calculated=calculated,
+            events=events,
+            forward=forward,
         )
 
     def _outstation(self, tags: list[Tag], named: frozenset[str] | None) -> Outstation | None:

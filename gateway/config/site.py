@@ -16,8 +16,8 @@ from gateway.config.can import CanDevice
 from gateway.config.control import ControlSettings
 from gateway.config.dnp3 import Outstation
 from gateway.config.dnp3_device import Dnp3Device
-from gateway.config.forward import ForwardTarget
 from gateway.config.events import Event
+from gateway.config.forward import ForwardTarget
 from gateway.config.logic import LogicSettings
 from gateway.config.modbus import ModbusDevice
 from gateway.config.modbus_server import ModbusServer

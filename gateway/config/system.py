@@ -14,6 +14,7 @@ from gateway.tags.tag import ValueType
 
 AREA = Area("_system", "Tieline itself: its parts, and its links to the devices")
 DRIVERS_OWNER, NODE_OWNER, SCAN_OWNER, CALCULATED_OWNER = "drivers", "node", "scan", "calculated"
+FORWARD_OWNER = "forward"
 STATUS_TEXT_BYTES = 200  # of last_error and last_exit: one line for an operator
 STALE_AFTER_MS = 15_000  # refreshed every few seconds; a part silent for 10 s is taken for hung (PartContext)
 
@@ -79,6 +80,27 @@ _FOLLOW_TAGS = (
     ),
     ("latency_p99_ms", ValueType.DOUBLE, "ms", 1, "99th percentile of that time"),
 )
+_FORWARD_TAGS: tuple[SystemRow, ...] = (
+    ("connected", ValueType.BOOL, "", None, "It answered the last time it was asked"),
+    ("lag_s", ValueType.DOUBLE, "s", 1, "How long the oldest sample that is not sent yet has been in history"),
+    ("sent", ValueType.UINT64, "", 0, "Samples that it took, since the part's start"),
+    ("set_aside", ValueType.UINT64, "", 0, "Samples that it refused, kept in a file"),
+    ("last_error", ValueType.STRING, "", None, "What went wrong last"),
+)
+HISTORY_PREFIX = "_system.history."
+_HISTORY_TAGS: tuple[SystemRow, ...] = (
+    ("writing", ValueType.BOOL, "", None, "History is written; false is an alarm"),
+    ("size_mb", ValueType.DOUBLE, "MB", 1, "What history takes on the disk, in 10^6 bytes"),
+    ("days", ValueType.UINT64, "", 0, "Days there are"),
+    ("free_mb", ValueType.DOUBLE, "MB", 0, "What is free on its disk, in 10^6 bytes"),
+    ("shedding", ValueType.BOOL, "", None, "Less is free than min_free: old days go, or nothing is written"),
+    ("quarantined", ValueType.UINT64, "", 0, "Samples set apart as of the future, since the historian began"),
+    ("clock_jumps", ValueType.UINT64, "", 0, "How often the machine's clock jumped, since the historian began"),
+    ("oldest", ValueType.STRING, "", None, "The oldest day (UTC)"),
+    ("fault", ValueType.STRING, "", None, "Why history is not written"),
+)
+HISTORY_NUMBERS = tuple(name for name, type, *_ in _HISTORY_TAGS if type is not ValueType.STRING)
+HISTORY_TEXTS = tuple(name for name, type, *_ in _HISTORY_TAGS if type is ValueType.STRING)
 TAGS_PER_DEVICE, TAGS_PER_PART = len(_DEVICE_TAGS), len(_PART_TAGS)
 
 
@@ -90,7 +112,9 @@ def part_names(
     dnp3: Outstation | None = None,
     dnp3_devices: Sized = (),
     modbus: ModbusServer | None = None,
-    calculated: object | None = None,
+    calculated: bool = False,
+    forward: Sized = (),
+    events: Sized = (),
 ) -> tuple[str, ...]:
     """The parts that a site has, in the order in which they are started."""
     wanted = (
@@ -98,8 +122,10 @@ def part_names(
         ("drivers", True),
         ("dnp3_master", len(dnp3_devices) > 0),
         ("scan", logic is not None),
-        ("calculated", calculated is not None),
+        ("calculated", calculated or len(events) > 0),
         ("historian", True),
+        ("events", len(events) > 0),
+        ("forward", len(forward) > 0),
         ("opcua", opcua is not None),
         ("dnp3", dnp3 is not None),
         ("modbus", modbus is not None),
@@ -145,11 +171,27 @@ def scan_tags(tasks: Iterable[str], first: int) -> tuple[list[Tag], tuple[ScanTa
     return tags, tuple(ScanTag(first + i, what, task) for i, (_, task, what, *_) in enumerate(rows))
 
 
+def history_tags() -> list[Tag]:
+    """The tags that tell how history is."""
+    return [
+        _tag(HISTORY_PREFIX + name, type, NODE_OWNER, "history", unit, decimals, description)
+        for name, type, unit, decimals, description in _HISTORY_TAGS
+    ]
+
+
 def follow_tags() -> list[Tag]:
     """The tags that tell how outputs of the logic reach their devices."""
     return [
         _tag(f"_system.follow.{name}", type, DRIVERS_OWNER, "follow", unit, decimals, description)
         for name, type, unit, decimals, description in _FOLLOW_TAGS
+    ]
+
+
+def forward_tags(name: str) -> list[Tag]:
+    """The tags that tell of a target of forwarding."""
+    return [
+        _tag(f"_system.forward.{name}.{what}", type, FORWARD_OWNER, f"forward.{name}", unit, decimals, description)
+        for what, type, unit, decimals, description in _FORWARD_TAGS
     ]
 
 

@@ -53,6 +53,8 @@ _COSTS = {
     "opcua": "clients connect again",
     "hmi": "pages connect again",
     "calculated": "none: it reckons all anew",
+    "forward": "none: it goes on where it stopped",
+    "events": "none: they go on where they were",
     "historian": "none: it goes on where it stopped in the journal",
     "simulator": "the simulated devices begin anew",
 }
@@ -143,7 +145,10 @@ def _of_logic(site: Site) -> set[int]:
 
 def _of_calculated(site: Site) -> set[int]:
     """Tags that are calculated, and those that they are made of."""
-    each = () if site.calculated is None else site.calculated.tags
+    each = (
+        *(() if site.calculated is None else site.calculated.tags),
+        *(event.flag for event in site.events),
+    )
     return {tag.tag for tag in each} | {at for tag in each for at in tag.formula.tags}
 
 
@@ -199,6 +204,10 @@ def _kept(tag: Tag) -> bool:
     return tag.history
 
 
+def _for_forward(tag: Tag) -> Any:
+    return (tag.type, tag.area, tag.device, tag.unit)
+
+
 def _for_history(tag: Tag) -> Any:
     return (tag.unit, tag.decimals, tag.low, tag.high, tag.sloped, tag.description)
 
@@ -206,9 +215,11 @@ def _for_history(tag: Tag) -> Any:
 # Of each part: what it has to be started again for, and what it takes while it runs.
 _RULES: dict[str, tuple[Why, Why]] = {
     "historian": (_differ("historian", "time_zone"), _tags(_kept, _for_history)),
+    "forward": (_all(_differ("forward"), _tags(_kept, _for_forward)), _never),
     "drivers": (_never, _all(_named(_DRIVERS_TAKE), _tags(_any_tag))),
     "dnp3_master": (_differ("dnp3_devices"), _never),
-    "calculated": (_all(_differ("calculated"), _wired(_of_calculated, _for_calculated)), _never),
+    "events": (_differ("events"), _never),
+    "calculated": (_all(_differ("calculated", "events"), _wired(_of_calculated, _for_calculated)), _never),
     SCAN: (_all(_differ("logic"), _wired(_of_logic, _for_logic)), _never),
     "opcua": (_differ("opcua", "users"), _all(_differ("areas", "description"), _tags(_any_tag))),
     "hmi": (_differ("hmi"), _all(_differ("areas", "users", "description"), _tags(_any_tag))),
@@ -220,9 +231,11 @@ _RULES: dict[str, tuple[Why, Why]] = {
 _ORDER = (
     "simulator",
     "historian",
+    "forward",
     "drivers",
     "dnp3_master",
     "calculated",
+    "events",
     SCAN,
     "dnp3",
     "modbus",
@@ -246,6 +259,8 @@ _HANDLED = {
         "dnp3",
         "modbus_server",
         "calculated",
+        "forward",
+        "events",
     ),
     *_DRIVERS_TAKE,
 }

@@ -33,6 +33,8 @@ _STAGES = {
     "dnp3_master": (1, 2),
     "calculated": (1, 2),
     "historian": (1, 3),
+    "events": (1, 2),
+    "forward": (2, 0),
     SCAN: (2, 0),
     "opcua": (2, 0),
     "dnp3": (2, 0),
@@ -51,7 +53,9 @@ def parts_of(site: Site) -> list[Part]:
         site.dnp3,
         site.dnp3_devices,
         site.modbus_server,
-        site.calculated,
+        site.calculated is not None,
+        site.forward,
+        site.events,
     )
     parts = [Part(name, (*_COMMAND, name), *_STAGES[name]) for name in names]
     if site.logic is not None:
@@ -92,6 +96,18 @@ async def _calculated(context: PartContext) -> None:
 
 async def _historian(context: PartContext) -> None:
     from historian.part import run
+
+    await run(context)
+
+
+async def _forward(context: PartContext) -> None:
+    from historian.forward.part import run
+
+    await run(context)
+
+
+async def _events(context: PartContext) -> None:
+    from historian.events.part import run
 
     await run(context)
 
@@ -151,6 +167,8 @@ RUNNERS: Mapping[str, Runner] = {
     "drivers": _drivers,
     "calculated": _calculated,
     "historian": _historian,
+    "events": _events,
+    "forward": _forward,
     "opcua": _opcua,
     "dnp3": _dnp3,
     "dnp3_master": _dnp3_master,

@@ -108,14 +108,20 @@ class Part:
 
 
 def read_formula(
-    text: str, tags: Mapping[str, int], quantities: Mapping[int, Quantity], *, thing: str = "formula"
+    text: str,
+    tags: Mapping[str, int],
+    quantities: Mapping[int, Quantity],
+    *,
+    thing: str = "formula",
+    named: dict[int, int] | None = None,
 ) -> tuple[Formula, Part]:
     """The formula, and its whole as a piece, which says its unit. Raises BadFormula.
 
     ``quantities`` by image index; with COMMANDED among them it is an interlock's, which knows Good values only.
-    ``thing`` is what messages call it.
+    ``thing`` is what messages call it. ``named`` are tags that others named before, with their places, for formulas
+    that become parts of one; it grows.
     """
-    parser = _Parser(text, tags, quantities, thing)
+    parser = _Parser(text, tags, quantities, thing, {} if named is None else named)
     part = parser.whole(0)
     parser.expect_end()
     if part.state is not None:
@@ -127,7 +133,12 @@ class _Parser:
     """Recursive descent; each method gives a piece that is checked."""
 
     def __init__(
-        self, text: str, tags: Mapping[str, int], quantities: Mapping[int, Quantity], thing: str
+        self,
+        text: str,
+        tags: Mapping[str, int],
+        quantities: Mapping[int, Quantity],
+        thing: str,
+        named: dict[int, int],
     ) -> None:
         self._text = text
         self._tags = tags
@@ -135,7 +146,7 @@ class _Parser:
         self._thing = thing
         self._at = 0
         self._kind, self._word, self._start = "", "", 0
-        self.named: dict[int, int] = {}  # image index → place in the formula's tags
+        self.named = named  # image index → place in the formula's tags
         self.is_timed = False
         self._next()
 

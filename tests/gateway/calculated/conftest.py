@@ -42,10 +42,20 @@ class Plant:
         assert site.calculated is not None
         self.site = site
         self.places = {tag.name: place for place, tag in enumerate(site.tags)}
-        self.evaluator = Evaluator(site.calculated.tags, site.tags)
         self.image = np.zeros(len(site.tags), SAMPLE)
         self.image["status"] = 0x8032_0000
         self.now = START
+        self.evaluator = self._new()
+
+    def _new(self) -> Evaluator:
+        assert self.site.calculated is not None
+        flags = (event.flag for event in self.site.events)
+        return Evaluator((*self.site.calculated.tags, *flags), self.site.tags)
+
+    def restart(self) -> None:
+        """A new process: all it knows is in the image."""
+        self.evaluator = self._new()
+        self.evaluator.restore(self.image[self.evaluator.own])
 
     def set(self, name: str, value: Any, status: int = 0, at: int | None = None) -> None:
         place = self.places[name]

@@ -184,3 +184,30 @@ def test_out_of_its_range_it_is_uncertain(plant):
     here.set("m.x", 3.0)
     here.reckon()
     assert here.get("p.z") == (6.0, EXCEEDED)
+
+
+def test_an_event_with_start_and_end_holds_itself_also_after_a_restart(plant):
+    here = plant("  p.z: {expression: m.x, area: grid}\nevents:\n  high: {start: m.x > 10, end: m.x < 5}\n")
+    flag = "_system.events.high"
+    told = []
+    for value in (7.0, 11.0, 7.0, 4.0, 7.0, 12.0):
+        here.set("m.x", value)
+        here.reckon()
+        told.append(here.get(flag)[0])
+    assert told == [False, True, True, False, False, True]
+    here.set("m.x", 12.0, BAD_SENSOR)
+    here.reckon()
+    assert here.get(flag) == (True, BAD_SENSOR)
+    here.restart()
+    here.set("m.x", 7.0)
+    here.reckon()
+    assert here.get(flag) == (True, 0)
+
+
+def test_the_flag_of_an_event_is_told_again_once_a_minute(plant):
+    here = plant("  p.z: {expression: m.x, area: grid}\nevents:\n  high: {while: m.x > 10}\n")
+    written = 0
+    for _ in range(600):
+        here.set("m.x", 1.0)
+        written += "_system.events.high" in here.reckon(after_s=0.2)
+    assert written == 2

@@ -58,6 +58,10 @@ CASES: dict[str, tuple[Callable[[Site], Site], dict[str, Act]]] = {
         lambda site: replace(site, calculated=replace(site.calculated, tags=site.calculated.tags[1:])),
         {"calculated": RESTARTS},
     ),
+    "an event": (
+        lambda site: replace(site, events=site.events[1:]),
+        {"calculated": RESTARTS, "events": RESTARTS},
+    ),
     "a description": (
         lambda site: with_tag(site, "ev1.state", description="said anew"),
         {"historian": TAKES, "drivers": TAKES, "opcua": TAKES, "hmi": TAKES},

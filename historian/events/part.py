@@ -1,0 +1,166 @@
+"""The part that keeps event frames. A process of its own: reading history for summaries takes nothing from ingest.
+
+Once a second it looks which flags were written, reads their history on from where it stopped, and keeps what it
+found. A flag whose newest sample is not in history yet is looked at again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gateway.config.events import Event
+from gateway.config.part import PartContext
+from gateway.tags.image import Region
+from gateway.tags.quality import is_bad
+from gateway.tags.sample import Samples
+from historian.errors import HistoryError
+from historian.events.frame import UNCERTAIN_DATA_SUB_NORMAL
+from historian.events.store import EventStore
+from historian.events.summary import summaries_of
+from historian.events.track import FlagSample, Gap, Track, follow
+from historian.query.history import History
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+MOST_SUMMARISED = 20  # frames a look: a burst of endings is worked off, and stopping is noticed
+UNWATCHED = frozenset(
+    {"stopped", "lapped", "damage"}
+)  # kinds of gaps in which a flag may have changed unseen
+_LAST = 2**62
+
+
+async def run(context: PartContext) -> None:
+    """Keep frames until stopped. Raises RegionError where there is no region, UnknownFormat."""
+    loop = asyncio.get_running_loop()
+    stop = threading.Event()
+    work = asyncio.create_task(
+        asyncio.to_thread(
+            keep_frames,
+            context.region_name,
+            context.paths.history,
+            context.site.events,
+            stop,
+            lambda: loop.call_soon_threadsafe(context.ready.set),
+        )
+    )
+    stopped = asyncio.create_task(context.stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.set()
+        stopped.cancel()
+        await work
+
+
+def keep_frames(
+    region_name: str,
+    directory: Path,
+    events: Sequence[Event],
+    stop: threading.Event,
+    ready: Callable[[], object],
+) -> None:
+    """Keep frames until ``stop``."""
+    flags = np.array([event.flag.tag for event in events], np.uint32)
+    history = History(directory)
+    with Region.attach(region_name) as region:
+        follower = Follower(directory, events, history, time.time_ns)
+        try:
+            ready()
+            while not stop.is_set():
+                follower.look(region.read(flags))
+                stop.wait(LOOK_S)
+            follower.look(region.read(flags))
+        finally:
+            follower.close()
+            history.close()
+
+
+class Follower:
+    """Follows all flags of a site through history."""
+
+    def __init__(
+        self, directory: Path, events: Sequence[Event], history: History, clock: Callable[[], int]
+    ) -> None:
+        self._events = events
+        self._history = history
+        self._clock = clock
+        self._store = EventStore(directory)
+        self._store.end_without_event(events, clock())
+        self._tracks = [self._store.track(event) for event in events]
+        self._receipts = np.full(len(events), -1, np.int64)
+        self._is_behind = [True] * len(events)
+        self._is_kept = [False] * len(events)  # the frame that goes on
+        self._complaint = ""
+
+    def close(self) -> None:
+        self._store.close()
+
+    def look(self, flags: Samples) -> None:
+        """``flags`` is what the image says of them now. Trouble with files is logged, and tried again."""
+        try:
+            self._summarise()
+            self._follow(flags)
+            self._complaint = ""
+        except (HistoryError, OSError, sqlite3.Error) as error:
+            if str(error) != self._complaint:
+                log.error("EVENT FRAMES ARE NOT BEING KEPT: %s", error)
+            self._complaint = str(error)
+
+    def _follow(self, flags: Samples) -> None:
+        written = flags["receipt_time"] != self._receipts
+        gaps: list[Gap] | None = None
+        now = self._clock()
+        for place, event in enumerate(self._events):
+            track = self._tracks[place]
+            is_young = track.start is not None and not self._is_kept[place]
+            if not (written[place] or self._is_behind[place] or is_young or track.end is not None):
+                continue
+            if gaps is None:
+                found = self._history.gaps()
+                gaps = [(gap.from_time, gap.to_time) for gap in found if gap.kind in UNWATCHED]
+            samples, self._is_behind[place] = self._read(event, track, flags[place])
+            followed = follow(event, track, samples, gaps, now)
+            is_new = followed.open is not None and not self._is_kept[place]
+            if followed.track != track or is_new:
+                self._store.keep(event, followed)
+            self._tracks[place] = followed.track
+            self._is_kept[place] = followed.open is not None
+            self._receipts[place] = flags["receipt_time"][place]
+
+    def _read(self, event: Event, track: Track, flag: np.void) -> tuple[list[FlagSample], bool]:
+        """The flag's history from the cursor on, and whether the newest is not in it yet."""
+        newest, status = int(flag["source_time"]), int(flag["status"])
+        try:
+            series = self._history.raw(event.flag_name, track.cursor, _LAST)
+        except KeyError:
+            return [], True
+        samples: list[FlagSample] = list(
+            zip(
+                series.source_times.tolist(),
+                series.values.tolist(),
+                series.statuses.tolist(),
+                strict=True,
+            )
+        )
+        is_on = bool(flag["value"])
+        if newest < track.cursor and not is_bad(status) and track.is_on is not is_on:
+            # The clock was set back: history has this before the cursor, where nobody would look for it.
+            samples.append((track.cursor, is_on, UNCERTAIN_DATA_SUB_NORMAL))
+        last = samples[-1][0] if samples else track.cursor
+        return samples, newest > last
+
+    def _summarise(self) -> None:
+        """Of frames that ended at an earlier look: by now history has all of it."""
+        wanted = {(event.name, event.device): event.summaries for event in self._events}
+        for id, name, device, start, end in self._store.to_summarise()[:MOST_SUMMARISED]:
+            summaries = summaries_of(self._history, wanted.get((name, device), ()), start, end)
+            self._store.summarise(id, summaries)
