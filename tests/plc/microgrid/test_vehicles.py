@@ -14,8 +14,10 @@ import pytest
 
 from gateway.simulator.plant.charger import Vehicle
 from gateway.simulator.plant.microgrid import Microgrid
+from gateway.simulator.together import Together
 
 CASES = 50
+LOWEST_HZ = 57.0  # converters trip at 56.5 Hz (IEEE 1547-2018 6.5.1, UF2)
 PEAK_KW = 120.0
 HELD_WITHIN_S, HELD_TO_KW = 1.5, 5.0
 EMERGENCY = (0, 1)  # bays 1 and 2, as EV_CLASS of the demo has them
@@ -47,44 +49,140 @@ def park(grid: Microgrid, charges: tuple[float, ...]) -> None:
         charger.plug_in(Vehicle(f"TL-{number}", 60.0, 60.0 * charge, 22.0, 1e9))
 
 
-def lose_sources_in_the_island(
-    demo: Any, plant: Callable[..., Microgrid], case: Case, automatic: bool
-) -> tuple[float, int]:
-    """An island whose battery is nearly empty loses sun and wind: lowest frequency, and feeders left closed."""
-    grid = plant(seed=case.seed, start_hour=case.hour)
-    park(grid, case.charges)
-    together = demo.start(grid, seed=case.seed)
+@dataclass(frozen=True)
+class Fall:
+    """What became of an island that lost its sources."""
+
+    nadir_hz: float
+    end_hz: float
+    feeders: tuple[bool, ...]  # whether each is closed
+    fleet_kw: float  # of all chargers, at the end
+    is_fleet_stopped: bool
+
+
+def become_an_island(together: Together, grid: Microgrid) -> None:
+    """Leave the utility on purpose, and wait until all is fed."""
     program = together.program
-    program["ev_automatic"] = True
-    program["ev_stay_h"] = 12.0
-    program["peak_limit_kw"] = 0.0  # connected, nobody charges
-    together.run(2.0)
     program["island_request"] = True
     is_stable = program.getter("is_island_stable")
     while not is_stable() or not all(feeder.breaker_closed for feeder in grid.feeders):
         together.step()
         assert together.seconds < 30.0
     together.run(1.0)
-    program["ev_automatic"] = automatic  # only now: both lose the same, while vehicles draw the same
+
+
+def lose_sources(together: Together, grid: Microgrid, case: Case, seconds: float = 3.0) -> Fall:
+    """Sun and wind go, the battery is nearly empty, and the genset has no fuel."""
     grid.genset.fuel_l = 0.0
     grid.battery.stored_kwh = 500.0 * case.battery_share
     grid.solar.limit_kw = grid.wind.limit_kw = 0.0
+    return watch(together, grid, seconds)
+
+
+def watch(together: Together, grid: Microgrid, seconds: float) -> Fall:
     nadir_hz = 60.0
-    for _ in range(600):
+    for _ in range(round(200 * seconds)):
         together.step()
         nadir_hz = min(nadir_hz, grid.frequency_hz)
-    return nadir_hz, sum(feeder.breaker_closed for feeder in grid.feeders)
+    return Fall(
+        nadir_hz=nadir_hz,
+        end_hz=grid.frequency_hz,
+        feeders=tuple(feeder.breaker_closed for feeder in grid.feeders),
+        fleet_kw=sum(charger.power_kw for charger in grid.chargers),
+        is_fleet_stopped=bool(together.program["shed_chargers"]),
+    )
+
+
+def lose_sources_in_the_island(
+    demo: Any, plant: Callable[..., Microgrid], case: Case, *, automatic: bool, until_then: bool | None = None
+) -> Fall:
+    """``until_then``: what `ev_automatic` is up to the moment that the sources go, where it is changed then."""
+    grid = plant(seed=case.seed, start_hour=case.hour)
+    park(grid, case.charges)
+    together = demo.start(grid, seed=case.seed)
+    program = together.program
+    program["ev_automatic"] = automatic if until_then is None else until_then
+    program["ev_stay_h"] = 12.0
+    program["peak_limit_kw"] = 0.0  # connected, nobody charges
+    together.run(2.0)
+    become_an_island(together, grid)
+    program["ev_automatic"] = automatic
+    return lose_sources(together, grid, case)
 
 
 @pytest.mark.parametrize("seed", range(CASES))
 def test_vehicles_raise_the_nadir_and_save_feeders(
     demo: Any, plant: Callable[..., Microgrid], seed: int
 ) -> None:
+    """Beside idle vehicles from the start, though those that are steered may have to stop charging first."""
     case = draw(seed)
-    without_hz, feeders_without = lose_sources_in_the_island(demo, plant, case, automatic=False)
-    with_hz, feeders_with = lose_sources_in_the_island(demo, plant, case, automatic=True)
-    assert with_hz > without_hz + 0.1
-    assert feeders_with >= feeders_without
+    without = lose_sources_in_the_island(demo, plant, case, automatic=False)
+    steered = lose_sources_in_the_island(demo, plant, case, automatic=True)
+    assert steered.nadir_hz > without.nadir_hz
+    assert sum(steered.feeders) >= sum(without.feeders)
+    assert min(without.end_hz, steered.end_hz) > LOWEST_HZ
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_vehicles_that_are_steered_help_more_than_those_that_go_on_as_they_were(
+    demo: Any, plant: Callable[..., Microgrid], seed: int
+) -> None:
+    """Both lose the same while they draw the same."""
+    case = draw(seed)
+    left = lose_sources_in_the_island(demo, plant, case, automatic=False, until_then=True)
+    steered = lose_sources_in_the_island(demo, plant, case, automatic=True)
+    assert steered.nadir_hz > left.nadir_hz + 0.2
+    assert sum(steered.feeders) >= sum(left.feeders)
+
+
+@pytest.mark.parametrize("kw", [-22.0, -10.0, 15.0])
+@pytest.mark.parametrize("seed", [3, 4, 5, 23])
+def test_no_setpoint_of_operators_lets_the_island_collapse(
+    demo: Any, plant: Callable[..., Microgrid], seed: int, kw: float
+) -> None:
+    """Every charger by hand, at its most too: what charges is stopped, and the most important feeder stays fed."""
+    case = draw(seed)
+    grid = plant(seed=case.seed, start_hour=case.hour)
+    park(grid, tuple(charge - 0.4 for charge in case.charges))
+    together = demo.start(grid, seed=case.seed)
+    together.program["ev_automatic"] = False
+    together.run(2.0)
+    become_an_island(together, grid)
+    for charger in grid.chargers:
+        charger.setpoint_kw = kw
+    together.run(4.0)
+    assert grid.frequency_hz > 59.0
+    fall = lose_sources(together, grid, case, seconds=8.0)
+    assert fall.nadir_hz > LOWEST_HZ
+    assert fall.end_hz > min(
+        fall.nadir_hz + 0.3, 59.5
+    )  # what is left in the battery may only just carry the feeder
+    assert fall.feeders[0]
+    if kw < 0.0:
+        assert (fall.is_fleet_stopped, fall.fleet_kw) == (True, pytest.approx(0.0, abs=0.1))
+    else:
+        assert all(fall.feeders)  # what vehicles give by hand is left to them
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_utility_is_lost_while_operators_charge_all_vehicles_at_their_most(
+    demo: Any, plant: Callable[..., Microgrid], seed: int
+) -> None:
+    case = draw(seed)
+    grid = plant(seed=case.seed, start_hour=case.hour)
+    park(grid, tuple(charge - 0.4 for charge in case.charges))
+    together = demo.start(grid, seed=case.seed)
+    together.program["ev_automatic"] = False
+    together.run(2.0)
+    for charger in grid.chargers:
+        charger.setpoint_kw = -22.0
+    together.run(4.0)
+    assert sum(charger.power_kw for charger in grid.chargers) < -200.0
+    grid.utility.lose(True)
+    fall = watch(together, grid, 10.0)
+    assert not grid.tie.breaker_closed
+    assert fall.end_hz == pytest.approx(60.0, abs=0.5)
+    assert fall.feeders[0]
 
 
 @pytest.mark.parametrize("seed", range(12))
