@@ -22,6 +22,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.tags.aggregate import Processed, ProcessedType
 from gateway.tags.history import Series
 from gateway.tags.sample import Samples, to_bits
 from gateway.tags.tag import ValueType
@@ -47,6 +48,7 @@ _TAIL: list[tuple[str, str]] = [("status", "<u4"), ("source", "<i8"), ("server",
 _WIDE = np.dtype([("mask", "u1"), ("type", "u1"), ("value", "<u8"), *_TAIL])
 _NARROW = np.dtype([("mask", "u1"), ("type", "u1"), ("value", "u1"), *_TAIL])
 _EMPTY = np.dtype([("mask", "u1"), *_TAIL])
+_UNVALUED = np.dtype([("mask", "u1"), *_TAIL[:2]])
 _TEXT_TAIL = struct.Struct("<Iqq")
 _STATUS_AND_TIME = struct.Struct("<Iq")
 
@@ -127,6 +129,36 @@ def encode_history(series: Series) -> bytes:
     block["status"] = series.statuses
     block["source"] = source
     return block.tobytes()
+
+
+def encode_processed(found: Processed) -> bytes:
+    """Values of a HistoryData structure with status and source time, null where there is none; less their count."""
+    count = len(found)
+    source = ticks(found.times)
+    has_value = found.has_value
+    encoded: list[bytes] = [b""] * count
+    if found.type is ProcessedType.STRING:
+        for row in np.flatnonzero(has_value).tolist():
+            tail = _STATUS_AND_TIME.pack(int(found.statuses[row]), int(source[row]))
+            head = bytes((_VALUE | _STATUS | _SOURCE, found.type))
+            encoded[row] = head + _text(found.values[row]) + tail
+        rows = {_UNVALUED: np.flatnonzero(~has_value)}
+    else:
+        width = np.dtype("u1") if found.type is ProcessedType.BOOL else found.values.dtype.newbyteorder("<")
+        valued = np.dtype([("mask", "u1"), ("type", "u1"), ("value", width), *_TAIL[:2]])
+        rows = {valued: np.flatnonzero(has_value), _UNVALUED: np.flatnonzero(~has_value)}
+    for layout, places in rows.items():
+        block = np.empty(len(places), layout)
+        block["mask"] = (_STATUS | _SOURCE) if layout is _UNVALUED else (_VALUE | _STATUS | _SOURCE)
+        if layout is not _UNVALUED:
+            block["type"] = found.type
+            block["value"] = found.values[places]
+        block["status"] = found.statuses[places]
+        block["source"] = source[places]
+        raw, size = block.tobytes(), layout.itemsize
+        for number, row in enumerate(places.tolist()):
+            encoded[row] = raw[number * size : (number + 1) * size]
+    return b"".join(encoded)
 
 
 def encode_missing(status: int, time_ns: int) -> bytes:

@@ -47,6 +47,7 @@ NODES_PER_WRITE = 100  # each is a command to a device
 NODES_PER_HISTORY_READ = 100
 ITEMS_PER_CALL = 10_000
 HISTORY_VALUES = 10_000  # a node and answer; more come by continuation point. 220 KB
+TIMES_PER_HISTORY_READ = 100_000  # 900 KB in a request
 HISTORY_READERS = 2  # threads: a long read must not take the disk from the historian
 
 WRITE_GRACE_S = 4.0  # beyond a command's deadline, for the router to tell the outcome

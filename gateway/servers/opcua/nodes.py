@@ -118,7 +118,7 @@ class SiteSpace(AddressSpace):
         objects = super().__getitem__(_standard(_ids.ObjectsFolder))
         for identifier, folder in self._folders.items():
             if folder.parent is None:
-                objects.references.append(self._reference(_ORGANIZES, True, _own(identifier)))
+                objects.references.append(self.reference(_ORGANIZES, True, _own(identifier)))
 
     def tag_of(self, node: ua.NodeId) -> int | None:
         """The place of a tag's node in the site's tags; None for every other node."""
@@ -268,26 +268,26 @@ class SiteSpace(AddressSpace):
         if self._property(identifier) is None:
             return None
         return [
-            self._reference(_HAS_TYPE, True, _PROPERTY_TYPE),
-            self._reference(_HAS_PROPERTY, False, _own(identifier.rpartition("/")[0])),
+            self.reference(_HAS_TYPE, True, _PROPERTY_TYPE),
+            self.reference(_HAS_PROPERTY, False, _own(identifier.rpartition("/")[0])),
         ]
 
     def _of_folder(self, folder: Folder) -> Iterator[ua.ReferenceDescription]:
         parent = _standard(_ids.ObjectsFolder) if folder.parent is None else _own(folder.parent)
-        yield self._reference(_HAS_TYPE, True, _OBJECT_TYPE if folder.is_device else _FOLDER_TYPE)
-        yield self._reference(_ORGANIZES, False, parent)
+        yield self.reference(_HAS_TYPE, True, _OBJECT_TYPE if folder.is_device else _FOLDER_TYPE)
+        yield self.reference(_ORGANIZES, False, parent)
         for child in folder.folders:
-            yield self._reference(_ORGANIZES, True, _own(child))
+            yield self.reference(_ORGANIZES, True, _own(child))
         for tag in folder.tags:
-            yield self._reference(_HAS_COMPONENT, True, _own(self.tags[tag].name))
+            yield self.reference(_HAS_COMPONENT, True, _own(self.tags[tag].name))
 
     def _of_tag(self, tag: Tag) -> Iterator[ua.ReferenceDescription]:
-        yield self._reference(_HAS_TYPE, True, type_of(tag))
-        yield self._reference(_HAS_COMPONENT, False, _own(_folder_of(tag)))
+        yield self.reference(_HAS_TYPE, True, type_of(tag))
+        yield self.reference(_HAS_COMPONENT, False, _own(_folder_of(tag)))
         for name in properties_of(tag):
-            yield self._reference(_HAS_PROPERTY, True, _own(f"{tag.name}/{name}"))
+            yield self.reference(_HAS_PROPERTY, True, _own(f"{tag.name}/{name}"))
 
-    def _reference(self, kind: ua.NodeId, forward: bool, target: ua.NodeId) -> ua.ReferenceDescription:
+    def reference(self, kind: ua.NodeId, forward: bool, target: ua.NodeId) -> ua.ReferenceDescription:
         """A reference as Browse tells it: with the target's names, class and type."""
         result = ua.ReferenceDescription(ReferenceTypeId=kind, IsForward=forward, NodeId=target)
         if target.NamespaceIndex == NAMESPACE:

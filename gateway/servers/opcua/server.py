@@ -38,6 +38,7 @@ from gateway.servers.opcua.nodes import NAMESPACE, SiteSpace
 from gateway.servers.opcua.session import Plant, Session
 from gateway.servers.opcua.sign_in import SignIn
 from gateway.servers.opcua.subscriptions import Subscriptions
+from gateway.tags.aggregate import Aggregate
 from gateway.tags.command import Commander
 from gateway.tags.history import HistorySource
 from gateway.tags.image import Region
@@ -64,6 +65,12 @@ _ANNOUNCED = {
         ("MaxMonitoredItemsPerCall", limits.ITEMS_PER_CALL),
     )
 }
+
+
+_AGGREGATE_FOLDERS = (
+    ObjectIds.Server_ServerCapabilities_AggregateFunctions,
+    ObjectIds.HistoryServerCapabilities_AggregateFunctions,
+)
 
 
 def security_of(name: str) -> tuple[Any, ua.MessageSecurityMode, int]:
@@ -186,6 +193,19 @@ class OpcUaServer(Server):
             ),
         ):
             await self._set(node, variant)
+        self._list_aggregates()
+
+    def _list_aggregates(self) -> None:
+        """Hang the standard's nodes of aggregates into the folders that say which are offered (OPC 10000-13, 4.4)."""
+        space = self.iserver.space
+        organizes = ua.NodeId(ua.Int32(ObjectIds.Organizes))
+        for folder in _AGGREGATE_FOLDERS:
+            references = space[ua.NodeId(ua.Int32(folder))].references
+            listed = {reference.NodeId.Identifier for reference in references}
+            for aggregate in Aggregate:
+                if aggregate not in listed:
+                    target = ua.NodeId(ua.Int32(int(aggregate)))
+                    references.append(space.reference(organizes, True, target))
 
     async def _set(self, node: int, value: ua.Variant) -> None:
         await self.get_node(ua.NodeId(ua.Int32(node))).write_value(value)

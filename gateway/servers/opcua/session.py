@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from gateway.config.site import Role, Tag
 from gateway.servers.freshness import Freshness
-from gateway.servers.opcua import history, limits, writes
+from gateway.servers.opcua import history_read, limits, writes
 from gateway.servers.opcua.encoding import Stamps
 from gateway.servers.opcua.nodes import SiteSpace
 from gateway.servers.opcua.sign_in import SignIn
@@ -237,37 +237,8 @@ class Session(InternalSession):
         demand_some(params.NodesToRead, limits.NODES_PER_HISTORY_READ)
         if stamps_of(params.TimestampsToReturn) is Stamps.NEITHER:
             raise ServiceError(StatusCodes.BadTimestampsToReturnInvalid)
-        return [await self._history_of(wanted, params) for wanted in params.NodesToRead]
-
-    async def _history_of(
-        self, wanted: ua.HistoryReadValueId, params: ua.HistoryReadParameters
-    ) -> ua.HistoryReadResult:
-        details = params.HistoryReadDetails
-        place = self._space.tag_of(wanted.NodeId)
-        if place is None:
-            is_node = wanted.NodeId in self._space
-            return history.refusal(
-                StatusCodes.BadHistoryOperationUnsupported if is_node else StatusCodes.BadNodeIdUnknown
-            )
-        tag = self._plant.tags[place]
-        if not tag.history or not isinstance(details, ua.ReadRawModifiedDetails) or details.IsReadModified:
-            return history.refusal(StatusCodes.BadHistoryOperationUnsupported)
-        if params.TimestampsToReturn == Stamps.SERVER:
-            return history.refusal(StatusCodes.BadTimestampNotSupported)  # receipt times are not kept
-        if wanted.IndexRange:
-            return history.refusal(StatusCodes.BadIndexRangeNoData)
-        if params.ReleaseContinuationPoints:
-            return ua.HistoryReadResult()  # none is kept
-        if wanted.ContinuationPoint:
-            wish = history.wish_of_point(wanted.ContinuationPoint, place)
-            if wish is None:
-                return history.refusal(StatusCodes.BadContinuationPointInvalid)
-        else:
-            wish = history.wish_of(details, place)
-            if wish is None:
-                return history.refusal(StatusCodes.BadHistoryOperationInvalid)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._plant.readers, history.read, wish, tag, self._plant.history)
+        plant = self._plant
+        return await history_read.answer(params, self._space, plant.tags, plant.history, plant.readers)
 
     # Nodes
 

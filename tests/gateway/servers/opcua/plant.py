@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from asyncua import ua
@@ -32,12 +33,17 @@ from gateway.config.site import (
 from gateway.servers.opcua.certificates import TrustList, own_identity
 from gateway.servers.opcua.server import OpcUaServer
 from gateway.servers.opcua.sign_in import SignIn
+from gateway.tags.aggregate import Aggregate, AggregateConfiguration, Processed
 from gateway.tags.command import Command, Done, Outcome, Refusal, Refused
 from gateway.tags.history import Series
 from gateway.tags.image import Region, Writer
 from gateway.tags.quality import Quality
 from gateway.tags.sample import Value, to_bits
 from gateway.tags.tag import ValueType
+from historian.query.aggregates.intervals import intervals
+from historian.query.aggregates.known import Known
+from historian.query.aggregates.table import calculate
+from historian.query.at_time import at_time
 
 PASSWORD = "correct horse battery staple"
 RANK = {role: rank for rank, role in enumerate(Role)}
@@ -177,6 +183,41 @@ class Memory:
         rows = rows[::-1] if newest_first else rows
         rows = rows[:limit]
         return Series(kept.type, kept.source_times[rows], kept.values[rows], kept.statuses[rows])
+
+    def known(self, tag: str) -> Known:
+        kept = self.series[tag]
+        numbers = np.zeros(len(kept)) if kept.type is ValueType.STRING else kept.values.astype(float)
+        return Known(kept.source_times, numbers, kept.statuses, np.ones(len(kept), bool), kept.values)
+
+    def aggregate(
+        self,
+        tag: str,
+        aggregate: Aggregate,
+        start_ns: int,
+        end_ns: int,
+        interval_ns: int,
+        configuration: AggregateConfiguration,
+    ) -> Processed:
+        return calculate(
+            aggregate,
+            self.known(tag),
+            self.series[tag].type,
+            intervals(start_ns, end_ns, interval_ns),
+            stepped=False,
+            configuration=configuration,
+        )
+
+    def at_time(
+        self, tag: str, times_ns: Any, configuration: AggregateConfiguration, *, use_simple_bounds: bool
+    ) -> Processed:
+        return at_time(
+            self.known(tag),
+            self.series[tag].type,
+            times_ns,
+            stepped=False,
+            configuration=configuration,
+            use_simple_bounds=use_simple_bounds,
+        )
 
 
 class Plant:
