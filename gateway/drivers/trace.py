@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Protocol, runtime_checkable
 
@@ -33,14 +33,18 @@ class Way(IntEnum):
 class Ring:
     """The last frames of one connection, both ways; ``protocol`` names how they are to be read.
 
-    Any thread may add and look. ``where`` is the other end: host:port, a serial port, a bus.
+    Any thread may add and look. ``where`` is the other end: host:port, a serial port, a bus. ``on_look`` is called
+    with each look, for frames that are told only while somebody looks.
     """
 
-    __slots__ = ("_frames", "_next", "protocol", "where")
+    __slots__ = ("_frames", "_next", "_on_look", "protocol", "where")
 
-    def __init__(self, protocol: str, where: str, frames: int = FRAMES) -> None:
+    def __init__(
+        self, protocol: str, where: str, frames: int = FRAMES, on_look: Callable[[], None] | None = None
+    ) -> None:
         self.protocol = protocol
         self.where = where
+        self._on_look = on_look
         self._next = itertools.count(1).__next__
         self._frames: deque[Frame] = deque(maxlen=frames)
 
@@ -53,6 +57,11 @@ class Ring:
     def note(self, text: str) -> None:
         """What happened to the connection itself."""
         self._add(Way.NOTE, text.encode())
+
+    def look(self) -> None:
+        """Somebody looks, from here on or still."""
+        if self._on_look is not None:
+            self._on_look()
 
     def since(self, number: int) -> list[Frame]:
         """The frames after this one that are still there."""

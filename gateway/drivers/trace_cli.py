@@ -59,20 +59,16 @@ def _can() -> Describer:
     return CanDescriber()
 
 
+def _dnp3() -> Describer:
+    from gateway.drivers.dnp3.describe import Dnp3Describer
+
+    return Dnp3Describer()
+
+
 def _opcua() -> Describer:
     from gateway.drivers.opcua.describe import OpcUaDescriber
 
     return OpcUaDescriber()
-
-
-class Plain:
-    """A protocol that is shown as octets only."""
-
-    def restart(self) -> None:
-        """Nothing is kept."""
-
-    def describe(self, way: Way, octets: bytes) -> str:
-        return f"{len(octets)} octets"
 
 
 # By a ring's ``protocol``. Each is imported when it is asked for.
@@ -81,7 +77,7 @@ READINGS: Mapping[str, Reading] = {
     "modbus-rtu": Reading(lambda: _modbus_line(is_rtu=True), lambda where: SerialWrapping()),
     "modbus-ascii": Reading(lambda: _modbus_line(is_rtu=False), lambda where: SerialWrapping()),
     "can": Reading(_can, lambda where: CanWrapping()),
-    "dnp3": Reading(Plain, lambda where: TcpWrapping(where, 20_000)),
+    "dnp3": Reading(_dnp3, lambda where: TcpWrapping(where, 20_000)),
     "opcua": Reading(_opcua, lambda where: TcpWrapping(where, 4840)),
 }
 

@@ -89,12 +89,14 @@ class TraceServer:
             return
         shared = sorted(name for name, other in rings.items() if other is ring)
         _say(writer, {"protocol": ring.protocol, "where": ring.where, "devices": shared})
+        ring.look()
         last = _tell(writer, ring, 0, knows=False)
         gone = asyncio.create_task(reader.read(1))  # whoever asked says no more, and goes
         try:
             while asked.get("follow") is True and not gone.done():
                 await writer.drain()
                 await asyncio.wait((gone,), timeout=FOLLOW_S)
+                ring.look()
                 last = _tell(writer, ring, last, knows=True)
         finally:
             gone.cancel()

@@ -32,6 +32,7 @@ from gateway.drivers.can.decode import Frame
 from gateway.drivers.can.describe import CanDescriber
 from gateway.drivers.can.j1939.faults import read_faults
 from gateway.drivers.can.j1939.transfer import Receiver
+from gateway.drivers.dnp3.describe import Dnp3Describer, describe_fragment
 from gateway.drivers.modbus.client import (
     Connection,
     ModbusError,
@@ -324,6 +325,11 @@ def trace_modbus_ascii(data: bytes) -> None:
     described(LineDescriber(is_rtu=False), data)
 
 
+def trace_dnp3(data: bytes) -> None:
+    described(Dnp3Describer(), data)
+    assert "\n" not in describe_fragment(data)
+
+
 def trace_can(data: bytes) -> None:
     described(CanDescriber(), data)
 
@@ -381,6 +387,7 @@ TARGETS = {
                (b"\x18" + TCP_ASKED + b"\x1b" + TCP_ANSWERED,)),
         Target("trace_modbus_rtu", trace_modbus_rtu, (b"\x10" + RTU_ASKED + b"\x13" + RTU_ANSWERED,)),
         Target("trace_modbus_ascii", trace_modbus_ascii, (b"\x22:010300000002FA\r\n",)),
+        Target("trace_dnp3", trace_dnp3, (b"\x36" + framed(CLASSES), CLASSES, SELECT)),
         Target("trace_can", trace_can, (b"\x20" + bytes(16),)),
         Target("command_request", command_request, (COMMAND,), (wire.WireError,)),
         Target("command_reply", command_reply, (wire.encode_reply(wire.SignedIn("olga", True)),), (wire.WireError,)),

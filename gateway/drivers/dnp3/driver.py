@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from gateway.drivers.dnp3.notices import (
 from gateway.drivers.dnp3.points import KIND_OF_GROUP, STATIC_GROUP, raw_of, status_of, value_of
 from gateway.drivers.dnp3.tunnel import Tunnel
 from gateway.drivers.dnp3.worker import WorkerEngine
+from gateway.drivers.trace import Ring
 from gateway.tags.image import Region, Writer
 from gateway.tags.operate import NotConnectedError, OperateError
 from gateway.tags.quality import Quality
@@ -99,9 +100,7 @@ class Outstation:
 
         tunnel: Tunnel | None = None
         if self.config.tls is not None:
-            tunnel = Tunnel(
-                self.config, self.config.tls, lambda is_open, why: self._take(ChannelChanged(is_open, why))
-            )
+            tunnel = Tunnel(self.config, self.config.tls, self._tunnel_changed)
             await tunnel.open()
         master = self._engine.master(self.config, notify, None if tunnel is None else tunnel.port)
         self._master = master
@@ -175,6 +174,10 @@ class Outstation:
                 waiting = self._commands.pop(number, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(notice)
+
+    def _tunnel_changed(self, is_open: bool, why: str) -> None:
+        self._engine.note(self.config.name, "connected" if is_open else why)
+        self._take(ChannelChanged(is_open, why))
 
     def _end_task(self, ended: TaskEnded) -> None:
         if ended.failure is None:
@@ -353,6 +356,13 @@ class Dnp3Driver:
         """The tags it can operate and read back."""
         return self._points.keys()
 
+    def traces(self) -> Mapping[str, Ring]:
+        """The frames since somebody looked, by device."""
+        found: dict[str, Ring] = {}
+        for engine in self._engines.values():
+            found |= engine.traces()
+        return found
+
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set; then the points are Bad_CommunicationError, since nobody watches them."""
         try:
@@ -397,6 +407,8 @@ class Dnp3Driver:
     async def _count(self) -> None:
         while True:
             self._write_counters()
+            for engine in self._engines.values():
+                engine.rest()
             await asyncio.sleep(COUNTERS_PERIOD_S)
 
     def _write_counters(self) -> None:

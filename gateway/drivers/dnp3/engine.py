@@ -5,10 +5,11 @@ opendnp3 calls back from threads of its own; no exception may leave a callback.
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ import opendnp3
 
 from gateway.config.dnp3_device import AnalogForm, Dnp3Device, Dnp3Point, RelayCode, TimeSync
 from gateway.config.modbus import Parity
+from gateway.drivers.dnp3.frames import FrameLog
 from gateway.drivers.dnp3.notices import (
     ChannelChanged,
     CommandEnded,
@@ -25,6 +27,7 @@ from gateway.drivers.dnp3.notices import (
     TaskEnded,
     TaskKind,
 )
+from gateway.drivers.trace import Ring, Way
 
 _GROUP = re.compile(r"Group(\d+)Var(\d+)")
 
@@ -128,16 +131,46 @@ class _Application(opendnp3.IMasterApplication):  # type: ignore[misc]
         )
 
 
-class _Listener(opendnp3.IChannelListener):  # type: ignore[misc]
+FRAMES = "dnp3"  # what a ring holds
+KEPT_S = 10.0  # after somebody has looked last: who looks again after a while finds what was between
+TOLD_FROM_HERE = "frames are kept from here on, as long as somebody looks"
+# Each frame's octets: the library logs them, but the binding has no names for these two.
+_OCTETS = {0x100: Way.SENT, 0x40: Way.RECEIVED}
+_LOGGED = opendnp3.LogLevels(sum(_OCTETS) | opendnp3.flags.WARN.value | opendnp3.flags.ERR.value)
+
+
+class _Log(opendnp3.ILogHandler):  # type: ignore[misc]
+    """What the library tells of its channels, by the names of their masters; it tells nothing while nobody looks."""
+
     def __init__(self) -> None:
         super().__init__()
+        self.channels: dict[str, FrameLog] = {}
+
+    def log(self, module: Any, id: str, level: Any, location: str, message: str) -> None:
+        frames = self.channels.get(id)
+        if frames is None:
+            return
+        way = _OCTETS.get(level.value)
+        if way is None:
+            frames.note(message)
+        else:
+            frames.line(way, message)
+
+
+class _Listener(opendnp3.IChannelListener):  # type: ignore[misc]
+    def __init__(self, frames: FrameLog | None) -> None:
+        """``frames`` are told of the connection, unless it is one to a tunnel."""
+        super().__init__()
+        self._frames = frames
         self._lock = threading.Lock()
         self._followers: list[Notify] = []
         self._is_open = False
 
     def OnStateChange(self, state: Any) -> None:  # noqa: N802
         with self._lock:
-            self._is_open = state == opendnp3.ChannelState.OPEN
+            was_open, self._is_open = self._is_open, state == opendnp3.ChannelState.OPEN
+            if self._frames is not None and was_open != self._is_open:
+                self._frames.note("connected" if self._is_open else "connection lost")
             for notify in self._followers:
                 notify(ChannelChanged(self._is_open))
 
@@ -154,12 +187,48 @@ class _Listener(opendnp3.IChannelListener):  # type: ignore[misc]
 
 
 class _Channel:
-    """A connection or a serial line, and how many masters use it."""
+    """A connection or a serial line, and the masters that use it."""
 
-    def __init__(self, open_channel: Callable[[Any], Any]) -> None:
-        self.listener = _Listener()  # opendnp3 holds it by a weak end
+    def __init__(self, open_channel: Callable[[Any], Any], where: str, *, is_tunnelled: bool) -> None:
+        self.frames = FrameLog(Ring(FRAMES, where, on_look=self._look))
+        self.listener = _Listener(None if is_tunnelled else self.frames)  # opendnp3 holds it by a weak end
         self.channel = open_channel(self.listener)
-        self.users = 0
+        self._lock = threading.Lock()
+        self._masters: list[Any] = []
+        self._looked_at: float | None = None  # None: nobody looks, and nothing is logged
+
+    def join(self, master: Any) -> None:
+        with self._lock:
+            self._masters.append(master)
+            if self._looked_at is not None:
+                master.SetLogFilters(_LOGGED)
+
+    def leave(self, master: Any) -> bool:
+        """Before the master ends. Whether others use the line."""
+        with self._lock:
+            self._masters.remove(master)
+            return bool(self._masters)
+
+    def _look(self) -> None:
+        with self._lock:
+            was_looked_at, self._looked_at = self._looked_at is not None, time.monotonic()
+            if not was_looked_at:
+                self.frames.ring.note(TOLD_FROM_HERE)
+                self._set(_LOGGED)
+
+    def rest(self, before: float) -> None:
+        """Log nothing where the last look was before a moment of the monotonic clock."""
+        with self._lock:
+            if self._looked_at is not None and self._looked_at < before:
+                self._looked_at = None
+                self._set(opendnp3.levels.NOTHING)
+
+    def _set(self, levels: Any) -> None:
+        """The channel logs what comes in, its masters what goes out."""
+        if self._masters:
+            self.channel.SetLogFilters(levels)
+        for master in self._masters:
+            master.SetLogFilters(levels)
 
 
 _PARITIES = {
@@ -174,9 +243,10 @@ class OpenMaster:
     """A `Master` of opendnp3."""
 
     def __init__(
-        self, channel: _Channel, device: Dnp3Device, notify: Notify, leave: Callable[[], None]
+        self, channel: _Channel, device: Dnp3Device, notify: Notify, leave: Callable[[bool], None]
     ) -> None:
         self._notify = notify
+        self._channel = channel
         self._leave = leave
         # opendnp3 holds them by weak ends: they have to outlive the channel.
         self._kept = (_Heard(notify), _Application(notify))
@@ -192,11 +262,13 @@ class OpenMaster:
         parameters.maxTaskRetryPeriod = milliseconds(device.retry_max_ms)
         parameters.integrityOnEventOverflowIIN = True
         self._master = channel.channel.AddMaster(device.name, *self._kept, config)
+        channel.join(self._master)
         self._master.Enable()
 
     def close(self) -> None:
+        is_shared = self._channel.leave(self._master)  # first: what has ended is asked to log nothing
         self._master.Shutdown()
-        self._leave()
+        self._leave(is_shared)
 
     def disable_unsolicited(self) -> None:
         headers = [opendnp3.Header.AllObjects(60, variation) for variation in _CLASSES]
@@ -247,30 +319,50 @@ class OpenEngine:
     """opendnp3, an `Engine` with one thread for all outstations."""
 
     def __init__(self) -> None:
-        self._manager = opendnp3.DNP3Manager(1)
+        self._log = _Log()
+        self._manager = opendnp3.DNP3Manager(1, self._log)
+        self._channels: dict[str, _Channel] = {}  # by device
         self._lines: dict[str, _Channel] = {}  # by serial port
 
     def master(self, device: Dnp3Device, notify: Notify, tunnel_port: int | None = None) -> OpenMaster:
         port = device.serial
         channel = None if port is None else self._lines.get(port.path)
         if channel is None:
-            channel = _Channel(lambda listener: self._open(device, listener, tunnel_port))
+            channel = _Channel(
+                lambda listener: self._open(device, listener, tunnel_port),
+                f"{device.host}:{device.port}" if port is None else port.path,
+                is_tunnelled=tunnel_port is not None,
+            )
+        self._channels[device.name] = channel
+        self._log.channels[device.name] = channel.frames
         if port is not None:
             self._lines[port.path] = channel
         if tunnel_port is None:
             channel.listener.follow(notify)
-        channel.users += 1
 
-        def leave() -> None:
-            channel.users -= 1
-            if channel.users == 0:
-                channel.channel.Shutdown()
-                if port is not None:
-                    del self._lines[port.path]
-            else:
+        def leave(is_shared: bool) -> None:
+            if is_shared:
                 channel.listener.leave(notify)
+                return
+            channel.channel.Shutdown()
+            if port is not None:
+                del self._lines[port.path]
 
         return OpenMaster(channel, device, notify, leave)
+
+    def note(self, device: str, text: str) -> None:
+        """What became of the connection behind a device's tunnel."""
+        if device in self._channels:
+            self._channels[device].frames.note(text)
+
+    def traces(self) -> Mapping[str, Ring]:
+        """The frames since somebody looked, by device; those on one line share theirs."""
+        return {name: channel.frames.ring for name, channel in self._channels.items()}
+
+    def rest(self) -> None:
+        """Call it now and then: logs that nobody looks at end."""
+        for channel in self._channels.values():
+            channel.rest(time.monotonic() - KEPT_S)
 
     def _open(self, device: Dnp3Device, listener: Any, tunnel_port: int | None) -> Any:
         milliseconds = opendnp3.TimeDuration.Milliseconds
@@ -295,4 +387,6 @@ class OpenEngine:
         return self._manager.AddSerial(device.name, opendnp3.levels.NOTHING, retry, settings, listener)
 
     def close(self) -> None:
+        for channel in self._channels.values():
+            channel.rest(math.inf)
         self._manager.Shutdown()

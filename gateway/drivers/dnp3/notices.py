@@ -5,12 +5,13 @@ A library calls back from threads of its own: ``notify`` is called there and mus
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from gateway.config.dnp3_device import Dnp3Device, Dnp3Point
+from gateway.drivers.trace import Ring
 
 
 class Reading(NamedTuple):
@@ -97,6 +98,15 @@ class Engine(Protocol):
 
     def master(self, device: Dnp3Device, notify: Notify, tunnel_port: int | None = None) -> Master:
         """Over the serial line, or TCP, or to the port of a tunnel, which then tells of its connection itself."""
+
+    def note(self, device: str, text: str) -> None:
+        """What became of the connection behind a device's tunnel, for its trace."""
+
+    def traces(self) -> Mapping[str, Ring]:
+        """The frames since somebody looked, by device; none where the library does not tell them."""
+
+    def rest(self) -> None:
+        """Called now and then: what is done only while somebody looks at a trace ends."""
 
     def close(self) -> None:
         """End all; blocks until the library's threads have ended, so call it in a thread."""

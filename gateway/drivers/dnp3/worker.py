@@ -22,7 +22,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from gateway.drivers.dnp3.notices import (
     TaskEnded,
     TaskKind,
 )
+from gateway.drivers.trace import Ring
 
 VERSION = 1  # of the lines
 WORKER = Path(__file__).with_name("dnp3_python_worker.py")
@@ -205,6 +206,16 @@ class WorkerEngine:
         self.order({"wish": "close", "device": master.number})
         with self._lock:
             self._masters.pop(master.number, None)
+
+    def note(self, device: str, text: str) -> None:
+        """It has no tunnels."""
+
+    def traces(self) -> Mapping[str, Ring]:
+        """None: the worker tells of no frames."""
+        return {}
+
+    def rest(self) -> None:
+        """There is nothing to end."""
 
     def close(self) -> None:
         self._closing.set()

@@ -23,6 +23,7 @@ from gateway.config.tls import TlsFiles
 from gateway.drivers.dnp3 import tunnel
 from gateway.drivers.dnp3.engine import OpenEngine
 from gateway.drivers.dnp3.notices import ChannelChanged, Notice
+from gateway.drivers.trace import Way
 from gateway.servers.dnp3.objects import Kind
 
 TLS = (
@@ -54,6 +55,18 @@ async def test_an_outstation_behind_tls_is_read_commanded_and_found_again(tmp_pa
         rtu.rtu.tell(Kind.ANALOG, 0, 7_000.0, 2)
         await rtu.rtu.up()
         await until(lambda: rtu.sample("power_kw").value == 7.0, "the recovery", 30.0)
+
+
+async def test_a_trace_has_the_octets_before_tls_and_after_it(tmp_path: Path) -> None:
+    async with over_tls(tmp_path) as rtu:
+        await rtu.is_up()
+        ring = rtu.driver.traces()["rtu"]
+        assert ring.where == f"127.0.0.1:{rtu.rtu.server.port}"  # not the tunnel's
+        ring.look()
+        await until(lambda: {way for _, _, way, _ in ring.since(0)} == set(Way), "both ways")
+        frames = ring.since(0)
+        assert {octets[:2] for _, _, way, octets in frames if way != Way.NOTE} == {b"\x05\x64"}
+        assert b"connected" in [octets for _, _, way, octets in frames if way == Way.NOTE]
 
 
 def test_tls_under_the_loop_that_parts_run_in(tmp_path: Path) -> None:
@@ -215,6 +228,7 @@ async def test_outstations_that_share_a_line_share_its_state(tmp_path: Path) -> 
     one = engine.master(first, told["first"].append)
     await until(lambda: ChannelChanged(True) in told["first"], "the line")
     other = engine.master(second, told["second"].append)
+    assert engine.traces()[first.name] is engine.traces()[second.name]
     await until(lambda: ChannelChanged(True) in told["second"], "the line that is open")
     await asyncio.to_thread(one.close)
     assert ChannelChanged(False) not in told["second"]
