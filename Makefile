@@ -3,6 +3,7 @@
 # make bench  every benchmark (minutes)
 # make fuzz   each wire decoder for FUZZ_S seconds (default 60) under a coverage-guided fuzzer
 # make soak   the kernel's torture for SOAK_S seconds (default 600)
+# make soak-history  the historian killed 200 times, and the power cut at every write and sync of a run (a quarter of an hour)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ SOURCES := $(shell git ls-files 'firmware/*.c' 'firmware/*.h')
 NODE_TESTS := tests/interop/opcua
 JOBS ?= 2
 
-.PHONY: run test lint bench fuzz soak setup build test-c test-tsan test-python clean system interop
+.PHONY: run test lint bench fuzz soak soak-history setup build test-c test-tsan test-python clean system interop
 
 run: build
 	$(BIN)/tieline run $(SITE) --state $(STATE) --new-passwords
@@ -69,7 +70,7 @@ test-python: build interop
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --durations=25
 
 bench: build
-	for file in benchmarks/*.py; do $(BIN)/python $$file; done
+	for file in benchmarks/*.py benchmarks/historian; do $(BIN)/python $$file; done
 
 # Not among the project's own needs: it has wheels for some versions of Python only.
 FUZZ_S ?= 60
@@ -82,6 +83,10 @@ soak:
 	$(CMAKE_C) -B build/c >/dev/null
 	cmake --build build/c
 	TIELINE_TORTURE_S=$(SOAK_S) build/c/tests/test_torture
+
+soak-history: build
+	TIELINE_KILL_ROUNDS=200 TIELINE_POWER_CUTS=0 $(BIN)/pytest -q --timeout 1200 \
+	  tests/historian/test_kill.py tests/historian/test_power_cut.py
 
 clean:
 	rm -rf build $(VENV) $(NODE_TESTS)/node_modules
