@@ -115,6 +115,11 @@ class Ingest:
             self._hand_over(piece, positions)
         return total
 
+    def insert(self, rows: Rows) -> None:
+        """Hand over rows that are of no journal, between those that are."""
+        here = {owner: (end, end) for owner, end in self._positions.items()}
+        self._recorder.offer(SamplesFrame(self._region.instance, self._taken_at, here, rows))
+
     def _hand_over(self, piece: Slice, positions: dict[str, int]) -> None:
         now = self._clock()
         spans = {owner: (self._positions[owner], end) for owner, end in positions.items()}

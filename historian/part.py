@@ -22,6 +22,7 @@ from gateway.config.site import HistorianSettings, Tag
 from gateway.config.sizes import size_text
 from gateway.tags.image import Region
 from historian.ingest import Ingest, kept_tags
+from historian.keeping.importing.inbox import Inbox
 from historian.keeping.retention import Held
 from historian.keeping.zone import note_zone
 from historian.store.frame import GapFrame
@@ -180,7 +181,8 @@ def _record_until_deleted(
         ingest.start(recorder.acknowledged)
         ready()
         try:
-            _Threads(ingest, recorder, settings, stop, changes, tags).run()
+            inbox = Inbox(directory, recorder, ingest.insert)
+            _Threads(ingest, inbox, recorder, settings, stop, changes, tags).run()
         except FileNotFoundError:
             if journal_directory(directory).exists() and not recorder.is_gone:
                 raise
@@ -194,6 +196,7 @@ class _Threads:
     def __init__(
         self,
         ingest: Ingest,
+        inbox: Inbox,
         recorder: Recorder,
         settings: HistorianSettings,
         stop: threading.Event,
@@ -203,6 +206,7 @@ class _Threads:
         self._changes = changes
         self._tags = tags
         self._ingest = ingest
+        self._inbox = inbox
         self._recorder = recorder
         self._gather_s = settings.flush_ms / 1000 * GATHER_SHARE
         self._stop = stop
@@ -240,6 +244,8 @@ class _Threads:
                 self._is_over(self._gather_s)
             self._take()
             self._follow()
+            if self._inbox.step():
+                self._offered.set()
         self._take()
 
     def _follow(self) -> None:

@@ -94,9 +94,14 @@ def day_edges(start_ns: int, end_ns: int, days: int, zone: datetime.tzinfo) -> l
     return edges
 
 
-def iso(times: NDArray[np.int64], zone: datetime.tzinfo = datetime.UTC) -> list[str]:
-    """UTC ns as ISO 8601, all with as many digits as the finest needs; with Z, or with the offset of ``zone``."""
-    unit = next(name for name, ns in _RESOLUTIONS if not (times % ns).any())
+Resolution = Literal["s", "ms", "us", "ns"]
+
+
+def iso(
+    times: NDArray[np.int64], zone: datetime.tzinfo = datetime.UTC, unit: Resolution | None = None
+) -> list[str]:
+    """UTC ns as ISO 8601 with Z, or with the offset of ``zone``; all with as many digits as the finest needs."""
+    unit = unit or next(name for name, ns in _RESOLUTIONS if not (times % ns).any())
     if zone is datetime.UTC:
         moments: NDArray[np.datetime64] = times.view("M8[ns]")
         return [f"{text}Z" for text in np.datetime_as_string(moments, unit=unit).tolist()]

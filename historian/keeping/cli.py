@@ -1,4 +1,4 @@
-"""``tieline history backup|restore|verify|stats``: history looked after, on the terminal."""
+"""``tieline history backup|restore|verify|stats...``: history looked after, on the terminal."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from gateway.config.place import add_place, place_of
 from gateway.config.site import HistorianSettings
 from gateway.config.sizes import size_text
 from historian.errors import HistoryError
+from historian.export import MissingLibrary
 from historian.keeping import backup, restore, stats, verify
 from historian.keeping.progress import progress
 from historian.keeping.restore import FolderSource, Source
+from historian.keeping.transfer_cli import add_export, add_import, run_export, run_import
 from historian.keeping.verify import Fault, Tally
 from historian.store.layout import day_of
 from historian.times import iso_of
@@ -61,6 +63,14 @@ def add_verbs(add_verb: AddVerb) -> None:
     add_place(parser)
     parser.set_defaults(run=_answered("verify", _verify))
 
+    parser = add_verb("import", "take samples of another historian, from CSV or Parquet; also while it runs")
+    add_import(parser)
+    parser.set_defaults(run=_answered("import", run_import))
+
+    parser = add_verb("export", "write many tags over a long time into CSV or Parquet")
+    add_export(parser)
+    parser.set_defaults(run=_answered("export", run_export))
+
     parser = add_verb("stats", "tell what history holds, what it costs, and how long the disk lasts")
     add_place(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text", help="how it is printed")
@@ -77,7 +87,7 @@ def _answered(verb: str, run: Run) -> Run:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return DONE
-        except ValueError as error:
+        except (ValueError, MissingLibrary) as error:
             print(f"tieline history {verb}: {error}", file=sys.stderr)
             return USAGE
         except (OSError, HistoryError) as error:
