@@ -10,8 +10,7 @@ from pathlib import Path
 from gateway.config.site import Tag
 from gateway.tags.tag import ValueType
 from historian.errors import UnknownFormat
-from historian.store.database import check, connect, connect_to_read, prepare
-from historian.store.durable import sync_directory
+from historian.store.database import check, connect, connect_to_read, create
 from historian.store.frame import GapFrame
 from historian.store.journal import read_segment
 from historian.store.layout import catalogue_path, day_files, segments
@@ -91,14 +90,11 @@ class Catalogue:
                 f"{self._path} is missing, but the journal beside it holds samples that need it:"
                 " restore it, or move the journal folder away"
             )
-        with connect(self._path) as database:
-            prepare(self._path, database, SCHEMA)
-            if fresh:
-                for path in day_files(self._directory).values():
-                    self._adopt(database, path, now)
-            self._read(database)
         if fresh:
-            sync_directory(self._directory)
+            create(self._path, SCHEMA, lambda database: self._adopt_all(database, now))
+        with connect(self._path) as database:
+            check(self._path, database)
+            self._read(database)
 
     def register(self, tags: Iterable[Tag], now: int) -> list[Entry]:
         """An entry for each tag, in order; new tags get new ids, durable when this returns."""
@@ -128,6 +124,10 @@ class Catalogue:
             self._read(database)
         by_name = {(entry.path, entry.type): entry for entry in self._entries.values()}
         return [by_name[tag.name, tag.type] for tag in chosen]
+
+    def entries(self) -> list[Entry]:
+        """All tags; of a path whose type changed the present one last."""
+        return list(self._entries.values())
 
     def entry(self, id: int) -> Entry:
         """Raises KeyError."""
@@ -160,6 +160,10 @@ class Catalogue:
     def _read(self, database: sqlite3.Connection) -> None:
         rows = database.execute(f"SELECT {COLUMNS} FROM tags")  # noqa: S608 - a constant
         self._entries = {row[0]: entry_of(row) for row in rows}
+
+    def _adopt_all(self, database: sqlite3.Connection, now: int) -> None:
+        for path in day_files(self._directory).values():
+            self._adopt(database, path, now)
 
     def _adopt(self, database: sqlite3.Connection, path: Path, now: int) -> None:
         with connect_to_read(path) as day:

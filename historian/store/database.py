@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from historian.errors import UnknownFormat
+from historian.store.durable import sync_directory
 
 APPLICATION_ID = 0x544C4849  # "TLHI"
 FORMAT = 1
@@ -91,6 +92,22 @@ def prepare(path: Path, database: sqlite3.Connection, schema: str) -> None:
         f"BEGIN IMMEDIATE; {schema}"
         f" PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
     )
+
+
+def create(path: Path, schema: str, fill: Callable[[sqlite3.Connection], object] | None = None) -> None:
+    """Make a database with its tables, and what ``fill`` puts there: whole under this name, or not at all.
+
+    Nobody ever meets a file without tables, be it that the power went. Raises sqlite3.Error, OSError.
+    """
+    draft = path.with_name(path.name + ".draft")
+    for name in (draft.name + "-wal", draft.name + "-shm", draft.name):
+        draft.with_name(name).unlink(missing_ok=True)  # of a try that was cut off
+    with connect(draft) as database:
+        prepare(draft, database, schema)
+        if fill is not None:
+            fill(database)
+    draft.rename(path)
+    sync_directory(path.parent)
 
 
 def check(path: Path, database: sqlite3.Connection) -> None:

@@ -16,8 +16,7 @@ from historian.errors import DamagedBlock, DamagedColumn
 from historian.store import columns, grids
 from historian.store.blocks import MAX_BLOCK_SAMPLES, Block, Samples, Summary, newest_of_each_time
 from historian.store.catalogue import COLUMNS, Entry, entry_of, row_of
-from historian.store.database import check, connect_to_read, open_to_write, prepare
-from historian.store.durable import sync_directory
+from historian.store.database import check, connect_to_read, create, open_to_write
 from historian.store.replaced import Kind, Replaced, joined
 
 SCHEMA = """
@@ -67,17 +66,15 @@ class DayFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        fresh = not path.exists()
+        if not path.exists():
+            create(path, SCHEMA + SCHEMA_REPLACED)
         self._database = open_to_write(path)
         try:
-            prepare(path, self._database, SCHEMA)
+            check(path, self._database)
             self._database.executescript(SCHEMA_REPLACED)
-            if fresh:
-                sync_directory(path.parent)
         except BaseException:
             self._database.close()
             raise
-
         self._tags: dict[int, Entry] | None = None  # those in the file, once it was looked
         self._reach: dict[int, int] = {}  # the last time of each tag in the file
 

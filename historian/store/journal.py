@@ -16,7 +16,7 @@ from pathlib import Path
 
 from historian.errors import NotASegment
 from historian.store import frame as frames
-from historian.store.durable import set_aside, sync_directory, truncate, write_all
+from historian.store.durable import make_directory, set_aside, sync_directory, truncate, write_all
 from historian.store.frame import Damage, Found, Frame, GapFrame, SamplesFrame
 from historian.store.layout import journal_directory, segment_path, segments
 
@@ -105,7 +105,7 @@ class Journal:
 
         ``last_consumed`` is the highest segment number any day file knows: a number is never used twice.
         """
-        journal_directory(self._directory).mkdir(parents=True, exist_ok=True)
+        make_directory(journal_directory(self._directory))
         gaps: list[GapFrame] = []
         self._number = last_consumed
         for number, path in segments(self._directory).items():

@@ -26,7 +26,7 @@ from historian.keeping.retention import Retention, measure
 from historian.store import status
 from historian.store.catalogue import Catalogue
 from historian.store.day_file import consumed_by
-from historian.store.durable import set_aside
+from historian.store.durable import make_directory, set_aside
 from historian.store.frame import Frame, GapFrame, QuarantineFrame, SamplesFrame
 from historian.store.journal import Journal
 from historian.store.layout import day_files, day_of, lock_path, status_path
@@ -74,6 +74,8 @@ class Recorder:
         self._pack_fault = ""
         self._complained = {"flush": 0, "pack": 0}
         self._damaged: set[tuple[Path, int]] = set()
+        self.offered = 0  # frames since this was made; of these the first ``settled`` are durable
+        self.settled = 0
         self.quarantined = 0  # samples since this was made
         self.clock_jumps = 0
         self.taken_at = 0  # when the newest durable samples were taken, 0: never
@@ -83,7 +85,7 @@ class Recorder:
 
         Raises DirectoryInUse, UnknownFormat, OSError, sqlite3.Error.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
+        make_directory(self._directory)
         self._lock = _take_lock(self._directory)
         now = self._clock()
         self.catalogue.open(now)
@@ -127,9 +129,15 @@ class Recorder:
         """Frames offered that are not durable."""
         return len(self._pending)
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes offered that are not durable."""
+        return self._pending_bytes
+
     def offer(self, frame: Frame) -> None:
         """Queue samples or a gap for the next flush."""
         with self._pending_guard:
+            self.offered += 1
             self._pending.append(frame)
             self._pending_bytes += _size(frame)
 
@@ -222,6 +230,7 @@ class Recorder:
 
     def _settle(self, batch: list[Frame]) -> None:
         with self._pending_guard:
+            self.settled += len(batch)
             for frame in batch:
                 self._pending.popleft()
                 self._pending_bytes -= _size(frame)

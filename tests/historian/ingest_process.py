@@ -1,4 +1,7 @@
-"""A process that runs the real historian part on a region, until a signal or a kill: what tests start and kill."""
+"""A process that runs the real historian part on a region, until a signal or a kill: what tests start and kill.
+
+It packs and merges as soon as there is something, so that a kill meets it in the midst of that too.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from pathlib import Path
 from gateway.config.site import HistorianSettings, Tag
 from gateway.tags.image import Region
 from gateway.tags.tag import ValueType
+from historian import part
 from historian.part import record
+from historian.store import packer
 
 
 def tags_of(region: Region) -> tuple[Tag, ...]:
@@ -29,6 +34,8 @@ def tags_of(region: Region) -> tuple[Tag, ...]:
 
 
 def main() -> None:
+    part.PACK_LOOK_S = 0.05
+    packer.MERGE_EVERY_NS = 10**9
     region_name, directory, flush_ms, block_s = sys.argv[1:]
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

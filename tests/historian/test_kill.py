@@ -27,6 +27,8 @@ STEP_NS = 1_000_000
 BASE = 1_795_305_599 * 10**9  # a second of samples before midnight: the shortest run goes over it
 TAGS = 20
 KILLS = 5
+ROUNDS = int(os.environ.get("TIELINE_KILL_ROUNDS", "10"))  # in all, KILLS to a folder
+LIVES_S = 0.8  # at most; by then it has packed and merged
 PAUSE_S = 0.1  # between batches of 50 ticks of 20 tags: up to 10,000 changes/s; the ring holds 100 s of them
 BATCH = 50  # ticks, then one text
 DEADLINE_S = 30
@@ -120,14 +122,14 @@ def stored_samples(directory: Path) -> int:
     return total
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(ROUNDS // KILLS))
 def test_killed_again_and_again_it_loses_and_doubles_nothing(region, tmp_path, seed):
     chance = random.Random(seed)
     directory = tmp_path / "history"
     writer = start_writer(region)
     for _ in range(KILLS):
         historian = start_historian(region, directory)
-        time.sleep(chance.uniform(0, 0.5))
+        time.sleep(chance.uniform(0, LIVES_S))
         historian.kill()
         historian.communicate()
         acknowledged = read_status(directory)
