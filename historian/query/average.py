@@ -92,20 +92,20 @@ class Weights:
     carried_s: NDArray[np.float64]
 
     def time(self, holds: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Nanoseconds for which knots of ``holds`` hold in each interval."""
+        """Nanoseconds for which knots of ``holds`` (..., knots) hold in each interval."""
         return self._sums(holds, self.held, self.carried_ns)
 
     def integral(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Value times seconds in each interval."""
+        """Value times seconds of ``values`` (..., knots) in each interval."""
         with np.errstate(over="ignore", invalid="ignore"):
             return self._sums(values, self.held_s, self.carried_s)
 
     def _sums(self, values: NDArray[Any], held: NDArray[Any], carried: NDArray[Any]) -> NDArray[Any]:
-        sums = np.zeros(len(self.edges) - 1, held.dtype)
+        sums = np.zeros((*values.shape[:-1], len(self.edges) - 1), held.dtype)
         if len(self.carried):
-            sums[self.carried] = values[self.knot] * carried
+            sums[..., self.carried] = values[..., self.knot] * carried
         if len(self.filled):
-            sums[self.filled] += np.add.reduceat(values[self.inside] * held, self.starts)
+            sums[..., self.filled] += np.add.reduceat(values[..., self.inside] * held, self.starts, axis=-1)
         return sums
 
 
@@ -161,13 +161,19 @@ class GoodAverages:
         self._shared = _averages(edges, np.zeros(len(edges) - 1), known_ns, known_ns)
         self._known_s = np.where(known_ns > 0, known_ns * NS, np.nan)
 
-    def of(self, values: NDArray[Any]) -> Averages | None:
-        """Of values of any number type; None where they may not all be finite, so that each is to be looked at."""
+    def of(self, values: NDArray[Any]) -> list[Averages | None]:
+        """Of each row of ``values`` (rows, knots), of any number type.
+
+        None where the values may not all be finite, so that each is to be looked at.
+        """
         integral = self._weights.integral(values)
-        if not np.isfinite(integral).all():
-            return None
-        shared = self._shared
-        return Averages(shared.starts, integral / self._known_s, shared.percent_good, shared.statuses)
+        finite: list[bool] = np.isfinite(integral).all(axis=1).tolist()
+        results = integral / self._known_s
+        starts, good, statuses = self._shared.starts, self._shared.percent_good, self._shared.statuses
+        return [
+            Averages(starts, row, good, statuses) if is_finite else None
+            for row, is_finite in zip(results, finite, strict=True)
+        ]
 
 
 def _averages(

@@ -232,7 +232,7 @@ class Days:
         self._directory = directory
         self._report = report
         self._listing = Listing(directory, lambda: day_files(directory))
-        self._open: OrderedDict[Path, tuple[int, sqlite3.Connection]] = OrderedDict()
+        self._open: OrderedDict[int, tuple[int, sqlite3.Connection]] = OrderedDict()
         self._near: dict[int, Path] = {}
 
     def close(self) -> None:
@@ -260,7 +260,7 @@ class Days:
     def view(self, day: int, path: Path) -> Iterator[DayView | None]:
         """One transaction on a file; None where it is gone. That it cannot be read is reported, and the view's."""
         try:
-            database = self._database(path)
+            database = self._database(day, path)
         except FileNotFoundError:
             yield None
             return
@@ -274,22 +274,22 @@ class Days:
             yield view
         finally:
             if view.is_damaged:
-                self._drop(path)
+                self._drop(day)
             else:
                 database.execute("ROLLBACK")
 
-    def _database(self, path: Path) -> sqlite3.Connection:
+    def _database(self, day: int, path: Path) -> sqlite3.Connection:
         """An open connection. Raises FileNotFoundError, UnknownFormat, sqlite3.DatabaseError."""
-        known = self._open.get(path)
+        known = self._open.get(day)
         try:
             inode = os.stat(path).st_ino  # noqa: PTH116 - one call, and its error is the answer
         except FileNotFoundError:
-            self._drop(path)
+            self._drop(day)
             raise
         if known is not None and known[0] == inode:
-            self._open.move_to_end(path)
+            self._open.move_to_end(day)
             return known[1]
-        self._drop(path)
+        self._drop(day)
         database = open_to_read(path)
         try:
             check(path, database)
@@ -297,13 +297,13 @@ class Days:
             database.close()
             raise
         database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        self._open[path] = (inode, database)
+        self._open[day] = (inode, database)
         while len(self._open) > MAX_OPEN_DAYS:
             self._open.popitem(last=False)[1][1].close()
         return database
 
-    def _drop(self, path: Path) -> None:
-        known = self._open.pop(path, None)
+    def _drop(self, day: int) -> None:
+        known = self._open.pop(day, None)
         if known is not None:
             known[1].close()
 

@@ -23,6 +23,7 @@ from historian.store.frame import GapFrame
 RESYNCED = ("lapped", "text", "clock")
 
 NOTHING_TOLD = Found(merge.nothing(ValueType.DOUBLE))
+ROWS_AT_ONCE = 32  # of 3,600 doubles 0.9 MB: stays in the cache of a core while it is added up
 _UNKNOWN = -1  # the place of what is appended behind all samples
 
 
@@ -54,10 +55,14 @@ def averages_of(
         times = _only_times(asked[places[0]])
         assert times is not None, "only such are alike"
         good = GoodAverages(edges, times)
-        for place in places:
-            averages = _average_block(good, times, asked[place])
-            if averages is not None:
-                answers[place] = (averages, NOTHING_TOLD)
+        for start in range(0, len(places), ROWS_AT_ONCE):
+            some = places[start : start + ROWS_AT_ONCE]
+            rows = np.empty((len(some), len(times)))
+            for row, place in zip(rows, some, strict=True):
+                _decode_into(row, times, asked[place])
+            for place, averages in zip(some, good.of(rows), strict=True):
+                if averages is not None:
+                    answers[place] = (averages, NOTHING_TOLD)
     for place, one in enumerate(asked):
         if place not in answers:
             found = settle(one)
@@ -72,7 +77,7 @@ def average_of(
     samples = found.samples
     is_plain = not (gaps or found.damaged or one.summed) and now >= edges[-1]
     if is_plain and len(samples) and not samples.statuses.any():
-        averages = GoodAverages(edges, samples.times).of(from_bits(samples.values, one.type))
+        (averages,) = GoodAverages(edges, samples.times).of(from_bits(samples.values, one.type)[np.newaxis])
         if averages is not None:
             return averages
     since = int(samples.times[0]) if len(samples) else int(edges[0])
@@ -96,13 +101,13 @@ def _only_times(one: Gathered) -> NDArray[np.int64] | None:
     return times if block.quality_data is None and isinstance(times, np.ndarray) else None
 
 
-def _average_block(good: GoodAverages, times: NDArray[np.int64], one: Gathered) -> Averages | None:
-    """The averages of a tag of one block; None where it has to be read the long way."""
+def _decode_into(row: NDArray[np.float64], times: NDArray[np.int64], one: Gathered) -> None:
+    """The values of a tag of one block; NaN where it has to be read the long way, which tells why."""
     block, _ = one.days[0].blocks[0]
     try:
-        return good.of(from_bits(decode(block, times, one.type).values, one.type))
+        row[:] = from_bits(decode(block, times, one.type).values, one.type)
     except DamagedColumn:
-        return None
+        row[:] = np.nan
 
 
 def _knots(

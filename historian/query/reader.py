@@ -143,23 +143,13 @@ class Reader:
         ahead: dict[int, Piece] = {}
         if before:
             ahead = self.newest_pieces(types, start, across=False)
-        days = set(self._days.between(start, end))
-        for pieces in tails.values():
-            for _, samples in pieces:
-                if len(samples):
-                    first, last = max(start, int(samples.times[0])), min(end - 1, int(samples.times[-1]))
-                    if first // DAY_NS == last // DAY_NS:
-                        days.add(first // DAY_NS)
-                    elif first < last:
-                        inside = merge.cut(samples, start, end).times
-                        days.update(np.unique(inside // DAY_NS).tolist())
         paths = self._days.between(start, end)
-        for day in sorted(days):
+        for day in sorted({*paths, *_days_of(tails, start, end)}):
             low, high = max(start, day * DAY_NS), min(end, (day + 1) * DAY_NS)
-            for tag, one in gathered.items():
-                part = DayPart(paths.get(day), low, high, [], merge.cut_pieces(tails.get(tag, ()), low, high))
-                one.days.append(part)
             path = paths.get(day)
+            for tag, one in gathered.items():
+                pieces = merge.cut_pieces(tails[tag], low, high) if tag in tails else []
+                one.days.append(DayPart(path, low, high, [], pieces))
             if path is not None:
                 self._gather_day(gathered, day, path, low, high, sums)
         for tag, piece in ahead.items():
@@ -178,7 +168,7 @@ class Reader:
         best: dict[int, Piece] = {}
         for tag, pieces in self._tail.samples_of(types).items():
             for sequence, samples in pieces:
-                place = len(samples) if end is None else int(np.searchsorted(samples.times, end))
+                place = len(samples) if end is None else int(samples.times.searchsorted(end))
                 if place:
                     _prefer(best, tag, (sequence, samples[place - 1 : place]))
         waiting = set(types)
@@ -193,10 +183,7 @@ class Reader:
                 asked = sorted(waiting)
                 last = view.newest(asked, limit)
                 reaching = self._reaching(view, types, asked, limit) if limit == end and across else []
-            for found in last:
-                _prefer(best, found.tag, (found.sequence, _last_of(types[found.tag], found)))
-                waiting.discard(found.tag)
-            for tag, piece in reaching:
+            for tag, piece in (*_pieces_of(last, types), *reaching):
                 _prefer(best, tag, piece)
                 waiting.discard(tag)
         return best
@@ -287,6 +274,18 @@ def _decode_all(
     return decoded
 
 
+def _days_of(tails: Mapping[int, Sequence[Piece]], start: int, end: int) -> set[int]:
+    """The days in which a tail has samples in [start, end)."""
+    days: set[int] = set()
+    for pieces in tails.values():
+        for _, samples in pieces:
+            inside = merge.cut(samples, start, end).times
+            if len(inside):
+                first, last = day_of(int(inside[0])), day_of(int(inside[-1]))
+                days.update((first, last) if last - first < 2 else np.unique(inside // DAY_NS).tolist())
+    return days
+
+
 def _prefer(best: dict[int, Piece], tag: int, piece: Piece) -> None:
     known = best.get(tag)
     if known is None or (_time(piece), piece[0]) > (_time(known), known[0]):
@@ -297,8 +296,21 @@ def _time(piece: Piece) -> int:
     return int(piece[1].times[0])
 
 
-def _last_of(type: ValueType, found: Newest) -> Samples:
-    return one_sample(type, found.time, found.value, found.status)
+def _pieces_of(found: Sequence[Newest], types: Types) -> list[tuple[int, Piece]]:
+    """The last samples of blocks; numbers are cut from common arrays, as a question may be about thousands."""
+    texts = [one for one in found if types[one.tag] is ValueType.STRING]
+    numbers = [one for one in found if types[one.tag] is not ValueType.STRING] if texts else found
+    pieces: list[tuple[int, Piece]] = [
+        (one.tag, (one.sequence, one_sample(ValueType.STRING, one.time, one.value, one.status)))
+        for one in texts
+    ]
+    times = np.array([one.time for one in numbers], np.int64)
+    values = np.array([one.value for one in numbers], np.int64).view(np.uint64)
+    statuses = np.array([one.status for one in numbers], np.uint32)
+    for place, one in enumerate(numbers):
+        here = slice(place, place + 1)
+        pieces.append((one.tag, (one.sequence, Samples(times[here], values[here], statuses[here]))))
+    return pieces
 
 
 def _alone(blocks: Sequence[Summed]) -> list[bool]:
