@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gateway.config.place import add_place, place_of
-from historian import export
+from historian import aggregates_cli, export
 from historian.errors import DamagedBlock, HistoryError
 from historian.events.cli import add_verbs as add_event_verbs
 from historian.export import Answer, MissingLibrary
@@ -75,13 +75,11 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "--from", dest="start", default="-1h", metavar="TIME", help="ISO 8601, now, or -1h (default: -1h)"
     )
     history.add_argument("--to", dest="end", default="now", metavar="TIME", help="likewise (default: now)")
-    history.add_argument(
-        "--aggregate", choices=("time-average",), help="averages over intervals instead of samples"
-    )
+    aggregates_cli.add_options(history)
     history.add_argument(
         "--interval",
         metavar="DURATION",
-        help=f"of the aggregate, as in 90s or 15m (default: {DEFAULT_INTERVAL})",
+        help=f"of the aggregate, as in 90s or 15m (default: {DEFAULT_INTERVAL}); 0s: one over all",
     )
     history.add_argument("--utc", action="store_true", help="UTC instead of the site's time zone")
     history.add_argument(
@@ -116,6 +114,10 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError("--limit must be at least 1")
     if args.interval is not None and args.aggregate is None:
         raise ValueError("--interval needs --aggregate")
+    configuration = aggregates_cli.configuration_of(args)
+    aggregates = []
+    if args.aggregate not in (None, aggregates_cli.TIME_AVERAGE):
+        aggregates = aggregates_cli.aggregates_of(args.aggregate)
     if args.quarantined and args.aggregate is not None:
         raise ValueError("--quarantined samples are in no aggregate")
     if args.format == "parquet" and args.output is None and sys.stdout.isatty():
@@ -133,7 +135,11 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError(f"--to {args.end} does not lie after --from {args.start}")
     history = History(paths.history, on_damage=damages.append)
     try:
-        answer = _ask(history, args, paths.history, start, end, zone)
+        if aggregates:
+            entry, spans = history.entry(args.tag), _spans(args, start, end, zone)
+            answer = aggregates_cli.answer(history, entry, aggregates, spans, configuration, zone)
+        else:
+            answer = _ask(history, args, paths.history, start, end, zone)
     except KeyError:
         return _unknown(history, args.tag)
     finally:
@@ -152,16 +158,22 @@ def _ask(
         return export.answer_of_series(entry, read_quarantined(directory, entry, start, end, args.limit))
     if args.aggregate is None:
         return export.answer_of_series(entry, history.raw(args.tag, start, end, limit=args.limit))
+    spans = _spans(args, start, end, zone)
+    parts = [history.time_average(args.tag, low, high, length or high - low) for low, high, length in spans]
+    return export.answer_of_averages(entry, _joined(parts))
+
+
+def _spans(args: argparse.Namespace, start: int, end: int, zone: tzinfo) -> list[tuple[int, int, int]]:
+    """What intervals are asked for, as (start, end, length), length 0: one over all. Days are those of the zone."""
     asked = args.interval or DEFAULT_INTERVAL
-    interval = parse_duration(asked)
+    length = parse_duration(asked)
     days = whole_days(asked)
     if days and zone is not UTC:
         edges = day_edges(start, end, days, zone)[: None if args.limit is None else args.limit + 1]
-        parts = [history.time_average(args.tag, a, b, b - a) for a, b in pairwise(edges)]
-        return export.answer_of_averages(entry, _joined(parts))
-    if args.limit is not None:
-        end = min(end, start + args.limit * interval)
-    return export.answer_of_averages(entry, history.time_average(args.tag, start, end, interval))
+        return [(low, high, 0) for low, high in pairwise(edges)]
+    if args.limit is not None and length:
+        end = min(end, start + args.limit * length)
+    return [(start, end, length)]
 
 
 def _joined(parts: list[Averages]) -> Averages:

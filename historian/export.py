@@ -14,6 +14,7 @@ import orjson
 from numpy.typing import NDArray
 
 from gateway.tags import quality
+from gateway.tags.aggregate import InfoBits
 from gateway.tags.history import Series
 from gateway.tags.tag import ValueType
 from historian.query.average import BAD_NO_DATA, UNCERTAIN_DATA_SUB_NORMAL, Averages
@@ -24,6 +25,12 @@ _CALCULATED = {
     BAD_NO_DATA: "Bad_NoData",
     UNCERTAIN_DATA_SUB_NORMAL: "Uncertain_DataSubNormal",
 }
+_DATA_VALUE = 0x0400  # the bits below tell of a value (OPC 10000-4, 7.39.1)
+_BITS = {
+    int(bits) & ~_DATA_VALUE: name.title().replace("_", "")
+    for name, bits in InfoBits.__members__.items()
+    if bits != InfoBits.RAW
+}
 
 
 class MissingLibrary(Exception):  # noqa: N818 - it is what it says
@@ -32,12 +39,16 @@ class MissingLibrary(Exception):  # noqa: N818 - it is what it says
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Rows to write: a column of times, named columns of the same length, and StatusCodes."""
+    """Rows to write: a column of times, named columns of the same length, and StatusCodes.
+
+    A masked cell is empty. Columns in ``finer`` are told with one decimal more than the tag has.
+    """
 
     entry: Entry
     times: NDArray[np.int64]
     columns: Mapping[str, NDArray[Any]]
     statuses: NDArray[np.uint32]
+    finer: frozenset[str] = frozenset({"average"})
 
 
 def answer_of_series(entry: Entry, series: Series) -> Answer:
@@ -53,7 +64,9 @@ def as_table(answer: Answer, zone: tzinfo = UTC) -> str:
     """Aligned columns under a head that names the tag and its unit; times as clocks show them in ``zone``."""
     entry = answer.entry
     head = ["time", *answer.columns, "quality"]
-    rows = [[str(cell) for cell in row] for row in _rows(answer, entry.decimals, zone)]
+    rows = [
+        ["" if cell is None else str(cell) for cell in row] for row in _rows(answer, entry.decimals, zone)
+    ]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     is_text = entry.type is ValueType.STRING
     out = [f"{entry.path}" + (f" ({entry.unit})" if entry.unit else "")]
@@ -112,8 +125,11 @@ def as_parquet(answer: Answer) -> bytes:
 
 
 def quality_name(status: int) -> str:
-    """The standard's name of a StatusCode."""
-    return _CALCULATED.get(status & 0xFFFF_0000) or quality.name_of(status)
+    """The standard's name of a StatusCode, and what its bits tell of where the value comes from."""
+    name = _CALCULATED.get(status & 0xFFFF_0000) or quality.name_of(status)
+    if status & _DATA_VALUE != _DATA_VALUE:
+        return name
+    return ", ".join([name, *(text for bit, text in _BITS.items() if status & bit)])
 
 
 def _rows(answer: Answer, decimals: int | None, zone: tzinfo = UTC) -> list[list[Any]]:
@@ -124,7 +140,8 @@ def _rows(answer: Answer, decimals: int | None, zone: tzinfo = UTC) -> list[list
         if name == "percent_good":
             cells = [f"{cell:.1f}" for cell in cells]
         elif column.dtype == np.float64 and decimals is not None:
-            cells = [f"{cell:.{decimals + (name == 'average')}f}" for cell in cells]
+            digits = decimals + (name in answer.finer)
+            cells = [None if cell is None else f"{cell:.{digits}f}" for cell in cells]
         columns.append(cells)
     columns.append([quality_name(status) for status in answer.statuses.tolist()])
     return [list(row) for row in zip(*columns, strict=True)]

@@ -14,6 +14,7 @@ import pyarrow.parquet as parquet
 import pytest
 from historian_folder import NOON, SECOND, Clock
 
+from gateway.tags.aggregate import Aggregate
 from historian import cli, export
 from historian.times import iso, parse_duration, parse_time
 
@@ -133,6 +134,14 @@ def test_an_unknown_tag_names_near_ones(state, capsys):
         (("--from", "yesterday"), "'yesterday' is not a time"),
         (("--from", "now", "--to", "-1h"), "does not lie after"),
         (("--interval", "1m"), "--interval needs --aggregate"),
+        (("--aggregate", "Minimun"), "no aggregate is called 'Minimun': did you mean Minimum"),
+        (("--aggregate", "Minimum,time-average"), "no aggregate is called 'time-average'"),
+        (("--treat-uncertain-as-bad",), "--treat-uncertain-as-bad needs --aggregate of OPC UA"),
+        (
+            ("--aggregate", "time-average", "--percent-data-good", "50"),
+            "--percent-data-good needs --aggregate",
+        ),
+        (("--aggregate", "Count", "--percent-data-good", "50", "--percent-data-bad", "40"), "at least 100"),
         (("--aggregate", "time-average", "--interval", "1y"), "'1y' is not a duration"),
         (("--limit", "0"), "--limit must be at least 1"),
     ],
@@ -221,3 +230,61 @@ def test_an_interval_longer_than_the_question_is_one_row_however_long(state, cap
     options = ("--aggregate", "time-average", "--interval", "999999999w", "--format", "json")
     assert during(state, "a.power_kw", *options) == 0
     assert len(json.loads(capsys.readouterr().out)["samples"]) == 1
+
+
+def test_aggregates_of_opc_ua_side_by_side(state, capsys):
+    names = "Minimum,MaximumActualTime,PercentGood,WorstQuality"
+    assert during(state, "a.power_kw", "--aggregate", names, "--interval", "8s", "--format", "json") == 0
+    samples = json.loads(capsys.readouterr().out)["samples"]
+    assert [sample["time"] for sample in samples] == [f"2026-11-21T12:00:{s:02}Z" for s in (0, 8, 16, 24)]
+    assert samples[0] == {
+        "time": "2026-11-21T12:00:00Z",
+        "Minimum": 0.0,
+        "Minimum quality": "Good",
+        "MaximumActualTime": 1.75,
+        "MaximumActualTime at": "2026-11-21T12:00:07Z",
+        "MaximumActualTime quality": "Good",
+        "PercentGood": 100.0,
+        "PercentGood quality": "Good, Calculated",
+        "WorstQuality": "Good",
+        "WorstQuality quality": "Good, Calculated",
+        "quality": "Good",
+        "status": 0,
+    }
+    doubtful = "Uncertain_DataSubNormal, Calculated"  # for the Bad sample
+    assert (samples[1]["Minimum"], samples[1]["Minimum quality"]) == (2.0, doubtful)
+    assert samples[1]["WorstQuality"] == "Bad_CommunicationError"
+    assert samples[1]["quality"] == doubtful
+    assert samples[2]["Minimum"] is None
+
+
+def test_a_table_of_one_aggregate_leaves_empty_what_has_no_value(state, capsys):
+    options = ("--aggregate", "average", "--interval", "20s", "--no-treat-uncertain-as-bad")
+    assert during(state, "a.power_kw", *options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["time", "Average", "quality"]
+    assert lines[2].split() == ["2026-11-21T12:00:00Z", "1.12", "Uncertain_DataSubNormal,", "Calculated"]
+    assert lines[3].split() == ["2026-11-21T12:00:20Z", "Bad_NoData"]
+
+
+def test_aggregates_into_parquet_and_csv(state, tmp_path, capsys):
+    file = tmp_path / "count.parquet"
+    options = ("--aggregate", "Count,End", "--interval", "0s")
+    assert during(state, "a.name", *options, "--format", "parquet", "--output", file) == 0
+    table = parquet.read_table(file).to_pydict()
+    assert (table["Count"], table["End"], table["End at"]) == (
+        [1],
+        ["Störung; idle"],
+        ["2026-11-21T12:00:00Z"],
+    )
+    assert during(state, "a.name", *options, "--format", "csv") == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["Count"], row["End"]) == ("1", "Störung; idle")
+    assert during(state, "a.name", "--aggregate", "Minimum") == 2
+    assert "strings have no Minimum" in capsys.readouterr().err
+
+
+def test_every_aggregate_can_be_asked_for_by_its_name(state, capsys):
+    for aggregate in Aggregate:
+        assert during(state, "a.power_kw", "--aggregate", aggregate.title.upper(), "--interval", "10s") == 0
+        assert aggregate.title in capsys.readouterr().out
