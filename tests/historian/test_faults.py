@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
 import resource
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from historian_folder import NOON, SECOND, never
+from historian_folder import NOON, SECOND, never, tag
 
+from historian.errors import DirectoryInUse
 from historian.store import recorder as recorder_module
 from historian.store.frame import SamplesFrame
 from historian.store.journal import read_segment
 from historian.store.layout import day_of, day_path, segments
 from historian.store.recorder import read_status
+from historian.store.rows import Rows
 
 
 @contextlib.contextmanager
@@ -175,3 +181,138 @@ def test_a_day_file_deleted_under_it_is_begun_anew(folder):
     folder.recorder.close()
     folder.reopen()
     assert [value for _, value, _ in folder.raw("a.count")] == [2]
+
+
+READ_ONLY = """
+import ctypes, sys
+from pathlib import Path
+from gateway.config.site import HistorianSettings
+from historian.query.history import History
+from historian.store.recorder import Recorder
+libc = ctypes.CDLL(None, use_errno=True)
+NEW_USER, NEW_MOUNTS, READ_ONLY, REMOUNT, BIND, PRIVATE = 1 << 28, 1 << 17, 1, 1 << 5, 1 << 12, (1 << 18) | (1 << 14)
+folder = Path(sys.argv[1])
+name = str(folder).encode()
+if libc.unshare(NEW_MOUNTS) and libc.unshare(NEW_USER | NEW_MOUNTS):
+    sys.exit(77)
+libc.mount(b"none", b"/", None, PRIVATE, None)
+if libc.mount(name, name, None, BIND, None) or libc.mount(name, name, None, BIND | REMOUNT | READ_ONLY, None):
+    sys.exit(77)
+history = History(folder)
+print(history.raw("a.count", 0, 2**62).values.tolist())
+history.close()
+try:
+    Recorder(folder, HistorianSettings(), lambda: 0).open()
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_read_only_disk_at_the_start_is_told_and_history_can_be_asked(folder):
+    folder.write("a.count", [NOON, NOON + 1], [1, 2])
+    folder.pack()
+    folder.recorder.close()
+    command = [sys.executable, "-c", READ_ONLY, str(folder.directory)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if ended.returncode == 77:
+        pytest.skip("this machine lets us mount nothing")
+    answer, told = ended.stdout.splitlines()
+    assert answer == "[1, 2]", ended.stderr
+    assert told.startswith(f"[Errno {errno.EROFS}] Read-only file system: '{folder.directory}")
+
+
+READING = """
+import sys, time
+from pathlib import Path
+from historian.store.database import open_to_read
+for name in sys.argv[1:]:
+    database = open_to_read(Path(name))
+    database.execute("BEGIN")
+    rows = database.execute("SELECT * FROM sqlite_schema")
+    rows.fetchone()
+    globals().setdefault("kept", []).append((database, rows))
+print("reading", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_reader_killed_in_the_middle_of_reading_leaves_nothing_locked(folder):
+    folder.write("a.count", [NOON, NOON + 1], [1, 2])
+    folder.pack()
+    paths = [day_path(folder.directory, day_of(NOON)), folder.directory / "catalogue.sqlite"]
+    reader = subprocess.Popen([sys.executable, "-c", READING, *map(str, paths)], stdout=subprocess.PIPE)
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == b"reading\n"
+    reader.kill()
+    reader.wait(20)
+    reader.stdout.close()
+    folder.write("a.count", [NOON + 2], [3])
+    folder.pack()
+    assert len(folder.raw("a.count")) == 3
+    folder.recorder.close()
+    for path in paths:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            (busy, _, _) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            assert busy == 0
+            database.execute("BEGIN EXCLUSIVE")
+
+
+def test_a_missing_day_is_no_fault_and_the_others_are_told(folder):
+    days = [NOON - n * 86_400 * SECOND for n in (2, 1, 0)]
+    folder.write("a.count", days, [1, 2, 3])
+    folder.pack()
+    folder.recorder.close()
+    day_path(folder.directory, day_of(days[1])).unlink()
+    assert [value for _, value, _ in folder.raw("a.count")] == [1, 3]
+    folder.reopen()
+    folder.write("a.count", [days[1]], [22])
+    folder.pack()
+    assert [value for _, value, _ in folder.raw("a.count")] == [1, 22, 3]
+
+
+def test_values_that_are_no_numbers_are_kept_as_given_with_their_quality(folder):
+    payload = np.array(
+        [0x7FF8_0000_DEAD_BEEF, 0xFFF0_0000_0000_0000, 0x7FF0_0000_0000_0000, 1 << 63], np.uint64
+    )
+    statuses = [0, 0x8005_0000, 0x4094_0000, 0]
+    folder.write("b.power_kw", NOON + np.arange(4), payload.view(np.float64), statuses)
+    for _ in range(2):
+        history = folder.history()
+        series = history.raw("b.power_kw", 0, 2**62)
+        history.close()
+        assert series.values.view(np.uint64).tolist() == payload.tolist()
+        assert series.statuses.tolist() == statuses
+        folder.pack()
+
+
+def test_a_second_historian_is_refused_with_the_holder_named(folder):
+    with pytest.raises(DirectoryInUse, match=rf"in use by another historian: process {os.getpid()}"):
+        recorder_module.Recorder(folder.directory, folder.settings, folder.clock).open()
+    folder.write("a.count", [NOON], [1])
+    assert len(folder.raw("a.count")) == 1
+
+
+def test_many_new_tags_at_once_are_kept_in_one_day_file(folder):
+    tags = [tag(f"t{n % 100}.v{n}") for n in range(5_000)]
+    entries = folder.recorder.catalogue.register(tags, NOON)
+    ids = np.array([entry.id for entry in entries], np.uint32)
+    assert len(set(ids.tolist())) == 5_000
+    count = len(ids)
+    rows = Rows(
+        ids,
+        np.zeros(count, np.uint32),
+        np.full(count, NOON, np.int64),
+        np.arange(count).astype(np.float64).view(np.uint64),
+        np.empty(0, np.uint32),
+        (),
+    )
+    folder.recorder.offer(SamplesFrame(1, NOON, {"drivers": (0, count)}, rows))
+    assert folder.recorder.flush()
+    folder.pack()
+    history = folder.history()
+    assert [history.last(f"t{n % 100}.v{n}").values.tolist() for n in (0, 999, 4_999)] == [
+        [0],
+        [9_999],
+        [19_999],
+    ]
+    history.close()
