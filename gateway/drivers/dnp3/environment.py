@@ -79,8 +79,8 @@ def _by_uv() -> str | None:
     else:
         return None
     try:
-        _run([*uv, "python", "install", "-q", "3.10"], _INSTALL_S)
-        return _run([*uv, "python", "find", "--managed-python", "3.10"], _ASK_S).strip()
+        _run([*uv, "python", "install", "--no-bin", "3.10"], _INSTALL_S)
+        return _run([*uv, "python", "find", "--managed-python", "--no-project", "3.10"], _ASK_S).strip()
     except NoEnvironmentError:
         return None
 

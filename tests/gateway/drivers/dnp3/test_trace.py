@@ -18,6 +18,7 @@ from gateway.drivers.dnp3.frames import FrameLog
 from gateway.drivers.pcap import Pcap
 from gateway.drivers.trace import Ring, Way
 from gateway.drivers.trace_cli import READINGS, line_of
+from gateway.drivers.trace_socket import TraceServer, open_trace
 from gateway.servers.dnp3.objects import Kind
 
 HERE = Path(__file__).parent
@@ -202,6 +203,34 @@ async def test_frames_are_told_only_while_somebody_looks(
         end = asyncio.get_running_loop().time() + 20.0
         while not await is_quiet():
             assert asyncio.get_running_loop().time() < end, "it is told on and on"
+
+
+async def test_whoever_follows_over_the_socket_looks_all_the_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "KEPT_S", 0.5)
+    async with running_rtu(tmp_path, period_ms=100) as rtu:
+        await rtu.is_up()
+        server = TraceServer(tmp_path / "dnp3.trace", (rtu.driver,))
+        await server.start()
+
+        def follow() -> list[tuple[int, int]]:
+            """From the first frame on for longer than is told without a look: their times and ways."""
+            trace = open_trace([tmp_path / "dnp3.trace"], "rtu", follow=True)
+            found: list[tuple[int, int]] = []
+            for frame in trace:
+                assert not isinstance(frame, int)
+                if frame[2] != Way.NOTE:
+                    found.append((frame[1], frame[2]))
+                    if found[-1][0] - found[0][0] > 2e9:
+                        break
+            trace.close()
+            return found
+
+        async with asyncio.timeout(60.0):
+            found = await asyncio.to_thread(follow)
+        assert {way for _, way in found} == {Way.SENT, Way.RECEIVED}
+        await server.stop()
 
 
 async def test_a_master_that_is_traced_is_stopped_fifty_times_in_the_middle_of_its_traffic(
