@@ -20,6 +20,7 @@ from gateway.config.fault import Fault, SiteFaults
 from gateway.config.load import Loading
 from gateway.config.reference import reference_text
 from gateway.config.schema import schema_text
+from gateway.config.shipped import FOLDER, as_text, shipped
 from gateway.config.site import Site, Tag
 from gateway.tags.tag import ValueType
 
@@ -79,7 +80,10 @@ def add_commands(
     )
     tags.set_defaults(run=run_tags)
     init = subparsers.add_parser("init", help="write a site to start from")
-    init.add_argument("directory", type=Path, metavar="DIR", help="where to write it")
+    init.add_argument("directory", type=Path, metavar="DIR", nargs="?", help="where to write it")
+    init.add_argument(
+        "--list-devices", action="store_true", help="list the device templates that ship, and write nothing"
+    )
     init.set_defaults(run=run_init)
 
 
@@ -164,6 +168,11 @@ def run_tags(args: argparse.Namespace) -> int:
 
 def run_init(args: argparse.Namespace) -> int:
     """Write the starting site; nothing is written where one of its files is there already."""
+    if args.list_devices == (args.directory is not None):
+        print("tieline init: say DIR, or --list-devices", file=sys.stderr)
+        return USAGE
+    if args.list_devices:
+        return _list_devices()
     directory: Path = args.directory
     there = [directory / name for name in STARTER_FILES if (directory / name).exists()]
     if there:
@@ -181,6 +190,19 @@ def run_init(args: argparse.Namespace) -> int:
     site = directory / STARTER_FILES[0]
     print(f"wrote {', '.join(str(directory / name) for name in STARTER_FILES)}")
     print(f"next: tieline check {site}, then tieline run {site}")
+    print("templates of devices that sites have: tieline init --list-devices")
+    return CLEAN
+
+
+def _list_devices() -> int:
+    try:
+        templates = shipped()
+    except OSError:
+        why = "the templates come with the sources, in config/devices, and not with an installed package"
+        print(f"tieline init: {why}", file=sys.stderr)
+        return FAULTY
+    print(as_text(templates))
+    print(f"in a site file: include: [{FOLDER}/NAME.yaml]; all about them: docs/devices.md")
     return CLEAN
 
 
@@ -226,6 +248,7 @@ def tag_row(index: int, tag: Tag) -> dict[str, Any]:
         "stale_after_ms": tag.stale_after_ms,
         "history": tag.history,
         "sloped": tag.sloped,
+        "deviation": None if tag.deviation is None else tag.deviation.bound,
     }
 
 
