@@ -167,12 +167,12 @@ class GoodAverages:
         None where the values may not all be finite, so that each is to be looked at.
         """
         integral = self._weights.integral(values)
-        finite: list[bool] = np.isfinite(integral).all(axis=1).tolist()
+        finite = np.atleast_1d(np.isfinite(integral).all(axis=1))
         results = integral / self._known_s
         starts, good, statuses = self._shared.starts, self._shared.percent_good, self._shared.statuses
         return [
             Averages(starts, row, good, statuses) if is_finite else None
-            for row, is_finite in zip(results, finite, strict=True)
+            for row, is_finite in zip(results, finite.tolist(), strict=True)
         ]
 
 

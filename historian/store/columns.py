@@ -338,9 +338,12 @@ def _nearest(
 
 
 def _undo(integers: NDArray[np.int64], decimals: int, encoding: Encoding) -> NDArray[np.float64]:
+    numbers = integers.astype(np.float64)
     if encoding is Encoding.QUOTIENT:
-        return integers.astype(np.float64) / 10.0**decimals
-    return integers.astype(np.float64) * float(f"1e-{decimals}")
+        numbers /= 10.0**decimals
+    else:
+        numbers *= float(f"1e-{decimals}")
+    return numbers
 
 
 def _decode_decimals(encoding: Encoding, decimals: int, payload: bytes) -> NDArray[np.uint64]:
