@@ -15,6 +15,7 @@ bound at the end, too.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,11 @@ import pytest
 
 from gateway.tags.aggregate import BY_TITLE, Aggregate, AggregateConfiguration
 from gateway.tags.tag import ValueType
-from historian.query.aggregates.intervals import intervals
+from historian.query.aggregates.intervals import MAX_INTERVALS, intervals
 from historian.query.aggregates.known import Known
 from historian.query.aggregates.table import calculate
+from historian.query.around import LOOK_AROUND
+from historian.query.processing import MAX_SAMPLES
 
 # Stepped, TreatUncertainAsBad, PercentDataBad, PercentDataGood, UseSlopedExtrapolation
 SETTINGS = {
@@ -412,6 +415,17 @@ def test_the_example_of_the_standard(name: str, number: int) -> None:
         assert words[row] != ours, "the examples do not contradict the text here"
         words[row] = ours
     assert answer(name, number) == rounded(published(name, " ".join(words)))
+
+
+def test_every_aggregate_and_option_is_explained() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "aggregates.md").read_text()
+    assert all(re.search(rf"(?m)^\|[^|]*\b{aggregate.title}\b", page) for aggregate in Aggregate)
+    assert all(f"`{field}`" in page for field in AggregateConfiguration.__dataclass_fields__)
+    assert f"Up to {MAX_INTERVALS:,} intervals" in page
+    assert f"At most {MAX_SAMPLES:,} samples" in page
+    assert f"among {LOOK_AROUND[-1]:,} before" in page
+    assert f"v1.05, {len(EXAMPLES)} tables" in page
+    assert f"in {sum(map(len, CONTRADICTED.values()))} rows" in page
 
 
 def test_every_aggregate_has_an_example() -> None:
