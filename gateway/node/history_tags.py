@@ -26,12 +26,12 @@ class HistoryTags:
         self._written_at = 0
 
     def write(self, now: int) -> None:
-        """The state as it was last told, now and then."""
+        """The state as it was last told: at once where history is not written or is again, else now and then."""
         if 0 <= now - self._written_at < PERIOD_NS:
             return
-        self._written_at = now
         progress = read_progress(self._directory)
         numbers, texts = values_of(progress, now)
+        self._written_at = now if numbers[0] else 0
         status = Quality.GOOD if progress.taken_at else Quality.BAD_WAITING_FOR_INITIAL_DATA
         self._writer.write(self._numbers, numbers, status, now, now)
         self._writer.write_texts(self._texts, texts, status, now, now)

@@ -65,11 +65,25 @@ def test_before_a_historian_ran_nothing_is_known(region: Region, tmp_path: Path)
     assert region.sample("_system.history.writing").status == Quality.BAD_WAITING_FOR_INITIAL_DATA
 
 
-def test_they_are_written_every_ten_seconds(region: Region, tmp_path: Path) -> None:
+def written_at(region: Region) -> int:
+    return region.sample("_system.history.writing").receipt_time - NOW
+
+
+def test_they_are_written_every_ten_seconds_and_every_time_while_history_is_not(
+    region: Region, tmp_path: Path
+) -> None:
     tags = HistoryTags(region, region.claim(NODE_OWNER), tmp_path)
-    for now in (NOW, NOW + PERIOD_NS - 1, NOW + PERIOD_NS):
-        tags.write(now)
-    assert region.sample("_system.history.writing").receipt_time == NOW + PERIOD_NS
+    for now in (0, 1, 2):
+        tags.write(NOW + now)
+        assert written_at(region) == now
+    recorder = Recorder(tmp_path, HistorianSettings(), lambda: NOW)
+    recorder.open()
+    recorder.offer(SamplesFrame(1, NOW, {"drivers": (0, 0)}))
+    assert recorder.flush()
+    recorder.close()
+    for now, seen in ((3, 3), (3 + PERIOD_NS - 1, 3), (3 + PERIOD_NS, 3 + PERIOD_NS)):
+        tags.write(NOW + now)
+        assert written_at(region) == seen
 
 
 def test_a_status_that_is_no_json_tells_nothing(tmp_path: Path) -> None:
