@@ -6,7 +6,6 @@ confirmed is still there for another.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -208,13 +207,14 @@ def _point(
 
 
 def _is_change(point: Point, now: Measurement) -> bool:
-    told = point.reported
-    if now.flags != told.flags:
+    value, flags, _ = now
+    told, told_flags, _ = point.reported
+    if flags != told_flags:
         return True
-    if now.value == told.value:
+    if value == told:
         return False
-    if point.deadband and not isinstance(now.value, bytes) and not isinstance(told.value, bytes):
-        return abs(now.value - told.value) > point.deadband
-    if isinstance(now.value, float) and math.isnan(now.value):
-        return not (isinstance(told.value, float) and math.isnan(told.value))
-    return True
+    if isinstance(value, bytes) or isinstance(told, bytes):
+        return True
+    if value != value:
+        return told == told  # one NaN after another is no change
+    return not point.deadband or not abs(value - told) <= point.deadband

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -22,12 +22,15 @@ from gateway.tags.tag import ValueType
 
 WAIT_S = 0.5  # of a quiet journal, before looking whether to stop
 RECORDS = 512  # at once, an owner: between, what is due goes out
-MOST_FLAGS = 256  # StatusCodes whose flags are kept
+NS_A_MS = 1_000_000
 LONGEST_STRING = 255  # octets of an octet string (A.45)
 _LINK_LOST = frozenset(
     {Quality.BAD_COMMUNICATION_ERROR, Quality.BAD_NO_COMMUNICATION, Quality.BAD_NOT_CONNECTED}
 )
 _ANALOGS = frozenset({Kind.ANALOG, Kind.ANALOG_OUTPUT})
+_Target = tuple[
+    Point, Callable[[bool | int | float | str], Number], bool
+]  # how its value is made, is it an analog
 
 
 class PointFeed:
@@ -39,12 +42,12 @@ class PointFeed:
         self._region = region
         self._database = database
         self._freshness = Freshness(region, tags)
-        self._points: dict[int, list[tuple[Point, float]]] = {}  # with the scale, by tag
-        self._known_flags: dict[tuple[bool, int], int] = {}
+        self._points: dict[int, list[_Target]] = {}  # by tag
         for one in points:
             point = database.find(KINDS[one.kind], one.index)
             assert point is not None, one
-            self._points.setdefault(one.tag, []).append((point, one.scale))
+            target = point, _conversion(point.kind, one.scale), point.kind in _ANALOGS
+            self._points.setdefault(one.tag, []).append(target)
         self._tags = np.array(sorted(self._points), np.uint32)
         self._is_ours = np.zeros(region.tag_count, np.bool_)
         self._is_ours[self._tags] = True
@@ -96,12 +99,19 @@ class PointFeed:
         self._update(records, texts)
 
     def _update(self, records: Samples, texts: dict[int, str | None]) -> None:
-        for row, (tag, status, raw, source_ns) in enumerate(
+        flags = {
+            is_analog: {
+                status: int(flags_of(kind, status)) for status in np.unique(records["status"]).tolist()
+            }
+            for is_analog, kind in ((True, Kind.ANALOG), (False, Kind.BINARY))
+        }
+        update = self._database.update_point
+        for row, (tag, status, raw, time_ms) in enumerate(
             zip(
                 records["tag"].tolist(),
                 records["status"].tolist(),
                 self._values(records),
-                records["source_time"].tolist(),
+                (records["source_time"] // NS_A_MS).tolist(),
                 strict=True,
             )
         ):
@@ -111,11 +121,8 @@ class PointFeed:
                 if text is None:
                     continue  # overwritten meanwhile: the newer value comes
                 value = text
-            for point, scale in self._points[tag]:
-                measurement = Measurement(
-                    _value(point.kind, value, scale), self._flags(point.kind, status), source_ns // 1_000_000
-                )
-                self._database.update_point(point, measurement)
+            for point, convert, is_analog in self._points[tag]:
+                update(point, Measurement(convert(value), flags[is_analog][status], time_ms))
 
     def _values(self, records: Samples) -> list[bool | int | float | str]:
         """Of numbers what they are; of strings "", for theirs come apart."""
@@ -133,16 +140,6 @@ class PointFeed:
                 found[row] = value
         return found
 
-    def _flags(self, kind: Kind, status: int) -> int:
-        """`flags_of`, kept: there are few StatusCodes."""
-        key = kind in _ANALOGS, status
-        known = self._known_flags.get(key)
-        if known is None:
-            if len(self._known_flags) >= MOST_FLAGS:
-                self._known_flags.clear()
-            known = self._known_flags[key] = int(flags_of(kind, status))
-        return known
-
 
 def flags_of(kind: Kind, status: int) -> int:
     """A StatusCode as the flag octet (11.6): what is Bad is not online, and a lost link says so."""
@@ -157,16 +154,27 @@ def flags_of(kind: Kind, status: int) -> int:
     return Flag.ONLINE | Flag.REFERENCE_ERROR
 
 
-def _value(kind: Kind, raw: bool | int | float | str, scale: float) -> Number:
-    if isinstance(raw, str):
-        return raw.encode()[:LONGEST_STRING]
+def _conversion(kind: Kind, scale: float) -> Callable[[bool | int | float | str], Number]:
+    """From a tag's value to what a point of the type holds."""
+    if kind is Kind.OCTET_STRING:
+        return lambda raw: str(raw).encode()[:LONGEST_STRING]
     if kind in (Kind.BINARY, Kind.BINARY_OUTPUT):
-        return bool(raw)
+        return bool
     if kind is Kind.DOUBLE_BIT:
-        return int(raw) & 3
+        return lambda raw: int(raw) & 3
     if kind in _ANALOGS:
-        return raw if scale == 1.0 else raw * scale
+        return _as_it_is if scale == 1.0 else lambda raw: raw * scale  # type: ignore[operator]  # a number
+    return lambda raw: _counted(raw, scale)  # type: ignore[arg-type]  # a number
+
+
+def _as_it_is(raw: bool | int | float | str) -> Number:
+    assert not isinstance(raw, str)
+    return raw
+
+
+def _counted(raw: bool | int | float, scale: float) -> int:
+    """Whole units; a fraction more is no change."""
     if scale == 1.0 and isinstance(raw, int):
-        return raw
+        return int(raw)
     number = raw * scale
-    return int(number) if math.isfinite(number) else 0  # whole units counted; a fraction more is no change
+    return int(number) if math.isfinite(number) else 0
