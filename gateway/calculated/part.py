@@ -7,8 +7,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from gateway.calculated.evaluate import Evaluator
+from gateway.calculated.totaliser import Recall, Totaliser
 from gateway.config.part import PartContext
 from gateway.config.site import Site
 from gateway.config.system import CALCULATED_OWNER
@@ -21,8 +25,10 @@ GATHER_S = (
 )
 
 
-async def run(context: PartContext) -> None:
-    """Calculate until stopped. Raises RegionError where there is no region, or somebody else calculates."""
+async def run(context: PartContext, recall: Recall) -> None:
+    """Calculate until stopped; ``recall`` reads history. Raises RegionError where there is no region, or somebody
+    else calculates.
+    """
     loop = asyncio.get_running_loop()
     stop = threading.Event()
     work = asyncio.create_task(
@@ -30,6 +36,8 @@ async def run(context: PartContext) -> None:
             calculate,
             context.region_name,
             context.site,
+            context.paths.totals,
+            recall,
             stop,
             lambda: loop.call_soon_threadsafe(context.ready.set),
         )
@@ -43,20 +51,38 @@ async def run(context: PartContext) -> None:
         await work
 
 
-def calculate(region_name: str, site: Site, stop: threading.Event, ready: Callable[[], object]) -> None:
+def calculate(
+    region_name: str,
+    site: Site,
+    totals_path: Path,
+    recall: Recall,
+    stop: threading.Event,
+    ready: Callable[[], object],
+) -> None:
     """Calculate until ``stop``."""
     calculated = () if site.calculated is None else site.calculated.tags
     evaluator = Evaluator((*calculated, *(event.flag for event in site.events)), site.tags)
+    zone = UTC if site.time_zone == "UTC" else ZoneInfo(site.time_zone)
+    totaliser = Totaliser(site.totals, site.tags, zone, totals_path, recall) if site.totals else None
     with Region.attach(region_name) as region:
         writer = region.claim(CALCULATED_OWNER)
         evaluator.restore(region.read(evaluator.own))
+        if totaliser is not None:
+            totaliser.start(region, time.time_ns())
         ready()
         while not stop.is_set():
             bell = region.bell()
-            now = time.time_ns()
-            results = evaluator.reckon(region.read(evaluator.inputs), now, time.monotonic_ns())
+            now, steady = time.time_ns(), time.monotonic_ns()
+            results = evaluator.reckon(region.read(evaluator.inputs), now, steady)
             if len(results):
                 writer.write(results.tags, results.values, results.statuses, results.source_times, now)
+            if totaliser is not None:
+                totaliser.take(now)
+                totaliser.tell(writer, now, steady)
+                totaliser.keep(steady)
             seen = region.wait(bell, evaluator.wait_ns(time.monotonic_ns()) / 1e9)
             if seen != bell:
                 stop.wait(GATHER_S)
+        if totaliser is not None:
+            totaliser.take(time.time_ns())
+            totaliser.keep(time.monotonic_ns(), at_once=True)

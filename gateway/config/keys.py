@@ -9,6 +9,7 @@ from gateway.config.can import INTERFACES, MULTICAST, Checksum
 from gateway.config.can_canopen import ObjectType
 from gateway.config.can_j1939 import HIGHEST_ADDRESS, HIGHEST_PGN, MAX_BYTES
 from gateway.config.control import Seat
+from gateway.config.deviation import Deviation
 from gateway.config.dnp3 import ControlModel, PointKind
 from gateway.config.dnp3_device import (
     AnalogForm,
@@ -56,6 +57,7 @@ from gateway.config.site import (
     Trust,
 )
 from gateway.config.sizes import Size
+from gateway.config.totals import Method, Period, Sign, TotalKind
 from gateway.config.zones import UTC, Zone
 
 MAX_TAGS = 1_000_000  # what the image holds (docs/formats/image.md)
@@ -74,6 +76,8 @@ _HISTORIAN, _OPCUA, _HMI, _SIMULATOR = (
     HmiSettings(),
     SimulatorSettings(),
 )
+
+_DEVIATION = Deviation()
 
 DESCRIPTION = Text("a line of text")
 NAME = Text("lower-case letters, digits, '_' and '-', a letter first", r"[a-z][a-z0-9_-]*", 64)
@@ -192,6 +196,36 @@ MODBUS_WRITE = Section(
     ),
 )
 
+DEVIATION = Section(
+    "a deviation",
+    (
+        Key(
+            "exception",
+            Anything("a number in the unit, or a part of the range: 0.1%"),
+            "A sample counts when it differs by more from the last that did; in the unit, or as 0.1% of the range.",
+            0.0,
+        ),
+        Key(
+            "max_quiet_s",
+            Integer(1, 86_400, "s"),
+            "So long after the last that counted, the next counts in any case.",
+            _DEVIATION.quiet_ns // 10**9,
+        ),
+        Key(
+            "compression",
+            Anything("a number in the unit, or a part of the range: 0.1%"),
+            "Of those that count, one is kept when the line from the last kept one would miss one by more; likewise.",
+            0.0,
+        ),
+        Key(
+            "max_s",
+            Integer(1, 604_800, "s"),
+            "So long after the last kept one, the next is kept in any case.",
+            _DEVIATION.longest_ns // 10**9,
+        ),
+    ),
+)
+
 POINT = Section(
     "a point",
     (
@@ -256,6 +290,7 @@ POINT = Section(
             "Whether history takes it to run straight from one sample to the next, rather than hold until it.",
             False,
         ),
+        Key("deviation", DEVIATION, "By how much history may differ from what was measured.", None),
         Key("description", DESCRIPTION, "One line for people.", ""),
     ),
 )
@@ -370,6 +405,7 @@ COMMON_POINT_KEYS = tuple(
         "history",
         "write",
         "sloped",
+        "deviation",
         "description",
     )
 )
@@ -1552,6 +1588,42 @@ CALCULATED_TAG = Section(
 )
 CALCULATED = Named("a calculated tag", OWN_TAG_NAME, OWN_TAG_GRAMMAR, CALCULATED_TAG, LONGEST_TAG_NAME)
 
+TOTAL = Section(
+    "a total",
+    (
+        Key("of", Text("the name of a tag", TAG_NAME, 255), "The tag that is summed up."),
+        Key(
+            "kind", choice(TotalKind), "Integral of a rate, a device's counter, run time or starts of a bool."
+        ),
+        Key("area", AREA_PATH, "The area it stands in."),
+        Key("unit", UnitSymbol(), "Unit of the total: kWh of kW; h of a run time.", None),
+        Key("decimals", Integer(0, 9), "Decimals that an operator sees.", None),
+        Key(
+            "periods",
+            ListOf(choice(Period), "a list of periods: [day, month]"),
+            "Totals of this period and of the one before, in the site's time zone.",
+            (Period.DAY,),
+        ),
+        Key("sign", choice(Sign), "Which values an integral takes.", Sign.BOTH),
+        Key("method", choice(Method), "What an integral takes to be between two samples.", Method.STEPPED),
+        Key(
+            "hold_s",
+            Number(above=0, high=31 * 86_400),
+            "How long a sample counts without another; until the tag is stale, unless given.",
+            None,
+        ),
+        Key(
+            "modulus",
+            Number(above=0),
+            "A counter that gets here begins at 0; unless given, it never does.",
+            None,
+        ),
+        Key("max_per_h", Number(above=0), "The most that a counter can count in an hour, in `unit`.", None),
+        Key("description", DESCRIPTION, "One line for people.", ""),
+    ),
+)
+TOTALS = Named("a total", OWN_TAG_NAME, OWN_TAG_GRAMMAR, TOTAL, LONGEST_TAG_NAME)
+
 SUMMARIES = Named(
     "a tag",
     TAG_NAME,
@@ -1618,6 +1690,7 @@ ROOT = Section(
         ),
         Key("devices", Later(DEVICES, expressions=True), "The devices of the site.", None),
         Key("calculated", Later(CALCULATED), "Tags that are calculated from tags.", None),
+        Key("totals", Later(TOTALS), "Sums over time, by hour, day and month.", None),
         Key("events", Later(EVENTS), "Periods that are kept with what happened in them.", None),
         Key("historian", HISTORIAN, "What history keeps.", None),
         Key("servers", SERVERS, "Doors for others.", None),

@@ -45,6 +45,7 @@ from gateway.config.keys import (
     ROOT,
     SERVERS,
     TEMPLATES,
+    TOTALS,
     USERS,
 )
 from gateway.config.kinds import Key, ListOf, Named, Reading, Section, Settings
@@ -62,6 +63,7 @@ from gateway.config.site import (
     User,
 )
 from gateway.config.system import AREA, history_tags, part_names, part_tags
+from gateway.config.totals_section import declare_totals, read_totals
 
 MAX_FILES = 500  # of one site: a file a device of a large one
 MAX_SITE_BYTES = 4 * MAX_FILE_BYTES  # of all files together; their text is kept until the site is read
@@ -73,6 +75,7 @@ _NAMED: Mapping[str, Named] = {
     "devices": DEVICES,
     "users": USERS,
     "calculated": CALCULATED,
+    "totals": TOTALS,
     "events": EVENTS,
 }
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
@@ -262,11 +265,14 @@ class Loading:
         is_unsure = self._faults.unsure or len(self._faults) > 0
         declared = declare_calculated(gathered.named["calculated"], tags, areas, self._faults)
         tags += declared.tags
+        declared_totals = declare_totals(gathered.named["totals"], tags, areas, self._faults)
+        tags += declared_totals.tags
         logic: LogicSettings | None = None
         if "logic" in gathered.single:
             added, logic = read_logic(gathered.single["logic"], tags, areas, self._faults)
             tags += added
         calculated = read_calculated(declared, tags, self._faults, is_unsure=is_unsure)
+        totals = read_totals(declared_totals, tags, self._faults, is_unsure=is_unsure)
         events = read_events(gathered.named["events"], tags, self._faults, is_unsure=is_unsure)
         control = read_control(gathered.single.get("control"), control_areas, tags, self._faults)
         named = frozenset(user.name for user in users) if not self._faults.unsure else None
@@ -296,7 +302,7 @@ class Loading:
             dnp3,
             devices["dnp3"],
             modbus,
-            calculated is not None,
+            calculated is not None or len(totals) > 0,
             forward,
             events,
         ):
@@ -335,6 +341,7 @@ class Loading:
             opcua_devices=tuple(devices["opcua"]),
             calculated=calculated,
             events=events,
+            totals=totals,
             forward=forward,
         )
 

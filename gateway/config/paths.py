@@ -33,6 +33,11 @@ class RunPaths:
         return self.state / "history"
 
     @property
+    def totals(self) -> Path:
+        """Where totals stand (gateway.calculated)."""
+        return self.state / "totals.json"
+
+    @property
     def audit(self) -> Path:
         return self.state / "audit.jsonl"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from gateway.config.calculated import Calculated
 from gateway.config.can import CanDevice
 from gateway.config.control import ControlSettings
+from gateway.config.deviation import Deviation
 from gateway.config.dnp3 import Outstation
 from gateway.config.dnp3_device import Dnp3Device
 from gateway.config.events import Event
@@ -22,6 +23,7 @@ from gateway.config.logic import LogicSettings
 from gateway.config.modbus import ModbusDevice
 from gateway.config.modbus_server import ModbusServer
 from gateway.config.opcua_device import OpcUaDevice
+from gateway.config.totals import Total
 from gateway.tags.tag import TagSpec, ValueType
 
 LONGEST_COMMAND_MS = 600_000  # how far ahead a command's deadline may be
@@ -110,7 +112,8 @@ class Tag:
     are the instrument's range in ``unit`` (EURange); a value outside is Uncertain_EngineeringUnitsExceeded.
     ``deadband`` is in ``unit``; ``decimals`` is how many the operator sees. ``stale_after_ms``: a value not
     refreshed for so long is not current. ``states`` names the values of an enumerated integer or bool.
-    ``sloped``: its history runs straight from one sample to the next, rather than hold.
+    ``sloped``: its history runs straight from one sample to the next, rather than hold. ``deviation``: by how much
+    history may differ from what was measured.
     """
 
     name: str
@@ -128,6 +131,7 @@ class Tag:
     string_bytes: int = 0
     history: bool = True
     sloped: bool = False
+    deviation: Deviation | None = None
     write: WriteLimits | None = None
     states: Mapping[int, str] = field(default_factory=dict)
 
@@ -236,6 +240,7 @@ class Site:
     opcua_devices: tuple[OpcUaDevice, ...] = ()
     calculated: Calculated | None = None
     events: tuple[Event, ...] = ()
+    totals: tuple[Total, ...] = ()
     forward: tuple[ForwardTarget, ...] = ()
     time_resolution: TimeResolution = TimeResolution.MICROSECOND
     time_zone: str = "UTC"

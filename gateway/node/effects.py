@@ -52,7 +52,7 @@ _COSTS = {
     "modbus": "clients connect again",
     "opcua": "clients connect again",
     "hmi": "pages connect again",
-    "calculated": "none: it reckons all anew",
+    "calculated": "none: totals go on where they were",
     "forward": "none: it goes on where it stopped",
     "events": "none: they go on where they were",
     "historian": "none: it goes on where it stopped in the journal",
@@ -149,7 +149,8 @@ def _of_calculated(site: Site) -> set[int]:
         *(() if site.calculated is None else site.calculated.tags),
         *(event.flag for event in site.events),
     )
-    return {tag.tag for tag in each} | {at for tag in each for at in tag.formula.tags}
+    totals = {at for total in site.totals for at in (total.tag, total.of)}
+    return totals | {tag.tag for tag in each} | {at for tag in each for at in tag.formula.tags}
 
 
 def _of_outstation(site: Site) -> set[int]:
@@ -219,7 +220,12 @@ _RULES: dict[str, tuple[Why, Why]] = {
     "drivers": (_never, _all(_named(_DRIVERS_TAKE), _tags(_any_tag))),
     "dnp3_master": (_differ("dnp3_devices"), _never),
     "events": (_differ("events"), _never),
-    "calculated": (_all(_differ("calculated", "events"), _wired(_of_calculated, _for_calculated)), _never),
+    "calculated": (
+        _all(
+            _differ("calculated", "events", "totals", "time_zone"), _wired(_of_calculated, _for_calculated)
+        ),
+        _never,
+    ),
     SCAN: (_all(_differ("logic"), _wired(_of_logic, _for_logic)), _never),
     "opcua": (_differ("opcua", "users"), _all(_differ("areas", "description"), _tags(_any_tag))),
     "hmi": (_differ("hmi"), _all(_differ("areas", "users", "description"), _tags(_any_tag))),
@@ -261,6 +267,7 @@ _HANDLED = {
         "calculated",
         "forward",
         "events",
+        "totals",
     ),
     *_DRIVERS_TAKE,
 }

@@ -53,7 +53,7 @@ def parts_of(site: Site) -> list[Part]:
         site.dnp3,
         site.dnp3_devices,
         site.modbus_server,
-        site.calculated is not None,
+        site.calculated is not None or len(site.totals) > 0,
         site.forward,
         site.events,
     )
@@ -90,8 +90,9 @@ async def _drivers(context: PartContext) -> None:
 
 async def _calculated(context: PartContext) -> None:
     from gateway.calculated.part import run
+    from gateway.node.recall import recall_from
 
-    await run(context)
+    await run(context, recall_from(context.paths.history))
 
 
 async def _historian(context: PartContext) -> None:
