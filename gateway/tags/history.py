@@ -77,3 +77,7 @@ class HistorySource(Protocol):
     ) -> Processed:
         """What a tag was at each time, in the order asked. KeyError, ValueError."""
         ...
+
+    def modified(self, tag: str, start_ns: int, end_ns: int) -> Modified:
+        """Samples with start_ns <= source time < end_ns that a later write replaced. KeyError."""
+        ...

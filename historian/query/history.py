@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.tags.aggregate import Aggregate, AggregateConfiguration, Processed
-from gateway.tags.history import Series
+from gateway.tags.history import Modified, Series
 from gateway.tags.sample import from_bits
 from gateway.tags.tag import ValueType
 from historian.errors import DamagedBlock
 from historian.keeping.clock import unknown_in
-from historian.query import average, chart, knots, merge
+from historian.query import average, chart, knots, merge, modified
 from historian.query.aggregates.intervals import intervals
 from historian.query.aggregates.table import DEFAULTS
 from historian.query.average import Averages
@@ -171,7 +171,7 @@ class History:
             return {tag: by_id[entry.id][0] for tag, entry in entries.items()}
 
     def chart(self, tags: Iterable[str], start_ns: int, end_ns: int, points: int) -> dict[str, Line]:
-        """What to draw of each tag, with at most ``points`` points besides the breaks in the line (see `chart`).
+        """What to draw of each tag: at most ``points`` points, the one before the start and breaks (see `chart`).
 
         Where a whole block lies in one column of pixels its least and greatest value stand somewhere in it. Raises
         ValueError for strings; ImportError without the analytics libraries.
@@ -261,6 +261,10 @@ class History:
             return self._processing.at_time(
                 self._names.entries(tags), times, configuration, use_simple_bounds
             )
+
+    def modified(self, tag: str, start_ns: int, end_ns: int) -> Modified:
+        """Samples of [start_ns, end_ns) that a later write replaced, and when (see `modified`)."""
+        return modified.modified(self, tag, *_within(start_ns, end_ns))
 
     def gaps(self, end_ns: int | None = None) -> list[GapFrame]:
         """Where changes may be missing, for all tags, by the time they begin."""

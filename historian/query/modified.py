@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from gateway.tags.sample import from_bits
 from gateway.tags.tag import ValueType
 from historian.errors import DamagedColumn, HistoryError
 from historian.query import merge
-from historian.query.history import History
 from historian.store.blocks import Samples, newest_of_each_time
 from historian.store.catalogue import Entry
 from historian.store.database import check, connect_to_read
@@ -24,6 +24,9 @@ from historian.store.frame import SamplesFrame
 from historian.store.journal import read_segment
 from historian.store.layout import DAY_NS, day_files, segments
 from historian.store.replaced import Kind, Replaced, replaced_in
+
+if TYPE_CHECKING:
+    from historian.query.history import History
 
 Span = tuple[int, int]
 

@@ -13,7 +13,7 @@ from asyncua.common.utils import ServiceError
 from asyncua.ua.status_codes import StatusCodes
 
 from gateway.config.site import Tag
-from gateway.servers.opcua import history, processed
+from gateway.servers.opcua import history, modified, processed
 from gateway.servers.opcua.encoding import Stamps
 from gateway.servers.opcua.nodes import SiteSpace
 from gateway.servers.opcua.processed import RefusedError
@@ -61,8 +61,9 @@ class _Asked:
         if isinstance(details, ua.ReadAtTimeDetails):
             times, simple = processed.times_of(details), bool(details.UseSimpleBounds)
             return [partial(self._at_times, node, times, simple) for node in nodes]
-        if isinstance(details, ua.ReadRawModifiedDetails) and not details.IsReadModified:
-            return [partial(self._raw, node, details) for node in nodes]
+        if isinstance(details, ua.ReadRawModifiedDetails):
+            work = self._modified if details.IsReadModified else self._raw
+            return [partial(work, node, details) for node in nodes]
         return [partial(self._unsupported, node) for node in nodes]
 
     def _tag(self, node: ua.HistoryReadValueId) -> tuple[int, Tag]:
@@ -99,6 +100,14 @@ class _Asked:
             if wish is None:
                 return history.refusal(StatusCodes.BadHistoryOperationInvalid)
         return history.read(wish, tag, self.source)
+
+    def _modified(
+        self, node: ua.HistoryReadValueId, details: ua.ReadRawModifiedDetails
+    ) -> ua.HistoryReadResult:
+        place, tag = self._tag(node)
+        if self.params.ReleaseContinuationPoints:
+            return ua.HistoryReadResult()
+        return modified.read(details, node.ContinuationPoint or None, place, tag, self.source)
 
     def _processed(
         self, node: ua.HistoryReadValueId, wish: processed.Wish | RefusedError

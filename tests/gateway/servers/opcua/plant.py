@@ -35,7 +35,7 @@ from gateway.servers.opcua.server import OpcUaServer
 from gateway.servers.opcua.sign_in import SignIn
 from gateway.tags.aggregate import Aggregate, AggregateConfiguration, Processed
 from gateway.tags.command import Command, Done, Outcome, Refusal, Refused
-from gateway.tags.history import Series
+from gateway.tags.history import Modified, Series
 from gateway.tags.image import Region, Writer
 from gateway.tags.quality import Quality
 from gateway.tags.sample import Value, to_bits
@@ -174,6 +174,7 @@ class Memory:
     """A history in memory."""
 
     series: dict[str, Series] = field(default_factory=dict)
+    replaced: dict[str, Modified] = field(default_factory=dict)
 
     def raw(
         self, tag: str, start_ns: int, end_ns: int, *, limit: int | None = None, newest_first: bool = False
@@ -183,6 +184,13 @@ class Memory:
         rows = rows[::-1] if newest_first else rows
         rows = rows[:limit]
         return Series(kept.type, kept.source_times[rows], kept.values[rows], kept.statuses[rows])
+
+    def modified(self, tag: str, start_ns: int, end_ns: int) -> Modified:
+        kept = self.replaced[tag]
+        times = kept.series.source_times
+        rows = np.flatnonzero((times >= start_ns) & (times < end_ns))
+        series = Series(kept.series.type, times[rows], kept.series.values[rows], kept.series.statuses[rows])
+        return Modified(series, kept.modified[rows], kept.kinds[rows])
 
     def known(self, tag: str) -> Known:
         kept = self.series[tag]

@@ -203,16 +203,11 @@ async def test_a_client_reads_all_by_its_own_means(plant: Plant, client_of: Clie
     ("tag", "asked", "code"),
     [
         (TAG.name, details(), StatusCodes.BadHistoryOperationInvalid),
-        (
-            TAG.name,
-            ua.ReadRawModifiedDetails(True, at(0), at(1), 0, False),
-            StatusCodes.BadHistoryOperationUnsupported,
-        ),
         ("battery1.serial_number", details(at(0), at(1)), StatusCodes.BadHistoryOperationUnsupported),
         ("/storage", details(at(0), at(1)), StatusCodes.BadHistoryOperationUnsupported),
         ("nothing.here", details(at(0), at(1)), StatusCodes.BadNodeIdUnknown),
     ],
-    ids=["no span", "modified", "not kept", "folder", "unknown"],
+    ids=["no span", "not kept", "folder", "unknown"],
 )
 async def test_what_is_not_offered_is_refused(
     plant: Plant, client_of: Clients, tag: str, asked: Any, code: int
