@@ -103,9 +103,11 @@ def _pick(
     """
     library: Any = load("tsdownsample", "a chart")
     column = edges.searchsorted(times, "right")
-    x = np.concatenate([[0], 2 * column + 1, [2 * (len(edges) + 1)]])
-    y = np.concatenate([[0.0], values, [0.0]])
-    picked = library.M4Downsampler().downsample(x, y, n_out=A_COLUMN * (len(edges) + 1)).astype(np.int64) - 1
+    room = A_COLUMN * (len(edges) + 1)
+    ahead = max(1, room - len(times))  # given no more than there is room for, it would pick nothing and give back all
+    x = np.concatenate([np.zeros(ahead, np.int64), 2 * column + 1, [2 * (len(edges) + 1)]])
+    y = np.concatenate([np.zeros(ahead), values, [0.0]])
+    picked = library.M4Downsampler().downsample(x, y, n_out=room).astype(np.int64) - ahead
     inside: NDArray[np.int64] = np.unique(picked[(picked >= 0) & (picked < len(times))])
     return inside
 

@@ -74,6 +74,7 @@ def settle(one: Gathered, crew: Crew | None = None) -> Found:
     """The samples, decoded and merged; one from before the start where it was asked for."""
     runs: list[Samples] = []
     reports: list[DamagedBlock] = []
+    spans = list(one.damaged)
     for part in one.days:
         pieces = list(part.pieces)
         work = partial(_decode_all, part.path, one.type)
@@ -84,6 +85,7 @@ def settle(one: Gathered, crew: Crew | None = None) -> Found:
         for (block, _), samples in zip(part.blocks, decoded, strict=True):
             if isinstance(samples, DamagedBlock):
                 reports.append(samples)
+                spans.append((max(one.start, samples.first_time), min(part.high, samples.last_time + 1)))
             else:
                 pieces.append((block.sequence, samples))
         merged = merge.merge(pieces, one.type)
@@ -91,8 +93,7 @@ def settle(one: Gathered, crew: Crew | None = None) -> Found:
         if one.takes_before and not runs:
             low = max(int(merged.times.searchsorted(one.start)) - 1, 0)
         runs.append(merged if high - low == len(merged) else merged[low:high])
-    spans = [(max(one.start, damage.first_time), damage.last_time + 1) for damage in reports]
-    return Found(merge.join(runs, one.type), tuple(sorted([*one.damaged, *spans])), tuple(reports))
+    return Found(merge.join(runs, one.type), tuple(sorted(spans)), tuple(reports))
 
 
 def one_sample(type: ValueType, time: int, value: int | str, status: int) -> Samples:
