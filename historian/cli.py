@@ -17,6 +17,7 @@ import numpy as np
 
 from gateway.config.place import add_place, place_of
 from historian import aggregates_cli, export
+from historian.annotations.cli import add_verbs as add_annotation_verbs
 from historian.errors import DamagedBlock, HistoryError
 from historian.events.cli import add_verbs as add_event_verbs
 from historian.export import Answer, MissingLibrary
@@ -66,6 +67,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     assert isinstance(history, HistoryParser)
     add_verbs(history.add_verb)
     add_event_verbs(history.add_verb)
+    add_annotation_verbs(history.add_verb)
     add_forward(history.add_verb)
     # argparse takes "-1h" for an option unless it looks like a negative number to it.
     history._negative_number_matcher = _LIKE_A_TIME
