@@ -108,7 +108,7 @@ class _Awaited:
 
     sequence: int
     until: float
-    rest: Iterator[_Item] | None
+    rest: _Items | None
 
 
 @dataclass(slots=True)
@@ -144,6 +144,23 @@ class _Item:
     """Something to put into a fragment; ``put`` is False where there is no room for it, or for what is left of it."""
 
     put: Callable[[ObjectBuilder], bool]
+
+
+@dataclass(slots=True)
+class _Items:
+    """What a response tells, over as many fragments as it takes."""
+
+    rest: Iterator[_Item]
+    left: _Item | None = None  # that had no room
+
+    def fill(self, builder: ObjectBuilder) -> bool:
+        """Put in what there is room for; whether that was all."""
+        while (item := self.left or next(self.rest, None)) is not None:
+            if not item.put(builder):
+                self.left = item
+                return False
+            self.left = None
+        return True
 
 
 class Association:
@@ -339,13 +356,13 @@ class Association:
                 items.append(found)
             if is_first and events.spans:
                 items.append((_Item(lambda builder: self.events.write(events, builder)),))
-        rest = (item for group in items for item in group)
+        rest = _Items(item for group in items for item in group)
         return self._send_next(request.control.sequence, rest, now, is_first=True, indication=indication)
 
     def _send_next(
         self,
         sequence: int,
-        rest: Iterator[_Item],
+        rest: _Items,
         now: float,
         *,
         is_first: bool,
@@ -353,20 +370,14 @@ class Association:
     ) -> list[Effect]:
         """The next fragment of a response to a READ."""
         builder = ObjectBuilder(_ROOM)
-        left: _Item | None = None
-        for item in rest:
-            if not item.put(builder):
-                left = item
-                break
-        is_final = left is None
+        is_final = rest.fill(builder)
         needs_confirm = not is_final or self.events.has_written or self._broadcast is Broadcast.CONFIRM
         control = Control(sequence, is_first, is_final, confirm=needs_confirm)
         fragment = encode_response(control, self._indications() | indication, builder.take())
         if self._broadcast is Broadcast.NO_CONFIRM:
             self._broadcast = None
         if needs_confirm:
-            following = None if left is None else _chain(left, rest)
-            self._awaited = _Awaited(sequence, now + self._confirm_s, following)
+            self._awaited = _Awaited(sequence, now + self._confirm_s, None if is_final else rest)
         return [Send(fragment)]
 
     def _wanted(self, header: Header, events: Wanted) -> Iterable[_Item] | Indication:
@@ -733,8 +744,3 @@ def _raw_item(data: bytes) -> _Item:
 
 def _static_item(point: Point, variation: int) -> _Item:
     return _Item(lambda builder: builder.static(point, variation))
-
-
-def _chain(first: _Item, rest: Iterator[_Item]) -> Iterator[_Item]:
-    yield first
-    yield from rest

@@ -230,6 +230,18 @@ def test_an_unsolicited_response_is_given_up_for_a_while_and_its_events_stay() -
     assert again[0] & 0x0F == 2
 
 
+def test_an_answer_may_take_more_fragments_than_python_has_frames() -> None:
+    talk = quiet()
+    count = 8_000  # of 255 octets: 7 a fragment
+    for step in range(count):
+        update(talk.database, Kind.OCTET_STRING, 0, step.to_bytes(255, "big"), T0 + step)
+    fragments = talk.ask(Function.READ, READ_EVENTS)
+    while not fragments[-1][0] & 0x40:
+        fragments += talk.confirm(fragments[-1][0] & 0x0F)
+    assert len(fragments) == -(-count // 7)
+    assert fragments[-1].endswith((count - 1).to_bytes(255, "big"))
+
+
 def enabled(**changes: object) -> Talk:
     """One that tells events of class 2 unasked, linked; it holds them for a second."""
     talk = Talk(outstation(unsolicited_hold_ms=1_000, **changes))
