@@ -19,9 +19,9 @@ CONFIG = Path(__file__).parents[2] / "config"
 CHARGERS, FEEDERS = 40, 10
 STALE_S = 1.5  # of a charger's fast group: the stated time
 BUSY_S = 1.0  # how late a loop may be on a machine that runs other things
-KEPT = 0.95  # of its rate, by each device
+KEPT = 0.95  # of the rate: by each device of that of all, and by all of what it is without the ten
 BEFORE_S, WINDOW_S = 6.0, 10.0
-PATIENCE_S = 90.0  # for a window in which the machine has as much time for us as it had before
+PATIENCE_S = 60.0  # for a window in which the machine has as much time for us as it had before
 FAULTY = {
     "ev2": Fault(FaultKind.STOPPED),
     "ev7": Fault(FaultKind.STOPPED),
@@ -121,7 +121,7 @@ def test_ten_that_fail_slow_nobody_down_are_bad_in_time_and_come_back(plant, ima
     control = ControlClient(plant.paths.simulator_socket)
     plant.until(lambda: all(is_good(power(image, name).status) for name in (*well, *FAULTY)), 30)
     # What a machine that does other things as well leaves of the due rate, without the ten: 1 on a quiet one.
-    baseline = statistics.median(rates(image, well, BEFORE_S).values())
+    alone = statistics.median(rates(image, well, BEFORE_S).values())
     begin = {name: (power(image, name).source_time, image.reader("now")) for name in GONE}
     for name, fault in FAULTY.items():
         control.set(name, fault)
@@ -131,17 +131,14 @@ def test_ten_that_fail_slow_nobody_down_are_bad_in_time_and_come_back(plant, ima
             assert until_bad_s(image, name, *begin[name]) < STALE_S + BUSY_S, name
         # What is no plausible power is not told as one; a lie within the instrument's range nobody can know.
         plant.until(lambda: not is_good(power(image, IMPLAUSIBLE).status), 10)
-        starved = {}
-
-        def keep_their_rates():
+        kept = 0.0
+        end = time.monotonic() + PATIENCE_S
+        while kept < KEPT * alone and time.monotonic() < end:
             now = rates(image, well, WINDOW_S)
-            starved.clear()
-            starved.update({name: share for name, share in now.items() if share < KEPT * baseline})
-            return not starved
-
-        with contextlib.suppress(AssertionError):
-            plant.until(keep_their_rates, PATIENCE_S)
-        assert not starved, f"of {baseline:.3f}"
+            middle = statistics.median(now.values())
+            starved = {name: share for name, share in now.items() if share < KEPT * middle}
+            kept = kept if starved else max(kept, middle)
+        assert kept, f"beside others with {middle:.3f} of their polls: {starved}"
         assert all(is_bad(power(image, name).status) for name in GONE)
         assert all(is_good(power(image, name).status) for name in well)
         assert all(is_connected(image, name) for name in well)
@@ -150,6 +147,9 @@ def test_ten_that_fail_slow_nobody_down_are_bad_in_time_and_come_back(plant, ima
             control.clear()
     plant.until(lambda: all(is_good(power(image, name).status) for name in FAULTY), 60)
     plant.until(lambda: all(is_connected(image, name) for name in FAULTY), 60)
+    if kept < KEPT * alone:  # or has the machine become busier meanwhile?
+        alone = min(alone, statistics.median(rates(image, well, WINDOW_S).values()))
+    assert kept >= KEPT * alone
 
 
 def point_period_s(device):
