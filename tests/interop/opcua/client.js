@@ -4,14 +4,39 @@
 
 const readline = require("node:readline");
 const {
-    AttributeIds, BrowseDirection, ClientMonitoredItem, DataType, HistoryReadRequest, MessageSecurityMode, OPCUAClient,
-    ReadRawModifiedDetails, SecurityPolicy, TimestampsToReturn, UserTokenType, makeBrowsePath,
+    AggregateConfiguration, AttributeIds, BrowseDirection, ClientMonitoredItem, DataType, HistoryReadRequest,
+    MessageSecurityMode, OPCUAClient, ReadAtTimeDetails, ReadProcessedDetails, ReadRawModifiedDetails, SecurityPolicy,
+    TimestampsToReturn, UserTokenType, makeBrowsePath, resolveNodeId,
 } = require("node-opcua-client");
 const { OPCUACertificateManager } = require("node-opcua-certificate-manager");
 
 const say = (about, content) => process.stdout.write(JSON.stringify({ about, ...content }) + "\n");
 // The library writes warnings to the console, which is our stdout.
 console.log = console.warn = console.info = (...words) => process.stderr.write(words.join(" ") + "\n");
+
+// Every page of one node's history, under one set of details.
+async function historyOf(session, node, historyReadDetails) {
+    const values = [];
+    let continuationPoint = null, pages = 0, status;
+    do {
+        const response = await session.historyRead(new HistoryReadRequest({
+            historyReadDetails, nodesToRead: [{ nodeId: node, continuationPoint }],
+            timestampsToReturn: TimestampsToReturn.Source, releaseContinuationPoints: false,
+        }));
+        const result = response.results[0];
+        status = result.statusCode.name;
+        values.push(...(result.historyData?.dataValues ?? []));
+        continuationPoint = result.continuationPoint?.length ? result.continuationPoint : null;
+        pages += 1;
+    } while (continuationPoint && pages < 100);
+    return { status, values, pages };
+}
+
+// A StatusCode as its number, so that its info bits are told too.
+const plain = (value) => value?.constructor.name.includes("StatusCode") ? value.value : value ?? null;
+const withBits = ({ values, ...more }) => ({
+    ...more, values: values.map((v) => [v.sourceTimestamp.getTime(), plain(v.value?.value), v.statusCode.value]),
+});
 
 const wishes = {
     async browse(session, { node }) {
@@ -56,23 +81,22 @@ const wishes = {
         return { status: "Good" };
     },
     async history(session, { node, start, end, page }) {
-        const values = [];
-        let continuationPoint = null, pages = 0, status;
-        do {
-            const response = await session.historyRead(new HistoryReadRequest({
-                historyReadDetails: new ReadRawModifiedDetails({
-                    isReadModified: false, startTime: new Date(start), endTime: new Date(end), numValuesPerNode: page, returnBounds: false,
-                }),
-                nodesToRead: [{ nodeId: node, continuationPoint }],
-                timestampsToReturn: TimestampsToReturn.Source, releaseContinuationPoints: false,
-            }));
-            const result = response.results[0];
-            status = result.statusCode.name;
-            values.push(...(result.historyData?.dataValues ?? []).map((v) => [v.sourceTimestamp.getTime(), v.value.value, v.statusCode.name]));
-            continuationPoint = result.continuationPoint?.length ? result.continuationPoint : null;
-            pages += 1;
-        } while (continuationPoint && pages < 100);
-        return { status, values, pages };
+        const historyReadDetails = new ReadRawModifiedDetails({
+            isReadModified: false, startTime: new Date(start), endTime: new Date(end), numValuesPerNode: page, returnBounds: false,
+        });
+        const { values, ...more } = await historyOf(session, node, historyReadDetails);
+        return { ...more, values: values.map((v) => [v.sourceTimestamp.getTime(), v.value.value, v.statusCode.name]) };
+    },
+    async processed(session, { node, aggregate, start, end, interval, configuration }) {
+        const historyReadDetails = new ReadProcessedDetails({
+            startTime: new Date(start), endTime: new Date(end), processingInterval: interval, aggregateType: [resolveNodeId(aggregate)],
+            aggregateConfiguration: new AggregateConfiguration(configuration ?? { useServerCapabilitiesDefaults: true }),
+        });
+        return withBits(await historyOf(session, node, historyReadDetails));
+    },
+    async atTimes(session, { node, times }) {
+        const historyReadDetails = new ReadAtTimeDetails({ reqTimes: times.map((time) => new Date(time)), useSimpleBounds: true });
+        return withBits(await historyOf(session, node, historyReadDetails));
     },
 };
 

@@ -12,6 +12,8 @@ import pytest
 from opcua_plant import PASSWORD, Plant, site_of
 
 from gateway.config.site import OpcUaSettings, Trust
+from gateway.servers.opcua import limits
+from gateway.tags.aggregate import Aggregate, AggregateConfiguration, Processed
 from gateway.tags.history import Series
 from gateway.tags.quality import Quality
 from gateway.tags.tag import ValueType
@@ -94,6 +96,59 @@ async def test_a_whole_shift_of_an_operator(plant: Plant, node_client: Any) -> N
         assert (history["status"], history["pages"]) == ("Good", 3)
         assert [value for _, value, _ in history["values"]] == values.tolist()
         assert history["values"][1][0] == begin_ms + 1
+
+
+async def test_aggregates_and_values_at_given_times(plant: Plant, node_client: Any) -> None:
+    noon, second, tag = 1_795_262_400, 1_000_000_000, "battery1.power_kw"
+    statuses = np.zeros(9, np.uint32)
+    statuses[3], statuses[6] = 0x8000_0000, 0x4000_0000
+    kept = Series(
+        ValueType.DOUBLE, (noon + 10 * np.arange(1, 10)) * second, np.arange(10.0, 100.0, 10.0), statuses
+    )
+    plant.history.series[tag] = kept
+    begin, end, defaults = noon, noon + 100, AggregateConfiguration()
+    async with plant.running(), node_client(plant.url, user="viewer", password=PASSWORD) as client:
+        await client.expect("signed in")
+        asked = {"node": f"ns=2;s={tag}", "start": begin * 1000, "end": end * 1000, "interval": 16_000}
+        for aggregate in Aggregate:
+            got = await client.wish("processed", **asked, aggregate=f"i={int(aggregate)}")
+            here = plant.history.aggregate(
+                tag, aggregate, begin * second, end * second, 16 * second, defaults
+            )
+            assert (got["status"], got["values"]) == ("Good", as_told(here)), aggregate.title
+
+        loose = {"treatUncertainAsBad": False, "percentDataBad": 60, "percentDataGood": 40}
+        given = {"useServerCapabilitiesDefaults": False, "useSlopedExtrapolation": False, **loose}
+        backward = asked | {"start": end * 1000, "end": begin * 1000, "configuration": given}
+        got = await client.wish("processed", **backward, aggregate=f"i={int(Aggregate.TIME_AVERAGE)}")
+        configuration = AggregateConfiguration(False, 60, 40, False)
+        here = plant.history.aggregate(
+            tag, Aggregate.TIME_AVERAGE, end * second, begin * second, 16 * second, configuration
+        )
+        assert got["values"] == as_told(here)
+
+        more = limits.HISTORY_VALUES + 5
+        fine = asked | {"end": begin * 1000 + more, "interval": 1}
+        got = await client.wish("processed", **fine, aggregate=f"i={int(Aggregate.COUNT)}")
+        assert (got["pages"], [time for time, *_ in got["values"]]) == (
+            2,
+            list(range(begin * 1000, begin * 1000 + more)),
+        )
+
+        times = [begin + 5, begin + 10, begin + 25, begin + 45, begin + 95]
+        got = await client.wish("atTimes", node=f"ns=2;s={tag}", times=[time * 1000 for time in times])
+        here = plant.history.at_time(tag, np.array(times) * second, defaults, use_simple_bounds=True)
+        assert (got["status"], got["values"]) == ("Good", as_told(here))
+        refused = await client.wish("processed", **asked, aggregate="i=2351")
+        assert refused["status"] == "BadAggregateNotSupported"
+
+
+def as_told(found: Processed) -> list[list[Any]]:
+    columns = (found.times // 1_000_000, found.values, found.has_value, found.statuses)
+    return [
+        [time, value if has_value else None, status]
+        for time, value, has_value, status in zip(*(column.tolist() for column in columns), strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
