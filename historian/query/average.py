@@ -95,17 +95,29 @@ class Weights:
         """Nanoseconds for which knots of ``holds`` (..., knots) hold in each interval."""
         return self._sums(holds, self.held, self.carried_ns)
 
-    def integral(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Value times seconds of ``values`` (..., knots) in each interval."""
+    def integral(
+        self, values: NDArray[Any], scratch: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Value times seconds of ``values`` (..., knots) in each interval; ``scratch`` is of that shape, or more."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._sums(values, self.held_s, self.carried_s)
+            return self._sums(values, self.held_s, self.carried_s, scratch)
 
-    def _sums(self, values: NDArray[Any], held: NDArray[Any], carried: NDArray[Any]) -> NDArray[Any]:
+    def _sums(
+        self,
+        values: NDArray[Any],
+        held: NDArray[Any],
+        carried: NDArray[Any],
+        scratch: NDArray[np.float64] | None = None,
+    ) -> NDArray[Any]:
         sums = np.zeros((*values.shape[:-1], len(self.edges) - 1), held.dtype)
         if len(self.carried):
             sums[..., self.carried] = values[..., self.knot] * carried
         if len(self.filled):
-            sums[..., self.filled] += np.add.reduceat(values[..., self.inside] * held, self.starts, axis=-1)
+            inside = values[..., self.inside]
+            out = None if scratch is None else scratch[: len(values), : inside.shape[-1]]
+            sums[..., self.filled] += np.add.reduceat(
+                np.multiply(inside, held, out=out), self.starts, axis=-1
+            )
         return sums
 
 
@@ -161,12 +173,12 @@ class GoodAverages:
         self._shared = _averages(edges, np.zeros(len(edges) - 1), known_ns, known_ns)
         self._known_s = np.where(known_ns > 0, known_ns * NS, np.nan)
 
-    def of(self, values: NDArray[Any]) -> list[Averages | None]:
-        """Of each row of ``values`` (rows, knots), of any number type.
+    def of(self, values: NDArray[Any], scratch: NDArray[np.float64] | None = None) -> list[Averages | None]:
+        """Of each row of ``values`` (rows, knots), of any number type; ``scratch`` of that shape saves a new array.
 
         None where the values may not all be finite, so that each is to be looked at.
         """
-        integral = self._weights.integral(values)
+        integral = self._weights.integral(values, scratch)
         finite = np.atleast_1d(np.isfinite(integral).all(axis=1))
         results = integral / self._known_s
         starts, good, statuses = self._shared.starts, self._shared.percent_good, self._shared.statuses

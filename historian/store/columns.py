@@ -6,6 +6,7 @@ Pure codecs, exact to the bit. Values are raw 64-bit words, or an object array o
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 from collections.abc import Sequence
 from enum import Enum, IntEnum
@@ -52,6 +53,9 @@ class Effort(Enum):
 
     QUICK = 0
     THOROUGH = 1
+
+
+_OWN = threading.local()
 
 
 class Encoding(IntEnum):
@@ -119,14 +123,27 @@ def encode_grid(
             if found[row] is None:
                 found[row] = _smallest(count, _bit_candidates(packed[row].tobytes()))
     elif type is ValueType.DOUBLE:
-        for guess in {guess for guess in decimals if guess is not None and 0 <= guess <= MAX_DECIMALS}:
-            _fill_decimals(
-                found, values, [row for row in range(rows) if decimals[row] == guess], guess, effort
-            )
+        open_rows = [row for row in range(rows) if found[row] is None and decimals[row] != NOT_DECIMAL]
+        for scale in range(MAX_DECIMALS + 1):
+            _fill_decimals(found, values, [row for row in open_rows if decimals[row] == scale], scale, effort)
+        for scale in range(MAX_DECIMALS + 1):
+            open_rows = [row for row in open_rows if found[row] is None]
+            likely = _likely(values, open_rows, scale)
+            _fill_decimals(found, values, likely, scale, effort)
     return [
         encode_values(type, values[row], decimals[row], effort) if column is None else column
         for row, column in enumerate(found)
     ]
+
+
+def _likely(values: NDArray[np.uint64], rows: list[int], decimals: int) -> list[int]:
+    """Those of ``rows`` of which a few values are decimals of this scale."""
+    if not rows:
+        return []
+    some = values[rows, :: max(1, values.shape[1] // PROBE)].view("<f8")
+    either = [_nearest(some, decimals, form)[1] for form in (Encoding.QUOTIENT, Encoding.PRODUCT)]
+    fits = np.all(either[0], axis=1) | np.all(either[1], axis=1)
+    return [row for row, is_likely in zip(rows, fits.tolist(), strict=True) if is_likely]
 
 
 def _fill_decimals(
@@ -411,7 +428,11 @@ def _pco(payload: bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _unzstd(payload: bytes, limit: int) -> bytes:
-    return zstandard.ZstdDecompressor().decompress(payload, max_output_size=limit)
+    # Making one costs more than unpacking a small column, and two threads may not use the same.
+    unpacker: zstandard.ZstdDecompressor | None = getattr(_OWN, "unpacker", None)
+    if unpacker is None:
+        unpacker = _OWN.unpacker = zstandard.ZstdDecompressor()
+    return unpacker.decompress(payload, max_output_size=limit)
 
 
 def _smallest(count: int, candidates: list[Candidate]) -> bytes:
