@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from historian.store.catalogue import Entry
 from historian.store.frame import GapFrame, QuarantineFrame, SamplesFrame
 from historian.store.recorder import Acknowledged, Recorder
 from historian.store.rows import Rows
+from historian.thinning import Thinned, Thinner
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +44,10 @@ class Ingest:
         recorder: Recorder,
         clock: Callable[[], int],
         max_ahead_ns: int = 86_400 * 10**9,
+        thinner: Thinner | None = None,
     ) -> None:
         """``kept`` are the tags with history, by name. Raises KeyError where the region lacks one."""
+        self._thinner = thinner or Thinner(Path(), region.instance, 0)
         self._region = region
         self._recorder = recorder
         self._clock = clock
@@ -69,6 +73,10 @@ class Ingest:
                 ids[place] = kept[tag.name].id if tag.history else UNKEPT
         self._ids = ids
         self._sort()
+        was_idle = self._thinner.is_idle
+        self.insert(self._thinner.follow(thinned_tags(tags, kept)))
+        if was_idle:
+            self._begin_thinning(None)
 
     def _sort(self) -> None:
         is_text = self._region.types == ValueType.STRING
@@ -94,6 +102,38 @@ class Ingest:
         self._positions = self._reader.positions
         here = {owner: (start, start) for owner, start in self._positions.items()}
         self._recorder.offer(SamplesFrame(self._region.instance, now, here))
+        is_same = acknowledged.instance == self._region.instance
+        self._begin_thinning(self._thinner.held_from() if is_same else None)
+
+    def _begin_thinning(self, held: dict[str, int] | None) -> None:
+        """``held``: from where on something was held by the one before, who was killed."""
+        if self._thinner.is_idle:
+            return
+        held = held or self._positions
+        self._thinner.begin(held, self._clock())
+        if held != self._positions:
+            self._thinner.resume(self._thinner.last_kept())
+            for place, owner in enumerate(self._region.owners):
+                if not self._read_again(place, owner, held.get(owner, self._positions[owner])):
+                    log.error("samples of tags with a deviation are lost: the shared journal went over them")
+                    self._recorder.offer(GapFrame("lapped", self._taken_at, self._clock(), None))
+                    self._thinner.forget()
+                    break
+        self._thinner.write(held)
+
+    def _read_again(self, place: int, owner: str, start: int) -> bool:
+        """What an owner wrote up to where reading goes on; False where it is not there any more."""
+        end = self._positions[owner]
+        reader = self._region.reader({**self._positions, owner: start})
+        while (left := end - reader.positions[owner]) > 0:
+            piece = reader.take(min(left, TAKE_LIMIT))
+            if piece.lost:
+                return False
+            own = self._region.tag_owners[piece.records["tag"]] == place
+            rows = self._rows(piece.records[own], {})
+            far = ahead(rows, self._clock(), self._max_ahead_ns)
+            self.insert(self._thinner.again(rows if far is None else rows.where(~far)))
+        return True
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until there is something to take."""
@@ -102,6 +142,11 @@ class Ingest:
     def take(self) -> int:
         """Hand what there is to the recorder, as far as it has room; returns the number of changes."""
         total = 0
+        if (
+            not self._thinner.is_idle
+            and (done := self._recorder.acknowledged).instance == self._region.instance
+        ):
+            self._thinner.durable(done.positions)
         if jump := self._watch.look():
             self._note_jump(jump)
         for _ in range(MAX_SLICES):
@@ -113,10 +158,18 @@ class Ingest:
                 break
             total += len(piece.records)
             self._hand_over(piece, positions)
-        return total
+        due = self._thinner.due(self._clock(), self._positions)
+        self.insert(due)
+        return total + len(due)
+
+    def finish(self) -> None:
+        """Nothing is held any more."""
+        self.insert(self._thinner.release())
 
     def insert(self, rows: Rows) -> None:
         """Hand over rows that are of no journal, between those that are."""
+        if not len(rows):
+            return
         here = {owner: (end, end) for owner, end in self._positions.items()}
         self._recorder.offer(SamplesFrame(self._region.instance, self._taken_at, here, rows))
 
@@ -128,6 +181,8 @@ class Ingest:
         ]
         rows = self._rows(piece.records, piece.texts)
         instance = self._region.instance
+        if piece.lost or unread:
+            self.insert(self._thinner.release())
         if piece.lost:
             log.error("history lost %d changes: it fell behind the shared journal", piece.lost)
             self._recorder.offer(GapFrame("lapped", self._taken_at, now, piece.lost))
@@ -139,10 +194,14 @@ class Ingest:
             # Before the samples, whose frame says that all of it is read: torn between the two, both come again.
             self._set_apart(rows.where(far), now)
             rows = rows.where(~far)
+        rows = self._thinner.thin(rows, self._positions, now)
         self._recorder.offer(SamplesFrame(instance, now, spans, rows))
         if piece.lost or unread:
             here = {owner: (end, end) for owner, end in positions.items()}
-            self._recorder.offer(SamplesFrame(instance, now, here, self._present()))
+            present = self._present()
+            self._recorder.offer(SamplesFrame(instance, now, here, present))
+            self._thinner.resume(present)
+        self._thinner.offered(positions)
         self._positions = positions
         self._taken_at = now
 
@@ -195,6 +254,15 @@ class Ingest:
             np.flatnonzero(known),
             {len(numbers) + i: text for i, text in enumerate(texts)},
         )
+
+
+def thinned_tags(tags: Sequence[Tag], kept: Mapping[str, Entry]) -> list[Thinned]:
+    """The tags of which not all is kept."""
+    return [
+        Thinned(kept[tag.name].id, tag.name, tag.type, tag.deviation)
+        for tag in tags
+        if tag.history and tag.deviation is not None
+    ]
 
 
 def kept_tags(tags: Sequence[Tag]) -> list[Tag]:

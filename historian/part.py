@@ -20,14 +20,15 @@ from queue import Empty, SimpleQueue
 from gateway.config.part import PartContext, Reload
 from gateway.config.site import HistorianSettings, Tag
 from gateway.config.sizes import size_text
-from gateway.tags.image import Region
-from historian.ingest import Ingest, kept_tags
+from gateway.tags.image import DEFAULT_JOURNAL_RECORDS, Region
+from historian.ingest import Ingest, kept_tags, thinned_tags
 from historian.keeping.importing.inbox import Inbox
 from historian.keeping.retention import Held
 from historian.keeping.zone import note_zone
 from historian.store.frame import GapFrame
 from historian.store.layout import DAY_NS, day_files, day_path, journal_directory
 from historian.store.recorder import Recorder
+from historian.thinning import Thinner
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ async def run(context: PartContext) -> None:
             lambda: loop.call_soon_threadsafe(context.ready.set),
             changes,
             context.site.time_zone,
+            context.site.journal_records,
         )
     )
     changing = asyncio.create_task(_pass_on(context.reloads, changes))
@@ -98,6 +100,7 @@ def record(
     ready: Callable[[], object],
     changes: SimpleQueue[Change] | None = None,
     time_zone: str = "UTC",
+    journal_records: int = DEFAULT_JOURNAL_RECORDS,
 ) -> None:
     """Record until ``stop``; what was taken by then is durable when this returns, unless the disk refuses it.
 
@@ -108,7 +111,9 @@ def record(
     with Region.attach(region_name) as region:
         kept = list(tags)
         while (
-            lost := _record_until_deleted(region, directory, kept, settings, stop, ready_here, changes)
+            lost := _record_until_deleted(
+                region, directory, kept, settings, stop, ready_here, changes, journal_records
+            )
         ) is not None:
             log.error(
                 "HISTORY WAS DELETED while it was written: %s is gone, %s; it begins anew with what the shared"
@@ -167,17 +172,15 @@ def _record_until_deleted(
     stop: threading.Event,
     ready: Callable[[], object],
     changes: SimpleQueue[Change],
+    journal_records: int,
 ) -> Lost | None:
     """None where it was told to stop. ``tags`` become those of the last change."""
     with _folder(directory, settings) as recorder:
         entries = recorder.catalogue.register(kept_tags(tags), time.time_ns())
-        ingest = Ingest(
-            region,
-            {entry.path: entry for entry in entries},
-            recorder,
-            time.time_ns,
-            settings.max_ahead_s * 10**9,
-        )
+        by_path = {entry.path: entry for entry in entries}
+        thinner = Thinner(directory, region.instance, journal_records // 2)
+        thinner.follow(thinned_tags(tags, by_path))
+        ingest = Ingest(region, by_path, recorder, time.time_ns, settings.max_ahead_s * 10**9, thinner)
         ingest.start(recorder.acknowledged)
         ready()
         try:
@@ -247,6 +250,7 @@ class _Threads:
             if self._inbox.step():
                 self._offered.set()
         self._take()
+        self._ingest.finish()
 
     def _follow(self) -> None:
         with suppress(Empty):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.config.deviation import Deviation, read_deviation
 from gateway.config.document import ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.handling import handled
@@ -35,6 +36,7 @@ class CommonShape:
     string_bytes: int
     history: bool
     sloped: bool
+    deviation: Deviation | None
     states: Mapping[int, str]
     stale_after_ms: int
     write: WriteLimits | None
@@ -95,6 +97,16 @@ class CommonCheck:
         self._unit(value_type)
         if s["states"] and value_type not in _WHOLE and value_type is not ValueType.BOOL:
             self.refuse("states", kind)
+        before = len(self._faults)
+        deviation = read_deviation(
+            s,
+            value_type,
+            s["range"] or self._known_span,
+            is_sloped=s["sloped"],
+            is_kept=s["history"],
+            faults=self._faults,
+        )
+        self.is_sound = self.is_sound and len(self._faults) == before
         write = handled(
             self._write(value_type, kind, is_writable=is_writable),
             s["write"],
@@ -121,6 +133,7 @@ class CommonCheck:
             string_bytes=string_bytes,
             history=s["history"],
             sloped=s["sloped"],
+            deviation=deviation,
             states=s["states"] or states or {},
             stale_after_ms=poll.stale_after_ms,
             write=write,

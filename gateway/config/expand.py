@@ -567,6 +567,7 @@ def _tag(name: str, copy: _Copy, owner: str, shape: TagShape) -> Tag:
         string_bytes=shape.string_bytes,
         history=shape.history,
         sloped=shape.sloped,
+        deviation=shape.deviation,
         write=shape.write,
         states=shape.states,
     )

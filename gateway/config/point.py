@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gateway.config.deviation import Deviation, read_deviation
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.handling import handled
@@ -80,6 +81,7 @@ class PointShape:
     string_bytes: int
     history: bool
     sloped: bool
+    deviation: Deviation | None
     states: Mapping[int, str]
     stale_after_ms: int
     write: WriteLimits | None
@@ -232,6 +234,11 @@ class _Check(RegisterCheck):
         if registers is not None:
             self._check_not_implemented(type, registers)
         self._check_unit(value_type)
+        before = len(self._faults)
+        deviation = read_deviation(
+            s, value_type, s["range"], is_sloped=s["sloped"], is_kept=s["history"], faults=self._faults
+        )
+        self._is_sound = self._is_sound and len(self._faults) == before
         write = handled(
             self._write(table, type, value_type), s["write"], value_type, s["states"], self._faults
         )
@@ -268,6 +275,7 @@ class _Check(RegisterCheck):
             string_bytes=registers * 2 * UTF8_BYTES_A_CHARACTER if type is _T.STRING else 0,
             history=s["history"],
             sloped=s["sloped"],
+            deviation=deviation,
             states=s["states"] or {},
             stale_after_ms=poll.stale_after_ms,
             write=write,

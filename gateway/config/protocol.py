@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from gateway.config.deviation import Deviation
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, Place
 from gateway.config.kinds import Reading, Settings
@@ -41,6 +42,8 @@ class TagShape(Protocol):
     def history(self) -> bool: ...
     @property
     def sloped(self) -> bool: ...
+    @property
+    def deviation(self) -> Deviation | None: ...
     @property
     def states(self) -> Mapping[int, str]: ...
     @property
