@@ -166,12 +166,13 @@ class Reader:
 
     def newest_pieces(self, types: Types, end: int | None, *, across: bool = True) -> dict[int, Piece]:
         """`newest` with its sequence; without ``across`` blocks that reach over ``end`` are left out."""
-        best: dict[int, Piece] = {}
-        for tag, pieces in self._tail.samples_of(types).items():
-            for sequence, samples in pieces:
-                place = len(samples) if end is None else int(samples.times.searchsorted(end))
-                if place:
-                    _prefer(best, tag, (sequence, samples[place - 1 : place]))
+        best: dict[int, Piece] = {} if end is not None else self._tail.newest(types)
+        if end is not None:
+            for tag, pieces in self._tail.samples_of(types).items():
+                for sequence, samples in pieces:
+                    place = int(samples.times.searchsorted(end))
+                    if place:
+                        _prefer(best, tag, (sequence, samples[place - 1 : place]))
         waiting = set(types)
         for day, path in self._days_back(end):
             waiting = {tag for tag in waiting if tag not in best or day_of(_time(best[tag])) <= day}

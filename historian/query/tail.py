@@ -25,23 +25,50 @@ MAX_PIECE_ROWS = (
     1 << 18
 )  # sorting more at once would hold up the question that happens to come then by over 20 ms
 
+_NEVER = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """The tags of some rows, ascending, and where the newest sample of each is: its time, its row."""
+
+    tags: NDArray[np.uint32]
+    times: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Rows by tag, those of one tag in the order they were written; what is newest is found when it is asked for."""
+
+    rows: Rows
+    found: _Newest | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def newest(self) -> _Newest:
+        if self.found is None:
+            self.found = _newest_of(self.rows)
+        return self.found
+
 
 @dataclass(slots=True)
 class _Known:
-    """A segment as far as it has been read. Rows of a piece are by tag, those of one tag in the order written."""
+    """A segment as far as it has been read."""
 
     end: int
-    pieces: list[Rows] = field(default_factory=list)
+    pieces: list[_Piece] = field(default_factory=list)
     gaps: list[GapFrame] = field(default_factory=list)
 
     def add(self, rows: Rows) -> None:
         """Keep few pieces, each less than half of the one before: a row is copied log(n) times, not at each look."""
-        self.pieces.append(by_tag(rows))
+        self.pieces.append(_Piece(by_tag(rows)))
         while len(self.pieces) > 1:
             last, before = self.pieces[-1], self.pieces[-2]
             if len(last) * 2 < len(before) or len(last) + len(before) > MAX_PIECE_ROWS:
                 break
-            self.pieces[-2:] = [by_tag(join([before, last]))]
+            self.pieces[-2:] = [_Piece(by_tag(join([before.rows, last.rows])))]
 
 
 class Tail:
@@ -79,7 +106,7 @@ class Tail:
         asked = np.fromiter(types, np.uint32, len(types))
         for number, known in sorted(self._known.items()):
             runs: dict[int, list[Samples]] = {}
-            for rows in known.pieces:
+            for rows in (piece.rows for piece in known.pieces):
                 lows = rows.tags.searchsorted(asked)
                 highs = rows.tags.searchsorted(asked, "right")
                 for place in np.flatnonzero(lows < highs).tolist():
@@ -88,6 +115,29 @@ class Tail:
                     runs.setdefault(tag, []).append(part)
             for tag, parts in runs.items():
                 found.setdefault(tag, []).append((number, newest_of_each_time(merge.join(parts, types[tag]))))
+        return found
+
+    def newest(self, types: Mapping[int, ValueType]) -> dict[int, tuple[int, Samples]]:
+        """The newest sample of each tag that has one, with its segment's number."""
+        asked = np.fromiter(types, np.uint32, len(types))
+        best = np.full(len(asked), _NEVER)
+        where: list[tuple[int, Rows, NDArray[np.int64]]] = []
+        chosen = np.full(len(asked), -1)
+        for number, known in sorted(self._known.items()):
+            for piece in known.pieces:
+                newest = piece.newest()
+                places = np.minimum(newest.tags.searchsorted(asked), len(newest.tags) - 1)
+                # What was written later counts where the times are the same.
+                is_newer = (newest.tags[places] == asked) & (newest.times[places] >= best)
+                best[is_newer] = newest.times[places[is_newer]]
+                chosen[is_newer] = len(where)
+                where.append((number, piece.rows, newest.rows[places]))
+        found: dict[int, tuple[int, Samples]] = {}
+        for place, (tag, piece_of) in enumerate(zip(types, chosen.tolist(), strict=True)):
+            if piece_of >= 0:
+                number, rows, lows = where[piece_of]
+                low = int(lows[place])
+                found[tag] = (number, _part(rows, low, low + 1, types[tag]))
         return found
 
     def gaps(self) -> list[GapFrame]:
@@ -131,6 +181,18 @@ class Tail:
         finally:
             if fresh:
                 known.add(join(fresh))
+
+
+def _newest_of(rows: Rows) -> _Newest:
+    """Of rows by tag, at least one."""
+    starts = np.concatenate([[0], np.flatnonzero(rows.tags[1:] != rows.tags[:-1]) + 1])
+    ends = np.append(starts[1:], len(rows))
+    newest = np.maximum.reduceat(rows.times, starts)
+    places = ends - 1
+    for late in np.flatnonzero(rows.times[places] != newest).tolist():
+        low, high = int(starts[late]), int(ends[late])
+        places[late] = high - 1 - int(np.argmax(rows.times[low:high][::-1]))
+    return _Newest(rows.tags[starts], newest, places)
 
 
 def by_tag(rows: Rows) -> Rows:
