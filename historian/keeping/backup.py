@@ -137,28 +137,25 @@ def _fill(history: Path, into: Path, before: Path | None, advance: Advance) -> t
         copied += found.size
     for path in copying.databases(history):
         try:
+            name = str(path.relative_to(history))
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
             stamp = copying.stamp_of(path)
-            old = known.get(path.name)
-            if (
-                before
-                and stamp
-                and old
-                and old.stamp == stamp
-                and _link(before / path.name, into / path.name)
-            ):
-                files[path.name] = old
+            old = known.get(name)
+            is_same = stamp is not None and old is not None and old.stamp == stamp
+            if before and old and is_same and _link(before / name, into / name):
+                files[name] = old
                 linked += 1
-                advance(stamp.size)
+                advance(old.size)
                 continue
-            copying.copy_database(path, into / path.name)
+            copying.copy_database(path, into / name)
         except FileNotFoundError:
             continue  # a day dropped meanwhile
         except sqlite3.Error as error:
             raise BackupFailed(
                 f"{path} cannot be copied: {error}; `tieline history verify` says what is damaged"
             ) from error
-        found = copying.measure(into / path.name)
-        files[path.name] = Kept(found.size, found.sha256, stamp)
+        found = copying.measure(into / name)
+        files[name] = Kept(found.size, found.sha256, stamp)
         copied += found.size
         advance(found.size)
     made = Manifest(begun_at, progress.taken_at, acknowledged.instance, acknowledged.positions, files)

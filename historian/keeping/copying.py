@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from historian.store.database import open_to_read
-from historian.store.layout import segments
+from historian.store.layout import catalogue_path, day_files, segments
 
 PIECE_BYTES = 1 << 20
 SETTLED_NS = (
@@ -59,8 +59,14 @@ def stamp_of(path: Path) -> Stamp | None:
 
 def databases(directory: Path) -> list[Path]:
     """Day files first; the catalogue last, as it only grows and so knows every tag of what was copied before."""
-    found = sorted(directory.glob("*.sqlite"))
-    return sorted(found, key=lambda path: path.name == "catalogue.sqlite")
+    found = sorted(path for path in directory.rglob("*.sqlite") if _is_kept(path.relative_to(directory)))
+    return sorted(found, key=lambda path: path == catalogue_path(directory))
+
+
+def other_databases(directory: Path) -> list[Path]:
+    """Databases besides day files and catalogue."""
+    known = {*day_files(directory).values(), catalogue_path(directory)}
+    return [path for path in databases(directory) if path not in known]
 
 
 def other_files(directory: Path) -> list[Path]:
@@ -68,12 +74,17 @@ def other_files(directory: Path) -> list[Path]:
     found = []
     for path in sorted(directory.rglob("*")):
         inner = path.relative_to(directory)
-        if inner.parts[0] in (*LEFT_OUT, "journal") or ".damaged" in path.name or not path.is_file():
-            continue
-        if path.name.endswith(LEFT_OUT_ENDINGS) or (path.suffix == ".sqlite" and len(inner.parts) == 1):
-            continue
-        found.append(path)
+        if _is_kept(inner) and path.suffix != ".sqlite" and path.is_file():
+            found.append(path)
     return found
+
+
+def _is_kept(inner: Path) -> bool:
+    return (
+        inner.parts[0] not in (*LEFT_OUT, "journal")
+        and ".damaged" not in inner.name
+        and not inner.name.endswith(LEFT_OUT_ENDINGS)
+    )
 
 
 def copy_segments(directory: Path, to: Path) -> list[Path]:

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from historian.errors import DamagedColumn, HistoryError
+from historian.keeping.copying import other_databases
 from historian.keeping.progress import Advance
 from historian.store.blocks import Samples, Summary, summarise
 from historian.store.catalogue import COLUMNS, Entry, entry_of
 from historian.store.database import check, open_to_read
-from historian.store.day_file import SUMMARY_COLUMNS, decode, summary_of
+from historian.store.day_file import SUMMARY_COLUMNS, decode, decode_replaced, summary_of
 from historian.store.journal import read_segment
 from historian.store.layout import DAY_NS, catalogue_path, day_files, segments
 
@@ -80,6 +81,21 @@ def verify(history: Path, tally: Tally, advance: Advance, opened: Open = open_to
             yield Fault(path.name, f"cannot be read: {error}", "", day * DAY_NS, (day + 1) * DAY_NS - 1)
         tally.days += 1
         advance(size)
+    for path in other_databases(history):
+        yield from _other(path, opened)
+
+
+def _other(path: Path, opened: Open) -> Iterator[Fault]:
+    """A database that is not made of blocks: what SQLite finds."""
+    try:
+        with closing(opened(path)) as database:
+            for (told,) in database.execute("PRAGMA integrity_check(10)"):
+                if told != "ok":
+                    yield Fault(path.name, told)
+    except FileNotFoundError:
+        return
+    except sqlite3.Error as error:
+        yield Fault(path.name, f"cannot be read: {error}")
 
 
 def _catalogue(history: Path, opened: Open) -> dict[int, Entry]:
@@ -154,6 +170,7 @@ def _day(
                 summary.last_time,
             )
         seen[tag, sequence].append((summary.first_time, summary.last_time, id))
+    yield from _replaced(path, database, entries)
     for (tag, sequence), spans in seen.items():
         spans.sort()
         for (first, last, one), (later, _, other) in pairwise(spans):
@@ -161,6 +178,27 @@ def _day(
                 name = entries[tag].path if tag in entries else f"tag {tag}"
                 what = f"blocks {one} and {other} of sequence {sequence} share time"
                 yield Fault(path.name, what, name, first, last)
+
+
+def _replaced(path: Path, database: sqlite3.Connection, entries: dict[int, Entry]) -> Iterator[Fault]:
+    """Samples that later writes replaced; files of before there were such have no table of them."""
+    if database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'replaced'").fetchone() is None:
+        return
+    question = (
+        "SELECT id, tag, first_time, last_time, count, time_data, modified_data, value_data, quality_data"
+        " FROM replaced ORDER BY tag, first_time"
+    )
+    for id, tag, first, last, count, times, modified, values, quality in database.execute(question):
+        entry = entries.get(tag)
+        if entry is None:
+            yield Fault(
+                path.name, f"replaced block {id}: its tag is not in the file", f"tag {tag}", first, last
+            )
+            continue
+        try:
+            decode_replaced(entry.type, count, times, modified, values, quality)
+        except DamagedColumn as error:
+            yield Fault(path.name, f"replaced block {id}: {error}", entry.path, first, last)
 
 
 def _block(

@@ -231,6 +231,9 @@ def test_what_is_no_backup_is_told(tmp_path, capsys):
 def test_the_commands_go_there_and_back(filled, tmp_path, capsys):
     expected = samples(filled.directory)
     filled.recorder.close()
+    (filled.directory / "forward").mkdir()
+    (filled.directory / "forward" / "cursor.json").write_text("{}")
+    (filled.directory / "2026-11-01.sqlite.damaged").write_text("garbage")
     filled.directory.rename(tmp_path / "history")
     assert history_command("backup", tmp_path / "b.tar", "--state", tmp_path) == 0
     assert history_command("backup", tmp_path / "b.tar", "--state", tmp_path) == 1
@@ -239,3 +242,5 @@ def test_the_commands_go_there_and_back(filled, tmp_path, capsys):
     assert "all that was acknowledged by 20" in capsys.readouterr().out
     assert samples(tmp_path / "other" / "history") == expected
     assert len(segments(tmp_path / "other" / "history")) == 1
+    assert (tmp_path / "other" / "history" / "forward" / "cursor.json").read_text() == "{}"
+    assert not list((tmp_path / "other" / "history").glob("*.damaged"))

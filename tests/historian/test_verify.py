@@ -112,6 +112,25 @@ def test_what_does_not_agree_is_told(state, statement, told):
     assert [told in fault.what for fault in faults] == [True]
 
 
+def test_damage_in_replaced_samples_and_in_other_databases_is_told(filled):
+    filled.write("a.count", [NOON], [1])
+    filled.pack()
+    filled.recorder.close()
+    with sqlite3.connect(filled.directory / "2026-11-21.sqlite") as database:
+        ((id, data),) = database.execute("SELECT id, value_data FROM replaced").fetchall()
+        flipped = bytearray(data)
+        flipped[-1] ^= 1
+        database.execute("UPDATE replaced SET value_data = ?", (bytes(flipped),))
+    database.close()
+    (filled.directory / "events.sqlite").write_bytes(b"garbage" * 1000)
+    faults, _ = found_in(filled.directory)
+    assert [(fault.file, fault.tag) for fault in faults] == [
+        ("2026-11-21.sqlite", "a.count"),
+        ("events.sqlite", ""),
+    ]
+    assert faults[0].what.startswith(f"replaced block {id}: ")
+
+
 def test_blocks_of_one_sequence_that_share_time_are_told(state):
     columns = (
         "tag, sequence, first_time, last_time, count, times, first, last, first_status, last_status, usable, minimum,"
