@@ -82,6 +82,7 @@ class Outstation:
         self._answered_at: float | None = None
         self.is_open = False
         self._is_bad = False
+        self._has_gap = False  # what did not change since it fell silent is not known until all is asked for
         self.start_ups = 0
         self.requests = 0
         self.timeouts = 0
@@ -117,7 +118,8 @@ class Outstation:
                     if not self.is_open:
                         continue
                     integrity_s = self.config.integrity_s
-                    everything = bool(integrity_s) and loop.time() - asked_all_at >= integrity_s
+                    is_due = bool(integrity_s) and loop.time() - asked_all_at >= integrity_s
+                    everything = is_due or self._has_gap
                     if everything:
                         asked_all_at = loop.time()
                     await self._poll(everything)
@@ -128,9 +130,13 @@ class Outstation:
 
     async def _poll(self, everything: bool) -> None:
         begun_ns = time.time_ns()
+        if everything:
+            self._has_gap = False  # before it is asked: a silence meanwhile is another gap
         ended = await self._do(lambda: self._master.read_classes(everything=everything))
         if ended.failure is None:
             self._confirm(begun_ns)
+        elif everything:
+            self._has_gap = True
 
     async def _keep_unsolicited_off(self) -> None:
         """After each start-up, whose last step enables unsolicited responses, wanted or not."""
@@ -272,6 +278,7 @@ class Outstation:
     def invalidate(self) -> None:
         """Nobody answers for the values: they stay, Bad_CommunicationError."""
         self._is_bad = True
+        self._has_gap = True
         self._known.clear()
         tags = np.array([point.tag for point in self.config.points], np.uint32)
         if len(tags):

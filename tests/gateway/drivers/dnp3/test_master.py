@@ -122,6 +122,20 @@ async def test_unchanged_values_stay_fresh_and_a_silent_outstation_does_not(rtu:
     await until(lambda: rtu.sample("position").status == Quality.BAD_COMMUNICATION_ERROR, "Bad")
 
 
+async def test_what_did_not_change_is_good_again_after_a_silence(rtu: Running) -> None:
+    """Over the same connection: only changes would be told else, and a breaker may stand as it is for years."""
+    connections = rtu.driver.connections(rtu.tag("close"))
+    for connection in rtu.rtu.server._connections.values():
+        connection.writer.transport.pause_reading()
+    await until(lambda: rtu.sample("position").status == Quality.BAD_COMMUNICATION_ERROR, "Bad")
+    for connection in rtu.rtu.server._connections.values():
+        connection.writer.transport.resume_reading()
+    names = ("closed", "position", "energy_kwh", "power_kw", "name", "close", "setpoint_kw")
+    await until(lambda: all(rtu.sample(name).status == Quality.GOOD for name in names), "all of it", 20.0)
+    assert rtu.driver.connections(rtu.tag("close")) == connections
+    assert rtu.sample("position").value == 2
+
+
 async def test_a_driver_that_is_gone_is_not_connected(rtu: Running, tmp_path: Path) -> None:
     nobody = RemoteDriver(tmp_path / "none.sock", rtu.driver.tags())
     task = asyncio.create_task(nobody.run())
