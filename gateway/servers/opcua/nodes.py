@@ -7,6 +7,7 @@
         battery1                 ns=2;s=/storage/battery1                   a device
           power_kw               ns=2;s=battery1.power_kw                   a tag
             EURange              ns=2;s=battery1.power_kw/EURange           what the site file says of it
+            HA Configuration     see `ha_configuration`                     of a tag that has a history
 
 No tag's name holds a slash, so none is mistaken for a folder or a property.
 """
@@ -25,6 +26,7 @@ from asyncua.ua.status_codes import StatusCodes
 
 from gateway.config.site import Role, Site, Tag
 from gateway.config.units import NO_UNIT_ID, UNECE_NAMESPACE, UNITS
+from gateway.servers.opcua import ha_configuration
 from gateway.servers.opcua.values import DATA_TYPES, VARIANT_TYPES, status, to_datetime
 from gateway.tags.tag import ValueType
 
@@ -51,6 +53,7 @@ def _own(identifier: str) -> ua.NodeId:
 _ORGANIZES = _standard(_ids.Organizes)
 _HAS_COMPONENT = _standard(_ids.HasComponent)
 _HAS_PROPERTY = _standard(_ids.HasProperty)
+_HAS_CONFIGURATION = _standard(_ids.HasHistoricalConfiguration)
 _HAS_TYPE = _standard(_ids.HasTypeDefinition)
 _FOLDER_TYPE = _standard(_ids.FolderType)
 _OBJECT_TYPE = _standard(_ids.BaseObjectType)
@@ -188,14 +191,28 @@ class SiteSpace(AddressSpace):
             return None
         if identifier in self._places:
             return ua.NodeClass.Variable
-        if identifier in self._folders:
+        if identifier in self._folders or self._configuration(identifier) is not None:
             return ua.NodeClass.Object
         return ua.NodeClass.Variable if self._property(identifier) is not None else None
 
     def _property(self, identifier: str) -> Property | None:
-        tag, _, name = identifier.rpartition("/")
+        tag, _, path = identifier.partition("/")
         place = self._places.get(tag)
-        return None if place is None else properties_of(self.tags[place]).get(name)
+        if place is None:
+            return None
+        found = properties_of(self.tags[place]).get(path)
+        if found is not None or not self.tags[place].history:
+            return found
+        value = ha_configuration.properties_below(self.tags[place]).get(path)
+        return None if value is None else Property(_standard(value.VariantType.value), value)
+
+    def _configuration(self, identifier: str) -> tuple[Tag, str] | None:
+        """The tag and the path of an object below it; None for every other node."""
+        tag, _, path = identifier.partition("/")
+        place = self._places.get(tag)
+        if place is None or path not in ha_configuration.OBJECTS or not self.tags[place].history:
+            return None
+        return self.tags[place], path
 
     def _name(self, node: ua.NodeId) -> ua.QualifiedName:
         identifier = str(node.Identifier)
@@ -221,6 +238,9 @@ class SiteSpace(AddressSpace):
         if identifier in self._folders:
             folder = self._folders[identifier]
             result[_A.Description] = ua.Variant(ua.LocalizedText(folder.description), _T.LocalizedText)
+            result[_A.EventNotifier] = ua.Variant(0, _T.Byte)
+            return result
+        if self._configuration(identifier) is not None:
             result[_A.EventNotifier] = ua.Variant(0, _T.Byte)
             return result
         result[_A.ValueRank] = ua.Variant(_SCALAR, _T.Int32)
@@ -265,6 +285,9 @@ class SiteSpace(AddressSpace):
             return list(self._of_folder(self._folders[identifier]))
         if identifier in self._places:
             return list(self._of_tag(self.tags[self._places[identifier]]))
+        configuration = self._configuration(identifier)
+        if configuration is not None:
+            return list(self._of_configuration(*configuration))
         if self._property(identifier) is None:
             return None
         return [
@@ -286,6 +309,23 @@ class SiteSpace(AddressSpace):
         yield self.reference(_HAS_COMPONENT, False, _own(_folder_of(tag)))
         for name in properties_of(tag):
             yield self.reference(_HAS_PROPERTY, True, _own(f"{tag.name}/{name}"))
+        if tag.history:
+            yield self.reference(_HAS_CONFIGURATION, True, _own(f"{tag.name}/{ha_configuration.TOP}"))
+
+    def _of_configuration(self, tag: Tag, path: str) -> Iterator[ua.ReferenceDescription]:
+        yield self.reference(_HAS_TYPE, True, _standard(ha_configuration.OBJECTS[path]))
+        top, below = (
+            _own(f"{tag.name}/{ha_configuration.TOP}"),
+            _own(f"{tag.name}/{ha_configuration.AGGREGATES}"),
+        )
+        if path == ha_configuration.TOP:
+            yield self.reference(_HAS_CONFIGURATION, False, _own(tag.name))
+            yield self.reference(_HAS_COMPONENT, True, below)
+        else:
+            yield self.reference(_HAS_COMPONENT, False, top)
+        for each in ha_configuration.properties_below(tag):
+            if each.rpartition("/")[0] == path:
+                yield self.reference(_HAS_PROPERTY, True, _own(f"{tag.name}/{each}"))
 
     def reference(self, kind: ua.NodeId, forward: bool, target: ua.NodeId) -> ua.ReferenceDescription:
         """A reference as Browse tells it: with the target's names, class and type."""
@@ -310,6 +350,9 @@ class SiteSpace(AddressSpace):
             return _OBJECT_TYPE if self._folders[identifier].is_device else _FOLDER_TYPE
         if identifier in self._places:
             return type_of(self.tags[self._places[identifier]])
+        configuration = self._configuration(identifier)
+        if configuration is not None:
+            return _standard(ha_configuration.OBJECTS[configuration[1]])
         return _PROPERTY_TYPE
 
 

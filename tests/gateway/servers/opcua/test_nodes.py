@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,43 @@ async def test_areas_devices_and_points_are_found_by_their_names(plant: Plant, c
             node_id("/loads/feeders"),
             node_id("/loads/feeders/feeder1"),
         ]
+
+
+@pytest.mark.parametrize("sloped", [False, True])
+async def test_a_tag_with_a_history_tells_how_it_is_read_between_its_samples(
+    sloped: bool, tmp_path: Path, client_of: Clients
+) -> None:
+    made = Plant(site_of((replace(TAGS[0], sloped=sloped), *TAGS[1:])), tmp_path)
+    try:
+        async with made.running(), await client_of(made) as client:
+            node = client.get_node(node_id("battery1.power_kw"))
+            (top,) = await node.get_referenced_nodes(ObjectIds.HasHistoricalConfiguration)
+            assert (await top.read_browse_name()) == ua.QualifiedName("HA Configuration", 0)
+            assert await top.read_node_class() == ua.NodeClass.Object
+            assert (await top.read_type_definition()).Identifier == ObjectIds.HistoricalDataConfigurationType
+            assert await (await top.get_child("0:Stepped")).read_value() is not sloped
+            aggregates = await top.get_child("0:AggregateConfiguration")
+            kind = (await aggregates.read_type_definition()).Identifier
+            assert kind == ObjectIds.AggregateConfigurationType
+            found = {
+                (await each.read_browse_name()).Name: await each.read_data_value()
+                for each in await aggregates.get_properties()
+            }
+            assert {name: (each.Value.VariantType, each.Value.Value) for name, each in found.items()} == {
+                "TreatUncertainAsBad": (ua.VariantType.Boolean, True),
+                "PercentDataBad": (ua.VariantType.Byte, 100),
+                "PercentDataGood": (ua.VariantType.Byte, 100),
+                "UseSlopedExtrapolation": (ua.VariantType.Boolean, False),
+            }
+            (back,) = await aggregates.get_references(ObjectIds.HasComponent, ua.BrowseDirection.Inverse)
+            assert back.NodeId == top.nodeid
+
+            unkept = client.get_node(node_id("battery1.serial_number"))
+            assert await unkept.get_referenced_nodes(ObjectIds.HasHistoricalConfiguration) == []
+            with pytest.raises(ua.uaerrors.BadNodeIdUnknown):
+                await client.get_node(node_id("battery1.serial_number/HA Configuration")).read_node_class()
+    finally:
+        made.close()
 
 
 async def test_an_analog_point_carries_range_and_unit(plant: Plant, client_of: Clients) -> None:
