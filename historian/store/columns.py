@@ -130,6 +130,12 @@ def encode_grid(
             open_rows = [row for row in open_rows if found[row] is None]
             likely = _likely(values, open_rows, scale)
             _fill_decimals(found, values, likely, scale, effort)
+    elif type in _NUMBERS:
+        for row, bits in enumerate(values):
+            if found[row] is None:
+                found[row] = _smaller(
+                    Encoding.PCO, 0, count, _compress(bits.view(_NUMBERS[type]), effort), bits
+                )
     return [
         encode_values(type, values[row], decimals[row], effort) if column is None else column
         for row, column in enumerate(found)
@@ -160,13 +166,15 @@ def _fill_decimals(
         whole = np.all(fits, axis=1)
         for row, own, is_whole, bits in zip(rows, integers, whole.tolist(), some, strict=True):
             if is_whole:
-                payload = CRC.pack(0) + _compress(own, effort)
-                is_smaller = len(payload) < 8 * count
-                found[row] = (
-                    _column(encoding, decimals, count, payload)
-                    if is_smaller
-                    else _column(Encoding.RAW, 0, count, bits.tobytes())
-                )
+                found[row] = _smaller(encoding, decimals, count, CRC.pack(0) + _compress(own, effort), bits)
+
+
+def _smaller(
+    encoding: Encoding, parameter: int, count: int, payload: bytes, bits: NDArray[np.uint64]
+) -> bytes:
+    if len(payload) < 8 * count:
+        return _column(encoding, parameter, count, payload)
+    return _column(Encoding.RAW, 0, count, bits.tobytes())
 
 
 def _compress(numbers: NDArray[Any], effort: Effort) -> bytes:

@@ -278,13 +278,17 @@ class DayFile:
             [row_of(entry) for entry in entries],
         )
 
-    def _put(self, new: Iterable[Block], shared: dict[TimesKey, int]) -> None:
+    def _put(self, new: Sequence[Block], shared: dict[TimesKey, int]) -> None:
+        times: dict[int, int] = {}  # by the arrays themselves: blocks of a grid have the same one
+        for block in new:
+            if id(block.times) not in times:
+                times[id(block.times)] = self._put_times(block.times, shared)
         self._database.executemany(
             "INSERT INTO blocks VALUES(NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [self._row(block, shared) for block in new],
+            [self._row(block, times[id(block.times)]) for block in new],
         )
 
-    def _row(self, block: Block, shared: dict[TimesKey, int]) -> tuple[object, ...]:
+    def _row(self, block: Block, times: int) -> tuple[object, ...]:
         summary = block.summary
         return (
             block.tag,
@@ -292,7 +296,7 @@ class DayFile:
             summary.first_time,
             summary.last_time,
             summary.count,
-            self._put_times(block.times, shared),
+            times,
             summary.first,
             summary.last,
             summary.first_status,
