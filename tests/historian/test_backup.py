@@ -145,6 +145,22 @@ def test_backups_while_samples_are_written_and_packed_hold_all_that_was_acknowle
         assert len(found) >= acknowledged
 
 
+def test_what_is_packed_while_a_backup_is_made_is_in_it(filled, tmp_path, monkeypatch):
+    copy_segments = backup.copying.copy_segments
+
+    def packing_around(directory, to):
+        filled.pack()
+        try:
+            return copy_segments(directory, to)
+        finally:
+            filled.write("a.name", [NOON + SECOND], ["later"])
+            filled.pack()
+
+    monkeypatch.setattr(backup.copying, "copy_segments", packing_around)
+    made = backup.back_up(filled.directory, tmp_path / "backups", quietly)
+    assert samples(restored(made.path, tmp_path / "history"), "a.name")[0] == (NOON, "Störung")
+
+
 def test_only_the_newest_are_kept_where_so_many_are_asked_for(filled, tmp_path):
     made = [backup.back_up(filled.directory, tmp_path / "backups", quietly, keep=2) for _ in range(4)]
     assert backup.generations(tmp_path / "backups") == [made[2].path, made[3].path]
