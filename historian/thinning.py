@@ -123,8 +123,10 @@ class Thinner:
         self._slice += 1
         self._starts.append(_Start(self._slice, dict(start), now))
         kept: list[tuple[int, Point]] = []
+        filters = self._filters
         for id, point in self._points(rows.where(chosen)):
-            kept += ((id, each) for each in self._filters[id].push(point))
+            for each in filters[id].push(point):
+                kept.append((id, each))
         return join([rows.where(~chosen), self._rows(kept)])
 
     def due(self, now: int, positions: Positions) -> Rows:

@@ -248,7 +248,7 @@ def tag_row(index: int, tag: Tag) -> dict[str, Any]:
         "stale_after_ms": tag.stale_after_ms,
         "history": tag.history,
         "sloped": tag.sloped,
-        "deviation": None if tag.deviation is None else tag.deviation.bound,
+        "deviation": None if tag.deviation is None else tag.deviation.bound(is_sloped=tag.sloped),
     }
 
 

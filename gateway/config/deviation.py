@@ -23,10 +23,9 @@ class Deviation:
     compression: float = 0.0
     longest_ns: int = 3600 * NS
 
-    @property
-    def bound(self) -> float:
+    def bound(self, *, is_sloped: bool) -> float:
         """By how much what is read back may differ from a sample that was dropped."""
-        return self.compression + 2 * self.exception if self.compression else self.exception
+        return self.compression + 2 * self.exception if is_sloped else self.exception
 
     @property
     def held_ns(self) -> int:

@@ -83,7 +83,7 @@ def assert_within_bound(directory: Path, plant: Plant) -> int:
         )
         assert found.source_times[-1] == times[-1], "the last is there, whatever was held"
         back = np.interp(times - NOON, found.source_times - NOON, found.values.astype(float))
-        assert np.abs(back - values).max() <= DEVIATION.bound + 1e-6
+        assert np.abs(back - values).max() <= DEVIATION.bound(is_sloped=True) + 1e-6
     history.close()
     return kept
 
