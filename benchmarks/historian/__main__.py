@@ -28,7 +28,7 @@ PEERS: dict[str, type[Peer]] = {
     "sqlite": SQLiteRows,
 }
 INFLUX_DAY_TAGS = 10  # of the day only one tag is asked for; a hundred would take it some minutes more
-SQLITE_SECONDS = 240  # a hundred times slower than the others: a part of the hour is enough to see it
+SQLITE_SECONDS = 60  # a hundred times slower than the others: a minute is enough to see it
 QUERIES = {
     "raw": "raw, one tag, 1 h",
     "day_average": "time-weighted average by 15 min, one tag, 24 h",
