@@ -289,6 +289,8 @@ def history_troubles(record: RunRecord, paths: RunPaths, now_ns: int) -> list[st
     progress = read_progress(paths.history)
     if progress.fault:
         return [f"history is not being written: {progress.fault}"]
+    if progress.is_shedding:
+        return [f"history is shed: only {progress.free / 1e9:.1f} GB of its disk are free"]
     silent_s = (now_ns - max(progress.taken_at, record.started_ns)) / 1e9
     if silent_s > HISTORY_SILENCE_S:
         return [f"history was last written {_span(silent_s)} ago: is the disk full? see logs/{HISTORIAN}.log"]

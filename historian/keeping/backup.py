@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from historian.errors import HistoryError
@@ -37,12 +37,16 @@ class BackupFailed(HistoryError):  # noqa: N818 - reads as the claim it makes
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A backup that is whole and durable. ``linked`` files are the same as in the one before."""
+    """A backup that is whole and durable.
+
+    ``linked`` files are the same as in the one before; ``damaged`` ones are no databases, and copied as they lie.
+    """
 
     path: Path
     manifest: Manifest
     linked: int
     copied_bytes: int
+    damaged: tuple[str, ...] = ()
     removed: tuple[Path, ...] = ()
 
 
@@ -75,8 +79,8 @@ def back_up(history: Path, target: Path, advance: Advance, *, keep: int = 0) -> 
         draft = target / (name + DRAFT)
         draft.mkdir()
         try:
-            made, linked, copied = _fill(history, draft, older[-1] if older else None, advance)
-            (draft / manifest.NAME).write_bytes(manifest.encode(made))
+            made = _fill(history, draft, older[-1] if older else None, advance)
+            (draft / manifest.NAME).write_bytes(manifest.encode(made.manifest))
             _sync_all(draft)
             draft.rename(target / name)
             sync_directory(target)
@@ -86,7 +90,7 @@ def back_up(history: Path, target: Path, advance: Advance, *, keep: int = 0) -> 
         removed = tuple(generations(target)[:-keep]) if keep else ()
         for path in removed:
             shutil.rmtree(path)
-        return Made(target / name, made, linked, copied, removed)
+        return replace(made, path=target / name, removed=removed)
 
 
 def back_up_to_tar(history: Path, target: Path, advance: Advance) -> Made:
@@ -98,10 +102,10 @@ def back_up_to_tar(history: Path, target: Path, advance: Advance) -> Made:
     draft = target.with_name(target.name + DRAFT)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=target.name) as stage:
         try:
-            made, _, copied = _fill(history, Path(stage), None, advance)
-            (Path(stage) / manifest.NAME).write_bytes(manifest.encode(made))
+            made = _fill(history, Path(stage), None, advance)
+            (Path(stage) / manifest.NAME).write_bytes(manifest.encode(made.manifest))
             with draft.open("wb") as file, tarfile.open(fileobj=file, mode="w") as tar:
-                for name in (*made.files, manifest.NAME):
+                for name in (*made.manifest.files, manifest.NAME):
                     tar.add(Path(stage) / name, name)
                     (Path(stage) / name).unlink()
             copying.sync_file(draft)
@@ -110,16 +114,17 @@ def back_up_to_tar(history: Path, target: Path, advance: Advance) -> Made:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-    return Made(target, made, 0, copied)
+    return replace(made, path=target)
 
 
-def _fill(history: Path, into: Path, before: Path | None, advance: Advance) -> tuple[Manifest, int, int]:
+def _fill(history: Path, into: Path, before: Path | None, advance: Advance) -> Made:
     """Copy or link everything into an empty folder. Readers' order: the journal first, then the day files."""
     begun_at = time.time_ns()
     acknowledged, progress = read_status(history), read_progress(history)
     known = _known(before)
     files: dict[str, Kept] = {}
     linked = copied = 0
+    damaged: list[str] = []
     # Cursors of what was sent on come before the samples: one that lags sends twice, one that leads would skip.
     for path in copying.other_files(history):
         name = str(path.relative_to(history))
@@ -150,16 +155,20 @@ def _fill(history: Path, into: Path, before: Path | None, advance: Advance) -> t
             copying.copy_database(path, into / name)
         except FileNotFoundError:
             continue  # a day dropped meanwhile
-        except sqlite3.Error as error:
-            raise BackupFailed(
-                f"{path} cannot be copied: {error}; `tieline history verify` says what is damaged"
-            ) from error
+        except sqlite3.OperationalError as error:
+            raise BackupFailed(f"{path} cannot be read: {error}") from error
+        except sqlite3.DatabaseError:
+            # What is damaged is kept as it lies, for whoever can save something; it must not cost the other days.
+            (into / name).unlink(missing_ok=True)
+            copying.copy_file(path, into / name)
+            stamp = None
+            damaged.append(name)
         found = copying.measure(into / name)
         files[name] = Kept(found.size, found.sha256, stamp)
         copied += found.size
         advance(found.size)
-    made = Manifest(begun_at, progress.taken_at, acknowledged.instance, acknowledged.positions, files)
-    return made, linked, copied
+    whole = Manifest(begun_at, progress.taken_at, acknowledged.instance, acknowledged.positions, files)
+    return Made(into, whole, linked, copied, tuple(damaged))
 
 
 def _known(before: Path | None) -> dict[str, Kept]:

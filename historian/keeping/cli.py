@@ -118,7 +118,9 @@ def _backup(args: argparse.Namespace) -> int:
     )
     for path in made.removed:
         print(f"removed {path}")
-    return DONE
+    for name in made.damaged:
+        print(f"tieline history backup: {name} is damaged, and copied as it lies", file=sys.stderr)
+    return FAULT if made.damaged else DONE
 
 
 def _restore(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from gateway.config.load import load_site
 from gateway.config.paths import RunPaths
 from gateway.config.place import add_place, place_of
 from gateway.config.site import HistorianSettings
@@ -135,7 +136,8 @@ def _export(
 
 def _import(file: Path, map: ImportMap, paths: RunPaths, args: argparse.Namespace) -> None:
     now = time.time_ns()
-    latest = now + HistorianSettings().max_ahead_s * 10**9
+    settings = HistorianSettings() if args.site is None else load_site(args.site).historian
+    latest = now + settings.max_ahead_s * 10**9
     with Parcel(paths.history, now) as parcel:
         reader = Reader(file, map, _types(paths.history), latest, parcel)
         with progress(f"read {file.name}", file.stat().st_size) as advance:

@@ -182,6 +182,18 @@ def test_a_backup_that_is_cut_off_leaves_those_before_as_they_are(filled, tmp_pa
     assert not list(tmp_path.glob("b.tar*"))
 
 
+def test_a_damaged_day_is_copied_as_it_lies_and_costs_no_other(filled, tmp_path, capsys):
+    filled.recorder.close()
+    filled.directory.rename(tmp_path / "history")
+    damaged = tmp_path / "history" / "2026-11-20.sqlite"
+    damaged.write_bytes(b"garbage" * 1000)
+    assert history_command("backup", tmp_path / "backups", "--state", tmp_path) == 1
+    assert "2026-11-20.sqlite is damaged, and copied as it lies" in capsys.readouterr().err
+    directory = restored(tmp_path / "backups", tmp_path / "other")
+    assert (directory / damaged.name).read_bytes() == damaged.read_bytes()
+    assert len(samples(directory)) == 200
+
+
 def test_a_backup_into_the_history_itself_is_refused(filled):
     with pytest.raises(BackupFailed, match="lies in the history folder"):
         backup.back_up(filled.directory, filled.directory / "backups", quietly)

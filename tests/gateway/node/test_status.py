@@ -31,3 +31,10 @@ def test_a_history_that_is_not_written_is_a_trouble(paths, silent_s, fault, trou
 
 def test_a_history_that_never_began_is_a_trouble(paths):
     assert len(history_troubles(RECORD, paths, NOW)) == 1
+
+
+def test_a_history_that_is_shed_is_a_trouble(paths):
+    paths.history.mkdir()
+    told = {"taken_at": NOW, "fault": "", "is_shedding": True, "free": 1_500_000_000}
+    (paths.history / "status.json").write_text(json.dumps(told))
+    assert history_troubles(RECORD, paths, NOW) == ["history is shed: only 1.5 GB of its disk are free"]
