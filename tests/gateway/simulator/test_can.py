@@ -243,6 +243,15 @@ async def test_a_silent_and_a_stopped_device_say_nothing_and_come_back(grid: Mic
         assert grid.chargers[STATION - 1].setpoint_kw == before_kw
 
 
+async def test_a_garbled_device_sends_frames_without_data_until_it_is_mended(grid: Microgrid) -> None:
+    async with bus_of(grid, "bms1") as (_, nodes), ear(nodes["bms1"].bus) as heard:
+        assert len((await heard.of(0x180)).data) == 8
+        await nodes["bms1"].suffer(Fault(FaultKind.GARBLED))
+        await heard.until(lambda message: message.arbitration_id == 0x180 and not message.data)
+        await nodes["bms1"].suffer(None)
+        await heard.until(lambda message: message.arbitration_id == 0x180 and len(message.data) == 8)
+
+
 async def test_a_stuck_device_keeps_its_values_and_counts_on(grid: Microgrid, bms: Database) -> None:
     async with bus_of(grid, "bms1") as (bus, nodes), ear(bus) as heard:
         before = signals(bms, await heard.of(0x180))

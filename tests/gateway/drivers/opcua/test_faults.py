@@ -17,6 +17,9 @@ from opcua_genset import running, until
 from gateway.drivers.opcua import wire
 from gateway.drivers.opcua.connection import Connection, Subscription, cancelled_plainly
 from gateway.drivers.opcua.wire import Published
+from gateway.simulator.faults import Fault, FaultKind
+from gateway.simulator.link import Link
+from gateway.tags.quality import Quality
 
 POINTS = """
       power_kw: {node: "nsu=urn:maker:genset;s=Power", unit: kW}
@@ -127,6 +130,21 @@ async def test_a_server_that_tells_seldom_is_believed_for_longer_and_that_is_tol
         assert plant.last_error == (
             "the server tells that it lives every 4 s only: raise stale_after_ms of 'fast' above 7000"
         )
+
+
+async def test_a_server_that_talks_nonsense_is_bad_and_comes_back(genset: Any, tmp_path: Path) -> None:
+    link = Link("127.0.0.1", 0, genset.port)
+    await link.open()
+    try:
+        async with running(tmp_path, f"opc.tcp://127.0.0.1:{link.port}/", POINTS) as plant:
+            await plant.becomes("power_kw", 42.5)
+            await link.suffer(Fault(FaultKind.GARBLED))
+            await until(lambda: plant.sample("power_kw").status == Quality.BAD_COMMUNICATION_ERROR, "Bad")
+            assert plant.sample("power_kw").value == 42.5
+            await link.suffer(None)
+            await plant.becomes("power_kw", 42.5)
+    finally:
+        await link.close()
 
 
 async def test_a_task_that_ends_while_an_answer_comes_is_no_failure() -> None:
