@@ -11,6 +11,8 @@ import datetime
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
 
 from gateway.calculated.periods import bounds
 from gateway.config.totals import Method, Period, Sign, Total, TotalKind
@@ -97,16 +99,19 @@ def fed(total: Total, zone: datetime.tzinfo, state: State, sample: Fed, *, is_re
         return state
     value = _usable(total, sample)
     area = _area_to(total, state, sample.source, value)
-    state = _advanced(total, zone, state, sample.source, area)
-    if value is not None:
-        if total.kind is TotalKind.COUNTER:
-            state = _count(total, state, value, sample.source)
-        elif total.kind is TotalKind.STARTS:
-            # Told from the last that was known: Bad in between is no start.
-            state = replace(state, sum=state.sum + (value == 1 and state.counted == 0), counted=value)
-    return replace(
-        state, value=value, receipt=sample.receipt, seen=max(sample.receipt, sample.source), at=sample.source
-    )
+    now: dict[str, Any] = {
+        "value": value,
+        "receipt": sample.receipt,
+        "seen": max(sample.receipt, sample.source),
+        "at": sample.source,
+    }
+    state = _advanced(total, zone, state, sample.source, area, now)
+    if value is None or total.kind not in (TotalKind.COUNTER, TotalKind.STARTS):
+        return state
+    if total.kind is TotalKind.COUNTER:
+        return _count(total, state, value, sample.source)
+    # Told from the last that was known: Bad in between is no start.
+    return replace(state, sum=state.sum + (value == 1 and state.counted == 0), counted=value)
 
 
 def told(total: Total, zone: datetime.tzinfo, state: State, now: int) -> Told:
@@ -210,15 +215,24 @@ def _area_to(total: Total, state: State, end: int, value: float | int | None) ->
     return lambda at: 2 * first * (at - state.at) + rise * (at - state.at) ** 2 // span
 
 
-def _advanced(total: Total, zone: datetime.tzinfo, state: State, to: int, area: Area) -> State:
-    """The state at ``to``, with every period that ended before."""
+def _advanced(
+    total: Total,
+    zone: datetime.tzinfo,
+    state: State,
+    to: int,
+    area: Area,
+    then: Mapping[str, Any] = MappingProxyType({}),
+) -> State:
+    """The state at ``to``, with every period that ended before, and with what is so ``then``."""
     begun, until = state, state.at if state.value is None else max(state.at, _held_until(total, state))
 
     def sum_at(at: int) -> tuple[int, int]:
         return begun.sum + area(at), begun.unmeasured + max(0, at - until)
 
-    periods = dict(state.periods)
+    periods = state.periods
     for name, period in state.periods.items():
+        if period.end > to:
+            continue
         while period.end <= to:
             at = period.end
             if to - at > LONGEST_SILENCE_NS:
@@ -228,9 +242,9 @@ def _advanced(total: Total, zone: datetime.tzinfo, state: State, to: int, area: 
             last = sum - period.base if at == period.end else 0
             start, end = bounds(Period(name), at, zone)
             period = PeriodState(start, end, sum, unmeasured, True, last, is_whole and at == start)
-        periods[name] = period
+        periods = {**periods, name: period}
     sum, unmeasured = sum_at(to)
-    return replace(state, sum=sum, unmeasured=unmeasured, periods=periods)
+    return replace(state, sum=sum, unmeasured=unmeasured, periods=periods, **then)
 
 
 def _count(total: Total, state: State, value: float | int, at: int) -> State:

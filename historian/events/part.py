@@ -128,7 +128,10 @@ class Follower:
                 found = self._history.gaps()
                 gaps = [(gap.from_time, gap.to_time) for gap in found if gap.kind in UNWATCHED]
             samples, self._is_behind[place] = self._read(event, track, flags[place])
-            followed = follow(event, track, samples, gaps, now)
+            known_until = now
+            if self._is_behind[place]:  # time passes only as far as history goes
+                known_until = samples[-1][0] if samples else track.cursor
+            followed = follow(event, track, samples, gaps, known_until)
             is_new = followed.open is not None and not self._is_kept[place]
             if followed.track != track or is_new:
                 self._store.keep(event, followed)

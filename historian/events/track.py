@@ -13,6 +13,8 @@ from gateway.config.events import Event
 from gateway.tags.quality import is_bad
 from historian.events.frame import UNCERTAIN_DATA_SUB_NORMAL, Frame
 
+SETTLE_NS = 2 * 10**9  # what a sample takes from its source into history: a poll, a flush
+
 FlagSample = tuple[int, bool, int]  # source time, value, status
 Gap = tuple[int, int]  # nothing is known from .. to
 
@@ -47,7 +49,10 @@ class Followed:
 def follow(
     event: Event, track: Track, samples: Sequence[FlagSample], gaps: Sequence[Gap], now: int
 ) -> Followed:
-    """Go on with ``samples`` from the cursor on (its own may be among them), and then until ``now``."""
+    """Go on with ``samples`` from the cursor on (its own may be among them), and then until ``now``.
+
+    What is before ``now`` must be in history but for the last SETTLE_NS: else an end may be taken for one too early.
+    """
     ended: list[Frame] = []
     dropped: list[int] = []
 
@@ -61,8 +66,6 @@ def follow(
         return replace(track, start=None, start_from=None, end=None, end_from=None, is_uncertain=False)
 
     for time, is_on, status in samples:
-        if time == track.cursor and is_on is track.is_on:
-            continue
         unwatched = min((first for first, last in gaps if first < time and last > track.cursor), default=None)
         if track.is_on is None:
             unwatched = None
@@ -81,7 +84,8 @@ def follow(
         elif track.start is not None and track.end is None:
             track = replace(track, end=time, end_from=unwatched)
         track = replace(track, cursor=max(time, track.cursor), is_on=is_on)
-    if track.end is not None and now - track.end >= event.hold_off_ns:
+    settled_ns = event.hold_off_ns + SETTLE_NS if event.hold_off_ns else 0
+    if track.end is not None and now - track.end >= settled_ns:
         track = close(track)
     still_open = None
     if track.start is not None and track.end is None and now - track.start >= event.min_ns:

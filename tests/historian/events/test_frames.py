@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
@@ -9,6 +10,7 @@ from historian_folder import NOON, SECOND
 
 from gateway.config.events import Summary
 from historian.events import Events
+from historian.events.store import EventStore
 from historian.store.frame import GapFrame
 
 
@@ -108,6 +110,34 @@ def test_a_flag_that_is_not_in_history_yet_is_looked_at_again(watched):
     watched.image[:] = image
     watched.look(8)
     assert watched.spans() == [(5, None, True)]
+
+
+def test_a_historian_that_is_behind_ends_nothing_too_early(watched):
+    watched.event = dataclasses.replace(watched.event, hold_off_ns=10 * SECOND)
+    watched.stop()
+    watched.start()
+    watched.flag(0, False)
+    watched.flag(2, True)
+    watched.flag(8, False)
+    watched.look(9)
+    watched.image["source_time"] = watched.image["receipt_time"] = NOON + 12 * SECOND
+    watched.look(60)
+    watched.flag(12, True)
+    watched.flag(70, False)
+    watched.look(90)
+    assert watched.spans() == [(2, 70, True)]
+
+
+def test_whoever_goes_on_begins_where_it_stopped(watched):
+    watched.flag(0, False)
+    watched.flag(2, True)
+    watched.look(5)
+    watched.stop()
+    store = EventStore(watched.folder.directory)
+    track = store.track(watched.event)
+    store.close()
+    watched.start()
+    assert (track.cursor, track.start) == (NOON + 2 * SECOND, NOON + 2 * SECOND)
 
 
 def test_an_event_that_the_site_has_no_more_ends(watched):

@@ -56,17 +56,17 @@ def test_it_is_from_true_to_false():
 
 
 def test_one_that_goes_on_again_soon_never_ended():
-    samples = [off(0), on(1), off(5), on(7), off(9), on(20), off(21)]
+    samples = [off(0), on(1), off(5), on(7), off(9), on(12), off(13), on(16.001), off(21)]
     result = followed(event(hold_off_s=3), samples)
-    assert [times(frame) for frame in result.ended] == [(1, 9, True), (20, 21, True)]
+    assert [times(frame) for frame in result.ended] == [(1, 13, True), (16.001, 21, True)]
 
 
 def test_it_waits_for_the_hold_off_before_it_ends():
     of = event(hold_off_s=10)
-    result = followed(of, [off(0), on(1), off(5)], now=14)
+    result = followed(of, [off(0), on(1), off(5)], now=16)
     assert result.ended == ()
     assert result.open is None
-    later = followed(of, [], now=15, track=result.track)
+    later = followed(of, [], now=17, track=result.track)
     assert [times(frame) for frame in later.ended] == [(1, 5, True)]
 
 
