@@ -25,6 +25,7 @@ HISTORIAN = "historian"
 _PREFIX = "_system."
 _PARTS = "_system.parts."
 _CONNECTED = ".connected"
+_FORWARD = "_system.forward."
 _SCAN = "_system.scan."
 _COUNT = ".count"
 
@@ -131,7 +132,7 @@ def status_of(
     devices = tuple(
         _device(region, name.removeprefix(_PREFIX).removesuffix(_CONNECTED), index)
         for name in index
-        if name.endswith(_CONNECTED) and not name.startswith(_PARTS)
+        if name.endswith(_CONNECTED) and not name.startswith((_PARTS, _FORWARD))
     )
     logic = _logic(region, index) if f"{_SCAN}mode" in index else None
     statuses = region.read()["status"][is_there]
@@ -154,6 +155,7 @@ def status_of(
         troubles=(
             *_troubles(region, parts, devices, now_ns),
             *_logic_troubles(region, logic),
+            *_forward_troubles(region, index),
             *history_troubles,
         ),
         logic=logic,
@@ -225,6 +227,22 @@ def _troubles(
         if silent_s > SUPERVISOR_SILENCE_S:
             troubles.append(f"the supervisor is silent since {silent_s:.0f} s")
     troubles += [f"device {device.name} is not connected" for device in devices if not device.connected]
+    return troubles
+
+
+def _forward_troubles(region: Region, index: Mapping[str, int]) -> list[str]:
+    """Of the stores that history is forwarded to."""
+    troubles = []
+    for name in index:
+        if not (name.startswith(_FORWARD) and name.endswith(_CONNECTED)):
+            continue
+        prefix = name.removesuffix(_CONNECTED)
+        to = f"forwarding to {prefix.removeprefix(_FORWARD)}"
+        error = str(region.sample(f"{prefix}.last_error").value)
+        if error and not region.sample(name).value:
+            troubles.append(f"{to}: {error}")
+        if set_aside := int(region.sample(f"{prefix}.set_aside").value):
+            troubles.append(f"{to}: {set_aside:,} points were refused and are set aside")
     return troubles
 
 
