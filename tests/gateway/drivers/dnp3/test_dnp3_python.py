@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 import signal
@@ -56,6 +57,7 @@ async def test_measurements_commands_and_refusals_go_as_with_the_other_engine(rt
         "close": False,
         "setpoint_kw": 0.0,
     }
+    assert rtu.sample("frozen_kwh").status == Quality.BAD_WAITING_FOR_INITIAL_DATA
     await until(lambda: rtu.rtu.server.associations[1].clock_offset_ms is not None, "the time")
     # Changes, with their times and in their order, polled or unasked.
     reader, tag = rtu.region.reader("now"), rtu.tag("power_kw")
@@ -79,7 +81,10 @@ async def test_measurements_commands_and_refusals_go_as_with_the_other_engine(rt
     await rtu.driver.operate(rtu.tag("setpoint_kw"), 42.5)
     assert await rtu.driver.read_back(rtu.tag("setpoint_kw")) == 42.5
     await rtu.driver.operate(rtu.tag("direct_kw"), -12.5)
-    assert rtu.rtu.commands == [("close", True), ("setpoint", 42.5), ("direct", -125)]
+    outstation = rtu.driver.outstations[0]
+    close = next(one for one in outstation.config.points if one.name == "rtu.close")
+    await outstation.operate(dataclasses.replace(close, select=False), False)
+    assert rtu.rtu.commands == [("close", True), ("setpoint", 42.5), ("direct", -125), ("close", False)]
     rtu.rtu.refusal = Refused(Refusal.OUT_OF_LIMITS, "too much")
     with pytest.raises(OperateError, match="OUT_OF_RANGE"):
         await rtu.driver.operate(rtu.tag("setpoint_kw"), 9.0)
@@ -112,18 +117,24 @@ async def test_a_killed_worker_is_started_anew_and_its_devices_are_bad_meanwhile
     assert rtu.rtu.commands == [("setpoint", 1.5)]
 
 
-async def test_a_command_under_way_when_the_worker_ends_is_told_as_unknown(rtu: Running) -> None:
-    pid = worker_of(rtu)
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)  # so that it does not send it
-    giving = asyncio.create_task(rtu.driver.operate(rtu.tag("setpoint_kw"), 1.5))
-    await until(lambda: bool(rtu.driver.outstations[0]._commands), "the command under way")
-    os.kill(pid, signal.SIGKILL)
-    with pytest.raises(TimeoutError):
-        await giving
-    with pytest.raises(NotConnectedError):
-        await rtu.driver.operate(rtu.tag("setpoint_kw"), 1.5)
-    await until(lambda: rtu.sample("power_kw").status == Quality.GOOD, "the recovery", 30.0)
+async def test_a_command_under_way_when_the_worker_ends_is_told_as_unknown(
+    tmp_path: Path, python: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, python)
+    async with running_rtu(tmp_path, WAY, period_ms=600_000, strings=False) as rtu:  # no poll is in its way
+        await rtu.is_up()
+        outstation = rtu.driver.outstations[0]
+        pid = worker_of(rtu)
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)  # so that it is not answered
+        giving = asyncio.create_task(rtu.driver.operate(rtu.tag("setpoint_kw"), 1.5))
+        await until(lambda: bool(outstation._master._commands), "the command under way")
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(TimeoutError):
+            await giving
+        await until(lambda: worker_of(rtu) not in (None, pid) and outstation.is_open, "the recovery", 30.0)
+        await until(lambda: rtu.sample("power_kw").status == Quality.GOOD, "the values", 30.0)
+        assert rtu.rtu.commands == [], "it is not sent again"
 
 
 async def test_a_hung_worker_is_ended_and_started_anew(
