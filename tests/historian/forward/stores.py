@@ -27,6 +27,7 @@ class Store:
         self.directory = directory
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
+        self.pool = urllib3.PoolManager()
 
     @property
     def url(self) -> str:
@@ -71,7 +72,7 @@ class Store:
 
     def _request(self, method: str, path: str, fields: dict[str, str], body: bytes | None = None) -> bytes:
         query = urlencode(fields)
-        answer = urllib3.request(method, f"{self.url}{path}?{query}", body=body, retries=False, timeout=30)
+        answer = self.pool.request(method, f"{self.url}{path}?{query}", body=body, retries=False, timeout=30)
         assert answer.status < 300, (answer.status, answer.data)
         return answer.data
 
