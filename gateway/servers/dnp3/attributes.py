@@ -11,6 +11,7 @@ An attribute on the wire, here "Tieline" as the manufacturer's name, at index 0:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 
 from gateway.config.dnp3 import PointKind
@@ -36,6 +37,11 @@ _FROZEN_EVENTS, _FROZEN = 225, 226
 _MOST_BINARY_OUTPUTS = 216  # in one request
 
 
+@cache
+def _own_version() -> str:
+    return version("tieline")  # it reads files
+
+
 class Attributes:
     """By variation, each as its octets after the object header."""
 
@@ -44,7 +50,7 @@ class Attributes:
             _MOST_BINARY_OUTPUTS: _number(MOST_CONTROLS),
             240: _number(MAX_FRAGMENT),  # transmitted
             241: _number(MAX_FRAGMENT),  # received
-            242: _text(version("tieline")),
+            242: _text(_own_version()),
             249: _text("3:2012"),  # subset and edition
             250: _text("Tieline"),  # product
             252: _text("Tieline"),  # manufacturer
