@@ -49,9 +49,7 @@ async def test_a_client_sees_values_move_and_its_setpoint_followed(demo, region,
                 told := await measured.read_raw_history(seen.SourceTimestamp, seen.SourceTimestamp + moment)
             ):
                 await asyncio.sleep(0.05)
-        assert [(found.Value, found.SourceTimestamp) for found in told] == [
-            (seen.Value, seen.SourceTimestamp)
-        ]
+        assert (told[0].Value, told[0].SourceTimestamp) == (seen.Value, seen.SourceTimestamp)
         history = History(demo.paths.history)
         assert history.raw(MEASURED, at, at + 1).values.tolist() == [seen.Value.Value]
         history.close()
