@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+MAX_KEPT = 10**9  # a day at 2,000 changes/s
 MAX_SECRET_BYTES = 64 << 10  # a token is some hundred characters; whoever names a log file by mistake is told
 
 
@@ -88,8 +89,8 @@ class ForwardTarget:
 
     ``database`` is the bucket where there are buckets. ``authorities`` are whom its certificate must be signed by
     (None: those of the machine); ``certificate`` and ``key`` are ours, where it asks for them. ``tags`` are patterns
-    of those forwarded. ``samples_per_s`` bounds what is sent, 0: no bound. ``keep_mb``: so much of the journal is
-    kept for it.
+    of those forwarded. ``samples_per_s`` bounds what is sent, 0: no bound. ``max_kept`` bytes of the journal are kept
+    for it.
     """
 
     name: str
@@ -108,5 +109,5 @@ class ForwardTarget:
     interval_ms: int = 1_000
     timeout_ms: int = 10_000
     samples_per_s: int = 50_000
-    keep_mb: int = 1_024
+    max_kept: int = MAX_KEPT
     system: ForwardSystemTags = ForwardSystemTags(0, 0, 0, 0, 0)

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from gateway.config.fault import FaultLog, quote
 from gateway.config.file_setting import file_of
-from gateway.config.forward import ForwardKind, ForwardSystemTags, ForwardTarget, Secret, SeriesNames
+from gateway.config.forward import (
+    MAX_KEPT,
+    ForwardKind,
+    ForwardSystemTags,
+    ForwardTarget,
+    Secret,
+    SeriesNames,
+)
 from gateway.config.keys import FORWARD, FORWARD_TARGET
 from gateway.config.kinds import Reading, Settings
 from gateway.config.series import clash
@@ -83,7 +90,7 @@ def _target(name: str, s: Settings, first: int, faults: FaultLog) -> ForwardTarg
         interval_ms=s["interval_ms"],
         timeout_ms=s["timeout_ms"],
         samples_per_s=s["samples_per_s"],
-        keep_mb=s["keep_mb"],
+        max_kept=MAX_KEPT if s["max_kept"] is None else s["max_kept"],
         system=ForwardSystemTags(*range(first, first + _TAGS)),
     )
 

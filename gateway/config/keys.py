@@ -1008,10 +1008,10 @@ FORWARD_TARGET = Section(
             _TARGET.samples_per_s,
         ),
         Key(
-            "keep_mb",
-            Integer(1, 1_000_000, "MB"),
-            "How much of the journal is kept for it while it is away; what is beyond comes from day files.",
-            _TARGET.keep_mb,
+            "max_kept",
+            Size(),
+            "How much of the journal is kept for it while it is away, 1GB unless given; beyond it, day files serve.",
+            None,
         ),
     ),
 )

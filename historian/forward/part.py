@@ -105,7 +105,7 @@ def _keep(spool: Spool, lanes: list[Lane]) -> None:
     try:
         spool.refresh()
         needed = min(lane.sender.needed for lane in lanes)
-        dropped = spool.trim(needed, max(lane.settings.keep_mb for lane in lanes) << 20)
+        dropped = spool.trim(needed, max(lane.settings.max_kept for lane in lanes))
     except OSError as error:
         log.warning("the journal is not kept for targets that are behind: %s", error)
         return

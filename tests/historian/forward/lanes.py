@@ -57,7 +57,7 @@ class Lane:
     def keep(self) -> None:
         """What the part does each second."""
         self.spool.refresh()
-        self.spool.trim(self.sender.needed, self.settings.keep_mb << 20)
+        self.spool.trim(self.sender.needed, self.settings.max_kept)
 
     def settle(self) -> None:
         """As long after as any target needs to be sure."""
