@@ -155,10 +155,14 @@ def _verify(args: argparse.Namespace) -> int:
         _refuse_none(paths)
         with progress("verify", verify.work_of(paths.history)) as advance:
             faults = _told(verify.verify(paths.history, tally, advance))
-    print(
-        f"{tally.days} days, {tally.blocks:,} blocks, {tally.samples:,} samples, {tally.segments} journal segments,"
-        f" {tally.frames:,} frames read: " + (f"{faults} faults" if faults else "all as it should be")
-    )
+    verdict = f"{faults} faults" if faults else "all as it should be"
+    if tally == Tally() and args.backup is not None:
+        print(f"compared with its manifest: {verdict}; restore it to read what is in it")
+    else:
+        print(
+            f"{tally.days} days, {tally.blocks:,} blocks, {tally.samples:,} samples, {tally.segments} journal"
+            f" segments, {tally.frames:,} frames read: {verdict}"
+        )
     return FAULT if faults else DONE
 
 
@@ -168,9 +172,6 @@ def _verify_backup(source: Source, tally: Tally) -> int:
     for what in differing:
         print(what)
     if not isinstance(source, FolderSource):
-        print(
-            f"{len(source.manifest.files)} files compared with their manifest; restore it to read what is in them"
-        )
         return len(differing)
     with progress("verify", verify.work_of(source.directory)) as advance:
         found = verify.verify(source.directory, tally, advance, verify.open_as_it_lies)

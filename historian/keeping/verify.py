@@ -112,8 +112,9 @@ def _catalogue(history: Path, opened: Open) -> dict[int, Entry]:
 
 def _journal(history: Path, tally: Tally, advance: Advance) -> Iterator[Fault]:
     last_sequence = 0
-    numbers = list(segments(history))
-    for number, path in segments(history).items():
+    found_here = segments(history)
+    newest = max(found_here, default=0)
+    for number, path in found_here.items():
         name = f"journal/{path.name}"
         try:
             segment = read_segment(path)
@@ -127,7 +128,7 @@ def _journal(history: Path, tally: Tally, advance: Advance) -> Iterator[Fault]:
         for damage in segment.damage:
             yield Fault(name, f"bytes {damage.start:,} to {damage.end:,} are damaged")
         # Of the newest a frame may just be being written; a start cuts the others off, so there it is damage.
-        if segment.end < segment.size and number != numbers[-1]:
+        if segment.end < segment.size and number != newest:
             yield Fault(name, f"its last {segment.size - segment.end:,} bytes are no whole frame")
         for found in segment.frames:
             if found.sequence <= last_sequence:

@@ -192,6 +192,9 @@ def test_a_backup_is_compared_with_its_manifest_and_read_and_left_as_it_was(fill
 def test_a_tar_is_compared_with_its_manifest(filled, tmp_path, capsys):
     made = backup.back_up_to_tar(filled.directory, tmp_path / "b.tar", quietly)
     assert history_command("verify", made.path) == 0
+    assert capsys.readouterr().out == (
+        "compared with its manifest: all as it should be; restore it to read what is in it\n"
+    )
     data = bytearray(made.path.read_bytes())
     data[data.index(b"SQLite format 3") + 5_000] ^= 1
     made.path.write_bytes(data)
