@@ -13,7 +13,10 @@ from gateway.tags.image import Presence, Region, presence_of
 from gateway.tags.quality import Quality
 from historian.query import History
 
-PARTS = ("simulator", "drivers", "dnp3_master", "scan", "historian", "opcua", "dnp3", "hmi")
+PARTS = (
+    *("simulator", "drivers", "dnp3_master", "calculated", "scan"),
+    *("historian", "events", "opcua", "dnp3", "hmi"),
+)
 
 
 def assert_doors_open(site):
