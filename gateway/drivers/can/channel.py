@@ -356,7 +356,9 @@ class Channel:
             if frames:
                 self._backoff.reset()
                 self._take(frames)
-            await asyncio.sleep(pace.rest_s(time.thread_time() - begun_s, time.monotonic()))
+            rest_s = pace.rest_s(time.thread_time() - begun_s, time.monotonic())
+            if rest_s or inbox.arrived.is_set():  # else waiting for the next lets others run
+                await asyncio.sleep(rest_s)
 
     def _take(self, frames: Sequence[Frame]) -> None:
         """A batch into the image, to those who wait for it, and to the devices' counters."""
