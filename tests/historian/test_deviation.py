@@ -77,7 +77,7 @@ def worst(is_sloped: bool, points: Sequence[Point], kept: Sequence[Point]) -> fl
     return error
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(deviations, st.lists(steps, min_size=1, max_size=60), st.sets(st.integers(0, 59)))
 @example(Deviation(1.0, 10**15, 2.0, 10**15), [(SECOND, v, 0) for v in (0, -1, 1, -1, 1, 4)], set())
 def test_what_is_dropped_lies_within_the_bound(
@@ -146,7 +146,7 @@ def test_numbers_that_a_double_does_not_hold_are_all_kept() -> None:
     assert kept_of(Deviation(exception=10.0), nan) == nan
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(deviations, st.lists(steps, min_size=2, max_size=40), st.integers(1, 39))
 def test_going_on_after_the_last_kept_sample_keeps_the_bound(
     deviation: Deviation, rows: list[tuple[int, float, int]], at: int

@@ -91,7 +91,7 @@ def assert_within_bound(directory: Path, plant: Plant) -> int:
 def test_killed_at_random_points_the_bound_holds(region: Region, tmp_path: Path) -> None:
     plant = Plant(region)
     rng = np.random.default_rng(3)
-    for _ in range(3):
+    for _ in range(2):
         with subprocess.Popen(
             [sys.executable, PROGRAM, region.name, tmp_path], stdout=subprocess.PIPE
         ) as process:

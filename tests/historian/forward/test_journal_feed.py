@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from historian_folder import NOON, Folder
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from historian.forward.journal_feed import JournalFeed, Missing, Piece, cut
@@ -127,6 +127,7 @@ def test_a_damaged_segment_is_passed_over_and_told(folder: Folder, spool: Spool)
     assert values(feed) == [8, 9]
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_rows_cut_and_joined_are_the_same(data: Any) -> None:
     n = data.draw(st.integers(0, 20))
