@@ -18,7 +18,7 @@ from pathlib import Path
 
 import ours
 from measure import Found, ask, at
-from peers import DuckDB, InfluxDB, Peer, SQLiteRows, VictoriaMetrics, running
+from peers import DuckDB, InfluxDB, Peer, Server, SQLiteRows, VictoriaMetrics, running
 from plant import SECOND, Plant
 
 PEERS: dict[str, type[Peer]] = {
@@ -105,6 +105,8 @@ def measure_peer(kind: type[Peer], scratch: Path, hour: Plant, day: Plant) -> Fo
     with running(kind, scratch / "hour") as peer:
         found = peer.ingest(hour)
         found.queries_ms = ask(peer.queries_of_hour(hour))
+        if isinstance(peer, Server):
+            peer.measure_files(found)
     if kind is SQLiteRows:
         found.notes.append(f"SQLite rows: the first {hour.seconds} s of the hour only")
         return found

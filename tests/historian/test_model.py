@@ -76,10 +76,15 @@ class Plant:
         self.chance = np.random.default_rng(seed)
         self.known = {name: {} for name in TYPES}
         self.gaps = []
-        folder.clock.now = MIDNIGHT + 2 * DAY_NS
+        # Once the day is over each packing ends with its merge; before, blocks stay as they were packed.
+        folder.clock.now = MIDNIGHT + int(self.chance.choice([-1, 2])) * DAY_NS
         self.history = folder.history()
 
     def times(self):
+        """Of a new batch, or the newest of a tag once more: corrections."""
+        known = self.ordered(str(self.chance.choice(list(TYPES))))
+        if known and self.chance.random() < 0.4:
+            return known[-int(self.chance.integers(1, 20)) :]
         count = int(self.chance.integers(1, 250))
         step = int(self.chance.choice([SECOND, SECOND // 10, 7 * SECOND]))
         base = int(self.chance.choice(BASES)) + int(self.chance.integers(0, 40)) * SECOND
@@ -144,7 +149,7 @@ class Plant:
     def expected(self, name, start, end):
         return [(time, plain(value), status) for time, value, status in self.between(name, start, end)]
 
-    def states(self, name, start, end):
+    def states(self, name, start, end, asked_until):
         """(from, to, value, status) of each stretch of [start, end); a value of None where nothing is known."""
         events = [(time, 2, *self.known[name][time]) for time in self.ordered(name)]
         events += [(gap.from_time, 0, None, None) for gap in self.gaps]
@@ -154,7 +159,7 @@ class Plant:
             if gap.kind in RESYNCED and before and not is_open:
                 events.append((gap.to_time, 1, *self.known[name][before[-1]]))
         # What the newest sample says holds until now; of later nothing is known.
-        newest = max((time for time in self.ordered(name) if time < end), default=0)
+        newest = max((time for time in self.ordered(name) if time < asked_until), default=0)
         events.append((max(self.folder.clock.now, newest), 3, None, None))
         events.sort(key=lambda event: event[:2])
         held = [event for event in events if event[0] <= start][-1:]
@@ -169,9 +174,9 @@ def usable(value, status):
     return value is not None and not status & Quality.BAD and math.isfinite(value)
 
 
-def average_of(plant, name, start, end):
+def average_of(plant, name, start, end, asked_until):
     integral = known = good = 0.0
-    for low, high, value, status in plant.states(name, start, end):
+    for low, high, value, status in plant.states(name, start, end, asked_until):
         if usable(value, status):
             integral += float(value) * ((high - low) / 1e9)
             known += (high - low) / 1e9
@@ -212,7 +217,7 @@ def check_averages(plant):
     for name, found in answers.items():
         edges = [*range(start, end, interval), end]
         assert found.starts.tolist() == edges[:-1]
-        expected = [average_of(plant, name, low, high) for low, high in itertools.pairwise(edges)]
+        expected = [average_of(plant, name, low, high, end) for low, high in itertools.pairwise(edges)]
         for value, good, (mean, percent) in zip(found.values, found.percent_good, expected, strict=True):
             assert value == pytest.approx(mean, rel=1e-9, abs=1e-9, nan_ok=True) or abs(mean) > 1e290
             assert good == pytest.approx(percent, abs=1e-6)
@@ -250,7 +255,7 @@ def check_breaks(plant, name, line, start, end):
     """Between two points that a break lies between, the line is broken; and nowhere else."""
     broken = [
         low
-        for low, high, value, status in plant.states(name, start, end)
+        for low, high, value, status in plant.states(name, start, end, end)
         if low < high and not usable(value, status)
     ]
     pairs = itertools.pairwise(
