@@ -33,7 +33,7 @@ from gateway.config.site import (
     User,
     WriteLimits,
 )
-from gateway.config.system import part_names
+from gateway.config.system import history_tags, part_names
 from gateway.tags.tag import ValueType
 
 Load = Callable[..., Site]
@@ -227,9 +227,12 @@ def test_image_order_is_points_then_devices_counters_then_parts(whole: Site) -> 
     assert names[26] == "_system.feeder4.connected"
     parts = ["simulator", "drivers", "historian", "opcua", "hmi"]
     assert names[35:] == [
-        f"_system.parts.{part}.{name}"
-        for part in parts
-        for name in ("running", "restarts", "pid", "memory_mb", "last_exit")
+        *(
+            f"_system.parts.{part}.{name}"
+            for part in parts
+            for name in ("running", "restarts", "pid", "memory_mb", "last_exit")
+        ),
+        *(tag.name for tag in history_tags()),
     ]
     assert list(part_names(whole.opcua, whole.hmi, whole.simulator)) == parts
 
