@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import time
@@ -37,6 +38,8 @@ class Store:
         raise NotImplementedError
 
     def start(self) -> None:
+        program = self.command()[0]
+        assert shutil.which(program) is not None, f"needs {program}: run .ci/system-packages"
         for _ in range(STARTS):
             self.port = self.port or free_port()
             log = (self.directory / "log").open("ab")
