@@ -82,7 +82,13 @@ _FOLLOW_TAGS = (
 )
 _FORWARD_TAGS: tuple[SystemRow, ...] = (
     ("connected", ValueType.BOOL, "", None, "It answered the last time it was asked"),
-    ("lag_s", ValueType.DOUBLE, "s", 1, "How long the oldest sample that is not sent yet has been in history"),
+    (
+        "lag_s",
+        ValueType.DOUBLE,
+        "s",
+        1,
+        "How long the oldest sample that is not sent yet has been in history",
+    ),
     ("sent", ValueType.UINT64, "", 0, "Samples that it took, since the part's start"),
     ("set_aside", ValueType.UINT64, "", 0, "Samples that it refused, kept in a file"),
     ("last_error", ValueType.STRING, "", None, "What went wrong last"),
@@ -95,7 +101,13 @@ _HISTORY_TAGS: tuple[SystemRow, ...] = (
     ("free_mb", ValueType.DOUBLE, "MB", 0, "What is free on its disk, in 10^6 bytes"),
     ("shedding", ValueType.BOOL, "", None, "Less is free than min_free: old days go, or nothing is written"),
     ("quarantined", ValueType.UINT64, "", 0, "Samples set apart as of the future, since the historian began"),
-    ("clock_jumps", ValueType.UINT64, "", 0, "How often the machine's clock jumped, since the historian began"),
+    (
+        "clock_jumps",
+        ValueType.UINT64,
+        "",
+        0,
+        "How often the machine's clock jumped, since the historian began",
+    ),
     ("oldest", ValueType.STRING, "", None, "The oldest day (UTC)"),
     ("fault", ValueType.STRING, "", None, "Why history is not written"),
 )
@@ -190,7 +202,15 @@ def follow_tags() -> list[Tag]:
 def forward_tags(name: str) -> list[Tag]:
     """The tags that tell of a target of forwarding."""
     return [
-        _tag(f"_system.forward.{name}.{what}", type, FORWARD_OWNER, f"forward.{name}", unit, decimals, description)
+        _tag(
+            f"_system.forward.{name}.{what}",
+            type,
+            FORWARD_OWNER,
+            f"forward.{name}",
+            unit,
+            decimals,
+            description,
+        )
         for what, type, unit, decimals, description in _FORWARD_TAGS
     ]
 
