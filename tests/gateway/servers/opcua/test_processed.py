@@ -262,7 +262,7 @@ async def test_what_one_node_has_not_is_refused_for_that_node(
 
 async def test_the_server_lists_the_aggregates_it_offers(plant: Plant, client_of: Clients) -> None:
     async with await client_of(plant) as client:
-        for folder in (2997, 11201):  # AggregateFunctions of ServerCapabilities and of HistoryServerCapabilities
+        for folder in (2997, 11201):  # AggregateFunctions of ServerCapabilities, HistoryServerCapabilities
             listed = await client.get_node(ua.NodeId(folder)).get_children()
             assert sorted(node.nodeid.Identifier for node in listed) == sorted(Aggregate)
             names = [(await node.read_browse_name()).Name for node in listed]
