@@ -30,15 +30,15 @@ PEERS: dict[str, type[Peer]] = {
 INFLUX_DAY_TAGS = 10  # of the day only one tag is asked for; a hundred would take it some minutes more
 SQLITE_SECONDS = 60  # a hundred times slower than the others: a minute is enough to see it
 QUERIES = {
-    "raw": "raw, one tag, 1 h",
-    "day_average": "time-weighted average by 15 min, one tag, 24 h",
+    "raw": "raw, one tag of the hour",
+    "day_average": "time-weighted average by 15 min, one tag of the day",
     "day_minutes": "the same by the minute",
     "last": "last of 100 tags",
     "at_time": "at-time x 100, one tag",
-    "all_average": "averages by the minute, all tags, 1 h",
-    "frame": "100 tags x 1 h into a DataFrame, long",
+    "all_average": "averages by the minute, all tags of the hour",
+    "frame": "100 tags of the hour into a DataFrame, long",
     "wide": "the same, wide",
-    "chart": "chart of 1,000 columns, one tag, 1 h",
+    "chart": "chart of 1,000 columns, one tag of the hour",
 }
 
 
