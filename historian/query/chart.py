@@ -104,7 +104,8 @@ def _pick(
     library: Any = load("tsdownsample", "a chart")
     column = edges.searchsorted(times, "right")
     room = A_COLUMN * (len(edges) + 1)
-    ahead = max(1, room - len(times))  # given no more than there is room for, it would pick nothing and give back all
+    # Given no more than there is room for, it would pick nothing and give back all.
+    ahead = max(1, room - len(times))
     x = np.concatenate([np.zeros(ahead, np.int64), 2 * column + 1, [2 * (len(edges) + 1)]])
     y = np.concatenate([np.zeros(ahead), values, [0.0]])
     picked = library.M4Downsampler().downsample(x, y, n_out=room).astype(np.int64) - ahead
