@@ -221,9 +221,7 @@ _RULES: dict[str, tuple[Why, Why]] = {
     "dnp3_master": (_differ("dnp3_devices"), _never),
     "events": (_differ("events"), _never),
     "calculated": (
-        _all(
-            _differ("calculated", "events", "totals", "time_zone"), _wired(_of_calculated, _for_calculated)
-        ),
+        _all(_differ("calculated", "events", "totals", "time_zone"), _wired(_of_calculated, _for_calculated)),
         _never,
     ),
     SCAN: (_all(_differ("logic"), _wired(_of_logic, _for_logic)), _never),

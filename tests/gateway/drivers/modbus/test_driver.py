@@ -16,7 +16,9 @@ H, IN, C, D = Table.HOLDING, Table.INPUT, Table.COIL, Table.DISCRETE
 U16, I16, BOOL = RegisterType.UINT16, RegisterType.INT16, RegisterType.BOOL
 BUSY_S = 0.2  # how late a loop may be on a machine that runs other things
 UNDELAYED_MS = 150  # the longest gap between updates every 50 ms that nobody holds up: a timeout is 200 ms
-LONG_TIMEOUT_MS = 1000  # which nobody waits for but the device whose it is; the machine may be busy for half of it
+LONG_TIMEOUT_MS = (
+    1000  # which nobody waits for but the device whose it is; the machine may be busy for half of it
+)
 
 
 def meter(point, count: int = 4):
