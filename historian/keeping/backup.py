@@ -15,7 +15,7 @@ import sqlite3
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,10 +64,12 @@ def work_of(history: Path) -> int:
     return sum(path.stat().st_size for path in files if path.exists())
 
 
-def back_up(history: Path, target: Path, advance: Advance, *, keep: int = 0) -> Made:
+def back_up(
+    history: Path, target: Path, advance: Advance, *, beside: Sequence[Path] = (), keep: int = 0
+) -> Made:
     """Into a new folder in ``target``; of those there at the end only the newest ``keep`` stay, all where 0.
 
-    Raises BackupFailed, OSError.
+    ``beside`` are files that are no history but go on from it, where they are there. Raises BackupFailed, OSError.
     """
     _refuse_inside(history, target)
     target.mkdir(parents=True, exist_ok=True)
@@ -79,7 +81,7 @@ def back_up(history: Path, target: Path, advance: Advance, *, keep: int = 0) -> 
         draft = target / (name + DRAFT)
         draft.mkdir()
         try:
-            made = _fill(history, draft, older[-1] if older else None, advance)
+            made = _fill(history, beside, draft, older[-1] if older else None, advance)
             (draft / manifest.NAME).write_bytes(manifest.encode(made.manifest))
             _sync_all(draft)
             draft.rename(target / name)
@@ -93,8 +95,8 @@ def back_up(history: Path, target: Path, advance: Advance, *, keep: int = 0) -> 
         return replace(made, path=target / name, removed=removed)
 
 
-def back_up_to_tar(history: Path, target: Path, advance: Advance) -> Made:
-    """Into one new file, the manifest its last member. Raises BackupFailed, OSError."""
+def back_up_to_tar(history: Path, target: Path, advance: Advance, *, beside: Sequence[Path] = ()) -> Made:
+    """Into one new file, the manifest its last member; as `back_up`. Raises BackupFailed, OSError."""
     _refuse_inside(history, target)
     if target.exists():
         raise BackupFailed(f"{target} is there already: name another file, or move it away")
@@ -102,7 +104,7 @@ def back_up_to_tar(history: Path, target: Path, advance: Advance) -> Made:
     draft = target.with_name(target.name + DRAFT)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=target.name) as stage:
         try:
-            made = _fill(history, Path(stage), None, advance)
+            made = _fill(history, beside, Path(stage), None, advance)
             (Path(stage) / manifest.NAME).write_bytes(manifest.encode(made.manifest))
             with draft.open("wb") as file, tarfile.open(fileobj=file, mode="w") as tar:
                 for name in (*made.manifest.files, manifest.NAME):
@@ -117,7 +119,7 @@ def back_up_to_tar(history: Path, target: Path, advance: Advance) -> Made:
     return replace(made, path=target)
 
 
-def _fill(history: Path, into: Path, before: Path | None, advance: Advance) -> Made:
+def _fill(history: Path, beside: Sequence[Path], into: Path, before: Path | None, advance: Advance) -> Made:
     """Copy or link everything into an empty folder. Readers' order: the journal first, then the day files."""
     begun_at = time.time_ns()
     acknowledged, progress = read_status(history), read_progress(history)
@@ -125,9 +127,11 @@ def _fill(history: Path, into: Path, before: Path | None, advance: Advance) -> M
     files: dict[str, Kept] = {}
     linked = copied = 0
     damaged: list[str] = []
-    # Cursors of what was sent on come before the samples: one that lags sends twice, one that leads would skip.
-    for path in copying.other_files(history):
-        name = str(path.relative_to(history))
+    # Whatever says how far somebody got with the samples comes before them: a cursor that lags sends twice, a total
+    # goes on with the first sample after it; one that leads would skip.
+    others = [(f"{manifest.BESIDE}/{path.name}", path) for path in beside]
+    others += [(str(path.relative_to(history)), path) for path in copying.other_files(history)]
+    for name, path in others:
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         try:
             found = copying.copy_file(path, into / name)

@@ -107,11 +107,12 @@ def _backup(args: argparse.Namespace) -> int:
     is_tar = args.target.suffix == ".tar"
     if is_tar and args.keep:
         raise ValueError("--keep is for folders of backups; a tar file is one")
+    beside = _beside(paths)
     with progress("backup", backup.work_of(paths.history)) as advance:
         if is_tar:
-            made = backup.back_up_to_tar(paths.history, args.target, advance)
+            made = backup.back_up_to_tar(paths.history, args.target, advance, beside=beside)
         else:
-            made = backup.back_up(paths.history, args.target, advance, keep=args.keep)
+            made = backup.back_up(paths.history, args.target, advance, beside=beside, keep=args.keep)
     print(
         f"{made.path}: {len(made.manifest.files)} files, {size_text(made.manifest.size)},"
         f" {size_text(made.copied_bytes)} of it copied, {made.linked} days as in the backup before"
@@ -130,13 +131,15 @@ def _restore(args: argparse.Namespace) -> int:
     source = restore.open_backup(args.backup)
     try:
         with progress("restore", source.manifest.size) as advance:
-            restore.restore(source, paths.history, advance)
+            left = restore.restore(source, paths.history, advance, beside=_beside(paths))
     finally:
         source.close()
     print(
         f"{paths.history}: {len(source.manifest.files)} files, {size_text(source.manifest.size)};"
         f" all that was acknowledged by {iso_of(source.manifest.begun_at // 10**9 * 10**9)}"
     )
+    for path in left:
+        print(f"{path} is there already, and stays as it is: it is newer than the backup's")
     return DONE
 
 
@@ -235,6 +238,11 @@ def stats_lines(found: stats.Stats) -> list[str]:
         lines.append(f"lasts     {found.limit}")
     lines += [f"cannot be read: {what}" for what in found.unreadable]
     return lines
+
+
+def _beside(paths: RunPaths) -> tuple[Path, ...]:
+    """What of the state folder goes on from history."""
+    return (paths.totals,)
 
 
 def _refuse_none(paths: RunPaths) -> None:

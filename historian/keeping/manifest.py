@@ -14,6 +14,7 @@ from historian.keeping.copying import Stamp
 
 NAME = "manifest.json"
 FORMAT = 1
+BESIDE = "beside"  # in a backup: files of the state folder that stand beside history, and belong to it
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,11 +105,12 @@ def faults_of(source: Source, advance: Advance) -> list[str]:
     return faults
 
 
-def restore(source: Source, history: Path, advance: Advance) -> None:
+def restore(source: Source, history: Path, advance: Advance, *, beside: Sequence[Path] = ()) -> list[Path]:
     """Put a backup's files where ``history`` is to be, which must be empty and nobody's.
 
     Every file is compared with the manifest as it is copied; what is not the same, and everything with it, is taken
-    away again. Raises NotEmpty, DirectoryInUse, NotABackup, OSError.
+    away again. Of ``beside`` (`back_up`) only what is not there is restored: what is there is newer than any backup.
+    Returns those of the backup that were left out for that. Raises NotEmpty, DirectoryInUse, NotABackup, OSError.
     """
     _refuse_history(history)
     history.parent.mkdir(parents=True, exist_ok=True)
@@ -130,16 +131,34 @@ def restore(source: Source, history: Path, advance: Advance) -> None:
             if path.is_dir():
                 sync_directory(path)
         with _unheld(history):
+            # First what stands beside: cut off between the two, it is there, and the next try leaves it as it is.
+            left = _put_beside(draft / manifest.BESIDE, beside)
             if history.exists():
                 shutil.rmtree(history)  # empty, as was seen, but for a lock nobody holds
             draft.rename(history)
         sync_directory(history.parent)
+        return left
     except tarfile.TarError as error:
         shutil.rmtree(draft, ignore_errors=True)
         raise NotABackup(f"the tar file is damaged: {error}; nothing was restored") from error
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+
+
+def _put_beside(found: Path, beside: Sequence[Path]) -> list[Path]:
+    """Move a backup's files to where they belong, durably; which of them were there already."""
+    left = []
+    for path in beside:
+        if not (found / path.name).exists():
+            continue
+        if path.exists():
+            left.append(path)
+            continue
+        (found / path.name).rename(path)
+        sync_directory(path.parent)
+    shutil.rmtree(found, ignore_errors=True)
+    return left
 
 
 @contextmanager

@@ -13,7 +13,9 @@ from historian_folder import NOON, SECOND, Folder, never
 
 from gateway.config.site import HistorianSettings
 from historian import cli
+from historian.annotations.store import Annotations
 from historian.errors import DirectoryInUse
+from historian.events.store import EventStore, events_path
 from historian.keeping import backup, restore
 from historian.keeping.backup import BackupFailed
 from historian.keeping.manifest import NotABackup
@@ -244,6 +246,52 @@ def test_a_manifest_that_names_a_file_outside_is_refused(filled, tmp_path):
     (made.path / "manifest.json").write_text(text.replace("catalogue.sqlite", "../catalogue.sqlite"))
     with pytest.raises(NotABackup, match="no file of a history folder"):
         restore.open_backup(made.path)
+
+
+@pytest.mark.parametrize("name", ["backups", "history.tar"])
+def test_totals_come_back_beside_history_and_never_over_newer_ones(filled, tmp_path, capsys, name):
+    filled.recorder.close()
+    filled.directory.rename(tmp_path / "history")
+    (tmp_path / "totals.json").write_text("of the backup")
+    assert history_command("backup", tmp_path / name, "--state", tmp_path) == 0
+    assert history_command("verify", tmp_path / name) == 0
+    (tmp_path / "totals.json").write_text("newer")
+    shutil.rmtree(tmp_path / "history")
+    assert history_command("restore", tmp_path / name, "--state", tmp_path) == 0
+    assert (tmp_path / "totals.json").read_text() == "newer"
+    assert f"{tmp_path / 'totals.json'} is there already, and stays as it is" in capsys.readouterr().out
+    assert history_command("restore", tmp_path / name, "--state", tmp_path / "other") == 0
+    assert (tmp_path / "other" / "totals.json").read_text() == "of the backup"
+    assert "stays as it is" not in capsys.readouterr().out
+    assert not list((tmp_path / "other").rglob("beside"))
+
+
+def test_events_and_annotations_are_in_a_backup(filled, tmp_path):
+    Annotations(filled.directory).add("a.power_kw", NOON, "a fuse", "somebody")
+    EventStore(filled.directory).close()
+    backup.back_up(filled.directory, tmp_path / "backups", quietly)
+    directory = restored(tmp_path / "backups", tmp_path / "history")
+    assert [one.text for one in Annotations(directory).find(0, NOON + 1)] == ["a fuse"]
+    assert events_path(directory).exists()
+
+
+def test_what_says_how_far_somebody_got_is_copied_before_the_samples(filled, tmp_path, monkeypatch):
+    totals = filled.directory.parent / "totals.json"
+    (filled.directory / "forward").mkdir()
+    cursor = filled.directory / "forward" / "lake.json"
+    for path in (totals, cursor):
+        path.write_text("before")
+    copy_segments = backup.copying.copy_segments
+
+    def going_on(directory, to):
+        for path in (totals, cursor):
+            path.write_text("after samples that are in no backup")
+        return copy_segments(directory, to)
+
+    monkeypatch.setattr(backup.copying, "copy_segments", going_on)
+    made = backup.back_up(filled.directory, tmp_path / "backups", quietly, beside=[totals])
+    assert (made.path / "beside" / "totals.json").read_text() == "before"
+    assert (made.path / "forward" / "lake.json").read_text() == "before"
 
 
 def test_what_is_no_backup_is_told(tmp_path, capsys):
