@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from historian.errors import HistoryError
 from historian.store.database import check, connect_to_read, open_to_write, prepare
 
@@ -120,11 +123,20 @@ class Annotations:
         """Every version of one note, the oldest first; none where there is no such note."""
         return self._read(f"SELECT {_COLUMNS} FROM versions WHERE id = ? ORDER BY version", (id,))  # noqa: S608 - ours
 
+    def times(self, tag: str, start_ns: int, end_ns: int) -> NDArray[np.int64]:
+        """When the notes on one tag of [start_ns, end_ns) are, shape (n,), as they are now; ascending."""
+        asked = f"tag = ? AND time >= ? AND time < ? AND NOT is_deleted AND {_PRESENT}"
+        question = f"SELECT time FROM versions WHERE {asked} ORDER BY time"  # noqa: S608 - ours
+        return np.array([row[0] for row in self._rows(question, (tag, start_ns, end_ns))], np.int64)
+
     def _read(self, question: str, given: Sequence[int | str]) -> list[Annotation]:
+        return [_annotation(row) for row in self._rows(question, given)]
+
+    def _rows(self, question: str, given: Sequence[int | str]) -> list[Sequence[int | str]]:
         try:
             with connect_to_read(self._path) as database:
                 check(self._path, database)
-                return [_annotation(row) for row in database.execute(question, given)]
+                return database.execute(question, given).fetchall()
         except FileNotFoundError:
             return []
         except sqlite3.Error as error:

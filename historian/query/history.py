@@ -20,6 +20,7 @@ from gateway.tags.aggregate import Aggregate, AggregateConfiguration, Processed
 from gateway.tags.history import Modified, Series
 from gateway.tags.sample import from_bits
 from gateway.tags.tag import ValueType
+from historian.annotations.store import Annotations
 from historian.errors import DamagedBlock
 from historian.keeping.clock import unknown_in
 from historian.query import average, chart, knots, merge, modified
@@ -68,7 +69,10 @@ class History:
         self._days = Days(directory, self._report)
         self._names = Names(directory)
         self._reader = Reader(self._tail, self._days)
-        self._processing = Processing(self._reader, self._tail, self._gaps, self._first, self._told, clock)
+        notes = Annotations(directory)
+        self._processing = Processing(
+            self._reader, self._tail, self._gaps, self._first, self._told, notes.times, clock
+        )
         self._turn = threading.Lock()
 
     @property

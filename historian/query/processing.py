@@ -14,7 +14,7 @@ from historian.keeping.clock import unknown_in
 from historian.query import around, at_time, merge
 from historian.query.aggregates.intervals import Intervals
 from historian.query.aggregates.known import Known
-from historian.query.aggregates.table import calculate, type_of
+from historian.query.aggregates.table import NOT_ANNOTATED, calculate, type_of
 from historian.query.around import Need
 from historian.query.days import Summed
 from historian.query.reader import Found, Reader, settle
@@ -40,13 +40,16 @@ class _TooManyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Processing:
-    """``first`` reads a tag's first (or newest) samples of a span, ``gaps`` those that begin before a time."""
+    """``first`` reads a tag's first (or newest) samples of a span, ``gaps`` those that begin before a time, and
+    ``annotated`` the times of a tag's annotations in a span.
+    """
 
     reader: Reader
     tail: Tail
     gaps: Callable[[int], list[GapFrame]]
     first: Callable[[Entry, int, int, int | None, bool], Found]
     told: Callable[[Found], Found]
+    annotated: Callable[[str, int, int], NDArray[np.int64]]
     clock: Callable[[], int]
 
     def aggregate(
@@ -76,9 +79,16 @@ class Processing:
                 ) from None
             parts = [self.aggregate(entries, aggregate, half, configuration) for half in asked.halves()]
             return {tag: at_time.one_behind_the_other([part[tag] for part in parts]) for tag in entries}
+        counts_notes = aggregate is Aggregate.ANNOTATION_COUNT
         return {
             tag: calculate(
-                aggregate, known[tag], entry.type, asked, stepped=entry.stepped, configuration=configuration
+                aggregate,
+                known[tag],
+                entry.type,
+                asked,
+                stepped=entry.stepped,
+                configuration=configuration,
+                annotated=self.annotated(tag, low, high + 1) if counts_notes else NOT_ANNOTATED,
             )
             for tag, entry in entries.items()
         }

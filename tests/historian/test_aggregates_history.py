@@ -8,6 +8,7 @@ from historian_folder import NOON, SECOND, TAGS, tag
 
 from gateway.tags.aggregate import Aggregate, AggregateConfiguration, ProcessedType
 from gateway.tags.tag import ValueType
+from historian.annotations.store import Annotations
 from historian.query import processing
 from historian.query.aggregates.intervals import intervals
 from historian.query.aggregates.table import calculate, type_of
@@ -16,7 +17,7 @@ from historian.store.blocks import Samples
 from historian.store.frame import GapFrame
 
 MINUTE = 60 * SECOND
-NO_DATA, UNCERTAIN_DATA_SUB_NORMAL, INTERPOLATED = 0x809B_0000, 0x40A4_0000, 0x402
+NO_DATA, UNCERTAIN_DATA_SUB_NORMAL, CALCULATED, INTERPOLATED = 0x809B_0000, 0x40A4_0000, 0x401, 0x402
 COMM_LOSS, OUT_OF_RANGE = 0x8005_0000, 0x4094_0000
 DAY = 86_400 * SECOND
 
@@ -245,4 +246,28 @@ def test_questions_that_have_no_answer(folder):
         history.at_time("nobody", [NOON])
     with pytest.raises(ValueError, match="together they must be at least 100"):
         AggregateConfiguration(percent_data_good=20, percent_data_bad=70)
+    history.close()
+
+
+@pytest.mark.parametrize("is_packed", [True, False], ids=["packed", "in the journal"])
+def test_annotations_are_counted_in_the_interval_that_they_lie_in(folder, is_packed):
+    """As the standard's example: three, then one (OPC 10000-13 v1.04, A.18)."""
+    folder.write("a.power_kw", NOON + np.arange(11) * 10 * SECOND, [1.0] * 11)
+    if is_packed:
+        folder.pack()
+    notes = Annotations(folder.directory)
+    for seconds in (0, 20, 59.999, 60):
+        notes.add("a.power_kw", NOON + int(seconds * SECOND), "x", "somebody")
+    notes.add("a.count", NOON, "of another tag", "somebody")
+    notes.edit(1, "y", "somebody")
+    notes.delete(notes.add("a.power_kw", NOON, "z", "somebody").id, "somebody")
+    history, count = folder.history(), Aggregate.ANNOTATION_COUNT
+    found = history.aggregate("a.power_kw", count, NOON, NOON + 100 * SECOND, MINUTE)
+    assert found.type is ProcessedType.INT32
+    assert list(zip(found.values, found.statuses, strict=True)) == [(3, CALCULATED), (1, CALCULATED)]
+    backwards = history.aggregate("a.power_kw", count, NOON + 100 * SECOND, NOON, MINUTE)
+    assert backwards.values.tolist() == [2, 1], "(40, 100] and (0, 40]: the later end lies in it"
+    before = history.aggregate("a.power_kw", count, NOON - 30 * MINUTE, NOON + 30 * SECOND, 15 * MINUTE)
+    assert before.statuses.tolist() == [NO_DATA, NO_DATA, CALCULATED]
+    assert before.values[2] == 2
     history.close()

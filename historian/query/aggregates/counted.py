@@ -60,6 +60,15 @@ def count(question: Question) -> Answer:
     return _of_count(question, found, tally.count(good.interval, len(question.intervals)))
 
 
+def annotation_count(question: Question) -> Answer:
+    """5.4.3.20: how many annotations there are. Samples say only where the data begin and end."""
+    interval = question.intervals.of(question.annotated)
+    many = len(question.intervals)
+    counts = tally.count(interval[(interval >= 0) & (interval < many)], many)
+    statuses = np.where(question.has_data, GOOD | CALCULATED, NO_DATA).astype(np.uint32)
+    return Answer(question.intervals.starts, counts.astype(np.float64), statuses)
+
+
 def number_of_transitions(question: Question) -> Answer:
     """5.4.3.24: how many usable samples differ from the usable one before; the very first differs from nothing."""
     found = members(question)

@@ -19,6 +19,7 @@ from historian.query.aggregates.known import Known, judge, without_placeholders
 from historian.query.aggregates.tally import PARTIAL, Answer, Question
 
 DEFAULTS = AggregateConfiguration()
+NOT_ANNOTATED = np.empty(0, np.int64)
 DEFAULT_RESOLUTION_NS = 1_000  # the least step of source times, unless a site says otherwise
 
 
@@ -61,6 +62,7 @@ RULES: Mapping[Aggregate, Rule] = {
     _A.MINIMUM_ACTUAL_TIME2: Rule(extremes.minimum_actual_time2, _K.SOURCE),
     _A.MAXIMUM_ACTUAL_TIME2: Rule(extremes.maximum_actual_time2, _K.SOURCE),
     _A.RANGE2: Rule(extremes.range2, _K.DIFFERENCE),
+    _A.ANNOTATION_COUNT: Rule(counted.annotation_count, _K.COUNT, takes_strings=True),
     _A.COUNT: Rule(counted.count, _K.COUNT, takes_strings=True),
     _A.DURATION_IN_STATE_ZERO: Rule(regions.duration_in_state_zero),
     _A.DURATION_IN_STATE_NON_ZERO: Rule(regions.duration_in_state_non_zero),
@@ -86,7 +88,15 @@ assert set(RULES) == set(Aggregate)
 
 # Aggregates that stretches added up already (`Covered`) are enough for, where values are stepped.
 BY_STRETCH = frozenset(
-    {_A.TIME_AVERAGE2, _A.TOTAL2, _A.DURATION_GOOD, _A.DURATION_BAD, _A.PERCENT_GOOD, _A.PERCENT_BAD}
+    {
+        _A.TIME_AVERAGE2,
+        _A.TOTAL2,
+        _A.DURATION_GOOD,
+        _A.DURATION_BAD,
+        _A.PERCENT_GOOD,
+        _A.PERCENT_BAD,
+        _A.ANNOTATION_COUNT,
+    }
 )
 
 _SOURCE = {
@@ -139,14 +149,18 @@ def calculate(
     stepped: bool,
     configuration: AggregateConfiguration = DEFAULTS,
     resolution_ns: int = DEFAULT_RESOLUTION_NS,
+    annotated: NDArray[np.int64] = NOT_ANNOTATED,
 ) -> Processed:
-    """An aggregate of each interval, in the order of the flow of time. Raises ValueError."""
+    """An aggregate of each interval, in the order of the flow of time. Raises ValueError.
+
+    ``annotated`` are the times of the tag's annotations, in any order, which only AnnotationCount asks for.
+    """
     type = type_of(aggregate, source)
     rule = RULES[aggregate]
     known = without_placeholders(known)
     rows = judge(known, configuration.treat_uncertain_as_bad)
     holds = is_stepped(source, stepped)
-    question = Question(known, rows, intervals, configuration, holds, resolution_ns)
+    question = Question(known, rows, intervals, configuration, holds, resolution_ns, annotated)
     answer = rule.reckon(question)
     statuses = answer.statuses
     if rule.can_be_partial:

@@ -21,7 +21,10 @@ NO_DATA = np.uint32(BAD_NO_DATA)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an aggregate is reckoned from. ``resolution_ns`` is the least step of time of the data."""
+    """What an aggregate is reckoned from. ``resolution_ns`` is the least step of time of the data.
+
+    ``annotated`` are the times (UTC ns) of the tag's annotations, one each.
+    """
 
     known: Known
     rows: Judged
@@ -29,6 +32,7 @@ class Question:
     configuration: AggregateConfiguration
     is_stepped: bool
     resolution_ns: int
+    annotated: NDArray[np.int64]
 
     @property
     def has_data(self) -> NDArray[np.bool_]:

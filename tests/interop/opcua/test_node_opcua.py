@@ -139,7 +139,7 @@ async def test_aggregates_and_values_at_given_times(plant: Plant, node_client: A
         got = await client.wish("atTimes", node=f"ns=2;s={tag}", times=[time * 1000 for time in times])
         here = plant.history.at_time(tag, np.array(times) * second, defaults, use_simple_bounds=True)
         assert (got["status"], got["values"]) == ("Good", as_told(here))
-        refused = await client.wish("processed", **asked, aggregate="i=2351")
+        refused = await client.wish("processed", **asked, aggregate="i=2340")  # a folder
         assert refused["status"] == "BadAggregateNotSupported"
 
 
