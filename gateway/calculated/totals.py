@@ -22,7 +22,6 @@ SCALE_BITS = 1_074  # of the least double above zero
 HOUR_NS = 3_600 * 10**9
 CLOCK_SET_BACK_NS = 10**9  # receipt times of one writer do not go back further by themselves
 LONGEST_SILENCE_NS = 400 * 24 * HOUR_NS  # in which every period is gone through: 9,600 hours
-UNCERTAIN_SUB_NORMAL = 0x40A4_0000  # OPC 10000-13 4.2.2.2: made from less than all good data
 
 Area = Callable[[int], int]
 
@@ -126,14 +125,17 @@ def told(total: Total, zone: datetime.tzinfo, state: State, now: int) -> Told:
     for tags in total.periods:
         here = state.periods[tags.period]
         is_whole = here.since_start and here.unmeasured == state.unmeasured and is_held
-        last = (0.0, int(Quality.BAD_WAITING_FOR_INITIAL_DATA))
+        last = (0.0, int(Quality.BAD_NO_DATA))  # none has ended yet
         if here.last is not None:
-            last = (_told(total, here.last), 0 if here.last_is_whole else UNCERTAIN_SUB_NORMAL)
+            last = (
+                _told(total, here.last),
+                0 if here.last_is_whole else int(Quality.UNCERTAIN_DATA_SUB_NORMAL),
+            )
         this = _told(total, state.sum - here.base)
-        periods.append((this, 0 if is_whole else UNCERTAIN_SUB_NORMAL, *last))
+        periods.append((this, 0 if is_whole else int(Quality.UNCERTAIN_DATA_SUB_NORMAL), *last))
     return Told(
         _told(total, state.sum),
-        0 if is_held else UNCERTAIN_SUB_NORMAL,
+        0 if is_held else int(Quality.UNCERTAIN_DATA_SUB_NORMAL),
         state.unmeasured / 10**9,
         tuple(periods),
         (state.resets, state.rollovers, state.implausible),

@@ -158,6 +158,14 @@ async def test_what_a_device_does_not_have_is_absent_and_no_fault(page, stand):
     await expect(page.locator("#attention")).to_contain_text("ev5")
 
 
+async def test_a_sum_of_a_day_not_measured_all_through_is_marked_and_alarms_nobody(page, stand):
+    await open_page(page, stand)
+    stand.scene.statuses["pcc.import_energy_kwh"] = Quality.UNCERTAIN_DATA_SUB_NORMAL
+    await expect(value(page, "pcc.import_energy_kwh")).to_have_attribute("data-quality", "uncertain")
+    await expect(bay(page, "pcc").locator(".bay-status")).to_have_text("")
+    await expect(page.locator("#attention-count")).to_have_text("0")
+
+
 async def test_what_logic_does_not_demand_and_nobody_has_set_is_no_fault_and_no_charger(
     page, make_stand, serve, play
 ):

@@ -50,7 +50,7 @@ export class Attention {
       const groups = new Map();
       for (const tag of all) {
         const state = this.tags.assess(tag);
-        if (state.worst === "absent") continue;
+        if (state.isQuiet && state.worst !== "good") continue;
         if (state.worst === "good") {
           const says = attentionOf(tag, Object.keys(tag.states).length ? valueText(tag) : null);
           if (says !== null) groups.set(tag.name, { level: "attention", device, text: says });

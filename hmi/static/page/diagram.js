@@ -325,16 +325,19 @@ function flowOf(kind, power) {
   return feedsBus ? "to-bus" : "from-bus";
 }
 
+const QUIET = { worst: "good", text: "", label: "" };
+
 // The worst of a device's tags, and how many are like it.
 function statusOf(tags, all) {
   let worst = null;
   let count = 0;
   for (const tag of all) {
-    const state = tags.assess(tag);
+    const found = tags.assess(tag);
+    const state = found.isQuiet ? QUIET : found;
     if (worst === null || RANK[state.worst] > RANK[worst.worst]) [worst, count] = [state, 0];
     if (state.worst === worst.worst) count += 1;
   }
-  if (RANK[worst.worst] === RANK.good) return { worst: "good", text: "", label: "" };
+  if (RANK[worst.worst] === RANK.good) return QUIET;
   return { worst: worst.worst, label: worst.label, text: `${worst.text} \u00b7 ${count} of ${all.length}` };
 }
 

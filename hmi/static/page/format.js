@@ -12,6 +12,7 @@ const SHORT = {
   WaitingForInitialData: "Waiting",
   EngineeringUnitsExceeded: "Range",
   OutOfRange: "Range",
+  DataSubNormal: "Partly measured",
   LastUsableValue: "Last usable",
   SensorFailure: "Sensor",
   DeviceFailure: "Device",

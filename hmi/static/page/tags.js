@@ -5,10 +5,12 @@ import { codeOf, durationText, reasonOf } from "./format.js";
 const SEVERITY = ["good", "uncertain", "bad", "bad"]; // the two top bits of a StatusCode (OPC 10000-4 7.39)
 const SYSTEM = "_system";
 // Bad to a client, but nothing is wrong: a free charger knows no state of charge, and logic that has released a point
-// demands nothing of it.
-const ABSENT = new Map([["Bad_NotSupported", null], ["Bad_NoData", "nothing demanded"]]);
+// demands nothing of it, and no day has ended yet that a total could tell of.
+const ABSENT = new Map([["Bad_NotSupported", null], ["Bad_NoData", "none at present"]]);
 // So is a setpoint that nobody has given yet: of the logic, or one that a device does not tell of, as on a CAN bus.
 const WAITING = "Bad_WaitingForInitialData";
+// A sum over a period that was not measured all through: marked where it is read, but nobody can act on it.
+const PARTLY_MEASURED = "Uncertain_DataSubNormal";
 const NEVER_STALE_MS = 1e12;
 const LABEL = { bad: "BAD", stale: "STALE", uncertain: "UNC", absent: "", good: "" };
 export const RANK = { good: 0, absent: 0, uncertain: 1, stale: 2, bad: 3 };
@@ -55,10 +57,11 @@ export class Tags {
     return this.byName.get(`${device}.${point}`) ?? null;
   }
 
-  // {quality: good | absent | uncertain | bad, isStale, worst, label, why, text, ageMs}; worst may be stale as well
+  // {quality: good | absent | uncertain | bad, isStale, worst, isQuiet, label, why, text, ageMs}; worst may be stale as
+  // well; isQuiet: nothing of it calls for attention
   assess(tag) {
     if (tag.status === null) {
-      return { quality: "bad", isStale: false, worst: "bad", label: LABEL.bad, why: "No data", text: "BAD No data", ageMs: null };
+      return { quality: "bad", isStale: false, worst: "bad", isQuiet: false, label: LABEL.bad, why: "No data", text: "BAD No data", ageMs: null };
     }
     const now = this.clock.now();
     let quality = SEVERITY[tag.status >>> 30];
@@ -79,7 +82,8 @@ export class Tags {
     if (isStale) parts.push("STALE");
     if (RANK[worst] > RANK.uncertain && parts.length && ageMs !== null) parts.push(durationText(ageMs));
     const label = LABEL[worst];
-    return { quality, isStale, worst, label, why, text: parts.join(" · "), ageMs };
+    const isQuiet = RANK[worst] === RANK.good || (worst === "uncertain" && status === PARTLY_MEASURED);
+    return { quality, isStale, worst, isQuiet, label, why, text: parts.join(" · "), ageMs };
   }
 
   // The number if it may be reckoned with as present, else null.

@@ -23,6 +23,7 @@ UTC = datetime.UTC
 BERLIN = ZoneInfo("Europe/Berlin")
 BAD, UNCERTAIN = 0x8005_0000, 0x40A4_0000
 WAITING = 0x8032_0000
+NO_DATA = 0x809B_0000
 ENERGY = Total(
     "p.e_kwh",
     0,
@@ -121,6 +122,11 @@ def test_a_clock_that_was_set_back_counts_nothing_twice():
 
 def test_before_the_first_sample_nothing_is_known():
     assert say(ENERGY, [at(0, 1.0, BAD)], 5).status == WAITING
+
+
+def test_before_a_period_has_ended_there_is_none_to_tell_of():
+    total = replace(ENERGY, periods=(PeriodTags(Period.DAY, 2, 3),))
+    assert say(total, [at(0, 36.0)], 10).periods == ((36 * 10 / 3600, UNCERTAIN, 0.0, NO_DATA),)
 
 
 def test_a_counter_is_the_sum_of_its_increments_also_over_time_without_it():
