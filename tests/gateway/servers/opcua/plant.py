@@ -182,8 +182,14 @@ class Memory:
         kept = self.series[tag]
         rows = np.flatnonzero((kept.source_times >= start_ns) & (kept.source_times < end_ns))
         rows = rows[::-1] if newest_first else rows
+        is_cut = limit is not None and len(rows) >= limit
         rows = rows[:limit]
-        return Series(kept.type, kept.source_times[rows], kept.values[rows], kept.statuses[rows])
+        low, high = start_ns, end_ns
+        if is_cut and len(rows):
+            last = int(kept.source_times[rows[-1]])
+            low, high = (last, high) if newest_first else (low, last)
+        damaged = tuple((max(a, low), min(b, high)) for a, b in kept.damaged if a < high and b > low)
+        return Series(kept.type, kept.source_times[rows], kept.values[rows], kept.statuses[rows], damaged)
 
     def modified(self, tag: str, start_ns: int, end_ns: int) -> Modified:
         kept = self.replaced[tag]

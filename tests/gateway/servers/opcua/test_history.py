@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opcua_plant import TAGS, Memory, Plant, node_id
 
+from gateway.config.site import HistorianSettings
 from gateway.servers.opcua import history, limits
 from gateway.servers.opcua.values import to_datetime, to_ns
 from gateway.tags.history import Series
+from gateway.tags.sample import to_bits
 from gateway.tags.tag import ValueType
+from historian.query.history import History
+from historian.store.frame import SamplesFrame
+from historian.store.layout import day_files
+from historian.store.recorder import Recorder
+from historian.store.rows import Rows
 
 Clients = Callable[..., Any]
 START = 1_790_000_000_000_000_000
@@ -230,3 +240,78 @@ async def test_a_bad_continuation_point_and_times_not_kept_are_refused(
         with pytest.raises(ua.UaStatusCodeError) as caught:
             await client.uaclient.history_update(ua.HistoryUpdateParameters())
         assert caught.value.code == StatusCodes.BadServiceUnsupported
+
+
+@given(
+    count=st.integers(0, 12),
+    spans=st.lists(st.integers(-2, 14), max_size=6, unique=True).map(sorted),
+    first=st.integers(-3, 15),
+    last=st.integers(-3, 15),
+    page=st.integers(1, 6),
+    bounds=st.booleans(),
+)
+def test_what_cannot_be_read_is_told_in_pages_of_any_size(
+    count: int, spans: list[int], first: int, last: int, page: int, bounds: bool
+) -> None:
+    """Even where late samples lie within it: all samples come once, and each span within is told of."""
+    memory = stored(count)
+    edges = [START + second * SECOND + SECOND // 2 for second in spans]
+    damaged = tuple(zip(edges[::2], edges[1::2], strict=False))
+    memory.series[TAG.name] = replace(memory.series[TAG.name], damaged=damaged)
+    start, end = at(first), at(last)
+    found = pages(memory, details(start, end, page, bounds))
+    assert all(len(part) <= page for part in found)
+    values = [value for part in found for value in part]
+    if first == last or bounds:
+        return
+    inside = [float(n) for n in range(count) if first <= n < last or last < n <= first]
+    wanted = inside if first < last else inside[::-1]
+    assert [value for value in values if value is not None] == wanted
+    low, high = sorted((START + first * SECOND, START + last * SECOND))
+    touched = sum(one < high and other > low for one, other in damaged)
+    assert values.count(None) >= touched
+    if page == 6 and len(values) <= page:
+        assert values.count(None) == touched
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+async def test_a_damaged_block_is_told_over_the_wire(
+    make_plant: Callable[[], Plant], client_of: Clients, tmp_path: Path, backwards: bool
+) -> None:
+    settings, now = HistorianSettings(), START + 200 * SECOND
+    recorder = Recorder(tmp_path / "history", settings, lambda: now)
+    recorder.open()
+    (entry,) = recorder.catalogue.register([TAG], START)
+    for minute in range(3):
+        times = START + minute * 60 * SECOND + SECOND * np.arange(60)
+        values = to_bits(np.arange(60.0) + 60 * minute, ValueType.DOUBLE)
+        ids, statuses = np.full(60, entry.id, np.uint32), np.zeros(60, np.uint32)
+        rows = Rows(ids, statuses, times, values, np.zeros(0, np.uint32), ())
+        recorder.offer(SamplesFrame(1, now, {"drivers": (60 * minute, 60 * minute + 60)}, rows))
+        assert recorder.flush()
+        recorder.rotate()
+        assert recorder.pack(lambda: False)
+    recorder.close()
+    (day,) = day_files(tmp_path / "history").values()
+    with sqlite3.connect(day) as database:
+        asked = (entry.id, START + 60 * SECOND)
+        spoil = "UPDATE blocks SET value_data = zeroblob(length(value_data)) WHERE tag = ? AND first_time = ?"
+        assert database.execute(spoil, asked).rowcount == 1
+    database.close()
+    plant = make_plant()
+    plant.history = History(tmp_path / "history", on_damage=lambda _: None)
+    span = (at(170), at(5)) if backwards else (at(5), at(171))
+    try:
+        async with plant.running(), await client_of(plant) as client:
+            result = await read(client, TAG.name, details(*span))
+            wanted = [*map(float, range(5, 60)), None, *map(float, range(120, 171))]
+            assert result.StatusCode.is_good()
+            expected = wanted[::-1][:-1] if backwards else wanted
+            assert numbers_of(result) == expected
+            lost = result.HistoryData.DataValues[expected.index(None)]
+            assert lost.StatusCode.value == StatusCodes.BadDataLost
+            assert lost.SourceTimestamp == (at(119) if backwards else at(60))
+            inner = await read(client, TAG.name, details(at(70), at(80), bounds=True))
+            assert [status for _, status in values_of(inner)] == [StatusCodes.BadDataLost] * 3
+    finally:
+        plant.history.close()
