@@ -114,7 +114,7 @@ class Weights:
             sums[..., self.carried] = values[..., self.knot] * carried
         if len(self.filled):
             inside = values[..., self.inside]
-            out = None if scratch is None else scratch[: len(values), : inside.shape[-1]]
+            out = None if scratch is None else scratch[..., : inside.shape[-1]]
             sums[..., self.filled] += np.add.reduceat(
                 np.multiply(inside, held, out=out), self.starts, axis=-1
             )
@@ -161,39 +161,16 @@ def average(edges: NDArray[np.int64], knots: Knots, covered: Sequence[Covered]) 
         np.add.at(good_ns, where, [piece.good_ns for piece in covered])
         with np.errstate(over="ignore", invalid="ignore"):
             np.add.at(integral, where, [piece.integral for piece in covered])
-    return _averages(edges, integral, usable_ns, good_ns)
+    return finish(edges, integral, usable_ns, good_ns)
 
 
-class GoodAverages:
-    """Averages of arrays of values at the same times, all of them Good."""
-
-    def __init__(self, edges: NDArray[np.int64], times: NDArray[np.int64]) -> None:
-        self._weights = weights_of(edges, times)
-        known_ns = self._weights.time(np.ones(len(times), np.bool_))
-        self._shared = _averages(edges, np.zeros(len(edges) - 1), known_ns, known_ns)
-        self._known_s = np.where(known_ns > 0, known_ns * NS, np.nan)
-
-    def of(self, values: NDArray[Any], scratch: NDArray[np.float64] | None = None) -> list[Averages | None]:
-        """Of each row of ``values`` (rows, knots), of any number type; ``scratch`` of that shape saves a new array.
-
-        None where the values may not all be finite, so that each is to be looked at.
-        """
-        integral = self._weights.integral(values, scratch)
-        finite = np.atleast_1d(np.isfinite(integral).all(axis=1))
-        results = integral / self._known_s
-        starts, good, statuses = self._shared.starts, self._shared.percent_good, self._shared.statuses
-        return [
-            Averages(starts, row, good, statuses) if is_finite else None
-            for row, is_finite in zip(results, finite.tolist(), strict=True)
-        ]
-
-
-def _averages(
+def finish(
     edges: NDArray[np.int64],
     integral: NDArray[np.float64],
     usable_ns: NDArray[np.int64],
     good_ns: NDArray[np.int64],
 ) -> Averages:
+    """The averages of integrals (value times seconds) over usable time."""
     has_data = usable_ns > 0
     result = np.full(len(edges) - 1, np.nan)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -161,14 +161,7 @@ class History:
             gathered = self._reader.gather(
                 {entry.id: entry.type for entry in entries.values()}, start_ns, end_ns, before=True, sums=sums
             )
-            if len(gathered) == 1:
-                (one,) = gathered.values()
-                found = settle(one, self._reader.crew)
-                answers = [(knots.average_of(one, found, edges, gaps, now), found)]
-            else:
-                work = partial(knots.averages_of, edges=edges, gaps=gaps, now=now)
-                asked = list(gathered.values())
-                answers = self._reader.crew.share(work, asked, sum(one.count for one in asked))
+            answers = knots.averages_of(list(gathered.values()), edges, gaps, now, self._reader.crew)
             for _, found in answers:
                 self._told(found)
             by_id = dict(zip(gathered, answers, strict=True))

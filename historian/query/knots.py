@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.tags.quality import SEVERITY_MASK
-from gateway.tags.sample import from_bits
 from gateway.tags.tag import ValueType
-from historian.errors import DamagedColumn
-from historian.query import average, merge
-from historian.query.average import Averages, Covered, GoodAverages, Knots
+from historian.query import average, merge, runs
+from historian.query.average import Averages, Covered, Knots
 from historian.query.days import Summed
-from historian.query.decoding import decode
+from historian.query.decoding import Crew
 from historian.query.reader import Found, Gathered, settle
 from historian.store.blocks import Samples, usable_numbers
 from historian.store.frame import GapFrame
@@ -23,7 +21,6 @@ from historian.store.frame import GapFrame
 RESYNCED = ("lapped", "text", "clock")
 
 NOTHING_TOLD = Found(merge.nothing(ValueType.DOUBLE))
-ROWS_AT_ONCE = 32  # of 3,600 doubles twice 0.9 MB: stays in the cache of a core while it is added up
 _UNKNOWN = -1  # the place of what is appended behind all samples
 
 
@@ -42,33 +39,26 @@ def can_sum(edges: NDArray[np.int64], interval: int, gaps: Sequence[GapFrame], b
 
 
 def averages_of(
-    asked: Sequence[Gathered], edges: NDArray[np.int64], gaps: Sequence[GapFrame], now: int
+    asked: Sequence[Gathered], edges: NDArray[np.int64], gaps: Sequence[GapFrame], now: int, crew: Crew
 ) -> list[tuple[Averages, Found]]:
     """The averages of each tag, and what was read for them: damage, and no samples where it went without."""
-    answers: dict[int, tuple[Averages, Found]] = {}
-    alike: dict[int, list[int]] = {}
-    for place, one in enumerate(asked):
-        times = _only_times(one)
-        if times is not None and not gaps and now >= edges[-1]:
-            alike.setdefault(id(times), []).append(place)
-    for places in alike.values():
-        times = _only_times(asked[places[0]])
-        assert times is not None, "only such are alike"
-        good = GoodAverages(edges, times)
-        room = np.empty((2, min(len(places), ROWS_AT_ONCE), len(times)))
-        for start in range(0, len(places), ROWS_AT_ONCE):
-            some = places[start : start + ROWS_AT_ONCE]
-            rows = room[0, : len(some)]
-            for row, place in zip(rows, some, strict=True):
-                _decode_into(row, times, asked[place])
-            for place, averages in zip(some, good.of(rows, room[1]), strict=True):
-                if averages is not None:
-                    answers[place] = (averages, NOTHING_TOLD)
-    for place, one in enumerate(asked):
-        if place not in answers:
-            found = settle(one)
-            answers[place] = (average_of(one, found, edges, gaps, now), found)
-    return [answers[place] for place in range(len(asked))]
+    simple = runs.averages(asked, edges, gaps, now)
+    others = [one for one, averages in zip(asked, simple, strict=True) if averages is None]
+    if len(others) == 1:
+        read = [settle(others[0], crew)]
+    else:
+        read = crew.share(
+            lambda some: [settle(one) for one in some], others, sum(one.count for one in others)
+        )
+    left = iter(zip(others, read, strict=True))
+    answers: list[tuple[Averages, Found]] = []
+    for averages in simple:
+        if averages is not None:
+            answers.append((averages, NOTHING_TOLD))
+        else:
+            one, found = next(left)
+            answers.append((average_of(one, found, edges, gaps, now), found))
+    return answers
 
 
 def average_of(
@@ -76,11 +66,6 @@ def average_of(
 ) -> Averages:
     """The averages of one tag whose samples are read."""
     samples = found.samples
-    is_plain = not (gaps or found.damaged or one.summed) and now >= edges[-1]
-    if is_plain and len(samples) and not samples.statuses.any():
-        (averages,) = GoodAverages(edges, samples.times).of(from_bits(samples.values, one.type)[np.newaxis])
-        if averages is not None:
-            return averages
     since = int(samples.times[0]) if len(samples) else int(edges[0])
     covered = [
         Covered(block.first_time, block.integral or 0.0, block.good_ns + block.uncertain_ns, block.good_ns)
@@ -89,26 +74,6 @@ def average_of(
     unknown = [max(int(edges[0]), low) for low, _ in found.damaged]
     gaps = [gap for gap in gaps if gap.from_time < edges[-1] and max(gap.from_time, gap.to_time) >= since]
     return average.average(edges, _knots(one.type, samples, unknown, covered, gaps, now), covered)
-
-
-def _only_times(one: Gathered) -> NDArray[np.int64] | None:
-    """The times of a tag of which there is one block, all Good, and nothing else."""
-    if len(one.days) != 1 or one.summed or one.damaged:
-        return None
-    part = one.days[0]
-    if len(part.blocks) != 1 or part.pieces:
-        return None
-    block, times = part.blocks[0]
-    return times if block.quality_data is None and isinstance(times, np.ndarray) else None
-
-
-def _decode_into(row: NDArray[np.float64], times: NDArray[np.int64], one: Gathered) -> None:
-    """The values of a tag of one block; NaN where it has to be read the long way, which tells why."""
-    block, _ = one.days[0].blocks[0]
-    try:
-        row[:] = from_bits(decode(block, times, one.type).values, one.type)
-    except DamagedColumn:
-        row[:] = np.nan
 
 
 def _knots(
