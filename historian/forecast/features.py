@@ -1,0 +1,345 @@
+"""Feature vectors of signals: one kernel for a whole table (batch) and for one observation after the other (stream).
+
+Both give the same numbers to the last bit. Each vector is computed anew from the observations it looks at, and
+every sum runs from the newest to the oldest by ``np.add.accumulate``, whose order, unlike that of ``np.sum``, does
+not depend on the shape and layout of the array. No sum drifts, and no vector depends on when the stream began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
+
+from historian.forecast.calendar import calendar_terms
+from historian.forecast.feature_set import NS_PER_S, STATISTICS, FeatureSet
+from historian.query.libraries import load
+
+_CHUNK_BYTES: Final = 4 << 20  # of windows laid out at once: what the second-level cache about holds
+_HOUR_S: Final = 3600.0
+LEAST_LOAD: Final = 1e-9  # of which a share can be had, in the unit of the signal
+
+Floats = NDArray[np.float64]
+
+
+class NotPrimed(ValueError):  # noqa: N818 - reads as the claim it makes
+    """Too little was observed for a vector; ``needed`` says how many observations more it takes."""
+
+    def __init__(self, needed: int) -> None:
+        super().__init__(f"not primed: {needed} more observations needed")
+        self.needed = needed
+
+
+class Kernel:
+    """Computes vectors out of windows of observations. Holds no state between calls."""
+
+    def __init__(self, features: FeatureSet) -> None:
+        self.features = features
+        self.width = len(features.names)
+        # Windows from the shortest to the longest: their steps, where each ends, what it adds to the one before.
+        self._sizes = sorted(features.windows)
+        self._sizes_column = np.array(self._sizes)[:, None]
+        self._size_ends = np.array(self._sizes, dtype=np.intp) - 1
+        self._size_begins = np.array([0, *self._sizes[:-1]], dtype=np.intp)
+        places = [features.windows.index(size) for size in self._sizes]
+        in_order = places == sorted(places)  # a slice is faster than positions
+        self._size_places: Any = slice(None) if in_order else np.array(places, dtype=np.intp)
+        self._least_present = features.missing.least_present * self._sizes_column
+        column = {name: position for position, name in enumerate(features.signals)}
+        self._lag_rows = features.buffer - 1 - np.array(features.lags, dtype=np.intp)
+        terms = (*features.calendar, *(term for _, term in features.interactions))
+        self._terms = tuple(dict.fromkeys(terms))
+        self._calendar = np.array([self._terms.index(term) for term in features.calendar], dtype=np.intp)
+        self._product_terms = np.array(
+            [self._terms.index(t) for _, t in features.interactions], dtype=np.intp
+        )
+        self._product_signals = np.array([column[s] for s, _ in features.interactions], dtype=np.intp)
+        if features.net_load is not None:
+            self._load = column[features.net_load.load]
+            self._sources = [column[source] for source in features.net_load.sources]
+            steps = features.net_load.slope_steps
+            self._later, self._earlier = np.tril_indices(steps, -1)
+            self._slope_steps = steps
+            self._least_pairs = max(1.0, features.missing.least_present * len(self._later))
+            self._apart_h = (self._later - self._earlier) * (features.step_s / _HOUR_S)
+
+    def vectors(self, windows: Floats, times_ns: NDArray[np.int64]) -> Floats:
+        """``windows``: (vectors, buffer, signals), oldest first, missing as NaN; returns (vectors, features)."""
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # values near the greatest double: squares are infinite
+            return self._vectors(windows, times_ns)
+
+    def _vectors(self, windows: Floats, times_ns: NDArray[np.int64]) -> Floats:
+        features, signals = self.features, len(self.features.signals)
+        vectors = len(windows)
+        out = np.empty((vectors, self.width))
+        out[:, :signals] = windows[:, -1]
+        at = signals
+        if len(self._lag_rows):
+            end = at + signals * len(self._lag_rows)
+            out[:, at:end] = windows[:, self._lag_rows].reshape(vectors, -1)
+            at = end
+        if features.windows:
+            at = self._statistics(windows, out, at)
+        if self._terms:
+            civil = features.civil
+            terms = np.array([calendar_terms(time, self._terms, civil) for time in times_ns.tolist()])
+            end = at + len(self._calendar)
+            out[:, at:end] = terms[:, self._calendar]
+            at = end
+        if len(self._product_terms):
+            end = at + len(self._product_terms)
+            out[:, at:end] = out[:, self._product_signals] * terms[:, self._product_terms]
+            at = end
+        if features.net_load is not None:
+            self._net_load(windows, out[:, at:])
+        out[np.isnan(out)] = np.nan  # one pattern of bits for all that is missing
+        return out
+
+    def _statistics(self, windows: Floats, out: Floats, at: int) -> int:
+        """Mean, sample standard deviation (n - 1, two passes), least and greatest of each window."""
+        sizes, longest, signals = self._sizes, self._sizes[-1], windows.shape[2]
+        newest_first = np.ascontiguousarray(windows[:, : -longest - 1 : -1])
+        absent = np.isnan(newest_first)
+        holes = bool(np.logical_or.reduce(absent, axis=None))
+        # What is absent adds 0 to a sum, which changes no bit of it: vectors without holes come out the same
+        # whether or not another vector of the same call has some.
+        present = np.where(absent, 0.0, newest_first) if holes else newest_first
+        count: Any = self._sizes_column
+        if holes:
+            count = np.add.accumulate(~absent, axis=1, dtype=np.int64)[:, self._size_ends]
+        means = np.add.accumulate(present, axis=1)[:, self._size_ends] / (
+            np.maximum(count, 1) if holes else count
+        )
+        squares = np.empty_like(means)
+        for position, size in enumerate(sizes):
+            away = present[:, :size] - means[:, position, None]
+            if holes:
+                away[absent[:, :size]] = 0.0
+            np.multiply(away, away, out=away)
+            squares[:, position] = np.add.accumulate(away, axis=1, out=away)[:, -1]
+        deviations = np.sqrt(squares / (np.maximum(count - 1, 1) if holes else count - 1))
+        # The least of a window is that of the next shorter one and of the steps between. Exact in any order.
+        least = np.fmin.accumulate(
+            np.fmin.reduceat(newest_first[:, :longest], self._size_begins, axis=1), axis=1
+        )
+        greatest = np.fmax.accumulate(
+            np.fmax.reduceat(newest_first[:, :longest], self._size_begins, axis=1), axis=1
+        )
+        if holes:
+            few = count < self._least_present
+            for statistic in (means, least, greatest):
+                statistic[few] = np.nan
+            deviations[few | (count < 2)] = np.nan
+        end: int = at + len(sizes) * len(STATISTICS) * signals
+        block = out[:, at:end].reshape(len(out), len(sizes), len(STATISTICS), signals)
+        assert block.base is not None  # a view: what is written here lands in ``out``
+        for place, statistic in enumerate((means, deviations, least, greatest)):
+            block[:, self._size_places, place] = statistic
+        return end
+
+    def _net_load(self, windows: Floats, out: Floats) -> None:
+        """Renewable penetration; ramp; the median of the slopes of all pairs (Theil 1950, Sen 1968), per hour."""
+        recent = windows[:, -self._slope_steps :]
+        loads = recent[:, :, self._load]
+        renewable = recent[:, :, self._sources[0]]
+        for source in self._sources[1:]:
+            renewable = renewable + recent[:, :, source]
+        # Without a load there is no share of it: missing, not zero. It may exceed 1.
+        load_now = loads[:, -1]
+        out[:, 0] = renewable[:, -1] / np.where(np.abs(load_now) > LEAST_LOAD, load_now, np.nan)
+        net = loads - renewable
+        out[:, 1] = (net[:, -1] - net[:, -2]) / (self.features.step_s / _HOUR_S)
+        slopes = (net[:, self._later] - net[:, self._earlier]) / self._apart_h
+        slopes.sort(axis=1)  # NaN last
+        pairs = slopes.shape[1]
+        if not np.logical_or.reduce(np.isnan(slopes[:, -1])):
+            out[:, 2] = (slopes[:, (pairs - 1) // 2] + slopes[:, pairs // 2]) / 2.0
+            return
+        count = pairs - np.add.reduce(np.isnan(slopes), axis=1)
+        low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, pairs - 1)
+        row = np.arange(len(windows))
+        out[:, 2] = (slopes[row, low] + slopes[row, high]) / 2.0
+        out[count < self._least_pairs, 2] = np.nan
+
+
+class FeatureStream:
+    """Features as observations come in. Memory is bounded: twice the buffer.
+
+    A stream that was restarted gives the same bits again once the last ``steps_to_prime`` observations of history
+    were pushed into it.
+    """
+
+    def __init__(self, features: FeatureSet) -> None:
+        self.features = features
+        self.kernel = Kernel(features)
+        self._step_ns = features.step_s * NS_PER_S
+        # Each observation is written twice, a buffer apart, so that the last ones always lie in one piece.
+        self._twice = np.full((2 * features.buffer, len(features.signals)), np.nan)
+        self._held = np.full(len(features.signals), np.nan)
+        self._age = np.zeros(len(features.signals), dtype=np.int64)
+        self._next = 0
+        self._steps = 0
+        self._time_ns: int | None = None
+
+    @property
+    def needed(self) -> int:
+        """How many observations are missing until there is a vector; 0 when primed."""
+        return max(0, self.features.steps_to_prime - self._steps)
+
+    @property
+    def time_ns(self) -> int | None:
+        """Of the newest observation."""
+        return self._time_ns
+
+    def push(self, time_ns: int, values: ArrayLike) -> None:
+        """Take the observation of all signals at a time of the grid; missing ones as NaN.
+
+        Raises ValueError for a time off the grid or not after the last one, and a wrong number of values; nothing is
+        changed then.
+        """
+        row = _cleaned(np.asarray(values, dtype=np.float64))
+        if row.shape != (len(self.features.signals),):
+            raise ValueError(
+                f"{len(self.features.signals)} values are expected, one a signal, not {row.shape}"
+            )
+        if time_ns % self._step_ns:
+            raise ValueError(f"time {time_ns} ns is no multiple of the step of {self.features.step_s} s")
+        if self._time_ns is not None:
+            steps, _ = divmod(time_ns - self._time_ns, self._step_ns)
+            if steps < 1:
+                raise ValueError(f"time {time_ns} ns is not after the last one, {self._time_ns} ns")
+            if steps - 1 > self.features.missing.longest_gap:
+                self._start_over()
+            else:
+                nothing = np.full(len(row), np.nan)
+                for _ in range(steps - 1):
+                    self._append(nothing)
+        self._append(row)
+        self._time_ns = time_ns
+
+    def vector(self) -> Floats:
+        """The features at the newest observation, in the order of ``features.names``. Raises NotPrimed."""
+        if self.needed:
+            raise NotPrimed(self.needed)
+        assert self._time_ns is not None
+        window = self._twice[None, self._next : self._next + self.features.buffer]
+        vector: Floats = self.kernel.vectors(window, np.array([self._time_ns]))[0]
+        return vector
+
+    def _append(self, row: Floats) -> None:
+        if self.features.missing.hold:
+            absent = np.isnan(row)
+            self._age = np.where(absent, self._age + 1, 0)
+            row = np.where(absent & (self._age <= self.features.missing.hold), self._held, row)
+            self._held = np.where(absent, self._held, row)
+        self._twice[self._next] = self._twice[self._next + self.features.buffer] = row
+        self._next = (self._next + 1) % self.features.buffer
+        self._steps += 1
+
+    def _start_over(self) -> None:
+        self._twice[:] = np.nan
+        self._held[:] = np.nan
+        self._age[:] = 0
+        self._next = self._steps = 0
+
+
+def batch(features: FeatureSet, times_ns: ArrayLike, values: ArrayLike) -> tuple[NDArray[np.intp], Floats]:
+    """All vectors of a table: the rows that have one, and their vectors, those a stream would give.
+
+    ``times_ns`` (rows,) increasing and on the grid, ``values`` (rows, signals). Raises NotPrimed where no row has
+    one, and ValueError for times off the grid or out of order.
+    """
+    times = np.asarray(times_ns, dtype=np.int64)
+    table = _cleaned(np.asarray(values, dtype=np.float64))
+    if table.shape != (len(times), len(features.signals)):
+        raise ValueError(
+            f"{len(times)} rows of {len(features.signals)} values are expected, not {table.shape}"
+        )
+    step_ns = features.step_s * NS_PER_S
+    if wrong := np.flatnonzero(times % step_ns).tolist():
+        raise ValueError(f"row {wrong[0]}: time {times[wrong[0]]} ns is no multiple of {features.step_s} s")
+    if wrong := np.flatnonzero(np.diff(times) <= 0).tolist():
+        raise ValueError(f"row {wrong[0] + 1}: time {times[wrong[0] + 1]} ns is not after the row before")
+    kernel = Kernel(features)
+    rows: list[NDArray[np.intp]] = []
+    vectors: list[Floats] = []
+    steps = 0
+    for first, last in _stretches(times, step_ns, features.missing.longest_gap):
+        where = (times[first:last] - times[first]) // step_ns
+        steps = int(where[-1]) + 1
+        grid = np.full((steps, table.shape[1]), np.nan)
+        grid[where] = table[first:last]
+        _hold(grid, features.missing.hold)
+        ready = np.flatnonzero(where >= features.steps_to_prime - 1)
+        if not len(ready):
+            continue
+        windows = sliding_window_view(grid, features.buffer, axis=0).transpose(0, 2, 1)
+        chunk = max(1, _CHUNK_BYTES // (8 * features.buffer * table.shape[1]))
+        for begin in range(0, len(ready), chunk):
+            some = ready[begin : begin + chunk]
+            rows.append(first + some)
+            vectors.append(kernel.vectors(windows[where[some] - features.buffer + 1], times[first + some]))
+    if not vectors:
+        raise NotPrimed(features.steps_to_prime - steps)
+    return np.concatenate(rows), np.concatenate(vectors)
+
+
+def feature_frame(features: FeatureSet, frame: Any) -> Any:
+    """The features of a DataFrame with a time-zone-aware index, one column a feature; rows not primed are left out.
+
+    Raises NotPrimed, KeyError for missing columns, and ValueError as ``batch`` does.
+    """
+    pandas = load("pandas", "a table of features")
+    if absent := [signal for signal in features.signals if signal not in frame.columns]:
+        raise KeyError(f"the frame has no column {', '.join(absent)}")
+    times = times_of(frame.index)
+    rows, vectors = batch(features, times, frame[list(features.signals)].to_numpy(np.float64))
+    return pandas.DataFrame(vectors, index=frame.index[rows], columns=list(features.names))
+
+
+def times_of(index: Any) -> NDArray[np.int64]:
+    """Nanoseconds since 1970 of a pandas index. Raises ValueError where it has no times or no time zone."""
+    zone = getattr(index, "tz", None)
+    if zone is None:
+        raise ValueError(
+            "the index must be of times with a time zone: frame.tz_localize('Europe/Berlin'), say"
+        )
+    times: NDArray[np.int64] = (
+        index.tz_convert("UTC").tz_localize(None).to_numpy("datetime64[ns]").astype(np.int64)
+    )
+    return times
+
+
+def row_of(features: FeatureSet, values: Mapping[str, float]) -> Floats:
+    """Values by name as a row to push; what is not named is missing."""
+    return np.array([values.get(signal, np.nan) for signal in features.signals])
+
+
+def _cleaned(values: Floats) -> Floats:
+    """Infinite values are missing; -0.0 becomes 0.0, since which of both is the least depends on the order."""
+    return np.where(np.isfinite(values), values + 0.0, np.nan)
+
+
+def _stretches(times: NDArray[np.int64], step_ns: int, longest_gap: int) -> Iterator[tuple[int, int]]:
+    """First row and row after the last of each piece between gaps too long to be bridged."""
+    if not len(times):
+        return
+    cuts = np.flatnonzero(np.diff(times) // step_ns - 1 > longest_gap) + 1
+    edges = [0, *cuts.tolist(), len(times)]
+    yield from pairwise(edges)
+
+
+def _hold(grid: Floats, steps: int) -> None:
+    """Let each signal keep its last value for so many steps, in place."""
+    if not steps:
+        return
+    number = np.arange(len(grid))[:, None]
+    last = np.maximum.accumulate(np.where(np.isnan(grid), -1, number), axis=0)
+    held = (last >= 0) & (number - last <= steps)
+    grid[:] = np.where(held, np.take_along_axis(grid, np.maximum(last, 0), axis=0), np.nan)
