@@ -3,9 +3,9 @@
 A continuation point is the request itself, with the time to go on from in ns; the server keeps nothing for it, so
 none runs out. Source times are unique within a tag, so "after the last one sent" misses nothing.
 
-Where what is stored cannot be read, an answer has a null value of status Bad_DataLost at the edge of that span which it
-comes to first, so that nobody takes it for all there was. The operation itself stays Good: clients drop the values of
-one that is not.
+Where what is stored cannot be read, an answer has a null value of status Bad_DataLost at the edge of that span which
+it comes to first, so that nobody takes it for all there was. The operation itself stays Good: clients drop the values
+of one that is not.
 """
 
 from __future__ import annotations
