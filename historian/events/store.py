@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.config.events import Event
 from historian.events.frame import UNCERTAIN_DATA_SUB_NORMAL, SummaryValue
 from historian.events.track import Followed, Track
-from historian.store.database import open_to_write, prepare
+from historian.store.database import create, open_to_write, prepare
 
 _SCHEMA = """
 CREATE TABLE frames(id INTEGER PRIMARY KEY, event TEXT NOT NULL, device TEXT NOT NULL, start INTEGER NOT NULL,
@@ -42,6 +42,8 @@ class EventStore:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         path = events_path(directory)
+        if not path.exists():
+            create(path, _SCHEMA)
         self._database = open_to_write(path)
         try:
             prepare(path, self._database, _SCHEMA)

@@ -18,7 +18,7 @@ from gateway.tags.history import Series
 from gateway.tags.sample import from_bits
 from gateway.tags.tag import ValueType
 from historian.store.catalogue import Entry
-from historian.store.database import check, open_to_read, open_to_write, prepare
+from historian.store.database import check, create, open_to_read, open_to_write, prepare
 from historian.store.frame import QuarantineFrame
 from historian.store.journal import read_segment
 from historian.store.layout import quarantine_path, segments
@@ -51,6 +51,8 @@ def put_apart(directory: Path, frames: Sequence[QuarantineFrame]) -> None:
     if path.exists() and path.stat().st_size > MAX_BYTES:
         log.error("%s is full: %d samples are not kept", path, sum(len(frame.rows) for frame in frames))
         return
+    if not path.exists():
+        create(path, SCHEMA)
     with closing(open_to_write(path)) as database:
         prepare(path, database, SCHEMA)
         database.execute("BEGIN IMMEDIATE")
