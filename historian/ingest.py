@@ -189,21 +189,25 @@ class Ingest:
         if unread:
             log.error("history lost %d strings: overwritten before they were read", len(unread))
             self._recorder.offer(GapFrame("text", self._taken_at, now, len(unread)))
-        far = ahead(rows, now, self._max_ahead_ns)
-        if far is not None:
-            # Before the samples, whose frame says that all of it is read: torn between the two, both come again.
-            self._set_apart(rows.where(far), now)
-            rows = rows.where(~far)
-        rows = self._thinner.thin(rows, self._positions, now)
+        rows = self._thinner.thin(self._believed(rows, now), self._positions, now)
         self._recorder.offer(SamplesFrame(instance, now, spans, rows))
         if piece.lost or unread:
             here = {owner: (end, end) for owner, end in positions.items()}
-            present = self._present()
+            present = self._believed(self._present(), now)
             self._recorder.offer(SamplesFrame(instance, now, here, present))
             self._thinner.resume(present)
         self._thinner.offered(positions)
         self._positions = positions
         self._taken_at = now
+
+    def _believed(self, rows: Rows, now: int) -> Rows:
+        """Those that do not lie too far in the future; the others are set apart."""
+        far = ahead(rows, now, self._max_ahead_ns)
+        if far is None:
+            return rows
+        # Before the samples, whose frame says that all of it is read: torn between the two, both come again.
+        self._set_apart(rows.where(far), now)
+        return rows.where(~far)
 
     def _set_apart(self, rows: Rows, now: int) -> None:
         self._recorder.offer(QuarantineFrame(now, rows))

@@ -12,12 +12,15 @@ from historian_folder import NOON, SECOND, TAGS, Clock, never
 
 from gateway.tags.image import Region
 from historian import cli
+from historian.events.store import EventStore, events_path
 from historian.ingest import Ingest
 from historian.keeping import quarantine
 from historian.keeping.clock import LEAST_JUMP_NS, ClockWatch, Jump, since_boot, unknown_in
 from historian.keeping.quarantine import read_quarantined
-from historian.store.frame import GapFrame
-from historian.store.layout import day_files, day_of
+from historian.store.database import check, connect_to_read
+from historian.store.frame import GapFrame, QuarantineFrame
+from historian.store.layout import day_files, day_of, quarantine_path
+from historian.store.rows import NO_ROWS
 
 HOUR, DAY = 3600 * SECOND, 86_400 * SECOND
 
@@ -187,6 +190,47 @@ def test_samples_of_a_year_ahead_are_kept_apart_and_counted(live, caplog):
     assert "quarantined 2 samples that lie over 86400 s in the future" in caplog.text
     assert len(day_files(folder.directory)) == 2
     assert folder.history().last("a.power_kw").values.tolist() == [3.0]
+
+
+def test_a_value_from_the_future_that_is_written_down_after_a_lap_is_quarantined_too(folder):
+    """Its change is lost; the image still has it."""
+    tags = [tag.spec() for tag in TAGS]
+    with Region.create(f"test_lap_{os.getpid()}", tags, journal_records=1024) as region:
+        ingest = Ingest(region, folder.entries, folder.recorder, folder.clock)
+        ingest.start(folder.recorder.acknowledged)
+        writer = region.claim("drivers")
+        ahead, index = region.indexes_of(["b.power_kw"]), region.indexes_of(["a.power_kw"])
+        bits = np.array([7.0]).view(np.uint64)
+        writer.write(ahead, bits, 0, NOON + 400 * DAY, NOON)
+        for n in range(2000):
+            writer.write(index, bits, 0, NOON + n, NOON)
+        ingest.take()
+    assert folder.recorder.flush()
+    assert folder.raw("b.power_kw") == []
+    assert folder.raw("a.power_kw")[-1][:2] == (NOON + 1999, 7.0)
+    assert apart(folder, "b.power_kw") == [(NOON + 400 * DAY, 7.0)]
+    assert folder.recorder.quarantined == 1
+
+
+def test_a_database_that_is_half_made_is_there_under_no_name(folder, monkeypatch):
+    """As after a power cut between the file and its tables."""
+
+    def cut(*_):
+        raise OSError(5, "Input/output error")
+
+    frame = QuarantineFrame(NOON, NO_ROWS)
+    for make, path in (
+        (lambda: EventStore(folder.directory).close(), events_path(folder.directory)),
+        (lambda: quarantine.put_apart(folder.directory, [frame]), quarantine_path(folder.directory)),
+    ):
+        with monkeypatch.context() as broken:
+            broken.setattr("historian.store.database.prepare", cut)
+            with pytest.raises(OSError, match="Input/output"):
+                make()
+        assert not path.exists()
+        make()
+        with connect_to_read(path) as database:
+            check(path, database)
 
 
 def test_what_is_quarantined_survives_a_restart_once_and_is_not_read_twice(live):
