@@ -18,6 +18,7 @@ import gateway.drivers.dnp3.cli
 import gateway.drivers.trace_cli
 import gateway.simulator.cli
 import historian.cli
+import historian.ledger.cli
 import plc.cli
 from gateway.config.accounts import Accounts, AccountsError
 from gateway.config.cli import load_or_explain
@@ -88,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
     for add_commands in (
         gateway.commands.cli.add_commands,
         historian.cli.add_commands,
+        historian.ledger.cli.add_commands,
         gateway.simulator.cli.add_commands,
         gateway.drivers.discover.add_commands,
         gateway.drivers.trace_cli.add_commands,

@@ -1,0 +1,114 @@
+"""Ed25519 keys: files that only their owner reads, and bundles of statements signed at once."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from historian.ledger.entry import MOST_IN_BUNDLE, Statement, encode_statement, signer_of
+from historian.ledger.errors import KeyFileError, Reason, Refused
+from historian.ledger.merkle import leaf_hash, root
+
+_CONTEXT = b"tieline ledger bundle 1\0"  # a signature for another purpose never fits
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Statements of one signer, placed all or none."""
+
+    statements: tuple[bytes, ...]
+    signature: bytes
+
+
+def _signed_bytes(size: int, tree_root: bytes) -> bytes:
+    return _CONTEXT + struct.pack(">H", size) + tree_root
+
+
+class SigningKey:
+    """A private key in memory."""
+
+    __slots__ = ("_private", "public")
+
+    def __init__(self, private: Ed25519PrivateKey) -> None:
+        self._private = private
+        self.public = private.public_key().public_bytes_raw()
+
+    @classmethod
+    def generate(cls) -> SigningKey:
+        """A new key from the system's random numbers."""
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def load(cls, file: Path) -> SigningKey:
+        """The key in a file that nobody else may read; ``KeyFileError`` otherwise."""
+        try:
+            with file.open("rb") as opened:
+                mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
+                content = opened.read(65_536)
+        except OSError as error:
+            raise KeyFileError(f"{file}: {error.strerror}") from error
+        if mode & 0o077:
+            raise KeyFileError(
+                f"{file} has mode {mode:04o}: others may reach it; chmod 600, and rotate the key"
+            )
+        try:
+            private = serialization.load_pem_private_key(content, password=None)
+        except (ValueError, TypeError) as error:
+            raise KeyFileError(f"{file} holds no unencrypted private key in PEM") from error
+        if not isinstance(private, Ed25519PrivateKey):
+            raise KeyFileError(f"{file} holds a key of another kind; make one with `tieline ledger key`")
+        return cls(private)
+
+    def save(self, file: Path) -> None:
+        """Into a new file of mode 0600, on disk when this returns; ``KeyFileError`` where it exists."""
+        content = self._private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as opened:
+                opened.write(content)
+                opened.flush()
+                os.fsync(opened.fileno())
+        except OSError as error:
+            raise KeyFileError(f"{file}: {error.strerror}") from error
+
+    def sign(self, statements: Sequence[Statement]) -> Bundle:
+        """One signature for all of them."""
+        encoded = tuple(map(encode_statement, statements))
+        if not 1 <= len(encoded) <= MOST_IN_BUNDLE:
+            raise Refused(Reason.OVERSIZED, f"a bundle of {len(encoded)} statements: 1 to {MOST_IN_BUNDLE}")
+        for statement in encoded:
+            if signer_of(statement) != self.public:
+                raise Refused(Reason.FORGED, "a statement names another key as its signer")
+        return Bundle(
+            encoded, self._private.sign(_signed_bytes(len(encoded), root(list(map(leaf_hash, encoded)))))
+        )
+
+
+def is_signed(key: bytes, size: int, tree_root: bytes, signature: bytes) -> bool:
+    """Whether ``key`` signed the bundle with this root."""
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, _signed_bytes(size, tree_root))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def is_signed_by_its_signer(bundle: Bundle) -> bool:
+    """Whether all statements are of one signer who signed them."""
+    if not 1 <= len(bundle.statements) <= MOST_IN_BUNDLE:
+        return False
+    signers = set(map(signer_of, bundle.statements))
+    if len(signers) != 1:
+        return False
+    tree_root = root(list(map(leaf_hash, bundle.statements)))
+    return is_signed(signers.pop(), len(bundle.statements), tree_root, bundle.signature)
