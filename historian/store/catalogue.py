@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gateway.config.site import Tag
 from gateway.tags.tag import ValueType
@@ -27,6 +30,7 @@ INSERT INTO about VALUES('format', 1);
 """
 
 UNKNOWN_LOST = -1
+FEW = 10  # tags in so many are looked up one by one; more are read faster all at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,22 @@ def row_of(entry: Entry) -> tuple[object, ...]:
     )
 
 
+_REGISTER = """
+INSERT INTO tags(path, type, unit, decimals, low, high, stepped, description, since) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT(path, type) DO UPDATE SET unit = excluded.unit, decimals = excluded.decimals, low = excluded.low,
+    high = excluded.high, stepped = excluded.stepped, description = excluded.description, since = excluded.since
+"""
+
+
+def _described(tag: Tag) -> tuple[object, ...]:
+    """What the catalogue says of a tag besides its path and type, in the order of `COLUMNS`."""
+    return tag.unit, tag.decimals, tag.low, tag.high, not tag.sloped, tag.description
+
+
+def _says(entry: Entry) -> tuple[object, ...]:
+    return entry.unit, entry.decimals, entry.low, entry.high, entry.stepped, entry.description
+
+
 class Catalogue:
     """The writer's view of the catalogue; it lives in one thread at a time."""
 
@@ -99,31 +119,27 @@ class Catalogue:
     def register(self, tags: Iterable[Tag], now: int) -> list[Entry]:
         """An entry for each tag, in order; new tags get new ids, durable when this returns."""
         chosen = list(tags)
-        with connect(self._path) as database:
-            database.execute("BEGIN IMMEDIATE")
-            for tag in chosen:
-                database.execute(
-                    "INSERT INTO tags(path, type, unit, decimals, low, high, stepped, description, since)"
-                    " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(path, type) DO UPDATE SET unit = excluded.unit,"
-                    " decimals = excluded.decimals, low = excluded.low, high = excluded.high,"
-                    " stepped = excluded.stepped,"
-                    " description = excluded.description, since = excluded.since",
-                    (
-                        tag.name,
-                        int(tag.type),
-                        tag.unit,
-                        tag.decimals,
-                        tag.low,
-                        tag.high,
-                        int(not tag.sloped),
-                        tag.description,
-                        now,
-                    ),
+        known = {(entry.path, entry.type): entry for entry in self._entries.values()}
+        types = Counter(path for path, _ in known)
+        # Of a path with several types the present one is that registered last, so it is noted every time.
+        changed = [
+            tag
+            for tag in chosen
+            if (entry := known.get((tag.name, tag.type))) is None
+            or types[tag.name] > 1
+            or _says(entry) != _described(tag)
+        ]
+        if changed:
+            with connect(self._path) as database:
+                database.execute("BEGIN IMMEDIATE")
+                database.executemany(
+                    _REGISTER, ((tag.name, int(tag.type), *_described(tag), now) for tag in changed)
                 )
-            database.execute("COMMIT")
-            self._read(database)
-        by_name = {(entry.path, entry.type): entry for entry in self._entries.values()}
-        return [by_name[tag.name, tag.type] for tag in chosen]
+                database.execute("COMMIT")
+                is_few = len(changed) < len(known) // FEW
+                found = self._read_some(database, changed) if is_few else self._read(database)
+                known |= {(entry.path, entry.type): entry for entry in found}
+        return [known[tag.name, tag.type] for tag in chosen]
 
     def entries(self) -> list[Entry]:
         """All tags; of a path whose type changed the present one last."""
@@ -157,9 +173,21 @@ class Catalogue:
                     database.execute("INSERT INTO gaps VALUES(?, ?, ?, ?, ?)", (min(least, 0) - 1, *row))
             database.execute("COMMIT")
 
-    def _read(self, database: sqlite3.Connection) -> None:
-        rows = database.execute(f"SELECT {COLUMNS} FROM tags")  # noqa: S608 - a constant
-        self._entries = {row[0]: entry_of(row) for row in rows}
+    def _read(self, database: sqlite3.Connection) -> list[Entry]:
+        rows = database.execute(f"SELECT {COLUMNS} FROM tags ORDER BY id")  # noqa: S608 - a constant
+        return self._keep(rows)
+
+    def _read_some(self, database: sqlite3.Connection, tags: Iterable[Tag]) -> list[Entry]:
+        rows = database.execute(
+            f"SELECT {COLUMNS} FROM tags WHERE path IN (SELECT value FROM json_each(?)) ORDER BY id",  # noqa: S608
+            (json.dumps([tag.name for tag in tags]),),
+        )
+        return self._keep(rows)
+
+    def _keep(self, rows: Iterable[Any]) -> list[Entry]:
+        found = [entry_of(row) for row in rows]
+        self._entries.update((entry.id, entry) for entry in found)
+        return found
 
     def _adopt_all(self, database: sqlite3.Connection, now: int) -> None:
         for path in day_files(self._directory).values():

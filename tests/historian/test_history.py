@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import struct
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from gateway.tags.tag import ValueType
 from historian.errors import DirectoryInUse, HistoryError, UnknownFormat
 from historian.query.history import History
 from historian.store.catalogue import Catalogue
+from historian.store.database import connect_to_read
 from historian.store.day_file import DayFile
 from historian.store.frame import GapFrame
 from historian.store.layout import DAY_NS, catalogue_path, day_files, day_of, day_path, segments
@@ -387,6 +389,26 @@ def test_ids_stay_when_the_site_changes(tmp_path):
     second = {entry.path: entry.id for entry in again.register(reordered, 3)}
     assert {entry.path: entry.id for entry in first}.items() <= second.items()
     assert len(set(second.values())) == len(second)
+
+
+@pytest.mark.parametrize("few", [1, 10], ids=["looked up one by one", "all read"])
+def test_registering_writes_what_changed_and_nothing_else(tmp_path, monkeypatch, few):
+    monkeypatch.setattr("historian.store.catalogue.FEW", few)
+    catalogue = Catalogue(tmp_path)
+    catalogue.open(0)
+    first = catalogue.register(TAGS, 1)
+    before = (tmp_path / "catalogue.sqlite").read_bytes()
+    assert catalogue.register(TAGS, 2) == first
+    assert (tmp_path / "catalogue.sqlite").read_bytes() == before
+    changed = [replace(one, unit="MW", sloped=True) if one.name == "b.power_kw" else one for one in TAGS]
+    second = catalogue.register(changed, 3)
+    assert [old.path for old, new in zip(first, second, strict=True) if old != new] == ["b.power_kw"]
+    again = Catalogue(tmp_path)
+    again.open(4)
+    assert again.entries() == catalogue.entries() == second
+    with connect_to_read(tmp_path / "catalogue.sqlite") as database:
+        written = database.execute("SELECT path FROM tags WHERE since > 1").fetchall()
+    assert written == [("b.power_kw",)]
 
 
 def test_a_tag_that_changes_its_type_keeps_both_histories_apart(folder):
