@@ -59,7 +59,24 @@ def _nearest_usable(sloped: bool, configuration: AggregateConfiguration) -> Need
 
 def count_usable(type: ValueType, samples: Samples, configuration: AggregateConfiguration) -> int:
     """How many samples are usable."""
+    if not len(samples):
+        return 0
     return int(judge(known_of(type, samples), configuration.treat_uncertain_as_bad).usable.sum())
+
+
+def near(type: ValueType, samples: Samples, times: NDArray[np.int64]) -> Samples:
+    """Those of ``samples`` that values at ``times`` can come from: all where one is not Good and finite."""
+    if type is ValueType.STRING or len(samples) <= 4 * len(times) or samples.statuses.any():
+        return samples
+    if type is ValueType.DOUBLE and not np.isfinite(from_bits(samples.values, type)).all():
+        return samples
+    # The two before each, as a line may be drawn on through them, and the one behind; and where all begins and ends.
+    before = samples.times.searchsorted(times, "right")
+    keep = np.zeros(len(samples) + 3, np.bool_)
+    keep[[2, -2]] = True
+    for place in (before, before + 1, before + 2):
+        keep[place] = True
+    return samples[keep[2:-1]]
 
 
 def sums_up(
@@ -112,21 +129,31 @@ def known_of(
         *((block.first_time, _COVERED, 0) for block in covered),
         *((at, _HELD, row) for at, row in again),
     ]
-    if not len(samples):
-        others = []
+    numbers = _numbers(type, values)
+    if not len(samples) or not others:
+        # Of a past without gaps nothing has to be put between.
+        return Known(
+            samples.times,
+            numbers,
+            samples.statuses,
+            np.ones(len(samples), np.bool_),
+            values,
+            _covered(covered),
+        )
     times = np.concatenate([np.array([at for at, _, _ in others], np.int64), samples.times])
-    kinds = np.array([kind for _, kind, _ in others] + [_SAMPLE] * len(samples), np.uint8)
+    kinds = np.zeros(len(times), np.uint8)
+    kinds[: len(others)] = [kind for _, kind, _ in others]
     rows = np.concatenate([np.array([row for _, _, row in others], np.intp), np.arange(len(samples))])
-    if others:
-        # Of rows of one time the last counts: a sample over all else.
-        order = np.argsort(times, kind="stable")
-        keep = order[np.append(times[order][1:] != times[order][:-1], True)]
-        times, kinds, rows = times[keep], kinds[keep], rows[keep]
+    # Of rows of one time the last counts: a sample over all else.
+    order = np.argsort(times, kind="stable")
+    ordered = times[order]
+    keep = order[np.append(ordered[1:] != ordered[:-1], True)]
+    times, kinds, rows = times[keep], kinds[keep], rows[keep]
     has_value = kinds <= _HELD
     unknown = np.where(kinds == _COVERED, np.uint32(BAD), np.uint32(BAD_NO_DATA))
     return Known(
         times,
-        np.where(has_value, _numbers(type, values)[rows], 0.0),
+        np.where(has_value, numbers[rows], 0.0),
         np.where(has_value, samples.statuses[rows], unknown).astype(np.uint32),
         kinds == _SAMPLE,
         values[rows],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -127,10 +127,12 @@ class History:
             entries = self._names.entries(tags)
             self._tail.refresh()
             found = self._reader.newest({entry.id: entry.type for entry in entries.values()}, None)
-            return {
-                tag: _series(entry.type, Found(found.get(entry.id) or merge.nothing(entry.type)))
-                for tag, entry in entries.items()
-            }
+            by_type: dict[ValueType, list[tuple[str, Samples]]] = {}
+            for tag, entry in entries.items():
+                samples = found.get(entry.id) or merge.nothing(entry.type)
+                by_type.setdefault(entry.type, []).append((tag, samples))
+            series = {tag: one for type, some in by_type.items() for tag, one in _series_of_type(type, some)}
+            return {tag: series[tag] for tag in entries}
 
     def latest(self, tag: str, count: int) -> Series:
         """The newest ``count`` samples, the newest first."""
@@ -352,6 +354,16 @@ def _within(start: int, end: int) -> tuple[int, int]:
 
 def _span(block: StoredBlock, low: int, high: int) -> Span:
     return max(low, block.summary.first_time), min(high, block.summary.last_time + 1)
+
+
+def _series_of_type(type: ValueType, some: Sequence[tuple[str, Samples]]) -> Iterator[tuple[str, Series]]:
+    """Of tags of one type, cut from common arrays: for a sample each, making arrays of its own costs most."""
+    whole = _series(type, Found(merge.join([samples for _, samples in some], type)))
+    start = 0
+    for tag, samples in some:
+        own = slice(start, start + len(samples))
+        start = own.stop
+        yield tag, Series(type, whole.source_times[own], whole.values[own], whole.statuses[own])
 
 
 def _series(type: ValueType, found: Found) -> Series:

@@ -112,7 +112,7 @@ class Processing:
         while clusters:
             some = clusters.pop()
             try:
-                known = self._known(entries, int(some[0]), int(some[-1]), needs, configuration, None)
+                known = self._known(entries, int(some[0]), int(some[-1]), needs, configuration, None, some)
             except _TooManyError:
                 # What lies between two halves need not be read; a single instant needs next to nothing.
                 assert len(some) > 1, "an instant lies in few blocks"
@@ -148,8 +148,9 @@ class Processing:
         needs: Mapping[str, Need],
         configuration: AggregateConfiguration,
         sums: Sums | None,
+        only: NDArray[np.int64] | None = None,
     ) -> dict[str, Known]:
-        """What is known of each tag from ``low`` up to and with ``high``, and around."""
+        """What is known of each tag from ``low`` up to and with ``high``, and around; or ``only`` around instants."""
         self.tail.refresh()
         now = self.clock()
         gaps = unknown_in(self.gaps(max(high, now) + 1))
@@ -170,10 +171,13 @@ class Processing:
             found = self.told(settle(one, self.reader.crew))
             samples = self._widened(entry, found.samples, low, high, needs[tag], configuration, gaps)
             since = int(samples.times[0]) if len(samples) else low
+            breaks = [gap for gap in gaps if max(gap.from_time, gap.to_time) >= since]
+            if only is not None and not breaks and not found.damaged:
+                samples = around.near(entry.type, samples, only)
             known[tag] = around.known_of(
                 entry.type,
                 samples,
-                gaps=[gap for gap in gaps if max(gap.from_time, gap.to_time) >= since],
+                gaps=breaks,
                 damaged=found.damaged,
                 summed=one.summed,
                 now=now,

@@ -77,10 +77,10 @@ class Judged:
 
 def without_placeholders(known: Known) -> Known:
     """Without Bad_NoData rows at the very beginning, as of a point just made: they are no data."""
+    if not len(known) or known.statuses[0] & np.uint32(0xFFFF_0000) != BAD_NO_DATA:
+        return known
     is_placeholder = (known.statuses & np.uint32(0xFFFF_0000)) == BAD_NO_DATA
     first = int(np.argmin(is_placeholder)) if not is_placeholder.all() else len(known)
-    if not first:
-        return known
     return Known(
         known.times[first:],
         known.numbers[first:],
@@ -105,5 +105,7 @@ def judge(known: Known, treat_uncertain_as_bad: bool) -> Judged:
         is_good,
         is_uncertain,
         is_good | (is_uncertain & (not treat_uncertain_as_bad)),
-        np.isin(known.times, known.covered.first),
+        np.isin(known.times, known.covered.first)
+        if len(known.covered.first)
+        else np.zeros(len(known), np.bool_),
     )
