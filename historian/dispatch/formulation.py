@@ -1,0 +1,475 @@
+"""The site over its horizon as a mixed-integer linear program; docs/dispatch.md writes it out.
+
+What feeds the bus counts positive. Energies are those at the end of a step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from historian.dispatch.axis import Axis
+from historian.dispatch.matrix import Family, Index, Matrix
+from historian.dispatch.model import (
+    Asset,
+    Battery,
+    Deferrable,
+    ElectricVehicle,
+    Floats,
+    Genset,
+    GridTie,
+    Load,
+    Renewable,
+    Site,
+)
+
+PRIORITY_WEIGHT = 5.0
+"""A kWh missed at one priority costs this much more than at the one below: above any ratio of efficiencies, so that
+what is short goes to the higher, and small enough for the solver's arithmetic."""
+
+BALANCE = "power balance"
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusive:
+    """Two columns a step of which one is to be 0, and where both could be above."""
+
+    asset: str
+    words: str
+    up: Index
+    down: Index
+    up_max: Floats
+    down_max: Floats
+    matters: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What one asset feeds in: ``constant`` + the sum of sign × column."""
+
+    asset: Asset
+    constant: Floats
+    terms: tuple[tuple[float, Index], ...]
+
+
+@dataclass(slots=True)
+class Formulation:
+    """The program with where each asset's columns lie."""
+
+    site: Site
+    axis: Axis
+    matrix: Matrix = field(default_factory=Matrix)
+    flows: list[Flow] = field(default_factory=list)
+    exclusives: list[Exclusive] = field(default_factory=list)
+    sides: dict[tuple[str, int], int] = field(default_factory=dict)
+    """The binary of an asset at a step where exclusivity was added: 1 is up."""
+    energy: dict[str, Index] = field(default_factory=dict)
+    running: dict[str, Index] = field(default_factory=dict)
+    short: dict[str, Index] = field(default_factory=dict)
+    opted_out: dict[str, Index] = field(default_factory=dict)
+    reserve_short: tuple[Index, Index] | None = None
+
+    def shortfall_cost(self, priority: int) -> float:
+        return self.site.shortfall_cost_per_kwh * PRIORITY_WEIGHT ** (priority - 1)
+
+    def add_exclusive(self, exclusive: Exclusive, steps: Index) -> None:
+        """up ≤ up_max z, down ≤ down_max (1 − z) at steps that do not have it yet."""
+        steps = np.array([k for k in steps if (exclusive.asset, int(k)) not in self.sides], dtype=np.int32)
+        if not len(steps):
+            return
+        m = self.matrix
+        family = Family(exclusive.asset, exclusive.words, "kW")
+        z = m.columns(len(steps), 0.0, 1.0, integer=True)
+        up = m.rows(-np.inf, 0.0, len(steps), family, steps)
+        m.add(up, exclusive.up[steps], 1.0)
+        m.add(up, z, -exclusive.up_max[steps])
+        down = m.rows(-np.inf, exclusive.down_max[steps], len(steps), family, steps)
+        m.add(down, exclusive.down[steps], 1.0)
+        m.add(down, z, exclusive.down_max[steps])
+        self.sides.update(
+            {(exclusive.asset, int(k)): int(column) for k, column in zip(steps, z, strict=True)}
+        )
+
+
+def formulate(site: Site, axis: Axis) -> Formulation:
+    """Raises BadSite where a series does not fit the horizon."""
+    f = Formulation(site, axis)
+    for asset in site.assets:
+        match asset:
+            case Battery():
+                _add_battery(f, asset)
+            case ElectricVehicle():
+                _add_vehicle(f, asset)
+            case Genset():
+                _add_genset(f, asset)
+            case GridTie():
+                _add_tie(f, asset)
+            case Load():
+                _add_load(f, asset)
+            case Renewable():
+                _add_renewable(f, asset)
+            case Deferrable() if asset.block_kw is not None:
+                _add_block(f, asset, np.asarray(asset.block_kw))
+            case Deferrable():
+                _add_deferrable(f, asset)
+    _add_balance(f)
+    _add_groups(f)
+    _add_reserve(f)
+    return f
+
+
+def _open(most: Floats) -> Floats:
+    """No bound where something may flow at all: the limit proper has a name, and may be what conflicts."""
+    return np.where(most > 0, np.inf, 0.0)
+
+
+def _add_store(
+    f: Formulation, asset: Battery | ElectricVehicle, here: NDArray[np.bool_], upper_kwh: float
+) -> None:
+    """E_k = E_k−1 + (η_c charge − discharge / η_d) Δt, with both 0 where it is not here."""
+    m, count, hours = f.matrix, f.axis.horizon, f.axis.step_h
+    charge_max = np.where(here, asset.charge_max_kw, 0.0)
+    discharge_max = np.where(here, asset.discharge_max_kw, 0.0)
+    charge = m.columns(count, 0.0, _open(charge_max))
+    discharge = m.columns(count, 0.0, _open(discharge_max), asset.wear_cost_per_kwh * hours)
+    energy = m.columns(count)
+    m.limit(charge, 0.0, charge_max, Family(asset.name, f"charges at most {asset.charge_max_kw:g} kW", "kW"))
+    m.limit(
+        *(discharge, 0.0, discharge_max),
+        Family(asset.name, f"discharges at most {asset.discharge_max_kw:g} kW", "kW"),
+    )
+    low, high = min(asset.energy_min_kwh, asset.energy_kwh), max(upper_kwh, asset.energy_kwh)
+    m.limit(energy, low, high, Family(asset.name, f"holds {low:g} to {high:g} kWh", "kWh"))
+    before = np.zeros(count)
+    before[0] = asset.energy_kwh
+    rows = m.rows(before, before, count)
+    m.add(rows, energy, 1.0)
+    m.add(rows[1:], energy[:-1], -1.0)
+    m.add(rows, charge, -asset.charge_efficiency * hours)
+    m.add(rows, discharge, hours / asset.discharge_efficiency)
+    f.energy[asset.name] = energy
+    f.flows.append(Flow(asset, np.zeros(count), ((1.0, discharge), (-1.0, charge))))
+    both = (charge_max > 0) & (discharge_max > 0)
+    words = "charges or discharges, not both"
+    f.exclusives.append(Exclusive(asset.name, words, discharge, charge, discharge_max, charge_max, both))
+
+
+def _add_battery(f: Formulation, battery: Battery) -> None:
+    m, last = f.matrix, f.axis.horizon - 1
+    _add_store(f, battery, np.ones(f.axis.horizon, dtype=bool), battery.energy_limit_kwh)
+    energy = f.energy[battery.name]
+    if battery.end_value_per_kwh:
+        value = m.columns(1, -np.inf, np.inf, -battery.end_value_per_kwh)
+        rows = m.rows(battery.energy_kwh, battery.energy_kwh, 1)  # E_end − gain = E_0
+        m.add(rows, energy[-1:], 1.0)
+        m.add(rows, value, -1.0)
+    if battery.end_energy_min_kwh is not None:
+        words = f"holds {battery.end_energy_min_kwh:g} kWh or more at the end"
+        steps = np.array([last], dtype=np.int32)
+        rows = m.rows(battery.end_energy_min_kwh, np.inf, 1, Family(battery.name, words, "kWh"), steps)
+        m.add(rows, energy[-1:], 1.0)
+
+
+def vehicle_window(vehicle: ElectricVehicle, axis: Axis) -> slice:
+    """The whole steps within the horizon that it is plugged in."""
+    return axis.inside(vehicle.arrival, vehicle.departure)
+
+
+def vehicle_need_kwh(vehicle: ElectricVehicle, axis: Axis) -> float:
+    """What it must hold when it leaves, or when the horizon ends: the rest can still be charged after that.
+
+    0 where it left before the horizon or arrives after it.
+    """
+    if axis.first_beyond(vehicle.departure) <= 0 or axis.first_from(vehicle.arrival) >= axis.horizon:
+        return 0.0
+    later = axis.hours_left(vehicle.departure) * vehicle.charge_max_kw * vehicle.charge_efficiency
+    return max(vehicle.need_kwh - later, 0.0)
+
+
+def _add_vehicle(f: Formulation, vehicle: ElectricVehicle) -> None:
+    window = vehicle_window(vehicle, f.axis)
+    here = np.zeros(f.axis.horizon, dtype=bool)
+    here[window] = True
+    _add_store(f, vehicle, here, vehicle.capacity_kwh)
+    need = vehicle_need_kwh(vehicle, f.axis)
+    if need <= 0:
+        return
+    leaving = max(window.stop - 1, 0)
+    words = f"leaves with {need:g} kWh"
+    _add_need(f, vehicle, f.energy[vehicle.name][leaving : leaving + 1], 1.0, need, words, leaving)
+
+
+def _add_need(
+    f: Formulation,
+    asset: ElectricVehicle | Deferrable,
+    columns: Index,
+    value: float,
+    need: float,
+    words: str,
+    step: int,
+) -> None:
+    """value × Σ columns + short ≥ need; short is 0 if the need is firm."""
+    m = f.matrix
+    steps = np.array([step], dtype=np.int32)
+    row = m.rows(need, np.inf, 1, Family(asset.name, words, "kWh") if asset.firm else None, steps)
+    m.add(row, columns, value)
+    if not asset.firm:
+        short = m.columns(1, 0.0, need, f.shortfall_cost(asset.priority))
+        m.add(row, short, 1.0)
+        f.short[asset.name] = short
+
+
+def _add_genset(f: Formulation, genset: Genset) -> None:
+    """u runs, v starts, w stops: u_k − u_k−1 = v_k − w_k; Σ v over the last min_up ≤ u; Σ w over min_down ≤ 1 − u.
+
+    v and w need no integrality: with the two sums they are 0 or 1 where u is.
+    """
+    m, axis = f.matrix, f.axis
+    count, hours = axis.horizon, axis.step_h
+    power = m.columns(count, cost=genset.fuel_cost_per_kwh * hours)
+    u = m.columns(count, 0.0, 1.0, genset.no_load_cost_per_h * hours, integer=True)
+    v = m.columns(count, 0.0, 1.0, genset.start_cost)
+    w = m.columns(count, 0.0, 1.0)
+    most = m.rows(-np.inf, 0.0, count, Family(genset.name, f"gives at most {genset.power_max_kw:g} kW", "kW"))
+    m.add(most, power, 1.0)
+    m.add(most, u, -genset.power_max_kw)
+    least = m.rows(
+        0.0,
+        np.inf,
+        count,
+        Family(genset.name, f"gives {genset.power_min_kw:g} kW or more while it runs", "kW"),
+    )
+    m.add(least, power, 1.0)
+    m.add(least, u, -genset.power_min_kw)
+    was = np.zeros(count)
+    was[0] = float(genset.running)
+    change = m.rows(was, was, count)
+    m.add(change, u, 1.0)
+    m.add(change[1:], u[:-1], -1.0)
+    m.add(change, v, -1.0)
+    m.add(change, w, 1.0)
+    up, down = max(axis.steps_of(genset.min_up), 1), max(axis.steps_of(genset.min_down), 1)
+    for columns, length, value, limit in ((v, up, -1.0, 0.0), (w, down, 1.0, 1.0)):
+        rows = m.rows(-np.inf, limit, count)
+        m.add(rows, u, value)
+        for back in range(min(length, count)):
+            m.add(rows[back:], columns[: count - back], 1.0)
+    held = held_steps(genset, axis)
+    if held:
+        state = float(genset.running)
+        words = f"stays {'on' if genset.running else 'off'} for its first {held} steps"
+        m.limit(u[:held], state, state, Family(genset.name, words, "of full power"))
+    f.running[genset.name] = u
+    f.flows.append(Flow(genset, np.zeros(count), ((1.0, power),)))
+
+
+def held_steps(genset: Genset, axis: Axis) -> int:
+    """Steps from the start in which it must stay as it is."""
+    least = genset.min_up if genset.running else genset.min_down
+    return min(max(axis.steps_of(least - genset.unchanged_for), 0), axis.horizon)
+
+
+def _add_tie(f: Formulation, tie: GridTie) -> None:
+    m, axis = f.matrix, f.axis
+    count, hours = axis.horizon, axis.step_h
+    buy_price = axis.series(tie.import_price_per_kwh, tie.name, "import_price_per_kwh")
+    sell_price = axis.series(tie.export_price_per_kwh, tie.name, "export_price_per_kwh")
+    buy_max = axis.series(tie.import_max_kw, tie.name, "import_max_kw")
+    sell_max = axis.series(tie.export_max_kw, tie.name, "export_max_kw")
+    buy, sell = m.columns(count, cost=buy_price * hours), m.columns(count, cost=-sell_price * hours)
+    m.limit(buy, 0.0, buy_max, Family(tie.name, f"imports at most {_span(buy_max)} kW", "kW"))
+    m.limit(sell, 0.0, sell_max, Family(tie.name, f"exports at most {_span(sell_max)} kW", "kW"))
+    if tie.demand_charge_per_kw:
+        peak = m.columns(1, tie.peak_so_far_kw, np.inf, tie.demand_charge_per_kw)
+        m.offset -= tie.demand_charge_per_kw * tie.peak_so_far_kw
+        rows = m.rows(-np.inf, 0.0, count)
+        m.add(rows, buy, 1.0)
+        m.add(rows, peak, -1.0)
+    # Where selling pays no more than buying costs, both at once are worth no more than their difference.
+    matters = (buy_max > 0) & (sell_max > 0) & (sell_price > buy_price)
+    f.exclusives.append(
+        Exclusive(tie.name, "imports or exports, not both", buy, sell, buy_max, sell_max, matters)
+    )
+    f.flows.append(Flow(tie, np.zeros(count), ((1.0, buy), (-1.0, sell))))
+    for event in f.site.events:
+        if event.tie != tie.name:
+            continue
+        # Net of export, since an event counts at the meter.
+        window = axis.touched(event.start, event.end)
+        steps = np.arange(window.start, window.stop, dtype=np.int32)
+        words = f"imports at most {event.import_max_kw:g} kW during the event {event.name}"
+        family = Family(tie.name, words, "kW") if event.opt_out_cost is None else None
+        rows = m.rows(-np.inf, event.import_max_kw, len(steps), family, steps)
+        m.add(rows, buy[steps], 1.0)
+        m.add(rows, sell[steps], -1.0)
+        if event.opt_out_cost is not None and len(steps):
+            out = m.columns(1, 0.0, 1.0, event.opt_out_cost, integer=True)
+            m.add(rows, np.repeat(out, len(steps)), -np.maximum(buy_max[steps] - event.import_max_kw, 0.0))
+            f.opted_out[event.name] = out
+
+
+def _span(values: Floats) -> str:
+    low, high = float(values.min()), float(values.max())
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _add_load(f: Formulation, load: Load) -> None:
+    power = f.axis.series(load.power_kw, load.name, "power_kw")
+    if load.shed_cost_per_kwh is None:
+        f.flows.append(Flow(load, -power, ()))
+        return
+    shed = f.matrix.columns(f.axis.horizon, 0.0, power, load.shed_cost_per_kwh * f.axis.step_h)
+    f.flows.append(Flow(load, -power, ((1.0, shed),)))
+
+
+def _add_renewable(f: Formulation, renewable: Renewable) -> None:
+    power = f.axis.series(renewable.power_kw, renewable.name, "power_kw")
+    if not renewable.curtailable:
+        f.flows.append(Flow(renewable, power, ()))
+        return
+    cut = f.matrix.columns(f.axis.horizon, 0.0, power)
+    f.flows.append(Flow(renewable, power, ((-1.0, cut),)))
+
+
+def deferrable_need_kwh(load: Deferrable, axis: Axis) -> float:
+    """What it must have had when its window or the horizon ends; 0 outside the horizon."""
+    if axis.first_beyond(load.end) <= 0 or axis.first_from(load.start) >= axis.horizon:
+        return 0.0
+    return max(load.energy_kwh - axis.hours_left(load.end) * load.power_max_kw, 0.0)
+
+
+def _add_deferrable(f: Formulation, load: Deferrable) -> None:
+    m, axis = f.matrix, f.axis
+    window = axis.inside(load.start, load.end)
+    most = np.zeros(axis.horizon)
+    most[window] = load.power_max_kw
+    power = m.columns(axis.horizon, 0.0, _open(most))
+    m.limit(power, 0.0, most, Family(load.name, f"takes at most {load.power_max_kw:g} kW", "kW"))
+    f.flows.append(Flow(load, np.zeros(axis.horizon), ((-1.0, power),)))
+    total = m.rows(-np.inf, load.energy_kwh, 1)
+    m.add(total, power, axis.step_h)
+    need = deferrable_need_kwh(load, axis)
+    if need > 0:
+        words = f"gets {need:g} kWh in its window"
+        _add_need(f, load, power, axis.step_h, need, words, max(window.stop - 1, 0))
+
+
+def block_starts(load: Deferrable, length: int, axis: Axis) -> tuple[range, bool]:
+    """The steps a block may begin at within the horizon, and whether it may also wait until after it."""
+    last = axis.first_beyond(load.end) - length
+    first = max(axis.first_from(load.start), 0)
+    return range(first, min(last, axis.horizon - 1) + 1), last >= axis.horizon
+
+
+def _add_block(f: Formulation, load: Deferrable, block: Floats) -> None:
+    """One binary a start: Σ z = 1, or ≤ 1 where the block may wait; power_k = Σ z_s block_(k−s)."""
+    m, axis = f.matrix, f.axis
+    if axis.first_beyond(load.end) <= 0:
+        f.flows.append(Flow(load, np.zeros(axis.horizon), ()))
+        return
+    starts, may_wait = block_starts(load, len(block), axis)
+    power, z = m.columns(axis.horizon), m.columns(len(starts), 0.0, 1.0, integer=True)
+    shape = m.rows(0.0, 0.0, axis.horizon)
+    m.add(shape, power, -1.0)
+    for column, start in zip(z, starts, strict=True):
+        seen = block[: axis.horizon - start]
+        at = np.flatnonzero(seen)
+        m.add(shape[start + at], np.full(len(at), column, dtype=np.int32), seen[at])
+    f.flows.append(Flow(load, np.zeros(axis.horizon), ((-1.0, power),)))
+    once = m.rows(-np.inf, 1.0, 1)
+    m.add(once, z, 1.0)
+    if may_wait:
+        return
+    energy = float(block.sum()) * axis.step_h
+    _add_need(
+        f, load, z, energy, energy, "runs its block in its window", axis.inside(load.start, load.end).start
+    )
+
+
+def _add_flows(f: Formulation, rows: Index, flows: list[Flow]) -> None:
+    for flow in flows:
+        for sign, columns in flow.terms:
+            f.matrix.add(rows, columns, sign)
+
+
+def _add_balance(f: Formulation) -> None:
+    constant = np.zeros(f.axis.horizon)
+    constant -= sum((flow.constant for flow in f.flows), np.zeros(f.axis.horizon))
+    rows = f.matrix.rows(constant, constant, f.axis.horizon, Family("bus", BALANCE, "kW"))
+    _add_flows(f, rows, f.flows)
+
+
+def _add_groups(f: Formulation) -> None:
+    for group in f.site.groups:
+        flows = [flow for flow in f.flows if group.name in f.site.groups_above(flow.asset)]
+        constant = sum((flow.constant for flow in flows), np.zeros(f.axis.horizon))
+        words = f"draws at most {group.draw_max_kw:g} kW and feeds at most {group.feed_max_kw:g} kW"
+        rows = f.matrix.rows(
+            *(-group.draw_max_kw - constant, group.feed_max_kw - constant, f.axis.horizon),
+            Family(group.name, words, "kW"),
+        )
+        _add_flows(f, rows, flows)
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveNeed:
+    energy_kwh: Floats
+    """To be held at the end of each step."""
+    power_kw: Floats
+    """To be had from batteries and running gensets during each step."""
+
+
+def reserve_need(site: Site, axis: Axis) -> ReserveNeed:
+    """What a loss of the grid would ask for; beyond the horizon the last step's values hold on."""
+    reserve = site.reserve
+    assert reserve is not None
+    critical, firm = np.zeros(axis.horizon), np.zeros(axis.horizon)
+    for asset in site.assets:
+        if isinstance(asset, Load) and asset.critical:
+            critical += axis.series(asset.power_kw, asset.name, "power_kw")
+        elif isinstance(asset, Renewable):
+            firm += reserve.renewable_share * axis.series(asset.power_kw, asset.name, "power_kw")
+    gensets = sum(asset.power_max_kw for asset in site.assets if isinstance(asset, Genset))
+    drain = np.maximum(critical - firm - (gensets if reserve.count_gensets else 0.0), 0.0) * axis.step_h
+    ahead = axis.steps_of(reserve.ride_through)
+    drain = np.concatenate((drain, np.full(ahead + 1, drain[-1])))
+    total = np.concatenate(((0.0,), np.cumsum(drain)))
+    first = np.arange(1, axis.horizon + 1)
+    power = np.maximum(critical - firm + reserve.margin_kw, 0.0)
+    return ReserveNeed(np.maximum(total[first + ahead] - total[first], 0.0), power)
+
+
+def _add_reserve(f: Formulation) -> None:
+    reserve = f.site.reserve
+    if reserve is None:
+        return
+    m, count = f.matrix, f.axis.horizon
+    need = reserve_need(f.site, f.axis)
+    batteries = [asset for asset in f.site.assets if isinstance(asset, Battery)]
+    floor = sum(b.energy_min_kwh * b.discharge_efficiency for b in batteries)
+    hours = reserve.ride_through.total_seconds() / 3600
+    words = f"energy to ride {hours:g} h without the grid"
+    energy = m.rows(
+        *(need.energy_kwh + floor, np.inf, count),
+        Family(reserve.name, words, "kWh") if reserve.firm else None,
+    )
+    for battery in batteries:
+        m.add(energy, f.energy[battery.name], battery.discharge_efficiency)
+    give = sum(b.discharge_max_kw for b in batteries)
+    power = m.rows(
+        *(need.power_kw - give, np.inf, count),
+        Family(reserve.name, "power to carry the critical loads without the grid", "kW")
+        if reserve.firm
+        else None,
+    )
+    for asset in f.site.assets:
+        if isinstance(asset, Genset):
+            m.add(power, f.running[asset.name], asset.power_max_kw)
+    if not reserve.firm:
+        cost = f.site.shortfall_cost_per_kwh * f.axis.step_h
+        short = m.columns(count, cost=cost), m.columns(count, cost=cost)
+        m.add(energy, short[0], 1.0)
+        m.add(power, short[1], 1.0)
+        f.reserve_short = short

@@ -1,0 +1,176 @@
+"""The plan of least cost, by a mixed-integer program of which only the binaries that matter are made.
+
+Charging and discharging at once, or buying and selling, mostly does not pay; so it is forbidden only at the steps
+where a solution does it, and the program is solved again.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from historian.dispatch.axis import Axis
+from historian.dispatch.conflicts import find_conflicts
+from historian.dispatch.errors import DispatchError
+from historian.dispatch.formulation import Exclusive, Formulation, formulate
+from historian.dispatch.matrix import Index
+from historian.dispatch.model import Deferrable, Floats, Load, Renewable, Site
+from historian.dispatch.plan import Conflict, Plan, Status, settle
+from historian.dispatch.solver import Outcome, Solution, run
+
+ROUNDS = 4
+"""Rounds that add binaries where they are violated; the one after adds them everywhere, and is the last."""
+
+SHARE_OF_A_ROUND = 0.6
+"""Of the time left, where another round may have to follow."""
+
+BOTH = 1e-7
+"""kW of the lesser of two that exclude each other, above which both count as used."""
+
+
+def solve(
+    site: Site,
+    start: datetime,
+    step: timedelta,
+    horizon: int,
+    *,
+    deadline_s: float = 10.0,
+    gap: float = 0.005,
+    previous: Plan | None = None,
+) -> Plan:
+    """The plan from ``start`` for ``horizon`` steps, within ``deadline_s`` seconds.
+
+    ``previous`` says where to begin: its gensets' hours, as far as it reaches. A plan that is not usable says why in
+    its status; the last one is then still the caller's. Raises BadSite where series or times do not fit, ImportError
+    where highspy is not installed.
+    """
+    if not deadline_s > 0 or not 0 <= gap < 1:
+        raise DispatchError(f"deadline_s {deadline_s} and gap {gap}: they must be above 0, and 0 up to 1")
+    began = time.perf_counter()
+    until = began + deadline_s
+    axis = Axis(start, step, horizon)
+    f = formulate(site, axis)
+    guess = _guess_from(f, previous)
+    rounds = 0
+    while True:
+        rounds += 1
+        left = until - time.perf_counter()
+        open_pairs = any(_open_steps(f, pair).any() for pair in f.exclusives)
+        share = left * SHARE_OF_A_ROUND if open_pairs else left
+        solution = run(f.matrix.program(), share, gap, guess)
+        spent = time.perf_counter() - began
+        if solution.outcome is Outcome.INFEASIBLE:
+            conflicts = find_conflicts(f, until)
+            words = "" if conflicts else "no plan exists; there was no time to find out why"
+            spent = time.perf_counter() - began
+            return _no_plan(axis, Status.INFEASIBLE, spent, rounds, words, conflicts)
+        if solution.outcome is Outcome.LATE:
+            return _no_plan(axis, Status.LATE, spent, rounds, f"no plan within {deadline_s:g} s")
+        if solution.outcome is Outcome.FAILED:
+            return _no_plan(axis, Status.FAILED, spent, rounds, solution.words)
+        wrong = [(pair, _violated(f, pair, solution.values)) for pair in f.exclusives]
+        if not any(steps.any() for _, steps in wrong):
+            return _plan(f, solution, began, rounds)
+        for pair, steps in wrong:
+            f.add_exclusive(pair, _steps_to_add(f, pair, steps, rounds))
+        guess = _guess_again(f, solution.values)
+
+
+def _open_steps(f: Formulation, pair: Exclusive) -> NDArray[np.bool_]:
+    """Where both may be used, as no binary forbids it."""
+    sided = [(pair.asset, k) in f.sides for k in range(f.axis.horizon)]
+    return np.asarray(pair.matters & ~np.array(sided), dtype=bool)
+
+
+def _violated(f: Formulation, pair: Exclusive, values: Floats) -> NDArray[np.bool_]:
+    both = np.minimum(values[pair.up], values[pair.down]) > BOTH
+    return np.asarray(_open_steps(f, pair) & both, dtype=bool)
+
+
+def _steps_to_add(f: Formulation, pair: Exclusive, wrong: NDArray[np.bool_], rounds: int) -> Index:
+    """First the violated steps, then their neighbours too, where it moves to; in the end all."""
+    if rounds >= ROUNDS:
+        chosen = pair.matters
+    elif rounds == 1:
+        chosen = wrong
+    else:
+        chosen = wrong.copy()
+        chosen[1:] |= wrong[:-1]
+        chosen[:-1] |= wrong[1:]
+        chosen &= pair.matters
+    return np.flatnonzero(chosen).astype(np.int32)
+
+
+def _guess_from(f: Formulation, previous: Plan | None) -> tuple[Index, Floats] | None:
+    """Which gensets ran at the same times before; its last step holds on beyond its end."""
+    if previous is None or not previous.is_usable or previous.step != f.axis.step:
+        return None
+    shift = f.axis.first_from(previous.start) * -1
+    before = np.clip(np.arange(f.axis.horizon) + shift, 0, previous.horizon - 1)
+    known = [(u, previous.running[name][before]) for name, u in f.running.items() if name in previous.running]
+    if not known:
+        return None
+    columns = np.concatenate([u for u, _ in known])
+    return columns, np.concatenate([on for _, on in known]).astype(np.float64)
+
+
+def _guess_again(f: Formulation, values: Floats) -> tuple[Index, Floats]:
+    """The integers as they were, and the side that each pair leaned to."""
+    program = f.matrix.program()
+    integer = np.flatnonzero(program.integer[: len(values)]).astype(np.int32)
+    guess = dict(zip(integer.tolist(), np.round(values[integer]).tolist(), strict=True))
+    pairs = {pair.asset: pair for pair in f.exclusives}
+    for (asset, step), column in f.sides.items():
+        if column >= len(values):
+            pair = pairs[asset]
+            guess[column] = float(values[pair.up[step]] > values[pair.down[step]])
+    return np.array(list(guess), dtype=np.int32), np.array(list(guess.values()), dtype=np.float64)
+
+
+def _no_plan(
+    axis: Axis, status: Status, spent: float, rounds: int, words: str, conflicts: tuple[Conflict, ...] = ()
+) -> Plan:
+    return Plan(
+        *(axis.start, axis.step, axis.horizon, status),
+        solver_s=spent,
+        rounds=rounds,
+        words=words,
+        conflicts=conflicts,
+    )
+
+
+def _plan(f: Formulation, solution: Solution, began: float, rounds: int) -> Plan:
+    running = {name: np.round(solution.values[u]).astype(bool) for name, u in f.running.items()}
+    powers: dict[str, Floats] = {}
+    for flow in f.flows:
+        power = flow.constant.copy()
+        for sign, columns in flow.terms:
+            power += sign * solution.values[columns]
+        name = flow.asset.name
+        powers[name] = -power if isinstance(flow.asset, Load | Deferrable) else power
+        if isinstance(flow.asset, Load | Renewable):
+            powers[name] = np.maximum(powers[name], 0.0)
+        if name in running:
+            powers[name] = np.where(running[name], power, 0.0)
+    settled = settle(f.site, f.axis, powers, running)
+    reserve = settled.reserve_short or (None, None)
+    return Plan(
+        *(f.axis.start, f.axis.step, f.axis.horizon),
+        status=Status.OPTIMAL if solution.outcome is Outcome.SOLVED else Status.FEASIBLE,
+        powers_kw=powers,
+        energies_kwh=settled.energies_kwh,
+        running=running,
+        shortfall_kwh=settled.shortfall_kwh,
+        reserve_short_kwh=reserve[0],
+        reserve_short_kw=reserve[1],
+        opted_out=settled.opted_out,
+        imbalance_kw=np.zeros(f.axis.horizon),
+        costs=settled.costs,
+        gap=solution.gap,
+        solver_s=time.perf_counter() - began,
+        rounds=rounds,
+        exclusive_steps=len(f.sides),
+    )

@@ -1,0 +1,104 @@
+"""HiGHS behind one function: a program in, values and a bound out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from historian.dispatch.matrix import Index, Program
+from historian.dispatch.model import Floats
+from historian.query.libraries import load
+
+FEASIBILITY = 1e-9
+"""Below the 1e-6 that plans keep by three orders, as errors of rows add up over a horizon's energies."""
+
+
+class Outcome(Enum):
+    SOLVED = "solved"
+    """Within the gap."""
+    STOPPED = "stopped"
+    """Out of time, with a solution."""
+    INFEASIBLE = "infeasible"
+    LATE = "late"
+    """Out of time, without one."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    outcome: Outcome
+    values: Floats
+    objective: float
+    gap: float
+    words: str
+
+
+def run(
+    program: Program, time_limit_s: float, gap: float, guess: tuple[Index, Floats] | None = None
+) -> Solution:
+    """``guess``: columns and values to begin from, integers first of all. Raises ImportError without highspy."""
+    highspy = load("highspy", "dispatch")
+    highs = highspy.Highs()
+    for option, value in (
+        ("output_flag", False),
+        ("parallel", "off"),  # a plan runs beside control: it has one core
+        ("time_limit", max(time_limit_s, 0.0)),
+        ("mip_rel_gap", gap),
+        ("primal_feasibility_tolerance", FEASIBILITY),
+        ("mip_feasibility_tolerance", FEASIBILITY),
+    ):
+        highs.setOptionValue(option, value)
+    is_mixed = bool(program.integer.any())
+    highs.passModel(_lp(highspy, program, is_mixed))
+    if guess is not None and len(guess[0]) and is_mixed:
+        highs.setSolution(len(guess[0]), guess[0], guess[1])
+    highs.run()
+    return _read(highspy, highs, is_mixed)
+
+
+def _lp(highspy: Any, program: Program, is_mixed: bool) -> Any:
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = len(program.cost), len(program.row_lower)
+    lp.col_cost_, lp.col_lower_, lp.col_upper_ = program.cost, program.lower, program.upper
+    lp.row_lower_, lp.row_upper_ = program.row_lower, program.row_upper
+    lp.offset_ = program.offset
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+    lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = lp.num_col_, lp.num_row_
+    lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = (
+        program.starts,
+        program.rows,
+        program.values,
+    )
+    if is_mixed:
+        kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+        lp.integrality_ = [kinds[int(mark)] for mark in program.integer]
+    return lp
+
+
+def _read(highspy: Any, highs: Any, is_mixed: bool) -> Solution:
+    status = highs.getModelStatus()
+    words = highs.modelStatusToString(status)
+    info = highs.getInfo()
+    has_values = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+    values = np.array(highs.getSolution().col_value) if has_values else np.empty(0)
+    gap = float(info.mip_gap) if is_mixed else 0.0
+    stopped = (highspy.HighsModelStatus.kTimeLimit, highspy.HighsModelStatus.kInterrupt)
+    if status == highspy.HighsModelStatus.kOptimal and has_values:
+        outcome = Outcome.SOLVED
+    elif status in stopped and has_values and is_mixed:
+        outcome = Outcome.STOPPED
+    elif status in stopped:
+        outcome = Outcome.LATE
+    elif status in (
+        highspy.HighsModelStatus.kInfeasible,
+        highspy.HighsModelStatus.kUnboundedOrInfeasible,  # nothing in our programs is unbounded
+    ):
+        outcome = Outcome.INFEASIBLE
+    else:
+        outcome = Outcome.FAILED
+    objective = float(info.objective_function_value) if has_values else math.nan
+    return Solution(outcome, values, objective, gap, str(words))
