@@ -61,7 +61,7 @@ def verify(
         if last < ALONE or wanted == 1:
             state, faults = _replayed(rows, last)
             for first in starts:
-                faults += check_chunk(file, first, min(first + CHUNK - 1, last), last)
+                faults += check_rows(rows, first, min(first + CHUNK - 1, last), last)
         else:
             # Fresh processes: a fork of one with threads and open SQLite files is not safe.
             fresh = multiprocessing.get_context("spawn")
@@ -92,42 +92,45 @@ def _missed(rows: Rows, sequence: int, kept: bytes) -> Iterator[Fault]:
 
 
 def check_chunk(file: Path, first: int, last: int, end: int) -> list[Fault]:
+    """``check_rows`` in a process of its own."""
+    with Rows(file) as rows:
+        return check_rows(rows, first, last, end)
+
+
+def check_rows(rows: Rows, first: int, last: int, end: int) -> list[Fault]:
     """Bytes, links and signatures of the entries ``first`` to ``last`` of a ledger that ends with ``end``."""
     faults: list[Fault] = []
-    with Rows(file) as rows:
-        before = next(rows.raw(first - 1, first - 1), None)
-        previous_hash = before[2] if before else bytes(32)
-        previous = _decoded(before[1]) if before else None
-        expected = first
-        # None until a bundle begins: the entries up to there are of one that the chunk before checks.
-        bundle: list[Entry | None] | None = None
-        for sequence, content, kept in rows.raw(first, min(end, last + MOST_IN_BUNDLE)):
-            if sequence > last and bundle is None:
+    before = next(rows.raw(first - 1, first - 1), None)
+    previous_hash = before[2] if before else bytes(32)
+    previous = _decoded(before[1]) if before else None
+    expected = first
+    # None until a bundle begins: the entries up to there are of one that the chunk before checks.
+    bundle: list[Entry | None] | None = None
+    for sequence, content, kept in rows.raw(first, min(end, last + MOST_IN_BUNDLE)):
+        if sequence > last and bundle is None:
+            break
+        if sequence != expected:
+            faults.append(_gap(expected, sequence))
+            previous, bundle = None, None
+        entry, why = _look(sequence, content, kept, previous_hash if sequence == expected else None)
+        if entry is not None and previous is not None and not why:
+            why = _out_of_bundle(previous, entry)
+        if sequence <= last and why:
+            faults.append(Fault(sequence, why))
+        if entry is not None and entry.index == 0:
+            if sequence > last:
                 break
-            if sequence != expected:
-                faults.append(_gap(expected, sequence))
-                previous, bundle = None, None
-            entry, why = _look(sequence, content, kept, previous_hash if sequence == expected else None)
-            if entry is not None and previous is not None and not why:
-                why = _out_of_bundle(previous, entry)
-            if sequence <= last and why:
-                faults.append(Fault(sequence, why))
-            if entry is not None and entry.index == 0:
-                if sequence > last:
-                    break
-                bundle = []
-            if bundle is not None:
-                bundle.append(None if why else entry)
-                if entry is not None and len(bundle) == entry.size:
-                    faults += _signature(sequence - len(bundle) + 1, bundle)
-                    bundle = None
-            expected, previous, previous_hash = sequence + 1, None if why else entry, kept
-        if expected <= last:
-            faults.append(_gap(expected, last + 1))
-        elif last == end and previous is not None and previous.index != previous.size - 1:
-            faults.append(
-                Fault(end + 1, f"missing: the last bundle has {previous.index + 1} of {previous.size}")
-            )
+            bundle = []
+        if bundle is not None:
+            bundle.append(None if why else entry)
+            if entry is not None and len(bundle) == entry.size:
+                faults += _signature(sequence - len(bundle) + 1, bundle)
+                bundle = None
+        expected, previous, previous_hash = sequence + 1, None if why else entry, kept
+    if expected <= last:
+        faults.append(_gap(expected, last + 1))
+    elif last == end and previous is not None and previous.index != previous.size - 1:
+        faults.append(Fault(end + 1, f"missing: the last bundle has {previous.index + 1} of {previous.size}"))
     return faults
 
 
