@@ -24,10 +24,15 @@ from historian.dispatch.model import (
     Renewable,
     Site,
 )
-
-PRIORITY_WEIGHT = 5.0
-"""A kWh missed at one priority costs this much more than at the one below: above any ratio of efficiencies, so that
-what is short goes to the higher, and small enough for the solver's arithmetic."""
+from historian.dispatch.needs import (
+    block_starts,
+    deferrable_need_kwh,
+    held_steps,
+    reserve_need,
+    shortfall_cost,
+    vehicle_need_kwh,
+    vehicle_window,
+)
 
 BALANCE = "power balance"
 
@@ -70,9 +75,6 @@ class Formulation:
     short: dict[str, Index] = field(default_factory=dict)
     opted_out: dict[str, Index] = field(default_factory=dict)
     reserve_short: tuple[Index, Index] | None = None
-
-    def shortfall_cost(self, priority: int) -> float:
-        return self.site.shortfall_cost_per_kwh * PRIORITY_WEIGHT ** (priority - 1)
 
     def add_exclusive(self, exclusive: Exclusive, steps: Index) -> None:
         """up ≤ up_max z, down ≤ down_max (1 − z) at steps that do not have it yet."""
@@ -172,22 +174,6 @@ def _add_battery(f: Formulation, battery: Battery) -> None:
         m.add(rows, energy[-1:], 1.0)
 
 
-def vehicle_window(vehicle: ElectricVehicle, axis: Axis) -> slice:
-    """The whole steps within the horizon that it is plugged in."""
-    return axis.inside(vehicle.arrival, vehicle.departure)
-
-
-def vehicle_need_kwh(vehicle: ElectricVehicle, axis: Axis) -> float:
-    """What it must hold when it leaves, or when the horizon ends: the rest can still be charged after that.
-
-    0 where it left before the horizon or arrives after it.
-    """
-    if axis.first_beyond(vehicle.departure) <= 0 or axis.first_from(vehicle.arrival) >= axis.horizon:
-        return 0.0
-    later = axis.hours_left(vehicle.departure) * vehicle.charge_max_kw * vehicle.charge_efficiency
-    return max(vehicle.need_kwh - later, 0.0)
-
-
 def _add_vehicle(f: Formulation, vehicle: ElectricVehicle) -> None:
     window = vehicle_window(vehicle, f.axis)
     here = np.zeros(f.axis.horizon, dtype=bool)
@@ -216,7 +202,7 @@ def _add_need(
     row = m.rows(need, np.inf, 1, Family(asset.name, words, "kWh") if asset.firm else None, steps)
     m.add(row, columns, value)
     if not asset.firm:
-        short = m.columns(1, 0.0, need, f.shortfall_cost(asset.priority))
+        short = m.columns(1, 0.0, need, shortfall_cost(f.site, asset.priority))
         m.add(row, short, 1.0)
         f.short[asset.name] = short
 
@@ -263,12 +249,6 @@ def _add_genset(f: Formulation, genset: Genset) -> None:
         m.limit(u[:held], state, state, Family(genset.name, words, "of full power"))
     f.running[genset.name] = u
     f.flows.append(Flow(genset, np.zeros(count), ((1.0, power),)))
-
-
-def held_steps(genset: Genset, axis: Axis) -> int:
-    """Steps from the start in which it must stay as it is."""
-    least = genset.min_up if genset.running else genset.min_down
-    return min(max(axis.steps_of(least - genset.unchanged_for), 0), axis.horizon)
 
 
 def _add_tie(f: Formulation, tie: GridTie) -> None:
@@ -333,13 +313,6 @@ def _add_renewable(f: Formulation, renewable: Renewable) -> None:
     f.flows.append(Flow(renewable, power, ((-1.0, cut),)))
 
 
-def deferrable_need_kwh(load: Deferrable, axis: Axis) -> float:
-    """What it must have had when its window or the horizon ends; 0 outside the horizon."""
-    if axis.first_beyond(load.end) <= 0 or axis.first_from(load.start) >= axis.horizon:
-        return 0.0
-    return max(load.energy_kwh - axis.hours_left(load.end) * load.power_max_kw, 0.0)
-
-
 def _add_deferrable(f: Formulation, load: Deferrable) -> None:
     m, axis = f.matrix, f.axis
     window = axis.inside(load.start, load.end)
@@ -354,13 +327,6 @@ def _add_deferrable(f: Formulation, load: Deferrable) -> None:
     if need > 0:
         words = f"gets {need:g} kWh in its window"
         _add_need(f, load, power, axis.step_h, need, words, max(window.stop - 1, 0))
-
-
-def block_starts(load: Deferrable, length: int, axis: Axis) -> tuple[range, bool]:
-    """The steps a block may begin at within the horizon, and whether it may also wait until after it."""
-    last = axis.first_beyond(load.end) - length
-    first = max(axis.first_from(load.start), 0)
-    return range(first, min(last, axis.horizon - 1) + 1), last >= axis.horizon
 
 
 def _add_block(f: Formulation, load: Deferrable, block: Floats) -> None:
@@ -411,34 +377,6 @@ def _add_groups(f: Formulation) -> None:
             Family(group.name, words, "kW"),
         )
         _add_flows(f, rows, flows)
-
-
-@dataclass(frozen=True, slots=True)
-class ReserveNeed:
-    energy_kwh: Floats
-    """To be held at the end of each step."""
-    power_kw: Floats
-    """To be had from batteries and running gensets during each step."""
-
-
-def reserve_need(site: Site, axis: Axis) -> ReserveNeed:
-    """What a loss of the grid would ask for; beyond the horizon the last step's values hold on."""
-    reserve = site.reserve
-    assert reserve is not None
-    critical, firm = np.zeros(axis.horizon), np.zeros(axis.horizon)
-    for asset in site.assets:
-        if isinstance(asset, Load) and asset.critical:
-            critical += axis.series(asset.power_kw, asset.name, "power_kw")
-        elif isinstance(asset, Renewable):
-            firm += reserve.renewable_share * axis.series(asset.power_kw, asset.name, "power_kw")
-    gensets = sum(asset.power_max_kw for asset in site.assets if isinstance(asset, Genset))
-    drain = np.maximum(critical - firm - (gensets if reserve.count_gensets else 0.0), 0.0) * axis.step_h
-    ahead = axis.steps_of(reserve.ride_through)
-    drain = np.concatenate((drain, np.full(ahead + 1, drain[-1])))
-    total = np.concatenate(((0.0,), np.cumsum(drain)))
-    first = np.arange(1, axis.horizon + 1)
-    power = np.maximum(critical - firm + reserve.margin_kw, 0.0)
-    return ReserveNeed(np.maximum(total[first + ahead] - total[first], 0.0), power)
 
 
 def _add_reserve(f: Formulation) -> None:

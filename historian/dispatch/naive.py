@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from historian.dispatch.axis import Axis
-from historian.dispatch.formulation import block_starts, held_steps, vehicle_need_kwh, vehicle_window
 from historian.dispatch.model import (
     Battery,
     Deferrable,
@@ -26,6 +25,7 @@ from historian.dispatch.model import (
     Renewable,
     Site,
 )
+from historian.dispatch.needs import block_starts, held_steps, vehicle_need_kwh, vehicle_window
 from historian.dispatch.plan import SMALL, Plan, Status, settle
 
 

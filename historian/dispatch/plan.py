@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,14 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from historian.dispatch.axis import Axis
-from historian.dispatch.formulation import (
-    PRIORITY_WEIGHT,
-    block_starts,
-    deferrable_need_kwh,
-    reserve_need,
-    vehicle_need_kwh,
-    vehicle_window,
-)
 from historian.dispatch.model import (
     Battery,
     Deferrable,
@@ -28,6 +21,14 @@ from historian.dispatch.model import (
     GridTie,
     Load,
     Site,
+)
+from historian.dispatch.needs import (
+    block_starts,
+    deferrable_need_kwh,
+    reserve_need,
+    shortfall_cost,
+    vehicle_need_kwh,
+    vehicle_window,
 )
 
 SMALL = 1e-6
@@ -123,6 +124,8 @@ class Plan:
     costs: Costs = field(default_factory=Costs)
     gap: float = 0.0
     """Relative, of the solver's proof."""
+    bound: float = math.nan
+    """``costs.total`` of any plan is at least this; NaN where nothing is proven."""
     solver_s: float = 0.0
     rounds: int = 0
     """How often it was solved: once, and once more for each time that exclusivity had to be added."""
@@ -210,7 +213,7 @@ def settle(
 def _weight(site: Site, name: str) -> float:
     asset = site.by_name[name]
     assert isinstance(asset, ElectricVehicle | Deferrable)
-    return site.shortfall_cost_per_kwh * PRIORITY_WEIGHT ** (asset.priority - 1)
+    return shortfall_cost(site, asset.priority)
 
 
 def _deferrable_short_kwh(load: Deferrable, axis: Axis, power: Floats) -> float:

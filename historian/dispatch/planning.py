@@ -60,7 +60,7 @@ def solve(
         left = until - time.perf_counter()
         open_pairs = any(_open_steps(f, pair).any() for pair in f.exclusives)
         share = left * SHARE_OF_A_ROUND if open_pairs else left
-        solution = run(f.matrix.program(), share, gap, guess)
+        solution = run(f.matrix.program(), share, gap, guess, left)
         spent = time.perf_counter() - began
         if solution.outcome is Outcome.INFEASIBLE:
             conflicts = find_conflicts(f, until)
@@ -170,6 +170,7 @@ def _plan(f: Formulation, solution: Solution, began: float, rounds: int) -> Plan
         imbalance_kw=np.zeros(f.axis.horizon),
         costs=settled.costs,
         gap=solution.gap,
+        bound=solution.bound,
         solver_s=time.perf_counter() - began,
         rounds=rounds,
         exclusive_steps=len(f.sides),

@@ -32,15 +32,22 @@ class Outcome(Enum):
 class Solution:
     outcome: Outcome
     values: Floats
-    objective: float
+    bound: float
+    """No solution of the program is below it."""
     gap: float
     words: str
 
 
 def run(
-    program: Program, time_limit_s: float, gap: float, guess: tuple[Index, Floats] | None = None
+    program: Program,
+    time_limit_s: float,
+    gap: float,
+    guess: tuple[Index, Floats] | None = None,
+    longest_s: float = 0.0,
 ) -> Solution:
-    """``guess``: columns and values to begin from, integers first of all. Raises ImportError without highspy."""
+    """``guess``: columns and values to begin from, integers first of all; ``longest_s``: the limit while there is no
+    solution, where it is above the other. Raises ImportError without highspy.
+    """
     highspy = load("highspy", "dispatch")
     highs = highspy.Highs()
     for option, value in (
@@ -57,7 +64,12 @@ def run(
     if guess is not None and len(guess[0]) and is_mixed:
         highs.setSolution(len(guess[0]), guess[0], guess[1])
     highs.run()
-    return _read(highspy, highs, is_mixed)
+    found = _read(highspy, highs, is_mixed)
+    if found.outcome is Outcome.LATE and longest_s > time_limit_s:
+        highs.setOptionValue("time_limit", longest_s - time_limit_s)  # it counts each run anew
+        highs.run()
+        found = _read(highspy, highs, is_mixed)
+    return found
 
 
 def _lp(highspy: Any, program: Program, is_mixed: bool) -> Any:
@@ -100,5 +112,6 @@ def _read(highspy: Any, highs: Any, is_mixed: bool) -> Solution:
         outcome = Outcome.INFEASIBLE
     else:
         outcome = Outcome.FAILED
-    objective = float(info.objective_function_value) if has_values else math.nan
-    return Solution(outcome, values, objective, gap, str(words))
+    proven = info.mip_dual_bound if is_mixed else info.objective_function_value
+    bound = float(proven) if has_values else math.nan
+    return Solution(outcome, values, bound, gap, str(words))

@@ -27,6 +27,9 @@ def test_plans_hold_every_constraint_and_cost_no_more_than_the_rule(first: int) 
         seen = Checker(site, plan)
         assert not seen.broken, f"seed {seed}: {seen.broken[:5]}"
         assert plan.costs.total == pytest.approx(seen.total, abs=1e-5, rel=1e-9), f"seed {seed}"
+        # What the solver minimised is what the plan is said to cost.
+        slack = GAP * abs(plan.costs.total) + 1e-5
+        assert plan.bound - 1e-5 <= plan.costs.total <= plan.bound + slack, f"seed {seed}"
         rule = naive(site, START, STEP, HORIZON)
         seen_of_rule = Checker(site, rule)
         if seen_of_rule.broken or rule.imbalance_kw.any():
