@@ -185,8 +185,10 @@ class Book:
         state = self._state
         statements = [decode_statement(encoded) for encoded in bundle.statements]
         author = state.author_of(statements[0])
-        placed = [self._receipt_of(author, statement.client, batch) for statement in statements]
-        if any(placed):
+        clients = [statement.client for statement in statements]
+        if self._may_be_placed(author, clients, batch) and any(
+            placed := [self._receipt_of(author, client, batch) for client in clients]
+        ):
             return self._placed_before(bundle, placed, batch)
         receipts = []
         placed_at_us = max(self._clock(), state.head.placed_at_us)
@@ -215,6 +217,16 @@ class Book:
             batch.requests.append((author, statement.client, sequence))
             receipts.append(Receipt(sequence, placed_at_us, entry_hash))
         return receipts
+
+    def _may_be_placed(self, author: str, clients: list[bytes], batch: _Batch) -> bool:
+        """False where all are new: of ids that ascend, one question tells."""
+        if batch.asked and any((author, client) in batch.asked for client in clients):
+            return True
+        row = self._connection.execute(
+            "SELECT 1 FROM requests WHERE author = ? AND client BETWEEN ? AND ? LIMIT 1",
+            (author, min(clients), max(clients)),
+        ).fetchone()
+        return row is not None
 
     def _receipt_of(self, author: str, client: bytes, batch: _Batch) -> tuple[int, bytes, bytes] | None:
         """The row of the entry that this request has already."""

@@ -6,6 +6,7 @@ import re
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import TypeVar
 
 from historian.ledger.errors import Reason, Refused
@@ -16,10 +17,13 @@ MOST_STATEMENT_BYTES = 65_536  # a record of a day's 15-minute readings has abou
 MOST_POSTINGS = 1024
 INT64_LOW, INT64_HIGH = -(2**63), 2**63 - 1
 NO_LEDGER = bytes(32)
+NAMES_REMEMBERED = 65_536  # the same accounts come again and again; about 10 MB
 _Choice = TypeVar("_Choice", bound=IntEnum)
 
 _STATEMENT = struct.Struct(">BB32s32sQ16sqq")
 _ENTRY = struct.Struct(">BQq32sHH64s")
+_U16 = struct.Struct(">H")
+_I64 = struct.Struct(">q")
 _PERIOD = struct.Struct(">QQQ32s32s")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}", re.ASCII)
 _NAME_BYTES = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}")
@@ -159,6 +163,7 @@ def balanced(reference: str, postings: list[Posting]) -> Transfer:
 # ---------------------------------------------------------------- encoding
 
 
+@lru_cache(NAMES_REMEMBERED)
 def _name(name: str) -> bytes:
     if not _NAME.fullmatch(name):
         raise Refused(
@@ -251,6 +256,13 @@ def encode_entry(entry: Entry) -> bytes:
 # ---------------------------------------------------------------- decoding
 
 
+@lru_cache(NAMES_REMEMBERED)
+def _decoded_name(name: bytes) -> str:
+    if not _NAME_BYTES.fullmatch(name):
+        raise Refused(Reason.MALFORMED, f"{name!r} is no name")
+    return name.decode("ascii")
+
+
 class _Reader:
     """Fields of a body one after the other; ``Refused`` where one is cut off."""
 
@@ -268,14 +280,8 @@ class _Reader:
         self._at = end
         return part
 
-    def number(self, form: str, size: int) -> int:
-        return int(struct.unpack(form, self.take(size))[0])
-
     def name(self) -> str:
-        name = self.take(self.take(1)[0])
-        if not _NAME_BYTES.fullmatch(name):
-            raise Refused(Reason.MALFORMED, f"{name!r} is no name")
-        return name.decode("ascii")
+        return _decoded_name(self.take(self.take(1)[0]))
 
     def rest(self) -> bytes:
         return self.take(len(self._bytes) - self._at)
@@ -293,27 +299,35 @@ def _choice(choices: type[_Choice], value: int) -> _Choice:
 
 
 def _decode_transfer(content: bytes) -> Transfer:
-    reader = _Reader(content)
+    # Without a reader: this is the kind that comes by the thousand.
     try:
-        reference = reader.take(reader.number(">H", 2)).decode()
+        (length,) = _U16.unpack_from(content)
+        reference = content[2 : 2 + length].decode()
+        at = 2 + length
+        (count,) = _U16.unpack_from(content, at)
+        at += 2
+        if not 2 <= count <= MOST_POSTINGS:
+            raise Refused(Reason.MALFORMED, f"{count} postings: 2 to {MOST_POSTINGS}")
+        postings = []
+        last = ""
+        for _ in range(count):
+            middle = at + 1 + content[at]
+            end = middle + 1 + content[middle]
+            account, unit = _decoded_name(content[at + 1 : middle]), _decoded_name(content[middle + 1 : end])
+            (amount,) = _I64.unpack_from(content, end)
+            at = end + 8
+            if account <= last:
+                raise Refused(Reason.MALFORMED, f"account {account} after {last}: accounts ascend, each once")
+            if not amount:
+                raise Refused(Reason.MALFORMED, f"an amount of 0 for {account}")
+            last = account
+            postings.append(Posting(account, unit, amount))
     except UnicodeDecodeError:
         raise Refused(Reason.MALFORMED, "the reference is no UTF-8") from None
-    count = reader.number(">H", 2)
-    if not 2 <= count <= MOST_POSTINGS:
-        raise Refused(Reason.MALFORMED, f"{count} postings: 2 to {MOST_POSTINGS}")
-    postings = []
-    last = ""
-    for _ in range(count):
-        posting = Posting(reader.name(), reader.name(), reader.number(">q", 8))
-        if posting.account <= last:
-            raise Refused(
-                Reason.MALFORMED, f"account {posting.account} after {last}: accounts ascend, each once"
-            )
-        if not posting.amount:
-            raise Refused(Reason.MALFORMED, f"an amount of 0 for {posting.account}")
-        last = posting.account
-        postings.append(posting)
-    reader.end()
+    except (struct.error, IndexError):
+        raise Refused(Reason.MALFORMED, f"a transfer that is cut off after {len(content)} bytes") from None
+    if at != len(content):
+        raise Refused(Reason.MALFORMED, f"{len(content) - at} bytes follow the last field")
     return Transfer(reference, tuple(postings))
 
 

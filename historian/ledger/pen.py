@@ -31,6 +31,7 @@ class Pen:
         self._ledger = ledger
         self._clock = clock
         self._number = 0
+        self._own = os.urandom(8)  # sets the ids of two processes that sign as one author apart
 
     def statement(self, body: Body, client: bytes | None = None, validity_us: int = VALIDITY_US) -> Statement:
         """One statement; without a client id it gets one of its own that no other has."""
@@ -38,7 +39,7 @@ class Pen:
         self._number = max(self._number + 1, now)
         if client is None:
             # Ascending, so that the index of requests grows at its end.
-            client = self._number.to_bytes(8, "big") + os.urandom(8)
+            client = self._number.to_bytes(8, "big") + self._own
         return Statement(self._ledger, self.key.public, self._number, client, now, now + validity_us, body)
 
     def sign(self, bodies: Sequence[Body]) -> Bundle:

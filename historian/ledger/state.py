@@ -145,7 +145,8 @@ class State:
                 self._close(body, name, author.role)
             case Genesis():
                 raise Refused(Reason.EXISTS, "the ledger has begun already")
-        self._set(self.authors, name, self.authors[name]._replace(number=statement.number))
+        author = self.authors[name]  # anew: its key may have changed
+        self._set(self.authors, name, Author(author.role, author.key, statement.number))
 
     def take_entry(self, sequence: int, placed_at_us: int, entry_hash: bytes, *, is_close: bool) -> None:
         """The statement applied last is entry ``sequence``; one that closes a period is in the next."""
@@ -187,7 +188,7 @@ class State:
             if not INT64_LOW <= left <= INT64_HIGH:
                 raise Refused(Reason.OVERFLOW, f"{account} would have {left} {unit}: more than 64 bits")
             sums[unit] = sums.get(unit, 0) + amount
-            after.append((account, balance._replace(amount=left)))
+            after.append((account, Balance(unit, balance.owner, balance.may_be_negative, left)))
         for unit, total in sums.items():
             if total:
                 raise Refused(Reason.NOT_CONSERVED, f"the postings in {unit} sum to {total}, not 0")

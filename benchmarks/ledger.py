@@ -1,0 +1,97 @@
+"""The ledger: signed entries appended durably, and a ledger verified, one statement and a hundred to a signature.
+
+Beside it in the same run: Ed25519 alone, which bounds any ledger that uses it. A core's time beside the wall's, as
+the machine may be shared. Usage: python benchmarks/ledger.py [ENTRIES]
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from historian.ledger.book import Book
+from historian.ledger.entry import Account, transfer
+from historian.ledger.keys import SigningKey
+from historian.ledger.pen import Pen
+from historian.ledger.verify import verify
+
+ENTRIES = 100_000
+BATCH = 1_000  # entries made durable at once
+ACCOUNTS = 100
+SIGNATURES = 2_000
+
+
+def cpu_s() -> float:
+    """Of this process and those it waited for."""
+    own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+
+
+def measure(what: str, count: int, do: Callable[[], object]) -> None:
+    """Print entries a second, by the wall and by one core's time."""
+    cpu, wall = cpu_s(), time.perf_counter()
+    do()
+    cpu, wall = cpu_s() - cpu, time.perf_counter() - wall
+    print(f"{what:<58} {count / wall:>9,.0f}/s   {count / cpu:>9,.0f}/s of a core's time")
+
+
+def alone() -> None:
+    """Ed25519 and nothing else."""
+    key = Ed25519PrivateKey.generate()
+    public, message = key.public_key(), bytes(250)
+    signature = key.sign(message)
+    measure("Ed25519 alone: sign", SIGNATURES, lambda: [key.sign(message) for _ in range(SIGNATURES)])
+    measure(
+        "Ed25519 alone: verify",
+        SIGNATURES,
+        lambda: [public.verify(signature, message) for _ in range(SIGNATURES)],
+    )
+
+
+def ledger(folder: Path, entries: int, to_signature: int) -> None:
+    """Fill one and verify it."""
+    key = SigningKey.generate()
+    of = f"{to_signature} to a signature"
+    file = folder / f"{to_signature}.ledger"
+    with Book.create(file, "bench", "market", key) as book:
+        pen = Pen(key, book.id)
+        book.append([pen.sign([Account(f"a{i}", "EUR", "market", True) for i in range(ACCOUNTS)])])
+
+        def fill() -> None:
+            for first in range(0, entries, BATCH):
+                bodies = [
+                    transfer("trade", f"a{i % ACCOUNTS}", f"a{(i + 1) % ACCOUNTS}", "EUR", 1 + i)
+                    for i in range(first, first + BATCH)
+                ]
+                book.append([pen.sign(bodies[i : i + to_signature]) for i in range(0, BATCH, to_signature)])
+
+        measure(f"sign and append, batches of {BATCH:,}, {of}", entries, fill)
+        book.close_period(key)
+    print(f"    {file.stat().st_size / entries:.0f} bytes an entry on disk")
+
+    def check() -> None:
+        verdict = verify(file)
+        assert verdict.is_sound, verdict.faults
+
+    measure(f"verify on {os.cpu_count()} cores, {of}", entries, check)
+
+
+def main() -> None:
+    entries = int(sys.argv[1]) if len(sys.argv) > 1 else ENTRIES
+    load = os.getloadavg()[0]
+    print(f"{entries:,} entries, {os.cpu_count()} cores, load {load:.1f} before it")
+    alone()
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TIELINE_BENCH_DIR")) as folder:
+        ledger(Path(folder), entries, 100)
+        ledger(Path(folder), entries // 10, 1)
+
+
+if __name__ == "__main__":
+    main()
