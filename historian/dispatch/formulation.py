@@ -98,6 +98,7 @@ class Formulation:
 def formulate(site: Site, axis: Axis) -> Formulation:
     """Raises BadSite where a series does not fit the horizon."""
     f = Formulation(site, axis)
+    nothing = f.matrix.columns(1, 0.0, 0.0)  # a site in which nothing can be chosen has a program too
     for asset in site.assets:
         match asset:
             case Battery():
@@ -116,7 +117,7 @@ def formulate(site: Site, axis: Axis) -> Formulation:
                 _add_block(f, asset, np.asarray(asset.block_kw))
             case Deferrable():
                 _add_deferrable(f, asset)
-    _add_balance(f)
+    _add_balance(f, nothing)
     _add_groups(f)
     _add_reserve(f)
     return f
@@ -360,10 +361,11 @@ def _add_flows(f: Formulation, rows: Index, flows: list[Flow]) -> None:
             f.matrix.add(rows, columns, sign)
 
 
-def _add_balance(f: Formulation) -> None:
+def _add_balance(f: Formulation, nothing: Index) -> None:
     constant = np.zeros(f.axis.horizon)
     constant -= sum((flow.constant for flow in f.flows), np.zeros(f.axis.horizon))
     rows = f.matrix.rows(constant, constant, f.axis.horizon, Family("bus", BALANCE, "kW"))
+    f.matrix.add(rows, nothing, 1.0)
     _add_flows(f, rows, f.flows)
 
 

@@ -225,3 +225,13 @@ def test_a_site_whose_parts_do_not_fit_is_refused() -> None:
         Site((), events=(DemandResponse("event", "grid", START, START + HOUR, 1.0),))
     with pytest.raises(DispatchError, match=r"deadline_s"):
         plan_of(grid(), deadline_s=0.0)
+
+
+def test_a_site_in_which_nothing_can_be_chosen_has_a_plan_or_a_reason() -> None:
+    sun = Renewable("pv", 5.0, curtailable=False)
+    assert plan_of(sun, Load("house", 5.0)).status is Status.OPTIMAL
+    dark = plan_of(sun, Load("house", [5.0, 5.0, 7.0, 5.0, 5.0, 5.0]))
+    assert [str(each) for each in dark.conflicts] == [
+        "bus: power balance (alone it would have to give way by up to 2 kW"
+        " from 2026-06-01 14:00 to 2026-06-01 15:00)"
+    ]
