@@ -1,0 +1,187 @@
+"""What a forecast is made from: for pairs of an issue and a lead, what was known at the issue about that lead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from historian.forecast.calendar import Civil, calendar_terms
+from historian.forecast.feature_set import NS_PER_S, FeatureSet, Missing
+from historian.forecast.features import NotPrimed, batch, times_of
+from historian.forecast.models import SEASONAL
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+DAY_S: Final = 86_400
+_CALENDAR: Final = ("hour", "weekday", "is_weekend", "hour_sin", "hour_cos", "year_sin", "year_cos")
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A frame on every step of its grid: ``signals`` (steps, target first), ``known`` (steps, known)."""
+
+    first_ns: int
+    signals: Floats
+    known: Floats
+
+    @property
+    def steps(self) -> int:
+        return len(self.signals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputPlan:
+    """Which inputs there are. Signals are known up to the issue, ``known`` for what is forecast as well."""
+
+    target: str
+    past: tuple[str, ...]
+    known: tuple[str, ...]
+    step_s: int
+    season_s: int
+    civil: Civil
+    features: FeatureSet = field(init=False)
+
+    def __post_init__(self) -> None:
+        day = max(2, DAY_S // self.step_s)
+        windows = tuple(dict.fromkeys((min(4, day), day)))
+        features = FeatureSet(
+            signals=(self.target, *self.past),
+            step_s=self.step_s,
+            lags=(1, 2, 3),
+            windows=windows,
+            missing=Missing(longest_gap=day),
+            civil=self.civil,
+        )
+        object.__setattr__(self, "features", features)
+
+    @property
+    def season(self) -> int:
+        """In steps, as ``day`` is."""
+        return self.season_s // self.step_s
+
+    @property
+    def day(self) -> int:
+        return max(1, DAY_S // self.step_s)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (
+            "lead",
+            SEASONAL,
+            "day_before",
+            "day_before_rise",
+            "season_rise_now",
+            "season_rise_day",
+            *self.features.names,
+            *(f"target.{term}" for term in _CALENDAR),
+            *(f"target.{name}" for name in self.known),
+            *(f"target.{name}.season_rise" for name in self.known),
+        )
+
+    @property
+    def steps_needed(self) -> int:
+        """Up to and with the issue: a season, and the day before it."""
+        return max(self.season + self.day, self.features.steps_to_prime)
+
+    def grid(self, frame: Any, more: int = 0, known: Any = None) -> Grid:
+        """``frame`` on its grid, missing steps as NaN; with ``more`` steps after its last, whose ``known`` come from
+        there. Raises KeyError for columns that are not there, ValueError for times off the grid or out of order."""
+        columns = (*self.features.signals, *self.known)
+        if absent := [name for name in columns if name not in frame.columns]:
+            raise KeyError(f"the frame has no column {', '.join(absent)}")
+        times = times_of(frame.index)
+        rows = self._rows(times, "the frame")
+        if not len(rows):
+            raise NotPrimed(self.steps_needed)
+        steps = int(rows[-1]) + 1 + more
+        signals = np.full((steps, len(self.features.signals)), np.nan)
+        signals[rows] = frame[list(self.features.signals)].to_numpy(np.float64)
+        ahead = np.full((steps, len(self.known)), np.nan)
+        ahead[rows] = frame[list(self.known)].to_numpy(np.float64)
+        if known is not None:
+            if absent := [name for name in self.known if name not in known.columns]:
+                raise KeyError(f"the known inputs have no column {', '.join(absent)}")
+            later = times_of(known.index)
+            self._rows(later, "the known inputs")
+            where = (later - times[0]) // (self.step_s * NS_PER_S)
+            inside = (where > rows[-1]) & (where < steps)
+            ahead[where[inside]] = known[list(self.known)].to_numpy(np.float64)[inside]
+        return Grid(int(times[0]), signals, ahead)
+
+    def _rows(self, times: NDArray[np.int64], what: str) -> Rows:
+        step_ns = self.step_s * NS_PER_S
+        if wrong := np.flatnonzero(times % step_ns).tolist():
+            raise ValueError(
+                f"row {wrong[0]} of {what} lies off the grid of {self.step_s} s: resample it first"
+            )
+        if wrong := np.flatnonzero(np.diff(times) <= 0).tolist():
+            raise ValueError(
+                f"row {wrong[0] + 1} of {what} is not after the row before: sort it, drop duplicates"
+            )
+        rows: Rows = (times - times[:1]) // step_ns
+        return rows
+
+    def issues(self, grid: Grid) -> tuple[Rows, Floats]:
+        """Steps at which a forecast can be issued, and their features. Raises NotPrimed where there are none."""
+        if grid.steps < self.steps_needed:
+            raise NotPrimed(self.steps_needed - grid.steps)
+        times = grid.first_ns + np.arange(grid.steps) * (self.step_s * NS_PER_S)
+        rows, vectors = batch(self.features, times, grid.signals)
+        ready = rows >= self.steps_needed - 1
+        return rows[ready], vectors[ready]
+
+    def table(self, grid: Grid, issues: Rows, leads: Rows, vectors: Floats) -> Floats:
+        """Inputs of pairs, (pairs, names); ``vectors`` are the features at each pair's issue."""
+        target, season, day = grid.signals[:, 0], self.season, self.day
+        at = issues + leads
+        # As many whole seasons back as it takes to lie at or before the issue.
+        before = at - season * -(-leads // season)
+        day_before = at - day * -(-leads // day)
+        smooth = vectors[
+            :, self.features.names.index(f"{self.features.signals[0]}.mean{self.features.windows[-1]}")
+        ]
+        last_season = _means(target, self.features.windows[-1], self.features.missing.least_present)
+        steps, place = np.unique(at, return_inverse=True)
+        times = grid.first_ns + steps * (self.step_s * NS_PER_S)
+        calendar = np.array([calendar_terms(time, _CALENDAR, self.civil) for time in times.tolist()])
+        known = grid.known[at] if len(self.known) else np.empty((len(at), 0))
+        known_before = grid.known[before] if len(self.known) else known
+        return np.column_stack(
+            (
+                leads.astype(np.float64),
+                target[before],
+                target[day_before],
+                target[day_before] - target[day_before - season],
+                target[issues] - target[issues - season],
+                smooth - last_season[issues - season],
+                vectors,
+                calendar[place],
+                known,
+                known - known_before,
+            )
+        )
+
+
+def pairs(issues: Sequence[int] | Rows, horizon: int) -> tuple[Rows, Rows, Rows]:
+    """Each issue with each lead: positions among the issues, issues, leads."""
+    position = np.repeat(np.arange(len(issues)), horizon)
+    return (
+        position,
+        np.asarray(issues, dtype=np.intp)[position],
+        np.tile(np.arange(1, horizon + 1), len(issues)),
+    )
+
+
+def _means(values: Floats, window: int, least_present: float) -> Floats:
+    """Mean of the window that ends at each step; NaN where too few are present."""
+    padded = np.concatenate((np.full(window - 1, np.nan), values))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, window)
+    present = np.isfinite(windows)
+    count = present.sum(axis=1)
+    sums = np.where(present, windows, 0.0).sum(axis=1)
+    return np.where(count >= least_present * window, sums / np.maximum(count, 1), np.nan)

@@ -1,0 +1,226 @@
+"""Forecasts: beat the season before, hold the share they claim, know nothing of the future. Scores: formulas."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+pandas = pytest.importorskip("pandas")
+pytest.importorskip("sklearn")
+
+from sklearn.base import clone  # noqa: E402
+from sklearn.exceptions import NotFittedError  # noqa: E402
+
+from historian.forecast import NotPrimed  # noqa: E402
+from historian.forecast.backtest import backtest  # noqa: E402
+from historian.forecast.conformal import Shifts  # noqa: E402
+from historian.forecast.forecaster import Forecaster  # noqa: E402
+from historian.forecast.scores import coverage, mape, mase, pinball, score, seasonal_scale  # noqa: E402
+
+HOURS = 24 * 7 * 20
+START = HOURS // 2
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """An hourly load of a working week and the weather, over a change to winter time; the weather is known ahead."""
+    random = np.random.default_rng(5)
+    index = pandas.date_range("2026-07-06", periods=HOURS, freq="h", tz="Europe/Berlin")
+    hour, works = index.hour.to_numpy(), index.day_of_week.to_numpy() < 5
+    weather = np.zeros(HOURS)
+    noise = np.zeros(HOURS)
+    for step in range(1, HOURS):
+        weather[step] = 0.7 * weather[step - 1] + random.normal(0, 1)
+        noise[step] = 0.5 * noise[step - 1] + random.normal(0, 1)
+    load = (
+        100
+        + 30 * works * ((hour > 7) & (hour < 19))
+        + 10 * np.sin(hour / 24 * math.tau)
+        + 4 * weather
+        + noise
+    )
+    return pandas.DataFrame(
+        {"load_kw": load, "temperature_c": weather, "other_kw": random.normal(size=HOURS)}, index
+    )
+
+
+def made(model="gradient-boosting", **more) -> Forecaster:
+    rows = {"max_rows": 600 if model == "linear" else 2_000, "bands": 2, "calibration": 0.4}
+    return Forecaster(24, "1h", QUANTILES, model=model, **{**rows, **more})
+
+
+@pytest.fixture(scope="module")
+def backtests(frame):
+    known = ["temperature_c"]
+    return {
+        model: backtest(made(model), frame, frame.index[START], known=known, every="11h")
+        for model in ("seasonal-naive", "gradient-boosting", "linear")
+    }
+
+
+@pytest.mark.parametrize(("model", "share"), [("gradient-boosting", 0.7), ("linear", 0.95)])
+def test_a_model_beats_the_season_before(backtests, model, share) -> None:
+    bar, found = backtests["seasonal-naive"].scores(), backtests[model].scores()
+    assert found["mase"] < share * bar["mase"]
+    assert found["pinball"] < share * bar["pinball"]
+    assert found["mape"] < bar["mape"]
+
+
+@pytest.mark.parametrize("model", ["seasonal-naive", "gradient-boosting", "linear"])
+def test_a_calibrated_90_percent_interval_covers_about_that_share_of_what_was_held_out(
+    backtests, model
+) -> None:
+    assert backtests[model].scores()["coverage90"] == pytest.approx(0.9, abs=0.05)
+
+
+def test_calibration_mends_what_the_model_alone_does_not_cover(frame, backtests) -> None:
+    alone = backtest(
+        made(calibration=0), frame, frame.index[START], known=["temperature_c"], every="11h"
+    ).scores()["coverage90"]
+    assert abs(backtests["gradient-boosting"].scores()["coverage90"] - 0.9) < abs(alone - 0.9)
+
+
+def test_exchangeable_errors_are_covered_by_their_share() -> None:
+    random = np.random.default_rng(2)
+    actual, leads = random.gumbel(size=40_000), np.arange(40_000) % 8 + 1
+    actual = actual * leads  # errors grow with the lead
+    poor = np.zeros((40_000, 3))
+    half = 20_000
+    shifts = Shifts.learn(actual[:half], poor[:half], leads[:half], QUANTILES, horizon=8, bands=8)
+    found = shifts.apply(poor[half:], leads[half:])
+    for lead in (1, 8):
+        of_lead = leads[half:] == lead
+        some = found[of_lead]
+        assert coverage(actual[half:][of_lead], some[:, 0], some[:, 2]) == pytest.approx(0.9, abs=0.02)
+
+
+def test_quantiles_never_cross(backtests) -> None:
+    columns = backtests["linear"].forecasts[list(QUANTILES)].to_numpy()
+    assert (np.diff(columns, axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize("model", ["seasonal-naive", "gradient-boosting", "linear"])
+def test_shuffling_everything_after_the_issue_changes_nothing(frame, model) -> None:
+    shuffled = frame.copy()
+    later = slice(START + 1, None)
+    order = np.random.default_rng(1).permutation(HOURS - START - 1)
+    for name in ("load_kw", "other_kw"):  # what is known ahead is known
+        shuffled.iloc[later, frame.columns.get_loc(name)] = frame[name].to_numpy()[later][order]
+    issue = frame.index[START]
+    found = [
+        backtest(made(model, max_rows=300), one, issue, known=["temperature_c"], every="365D").forecasts[
+            list(QUANTILES)
+        ]
+        for one in (frame, shuffled)
+    ]
+    assert len(found[0]) == 24
+    assert found[0].to_numpy().tobytes() == found[1].to_numpy().tobytes()
+    fitted = made(model, max_rows=300).fit(frame.iloc[: START + 1], known=["temperature_c"])
+    ahead = fitted.predict(frame.iloc[: START + 1], frame.iloc[START + 1 : START + 25])
+    assert ahead.to_numpy() == pytest.approx(found[0].to_numpy(), rel=1e-12)
+
+
+def test_a_forecast_is_a_frame_of_times_and_quantiles(frame) -> None:
+    fitted = made("seasonal-naive").fit(frame[["load_kw"]])
+    found = fitted.predict(frame)
+    assert list(found.columns) == list(QUANTILES)
+    assert found.index[0] == frame.index[-1] + pandas.Timedelta("1h")
+    assert (len(found), found.index.tz) == (24, frame.index.tz)
+    assert found[0.5].to_numpy() == pytest.approx(frame["load_kw"].iloc[-168:-144].to_numpy())
+
+
+def test_the_estimator_keeps_the_conventions_of_scikit_learn(frame) -> None:
+    forecaster = made("linear", seed=9)
+    assert forecaster.get_params()["seed"] == 9
+    assert clone(forecaster).get_params() == forecaster.get_params()
+    assert forecaster.set_params(horizon=3).horizon == 3
+    with pytest.raises(NotFittedError):
+        forecaster.predict(frame)
+
+
+def test_missing_history_is_no_zero(frame) -> None:
+    holes = frame[["load_kw"]].copy()
+    holes.iloc[::7] = np.nan
+    fitted = made(max_rows=400).fit(holes.drop(holes.index[500:520]))
+    found = fitted.predict(holes)
+    assert np.nanmin(found.to_numpy()) > 40  # the load is never below
+
+
+def test_the_digest_changes_with_what_is_fed_to_the_model(frame) -> None:
+    one, other = frame[["load_kw"]], frame[["load_kw", "other_kw"]]
+    digests = [
+        made("seasonal-naive").fit(one).digest_,
+        made("seasonal-naive").fit(other).digest_,
+        made("seasonal-naive").fit(other, known=["other_kw"]).digest_,
+        made("seasonal-naive").fit(one.tz_convert("America/New_York")).digest_,
+    ]
+    assert len(set(digests)) == 4
+    assert digests[0] == made("seasonal-naive").fit(one).digest_
+
+
+def test_too_little_history_says_how_much_more(frame) -> None:
+    fitted = made("seasonal-naive").fit(frame[["load_kw"]])
+    needed = fitted.plan_.steps_needed
+    with pytest.raises(NotPrimed, match=f"{needed - 100} more observations"):
+        fitted.predict(frame.iloc[:100])
+    with pytest.raises(NotPrimed):
+        made("seasonal-naive").fit(frame.iloc[:100])
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"model": "oracle"}, "no such model: 'oracle'"),
+        ({"horizon": 0}, "at least 1"),
+        ({"quantiles": (0.9, 0.1)}, "they rise"),
+        ({"quantiles": (0.0, 0.5)}, "between 0 and 1"),
+        ({"calibration": 1.0}, "a share"),
+        ({"season": "90min"}, "no multiple of freq"),
+    ],
+)
+def test_wrong_parameters_are_refused(frame, change, fault) -> None:
+    with pytest.raises(ValueError, match=fault):
+        made().set_params(**change).fit(frame)
+
+
+def test_wrong_tables_are_refused(frame) -> None:
+    forecaster = made("seasonal-naive")
+    with pytest.raises(KeyError, match="solar_kw"):
+        forecaster.fit(frame, target="solar_kw")
+    with pytest.raises(ValueError, match="not known ahead"):
+        forecaster.fit(frame, known=["load_kw"])
+    with pytest.raises(ValueError, match="row 3 of the frame is not after"):
+        forecaster.fit(frame.iloc[[0, 1, 2, 2, 3]])
+    with pytest.raises(ValueError, match="off the grid"):
+        forecaster.fit(frame.shift(freq="7min"))
+    with pytest.raises(ValueError, match="time zone"):
+        forecaster.fit(frame.tz_localize(None))
+    with pytest.raises(ValueError, match="needs known=temperature_c"):
+        made("seasonal-naive").fit(frame, known=["temperature_c"]).predict(frame)
+
+
+def test_scores_are_those_of_the_formulas() -> None:
+    actual, low, middle, high = (
+        [10.0, 20.0, math.nan, 0.0],
+        [9.0, 21.0, 1.0, -1.0],
+        [12.0, 16.0, 5.0, 1.0],
+        [13.0, 30.0, 9.0, 2.0],
+    )
+    assert mape(actual, middle) == pytest.approx((20 + 20) / 2)
+    assert mase(actual, middle, scale=2.0) == pytest.approx((2 + 4 + 1) / 3 / 2)
+    assert pinball(actual, middle, 0.9) == pytest.approx((0.1 * 2 + 0.9 * 4 + 0.1 * 1) / 3)
+    assert coverage(actual, low, high) == pytest.approx(2 / 3)
+    assert seasonal_scale([1.0, 2.0, 4.0, math.nan, 8.0], 2) == pytest.approx((3 + 4) / 2)
+    found = score(actual, [low, middle, high], QUANTILES, scale=2.0)
+    assert found["coverage90"] == pytest.approx(2 / 3)
+    assert found["mape"] == pytest.approx(20)
+    assert "coverage90" not in score(actual, [middle], (0.5,), scale=2.0)
+
+
+def test_scores_by_lead_are_those_of_their_rows(backtests) -> None:
+    found = backtests["seasonal-naive"].by_lead()
+    assert len(found) == 24
+    assert found["mase"].mean() == pytest.approx(backtests["seasonal-naive"].scores()["mase"])
