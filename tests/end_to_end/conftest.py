@@ -27,6 +27,7 @@ from gateway.tags.image import Presence, Region, presence_of
 
 CONFIG = Path(__file__).parents[2] / "config"
 TIELINE = Path(sys.executable).with_name("tieline")
+PLACE = {f"150{place + 20}": place for place in range(80)} | {"4840": 90, "8080": 91, "20000": 92}
 START_PATIENCE_S = 240.0  # a machine that others load, and programs to compile
 
 
@@ -48,12 +49,8 @@ def copied_site(folder: Path) -> Path:
     first = free_ports()
     for file in (folder / "sites" / "demo").glob("*.yaml"):
         text = file.read_text()
-        text = re.sub(r"\b150(\d\d)\b", lambda match: str(first - 20 + int(match[1])), text)
-        text = (
-            text.replace("4840", str(first + 90))
-            .replace("8080", str(first + 91))
-            .replace("20000", str(first + 92))
-        )
+        # In one go: what a port has become may look like another one of the demo.
+        text = re.sub(r"\b(150\d\d|4840|8080|20000)\b", lambda match: str(first + PLACE[match[1]]), text)
         file.write_text(text)
     return folder / "sites" / "demo" / "site.yaml"
 

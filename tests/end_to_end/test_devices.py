@@ -50,8 +50,8 @@ def test_a_cut_device_turns_bad_with_its_last_values_the_others_go_on_and_it_rec
         }  # fmt: skip
         assert region.sample("_system.ev3.connected").value is False
         assert region.sample("_system.ev3.last_error").value
-        rate_while_cut = changes_of(region, others, 3)
-        assert np.all(rate_while_cut >= rate_before * 0.9 - 1)
+        # What a dead device held up it would hold up as long as it is dead: a busy machine may have a second try.
+        demo.until(lambda: bool(np.all(changes_of(region, others, 3) >= rate_before * 0.9 - 1)))
         # A charge goes on changing, names do not: what it was is still to be read.
         assert region.sample("ev3.vehicle_id").value == values_before["ev3.vehicle_id"]
         assert {name: type(region.sample(name).value) for name in cut} == {
