@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,10 @@ import pytest
 from hypothesis import settings
 
 # A machine may be busy: how long an example takes is measured in benchmarks/, not here.
-settings.register_profile("tieline", deadline=None)
+# Forty examples a run, new ones each time, keep `make test` short; TIELINE_EXAMPLES=1000 looks longer.
+settings.register_profile(
+    "tieline", deadline=None, max_examples=int(os.environ.get("TIELINE_EXAMPLES", "40"))
+)
 settings.load_profile("tieline")
 
 CLIENT = Path(__file__).parent / "interop" / "opcua" / "client.js"
