@@ -8,6 +8,7 @@ from statistics import mean, median, stdev
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -310,7 +311,6 @@ def test_the_digest_changes_with_every_parameter() -> None:
 
 
 def test_a_frame_of_features_has_their_names_and_times() -> None:
-    pandas = pytest.importorskip("pandas")
     index = pandas.date_range("2026-03-29", periods=12, freq="15min", tz="Europe/Berlin")
     frame = pandas.DataFrame(
         np.random.default_rng(1).random((12, 4)), index, ["wind", "other", "load", "sun"]

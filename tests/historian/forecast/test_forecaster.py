@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas
 import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
-pandas = pytest.importorskip("pandas")
-pytest.importorskip("sklearn")
-
-from sklearn.base import clone  # noqa: E402
-from sklearn.exceptions import NotFittedError  # noqa: E402
-
-from historian.forecast import NotPrimed  # noqa: E402
-from historian.forecast.backtest import backtest  # noqa: E402
-from historian.forecast.conformal import Shifts  # noqa: E402
-from historian.forecast.forecaster import Forecaster  # noqa: E402
-from historian.forecast.scores import coverage, mape, mase, pinball, score, seasonal_scale  # noqa: E402
+from historian.forecast import NotPrimed
+from historian.forecast.backtest import backtest
+from historian.forecast.conformal import Shifts
+from historian.forecast.forecaster import Forecaster
+from historian.forecast.scores import coverage, mape, mase, pinball, score, seasonal_scale
 
 HOURS = 24 * 7 * 20
 START = HOURS // 2
