@@ -263,6 +263,7 @@ async def _lose_the_confirm(
     found: Column, master: OurMaster, station: Peer, relay: Relay, limits: dict[str, str]
 ) -> None:
     """The master reads an event; its confirm is lost, and the link with it."""
+    await until(lambda: not relay.awaits_confirm(), "the confirm before, which is not the one to lose")
     connections = relay.connections
     since = len(relay.fragments)
     relay.withhold = True
@@ -443,6 +444,7 @@ async def _freeze(found: Column, master: Peer, station: OurOutstation) -> None:
 
 async def _withhold(found: Column, master: Peer, station: OurOutstation, relay: Relay) -> None:
     """The master reads an event; its confirm is lost, and the link with it."""
+    await until(lambda: not relay.awaits_confirm(), "the confirm before, which is not the one to lose")
     connections, since, said = relay.connections, len(relay.fragments), len(master.said)
     relay.withhold = True
     station.tell(Kind.BINARY, True, _now_ms())

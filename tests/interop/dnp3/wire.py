@@ -201,6 +201,15 @@ class Relay:
         except OSError:
             return
 
+    def awaits_confirm(self) -> bool:
+        """Whether the last response that asks for a confirm has got none yet."""
+        for one in reversed(self.fragments):
+            if one.is_master and one.function == CONFIRM:
+                return False
+            if not one.is_master and one.control & CON:
+                return True
+        return False
+
     def found(
         self, function: int, group: int, variation: int | None = None, since: int = 0
     ) -> list[Fragment]:
