@@ -11,8 +11,7 @@ a monotonic clock. The states:
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -22,47 +21,28 @@ from gateway.servers.dnp3.application import (
     Control,
     FragmentError,
     Function,
-    Header,
     HeaderError,
     Indication,
     Qualifier,
     Request,
     decode_request,
     encode_response,
-    read_header,
     read_headers,
 )
-from gateway.servers.dnp3.attributes import GROUP as ATTRIBUTE_GROUP
-from gateway.servers.dnp3.attributes import Attributes
 from gateway.servers.dnp3.control import ControlPoints, Status, Wish, answer
-from gateway.servers.dnp3.database import Database, Event, Point
+from gateway.servers.dnp3.database import Database, Event
 from gateway.servers.dnp3.events import CLASSES, LAST, EventBuffer, Wanted
 from gateway.servers.dnp3.objects import (
-    EVENTS,
-    KIND_OF_EVENT,
-    KIND_OF_STATIC,
-    STATIC,
     Kind,
-    decode_time,
-    encode_time,
 )
+from gateway.servers.dnp3.reading import CLASS_OF, Items, Reading
 from gateway.servers.dnp3.response import ObjectBuilder
-from gateway.servers.dnp3.settings import (
-    DEADBAND_FORMS,
-    DEADBAND_GROUP,
-    DEADBAND_VARIATION,
-    encode_deadband,
-    read_classes,
-    read_deadbands,
-)
+from gateway.servers.dnp3.written import Written
 
 _HEAD = 4  # of a response
 _ROOM = MAX_FRAGMENT - _HEAD
 _NOTHING = Indication(0)
-_RESTART_BIT = 7  # index in g80v1
 _SEQUENCES = 16
-_COUNTS = frozenset({int(Qualifier.COUNT_8), int(Qualifier.COUNT_16)})
-_CLASS_OF = {2: 1, 3: 2, 4: 3}  # variations of group 60
 _CLASS_INDICATION = {
     1: Indication.CLASS_1_EVENTS,
     2: Indication.CLASS_2_EVENTS,
@@ -108,7 +88,7 @@ class _Awaited:
 
     sequence: int
     until: float
-    rest: _Items | None
+    rest: Items | None
 
 
 @dataclass(slots=True)
@@ -139,30 +119,6 @@ class _Operating:
     selected_until: float | None = None  # of a select
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """Something to put into a fragment; ``put`` is False where there is no room for it, or for what is left of it."""
-
-    put: Callable[[ObjectBuilder], bool]
-
-
-@dataclass(slots=True)
-class _Items:
-    """What a response tells, over as many fragments as it takes."""
-
-    rest: Iterator[_Item]
-    left: _Item | None = None  # that had no room
-
-    def fill(self, builder: ObjectBuilder) -> bool:
-        """Put in what there is room for; whether that was all."""
-        while (item := self.left or next(self.rest, None)) is not None:
-            if not item.put(builder):
-                self.left = item
-                return False
-            self.left = None
-        return True
-
-
 class Association:
     """``wall_ms`` is the UTC clock in ms."""
 
@@ -181,20 +137,16 @@ class Association:
         self._controls = controls
         self._wall_ms = wall_ms
         self.events = EventBuffer(config.events)
-        self._classes: dict[tuple[Kind, int], int] = {}  # that this master has assigned
-        self._attributes = Attributes(database)
+        self._reading = Reading(database, self.events, self._indications, wall_ms)
         database.follow(self._note)
-        self.clock_offset_ms: int | None = None  # what the master's last time says of ours
         self._confirm_s = config.confirm_timeout_ms / 1000
-        self._is_restarted = True
-        self._needs_time = config.needs_time
+        self.written = Written(config, master, database, wall_ms)
         self._broadcast: Broadcast | None = None
         self._awaited: _Awaited | None = None
         self._selected: _Selected | None = None
         self._operating: _Operating | None = None
         self._token = 0
         self._last: tuple[bytes, bytes] | None = None  # request and response
-        self._recorded_ms: tuple[int, float] | None = None  # wall and monotonic, of RECORD_CURRENT_TIME
         self._waiting: bytes | None = None  # a request that came meanwhile
         self._enabled: set[int] = set()
         self._unsolicited: _Unsolicited | None = None
@@ -203,6 +155,11 @@ class Association:
         self._quiet_until = 0.0
         self._hold_since: float | None = None
         self._is_linked = False
+
+    @property
+    def clock_offset_ms(self) -> int | None:
+        """What the master's last time says of ours; None before it has told one."""
+        return self.written.clock_offset_ms
 
     # ── the link ───────────────────────────────────────────────────────────────────────────────────────────────
     def link_up(self, now: float) -> list[Effect]:
@@ -219,14 +176,12 @@ class Association:
         self._awaited = self._unsolicited = self._selected = None
         self._last = self._waiting = self._operating = None
         self._hold_since = None
-        self._recorded_ms = None
+        self.written.forget_time()
 
     def _note(self, event: Event) -> None:
         """A change, of the class that this master has given the point, or else of the point's own."""
         own = event.event_class
-        event_class = own
-        if self._classes:
-            event_class = self._classes.get((event.point.kind, event.point.index), own)
+        event_class = self.written.classes.get((event.point.kind, event.point.index), own)
         if event_class:
             self.events.add(event if event_class == own else event._replace(event_class=event_class))
 
@@ -280,7 +235,7 @@ class Association:
                 case Function.READ:
                     return self._read(request, now)
                 case Function.WRITE:
-                    self._write(request.objects, now)
+                    self.written.write(request.objects)
                     return self._respond(request)
                 case (
                     Function.SELECT | Function.OPERATE | Function.DIRECT_OPERATE | Function.DIRECT_OPERATE_NR
@@ -292,13 +247,13 @@ class Association:
                 case Function.DELAY_MEASURE:
                     return self._respond(request, bytes((52, 2, Qualifier.COUNT_8, 1, 0, 0)))
                 case Function.RECORD_CURRENT_TIME:
-                    self._recorded_ms = self._wall_ms(), now
+                    self.written.record_time()
                     return self._respond(request)
                 case Function.ASSIGN_CLASS:
-                    self._assign(request.objects)
+                    self.written.assign(request.objects)
                     return self._respond(request)
                 case _ if function in _FREEZES:
-                    self._freeze(function, request.objects)
+                    self.written.freeze(function, request.objects)
                     return [] if function in _WITHOUT_RESPONSE else self._respond(request)
                 case _:
                     return self._respond(request, indication=Indication.NO_FUNC_CODE_SUPPORT)
@@ -311,9 +266,9 @@ class Association:
         """A broadcast. Commands are not taken that way: nobody could be told what became of them."""
         try:
             if request.function == Function.WRITE:
-                self._write(request.objects, 0.0)
+                self.written.write(request.objects)
             elif request.function in (Function.IMMED_FREEZE_NR, Function.FREEZE_CLEAR_NR):
-                self._freeze(Function(request.function), request.objects)
+                self.written.freeze(Function(request.function), request.objects)
         except HeaderError:
             return
 
@@ -325,9 +280,9 @@ class Association:
                 found |= _CLASS_INDICATION[one]
         if self.events.is_overflown:
             found |= Indication.EVENT_BUFFER_OVERFLOW
-        if self._is_restarted:
+        if self.written.is_restarted:
             found |= Indication.DEVICE_RESTART
-        if self._needs_time:
+        if self.written.needs_time:
             found |= Indication.NEED_TIME
         if self._broadcast is not None:
             found |= Indication.BROADCAST
@@ -344,25 +299,13 @@ class Association:
         return [Send(fragment)]
 
     def _read(self, request: Request, now: float) -> list[Effect]:
-        indication = Indication(0)
-        items: list[Iterable[_Item]] = []
-        events = Wanted()  # of all headers together: they are told in the order in which they happened
-        for header in read_headers(request.objects):
-            is_first = not events.spans
-            found = self._wanted(header, events)
-            if isinstance(found, Indication):
-                indication |= found
-            else:
-                items.append(found)
-            if is_first and events.spans:
-                items.append((_Item(lambda builder: self.events.write(events, builder)),))
-        rest = _Items(item for group in items for item in group)
+        rest, indication = self._reading.items(request.objects)
         return self._send_next(request.control.sequence, rest, now, is_first=True, indication=indication)
 
     def _send_next(
         self,
         sequence: int,
-        rest: _Items,
+        rest: Items,
         now: float,
         *,
         is_first: bool,
@@ -379,72 +322,6 @@ class Association:
         if needs_confirm:
             self._awaited = _Awaited(sequence, now + self._confirm_s, None if is_final else rest)
         return [Send(fragment)]
-
-    def _wanted(self, header: Header, events: Wanted) -> Iterable[_Item] | Indication:
-        """What one header of a READ asks for; events are added to ``events``."""
-        group, variation = header.group, header.variation
-        if group == 60:
-            return self._of_class(header, events)
-        if group in KIND_OF_STATIC:
-            return self._static(KIND_OF_STATIC[group], header)
-        if group in KIND_OF_EVENT:
-            kind = KIND_OF_EVENT[group]
-            if variation and variation not in EVENTS[kind]:
-                return Indication.OBJECT_UNKNOWN
-            if header.start is not None:
-                return Indication.PARAMETER_ERROR
-            self.events.want(events, [(one, kind) for one in CLASSES], variation, _limit(header))
-            return ()
-        if group == DEADBAND_GROUP:
-            return self._deadbands(header)
-        if group == ATTRIBUTE_GROUP:
-            return self._of_itself(header)
-        if (group, variation) == (50, 1):
-            return (_Item(lambda builder: builder.raw(bytes((50, 1, 7, 1)) + encode_time(self._wall_ms()))),)
-        if (group, variation) == (80, 1):
-            bits = int(self._indications())
-            return (_Item(lambda builder: builder.raw(struct.pack("<BBBBBH", 80, 1, 0, 0, 15, bits))),)
-        return Indication.OBJECT_UNKNOWN
-
-    def _of_class(self, header: Header, events: Wanted) -> Iterable[_Item] | Indication:
-        if header.start is not None:
-            return Indication.PARAMETER_ERROR
-        if header.variation == 1:
-            if header.qualifier in _COUNTS:
-                return Indication.PARAMETER_ERROR
-            return (_static_item(point, point.static_variation) for point in self._database.all())
-        wanted = _CLASS_OF.get(header.variation)
-        if wanted is None:
-            return Indication.OBJECT_UNKNOWN
-        self.events.want(events, [(wanted, kind) for kind in Kind], limit=_limit(header))
-        return ()
-
-    def _static(self, kind: Kind, header: Header) -> Iterable[_Item] | Indication:
-        variation = header.variation
-        if variation and variation not in STATIC[kind] and kind is not Kind.OCTET_STRING:
-            return Indication.OBJECT_UNKNOWN
-        if header.qualifier in _COUNTS:
-            return Indication.PARAMETER_ERROR
-        points = self._database.between(kind, header.start, header.stop)
-        if header.start is not None and not points:
-            return Indication.PARAMETER_ERROR
-        chosen = 0 if kind is Kind.OCTET_STRING else variation
-        return (_static_item(point, chosen or point.static_variation) for point in points)
-
-    def _deadbands(self, header: Header) -> Iterable[_Item] | Indication:
-        variation = header.variation or DEADBAND_VARIATION
-        if variation not in DEADBAND_FORMS:
-            return Indication.OBJECT_UNKNOWN
-        points = self._database.between(Kind.ANALOG, header.start, header.stop)
-        if header.qualifier in _COUNTS or (header.start is not None and not points):
-            return Indication.PARAMETER_ERROR
-        return [_raw_item(_deadband_object(point, variation)) for point in points]
-
-    def _of_itself(self, header: Header) -> Iterable[_Item] | Indication:
-        if header.qualifier in _COUNTS or header.start not in (None, 0):
-            return Indication.PARAMETER_ERROR
-        found = self._attributes.read(header.variation)
-        return [_raw_item(one) for one in found] if found else Indication.OBJECT_UNKNOWN
 
     # ── confirms ───────────────────────────────────────────────────────────────────────────────────────────────
     def _confirm(self, control: Control, now: float) -> list[Effect]:
@@ -561,82 +438,12 @@ class Association:
         self._quiet_until = now + self._config.unsolicited_pause_ms / 1000
         return []
 
-    # ── what is written ────────────────────────────────────────────────────────────────────────────────────────
-    def _write(self, objects: bytes, now: float) -> None:
-        deadbands: list[tuple[Point, float]] = []
-        at = 0
-        while at < len(objects):
-            header, at = read_header(objects, at)
-            if (header.group, header.variation) == (80, 1):
-                at = self._write_indications(header, objects, at)
-            elif header.group == 50 and header.variation in (1, 3):
-                at = self._write_time(header, objects, at, now)
-            elif header.group == DEADBAND_GROUP:
-                if self._master.user is None:  # they are all masters' deadbands
-                    raise HeaderError("a master that may change nothing")
-                found, at = read_deadbands(header, objects, at, self._database)
-                deadbands += found
-            else:
-                raise HeaderError(
-                    f"g{header.group}v{header.variation} is not written", Indication.OBJECT_UNKNOWN
-                )
-
-        for point, deadband in deadbands:
-            point.deadband = deadband
-
-    def _assign(self, objects: bytes) -> None:
-        wanted = read_classes(objects, self._database)
-        self._classes |= wanted
-        for (kind, index), event_class in wanted.items():
-            if event_class:
-                self._database.follow_point(kind, index)
-
-    def _write_indications(self, header: Header, objects: bytes, at: int) -> int:
-        """Only the restart bit is for the master to clear."""
-        if header.start is None or header.stop is None:
-            raise HeaderError("indications are written by their range")
-        end = at + (header.stop - header.start) // 8 + 1
-        if (
-            end > len(objects)
-            or (header.start, header.stop) != (_RESTART_BIT, _RESTART_BIT)
-            or objects[at] & 1
-        ):
-            raise HeaderError("of the indications only IIN1.7 is written, with 0")
-        self._is_restarted = False
-        return end
-
-    def _write_time(self, header: Header, objects: bytes, at: int, now: float) -> int:
-        if header.count != 1 or at + 6 > len(objects):
-            raise HeaderError("one time is written at once")
-        theirs_ms = decode_time(objects[at:])
-        if header.variation == 1:
-            ours_ms = self._wall_ms()
-        elif self._recorded_ms is None:
-            raise HeaderError("no time was recorded to set")
-        else:
-            ours_ms = self._recorded_ms[0]
-        self.clock_offset_ms = theirs_ms - ours_ms
-        self._needs_time = False
-        return at + 6
-
-    def _freeze(self, function: Function, objects: bytes) -> None:
-        points: list[Point] = []
-        for header in read_headers(objects):
-            if header.group != 20 or header.variation != 0 or header.qualifier in _COUNTS:
-                raise HeaderError("only counters are frozen", Indication.OBJECT_UNKNOWN)
-            points += self._database.between(Kind.COUNTER, header.start, header.stop)
-        if function in (Function.FREEZE_CLEAR, Function.FREEZE_CLEAR_NR):
-            raise HeaderError(
-                "counters are the site's own and are not cleared", Indication.NO_FUNC_CODE_SUPPORT
-            )
-        self._database.freeze(points, self._wall_ms())
-
     def _switch_unsolicited(self, function: Function, objects: bytes, now: float) -> None:
         classes: set[int] = set()
         for header in read_headers(objects):
-            if header.group != 60 or header.variation not in _CLASS_OF:
+            if header.group != 60 or header.variation not in CLASS_OF:
                 raise HeaderError("unsolicited responses are switched by class", Indication.OBJECT_UNKNOWN)
-            classes.add(_CLASS_OF[header.variation])
+            classes.add(CLASS_OF[header.variation])
         if function is Function.ENABLE_UNSOLICITED:
             self._enabled |= classes
             self._quiet_until = min(self._quiet_until, now)
@@ -727,20 +534,3 @@ def _select_status(selected: _Selected | None, request: Request, now: float) -> 
     if request.control.sequence != (selected.sequence + 1) % _SEQUENCES:
         return Status.NO_SELECT
     return Status.SUCCESS if now <= selected.until else Status.TIMEOUT
-
-
-def _limit(header: Header) -> int | None:
-    return header.count if header.qualifier in _COUNTS else None
-
-
-def _deadband_object(point: Point, variation: int) -> bytes:
-    head = struct.pack("<BBBHH", DEADBAND_GROUP, variation, Qualifier.RANGE_16, point.index, point.index)
-    return head + encode_deadband(point, variation)
-
-
-def _raw_item(data: bytes) -> _Item:
-    return _Item(lambda builder: builder.raw(data))
-
-
-def _static_item(point: Point, variation: int) -> _Item:
-    return _Item(lambda builder: builder.static(point, variation))

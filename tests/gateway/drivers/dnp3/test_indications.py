@@ -42,7 +42,7 @@ async def test_a_restarted_outstation_is_read_anew(tmp_path: Path) -> None:
         cleared = rtu.relay.found(WRITE, 80, since=since)
         assert [one.objects for one in cleared] == [CLEAR_RESTART]
         assert with_indication(rtu.relay, Indication.DEVICE_RESTART, since)
-        await until(lambda: not rtu.rtu.server.associations[1]._is_restarted, "the restart cleared")
+        await until(lambda: not rtu.rtu.server.associations[1].written.is_restarted, "the restart cleared")
 
 
 async def test_after_lost_events_everything_is_read(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ async def test_opendnp3_sets_deadbands_and_classes(running: Running, master: Mas
     headers = [opendnp3.Header.AllObjects(60, 4), opendnp3.Header.AllObjects(30, 0)]
     master.master.PerformFunction("classes", opendnp3.FunctionCode.ASSIGN_CLASS, headers)
     association = running.server.associations[1]
-    await until(lambda: association._classes.get((Kind.ANALOG, 300)) == 3, "the classes")
+    await until(lambda: association.written.classes.get((Kind.ANALOG, 300)) == 3, "the classes")
 
 
 async def test_opendnp3_reads_relative_times(running: Running, master: Master) -> None:
