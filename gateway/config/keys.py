@@ -10,6 +10,7 @@ from gateway.config.can_canopen import ObjectType
 from gateway.config.can_j1939 import HIGHEST_ADDRESS, HIGHEST_PGN, MAX_BYTES
 from gateway.config.control import Seat
 from gateway.config.deviation import Deviation
+from gateway.config.dispatch import AssetKind, Weekday
 from gateway.config.dnp3 import ControlModel, PointKind
 from gateway.config.dnp3_device import (
     AnalogForm,
@@ -21,6 +22,7 @@ from gateway.config.dnp3_device import (
 )
 from gateway.config.document import INT_HIGH
 from gateway.config.events import Summary
+from gateway.config.forecasts import DEFAULT_QUANTILES, ForecastKind, ForecastModel, Season
 from gateway.config.forward import ForwardKind, ForwardTarget, Label, SeriesNames
 from gateway.config.kinds import (
     ANY_LINE,
@@ -1667,6 +1669,376 @@ EVENT = Section(
 )
 EVENTS = Named("an event", WORD, WORD_GRAMMAR, EVENT)
 
+KNOWN_LEADS = Named(
+    "a lead in hours",
+    r"[1-9][0-9]?",
+    "write whole hours, 1 to 96",
+    Text("the name of a tag", TAG_NAME, 255),
+)
+KNOWN_INPUTS = Named("an input", WORD, WORD_GRAMMAR, KNOWN_LEADS)
+FORECAST = Section(
+    "a forecast",
+    (
+        Key("target", Text("the name of a tag", TAG_NAME, 255), "The tag that is forecast; a number."),
+        Key("kind", choice(ForecastKind), "What it is; `pv` and `wind` are never below 0."),
+        Key("area", AREA_PATH, "The area its tags stand in."),
+        Key(
+            "past",
+            ListOf(Text("the name of a tag", TAG_NAME, 255), "a list of tags"),
+            "More tags to learn from, as far as now.",
+            (),
+        ),
+        Key(
+            "known",
+            Later(KNOWN_INPUTS),
+            "What is told ahead: a name for each, and the tag that tells it so many hours ahead.",
+            None,
+        ),
+        Key("season", choice(Season), "After how long the target is about as it was.", Season.WEEK),
+        Key(
+            "quantiles",
+            ListOf(Number(above=0, high=0.999), "a list of shares: [0.05, 0.5, 0.95]"),
+            "Which quantiles, rising, with 0.5 among them.",
+            DEFAULT_QUANTILES,
+        ),
+        Key("horizon_h", Integer(1, 96, "h"), "How far ahead in steps of 15 min.", 48),
+        Key(
+            "short_min",
+            Integer(0, 180, "min"),
+            "How far ahead in steps of 5 min; 0: not at all.",
+            60,
+        ),
+        Key(
+            "models",
+            ListOf(choice(ForecastModel), "a list of models: [gradient-boosting, seasonal-naive]"),
+            "Which are compared each night; the best is used.",
+            tuple(ForecastModel),
+        ),
+        Key("train_days", Integer(3, 1_100, "days"), "How much history they are trained on.", 90),
+        Key(
+            "train_at",
+            Text("a time of day, as in 02:30", r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", 5),
+            "When they are trained, in the site's time zone.",
+            "02:30",
+        ),
+        Key(
+            "deadline_min",
+            Number(above=0, high=240),
+            "Training that takes longer is ended; the old model stays.",
+            15.0,
+        ),
+        Key(
+            "max_model_days", Number(above=0, high=366), "With an older model, forecasts are Uncertain.", 7.0
+        ),
+        Key("keep_days", Integer(0, 36_500, "days"), "How long issued forecasts are kept; 0: for ever.", 400),
+        Key("alert_above", Number(), "Warn where the target is likely above this within 5 min.", None),
+        Key(
+            "alert_probability",
+            Number(above=0, high=0.99),
+            "How likely it must be for that.",
+            0.5,
+        ),
+        Key("description", DESCRIPTION, "One line for people.", ""),
+    ),
+)
+FORECASTS = Named("a forecast", WORD, WORD_GRAMMAR, FORECAST, 40)
+
+TARIFF_PERIOD = Section(
+    "a tariff's period",
+    (
+        Key("from_h", Number(low=0, high=24), "From this hour of the day on, in the site's time zone."),
+        Key("to_h", Number(low=0, high=24), "Until this one; where it is not later, of the next day."),
+        Key("price_per_kwh", Number(), "What a kWh costs then."),
+        Key(
+            "days",
+            ListOf(choice(Weekday), "a list of days: [mon, tue]"),
+            "Days on which it begins.",
+            tuple(Weekday),
+        ),
+    ),
+)
+TARIFF_PERIODS = Named("a tariff's period", WORD, WORD_GRAMMAR, TARIFF_PERIOD)
+TARIFF = Section(
+    "a tariff",
+    (
+        Key("price_per_kwh", Number(), "What a kWh costs outside of all periods."),
+        Key("periods", Later(TARIFF_PERIODS), "Other prices by hour and day; the first that holds.", None),
+    ),
+)
+TARIFFS = Named("a tariff", WORD, WORD_GRAMMAR, TARIFF)
+_STORES = frozenset({"battery", "vehicle"})
+_SOURCE = Text("the name of a tag", TAG_NAME, 255)
+DISPATCH_ASSET = Section(
+    "an asset of dispatch",
+    (
+        Key("kind", choice(AssetKind), "What it is."),
+        Key(
+            "for",
+            Text("devices, * for any letters", r"[a-z*][a-z0-9_*?\[\]-]*", 64),
+            "Devices that are each such an asset, named after it; tags call the device `device`.",
+            None,
+        ),
+        Key("group", Text("the name of a group", WORD, 64), "The group that it is in.", None),
+        Key(
+            "power",
+            _SOURCE,
+            "Its measured power in kW: sources feed with +, loads and deferrables draw with +.",
+        ),
+        Key("state_of_charge", _SOURCE, "Its state of charge, %.", when=When("kind", _STORES)),
+        Key("connected", _SOURCE, "Whether a vehicle is there.", when=When("kind", frozenset({"vehicle"}))),
+        Key("capacity_kwh", Number(above=0), "What it holds.", when=When("kind", _STORES)),
+        Key("charge_max_kw", Number(low=0), "Most that it takes.", when=When("kind", _STORES)),
+        Key("discharge_max_kw", Number(low=0), "Most that it gives.", when=When("kind", _STORES)),
+        Key(
+            "charge_efficiency_pct",
+            Number(above=0, high=100),
+            "What arrives in it.",
+            95.0,
+            when=When("kind", _STORES),
+        ),
+        Key(
+            "discharge_efficiency_pct",
+            Number(above=0, high=100),
+            "What arrives from it.",
+            95.0,
+            when=When("kind", _STORES),
+        ),
+        Key(
+            "soc_min_pct",
+            Number(low=0, high=100),
+            "It gives nothing below.",
+            10.0,
+            when=When("kind", _STORES),
+        ),
+        Key(
+            "soc_max_pct",
+            Number(low=0, high=100),
+            "It is charged no further.",
+            100.0,
+            when=When("kind", frozenset({"battery"})),
+        ),
+        Key(
+            "wear_cost_per_kwh",
+            Number(low=0),
+            "What a kWh given costs in wear.",
+            0.0,
+            when=When("kind", _STORES),
+        ),
+        Key(
+            "end_value_per_kwh",
+            Number(low=0),
+            "What a kWh in it is worth when the horizon ends.",
+            0.0,
+            when=When("kind", frozenset({"battery"})),
+        ),
+        Key(
+            "target_pct",
+            Number(low=0, high=100),
+            "State of charge wanted at departure.",
+            80.0,
+            when=When("kind", frozenset({"vehicle"})),
+        ),
+        Key(
+            "stay_h",
+            Number(above=0, high=168),
+            "How long it stays from plugging in.",
+            8.0,
+            when=When("kind", frozenset({"vehicle"})),
+        ),
+        Key(
+            "stay",
+            _SOURCE,
+            "A tag that says so, in h; `stay_h` while it is Bad.",
+            None,
+            when=When("kind", frozenset({"vehicle"})),
+        ),
+        Key(
+            "priority",
+            Integer(1, 3),
+            "Of its need where not all can be met; 3 is the highest.",
+            1,
+            when=When("kind", frozenset({"vehicle", "deferrable"})),
+        ),
+        Key(
+            "firm",
+            Boolean(),
+            "Its need must be met: else there is no plan.",
+            False,
+            when=When("kind", frozenset({"vehicle", "deferrable"})),
+        ),
+        Key(
+            "power_min_kw",
+            Number(low=0),
+            "Least that it gives while it runs.",
+            when=When("kind", frozenset({"genset"})),
+        ),
+        Key(
+            "power_max_kw",
+            Number(above=0),
+            "Most that it gives, or takes.",
+            when=When("kind", frozenset({"genset", "deferrable"})),
+        ),
+        Key("fuel_cost_per_kwh", Number(low=0), "Its fuel.", when=When("kind", frozenset({"genset"}))),
+        Key(
+            "no_load_cost_per_h",
+            Number(low=0),
+            "Its fuel while it gives nothing.",
+            0.0,
+            when=When("kind", frozenset({"genset"})),
+        ),
+        Key("start_cost", Number(low=0), "Of a start.", 0.0, when=When("kind", frozenset({"genset"}))),
+        Key(
+            "min_up_min",
+            Number(low=0, high=1_440),
+            "Shortest run, minutes.",
+            0.0,
+            when=When("kind", frozenset({"genset"})),
+        ),
+        Key(
+            "min_down_min",
+            Number(low=0, high=1_440),
+            "Shortest pause, minutes.",
+            0.0,
+            when=When("kind", frozenset({"genset"})),
+        ),
+        Key("import_max_kw", Number(low=0), "Most import.", when=When("kind", frozenset({"tie"}))),
+        Key("export_max_kw", Number(low=0), "Most export.", when=When("kind", frozenset({"tie"}))),
+        Key(
+            "import_tariff",
+            Text("the name of a tariff", WORD, 64),
+            "What import costs.",
+            when=When("kind", frozenset({"tie"})),
+        ),
+        Key(
+            "export_tariff",
+            Text("the name of a tariff", WORD, 64),
+            "What export earns; nothing unless given.",
+            None,
+            when=When("kind", frozenset({"tie"})),
+        ),
+        Key(
+            "import_limit",
+            _SOURCE,
+            "A tag that lowers `import_max_kw`: the peak limit in force.",
+            None,
+            when=When("kind", frozenset({"tie"})),
+        ),
+        Key(
+            "closed",
+            _SOURCE,
+            "Its breaker; while it is open the site is planned as an island for an hour.",
+            None,
+            when=When("kind", frozenset({"tie"})),
+        ),
+        Key(
+            "demand_charge_per_kw",
+            Number(low=0),
+            "Of the highest mean import of a step.",
+            0.0,
+            when=When("kind", frozenset({"tie"})),
+        ),
+        Key(
+            "critical",
+            Boolean(),
+            "The reserve must carry it.",
+            True,
+            when=When("kind", frozenset({"load"})),
+        ),
+        Key(
+            "shed_cost_per_kwh",
+            Number(low=0),
+            "What a kWh not served costs; unless given, it is never shed.",
+            None,
+            when=When("kind", frozenset({"load"})),
+        ),
+        Key(
+            "curtailable",
+            Boolean(),
+            "It can be told to feed less.",
+            True,
+            when=When("kind", frozenset({"renewable"})),
+        ),
+        Key(
+            "forecast",
+            Text("the name of a forecast", WORD, 64),
+            "Which of `forecasts` tells its power ahead; by history unless given.",
+            None,
+            when=When("kind", frozenset({"load", "renewable"})),
+        ),
+        Key(
+            "from_h",
+            Number(low=0, high=24),
+            "From this hour of the day on.",
+            when=When("kind", frozenset({"deferrable"})),
+        ),
+        Key(
+            "to_h",
+            Number(low=0, high=24),
+            "It is done by this one; where it is not later, of the next day.",
+            when=When("kind", frozenset({"deferrable"})),
+        ),
+        Key("energy_kwh", Number(above=0), "Of each day.", when=When("kind", frozenset({"deferrable"}))),
+        Key(
+            "done",
+            _SOURCE,
+            "A tag that tells how much of it has been since `from_h`, kWh.",
+            None,
+            when=When("kind", frozenset({"deferrable"})),
+        ),
+    ),
+)
+DISPATCH_ASSETS = Named("an asset", WORD, WORD_GRAMMAR, DISPATCH_ASSET)
+DISPATCH_GROUP = Section(
+    "a group of dispatch",
+    (
+        Key("draw_max_kw", Number(low=0), "Most that its assets draw together."),
+        Key("feed_max_kw", Number(low=0), "Most that they feed together."),
+        Key("parent", Text("the name of a group", WORD, 64), "The group that it is in.", None),
+    ),
+)
+DISPATCH_GROUPS = Named("a group", WORD, WORD_GRAMMAR, DISPATCH_GROUP)
+DISPATCH_RESERVE = Section(
+    "a reserve of dispatch",
+    (
+        Key(
+            "ride_through_h",
+            Number(low=0, high=48),
+            "Hours that critical loads are carried without the grid.",
+        ),
+        Key("margin_kw", Number(low=0), "Power above them.", 0.0),
+        Key("renewable_share", Number(low=0, high=1), "Share of sun and wind that is counted on.", 0.0),
+        Key("firm", Boolean(), "It must be held: else there is no plan.", False),
+    ),
+)
+DISPATCH = Section(
+    "dispatch",
+    (
+        Key("area", AREA_PATH, "The area its tags stand in."),
+        Key("assets", Later(DISPATCH_ASSETS), "What is planned, by name."),
+        Key("tariffs", Later(TARIFFS), "Prices, by name.", None),
+        Key("groups", Later(DISPATCH_GROUPS), "Feeders and connectors with a limit, by name.", None),
+        Key("reserve", DISPATCH_RESERVE, "What is held back for an island.", None),
+        Key("step_min", Integer(1, 60, "min"), "Length of a step; a divisor of an hour.", 15),
+        Key("horizon_h", Integer(1, 336, "h"), "How far it looks ahead.", 48),
+        Key("period_s", Integer(5, 86_400, "s"), "How often it plans anew.", 900),
+        Key("deadline_s", Number(above=0, high=600), "How long the solver may take.", 10.0),
+        Key("gap_pct", Number(low=0, high=50), "How far from the best a plan may be.", 0.5),
+        Key(
+            "keep_h",
+            Number(above=0, high=48),
+            "How long the last plan is followed while there is no newer one.",
+            24.0,
+        ),
+        Key("currency", Text("a currency such as EUR", r"[A-Z]{3}", 3), "Of all prices and costs.", "EUR"),
+        Key(
+            "shortfall_cost_per_kwh",
+            Number(above=0),
+            "What a kWh weighs that a need of priority 1 misses; above the dearest kWh.",
+            100.0,
+        ),
+    ),
+)
+
 AREAS = Named(
     "an area", rf"{WORD}(?:/{WORD}){{0,7}}", f"{WORD_GRAMMAR}, and '/' between levels", DESCRIPTION, 128
 )
@@ -1692,6 +2064,10 @@ ROOT = Section(
         Key("calculated", Later(CALCULATED), "Tags that are calculated from tags.", None),
         Key("totals", Later(TOTALS), "Sums over time, by hour, day and month.", None),
         Key("events", Later(EVENTS), "Periods that are kept with what happened in them.", None),
+        Key("forecasts", Later(FORECASTS), "What is forecast out of history.", None),
+        Key(
+            "dispatch", DISPATCH, "The plan of least cost for batteries, vehicles, gensets and the tie.", None
+        ),
         Key("historian", HISTORIAN, "What history keeps.", None),
         Key("servers", SERVERS, "Doors for others.", None),
         Key("users", USERS, "Who may sign in; passwords are set by `tieline passwd`.", None),

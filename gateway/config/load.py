@@ -35,12 +35,14 @@ from gateway.config.document import (
 from gateway.config.events_section import read_events
 from gateway.config.expand import Expansion
 from gateway.config.fault import FaultLog, Place, quote, suggestion
+from gateway.config.forecasts_section import read_forecasts
 from gateway.config.forward_section import read_forward
 from gateway.config.keys import (
     AREAS,
     CALCULATED,
     DEVICES,
     EVENTS,
+    FORECASTS,
     MAX_TAGS,
     ROOT,
     SERVERS,
@@ -77,6 +79,7 @@ _NAMED: Mapping[str, Named] = {
     "calculated": CALCULATED,
     "totals": TOTALS,
     "events": EVENTS,
+    "forecasts": FORECASTS,
 }
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 _DOORS = {"opcua": "the OPC UA server", "hmi": "the HMI", "dnp3": "the DNP3 outstation"}
@@ -274,6 +277,9 @@ class Loading:
         calculated = read_calculated(declared, tags, self._faults, is_unsure=is_unsure)
         totals = read_totals(declared_totals, tags, self._faults, is_unsure=is_unsure)
         events = read_events(gathered.named["events"], tags, self._faults, is_unsure=is_unsure)
+        forecasts = read_forecasts(
+            gathered.named["forecasts"], tags, areas, self._faults, is_unsure=is_unsure
+        )
         control = read_control(gathered.single.get("control"), control_areas, tags, self._faults)
         named = frozenset(user.name for user in users) if not self._faults.unsure else None
         dnp3 = self._outstation(tags, named)
@@ -305,6 +311,7 @@ class Loading:
             calculated is not None or len(totals) > 0,
             forward,
             events,
+            forecasts,
         ):
             tags += part_tags(part)
         tags += history_tags()
@@ -343,6 +350,7 @@ class Loading:
             events=events,
             totals=totals,
             forward=forward,
+            forecasts=forecasts,
         )
 
     def _outstation(self, tags: list[Tag], named: frozenset[str] | None) -> Outstation | None:

@@ -18,6 +18,7 @@ from gateway.config.deviation import Deviation
 from gateway.config.dnp3 import Outstation
 from gateway.config.dnp3_device import Dnp3Device
 from gateway.config.events import Event
+from gateway.config.forecasts import Forecast
 from gateway.config.forward import ForwardTarget
 from gateway.config.logic import LogicSettings
 from gateway.config.modbus import ModbusDevice
@@ -242,6 +243,7 @@ class Site:
     events: tuple[Event, ...] = ()
     totals: tuple[Total, ...] = ()
     forward: tuple[ForwardTarget, ...] = ()
+    forecasts: tuple[Forecast, ...] = ()
     time_resolution: TimeResolution = TimeResolution.MICROSECOND
     time_zone: str = "UTC"
 

@@ -55,6 +55,7 @@ _COSTS = {
     "calculated": "none: totals go on where they were",
     "forward": "none: it goes on where it stopped",
     "events": "none: they go on where they were",
+    "forecast": "none: a training that is under way begins anew",
     "historian": "none: it goes on where it stopped in the journal",
     "simulator": "the simulated devices begin anew",
 }
@@ -153,6 +154,12 @@ def _of_calculated(site: Site) -> set[int]:
     return totals | {tag.tag for tag in each} | {at for tag in each for at in tag.formula.tags}
 
 
+def _of_forecasts(site: Site) -> set[int]:
+    """What is forecast, and what tells the future; other inputs are read from history by name."""
+    ahead = {at for each in site.forecasts for known in each.known for _, _, at in known.leads}
+    return ahead | {each.target_tag for each in site.forecasts}
+
+
 def _of_outstation(site: Site) -> set[int]:
     return set() if site.dnp3 is None else {point.tag for point in site.dnp3.points}
 
@@ -220,6 +227,7 @@ _RULES: dict[str, tuple[Why, Why]] = {
     "drivers": (_never, _all(_named(_DRIVERS_TAKE), _tags(_any_tag))),
     "dnp3_master": (_differ("dnp3_devices"), _never),
     "events": (_differ("events"), _never),
+    "forecast": (_all(_differ("forecasts", "time_zone"), _wired(_of_forecasts, _for_calculated)), _never),
     "calculated": (
         _all(_differ("calculated", "events", "totals", "time_zone"), _wired(_of_calculated, _for_calculated)),
         _never,
@@ -240,6 +248,7 @@ _ORDER = (
     "dnp3_master",
     "calculated",
     "events",
+    "forecast",
     SCAN,
     "dnp3",
     "modbus",
@@ -265,6 +274,7 @@ _HANDLED = {
         "calculated",
         "forward",
         "events",
+        "forecasts",
         "totals",
     ),
     *_DRIVERS_TAKE,

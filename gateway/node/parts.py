@@ -35,6 +35,7 @@ _STAGES = {
     "historian": (1, 3),
     "events": (1, 2),
     "forward": (2, 0),
+    "forecast": (2, 0),
     SCAN: (2, 0),
     "opcua": (2, 0),
     "dnp3": (2, 0),
@@ -56,6 +57,7 @@ def parts_of(site: Site) -> list[Part]:
         site.calculated is not None or len(site.totals) > 0,
         site.forward,
         site.events,
+        site.forecasts,
     )
     parts = [Part(name, (*_COMMAND, name), *_STAGES[name]) for name in names]
     if site.logic is not None:
@@ -103,6 +105,12 @@ async def _historian(context: PartContext) -> None:
 
 async def _forward(context: PartContext) -> None:
     from historian.forward.part import run
+
+    await run(context)
+
+
+async def _forecast(context: PartContext) -> None:
+    from historian.forecast_job.part import run
 
     await run(context)
 
@@ -170,6 +178,7 @@ RUNNERS: Mapping[str, Runner] = {
     "historian": _historian,
     "events": _events,
     "forward": _forward,
+    "forecast": _forecast,
     "opcua": _opcua,
     "dnp3": _dnp3,
     "dnp3_master": _dnp3_master,

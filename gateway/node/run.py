@@ -15,7 +15,7 @@ from pathlib import Path
 from gateway.config.accounts import Accounts, AccountsError, new_password
 from gateway.config.paths import RunPaths, region_name, run_paths
 from gateway.config.site import Site
-from gateway.config.system import DRIVERS_OWNER, FORWARD_OWNER, NODE_OWNER
+from gateway.config.system import DRIVERS_OWNER, FORECAST_OWNER, FORWARD_OWNER, NODE_OWNER
 from gateway.node.addresses import addresses_of
 from gateway.node.health import Health
 from gateway.node.launch import share_site
@@ -70,7 +70,7 @@ def _run(site: Site, file: Path, paths: RunPaths, lock: StateLock, new_passwords
         region_name(site.name, paths),
         [tag.spec() for tag in site.tags],
         journal_records=site.journal_records,
-        extra_owners=(DRIVERS_OWNER, NODE_OWNER, FORWARD_OWNER),
+        extra_owners=(DRIVERS_OWNER, NODE_OWNER, FORWARD_OWNER, FORECAST_OWNER),
         spare=spare_for(len(site.tags)),
         time_step_ns=site.time_resolution.ns,
     )

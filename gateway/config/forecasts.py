@@ -1,0 +1,95 @@
+"""Forecasts of a site: what is forecast from what, when models are trained, and which tags tell of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+DEFAULT_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+MAX_QUANTILES = 19  # every 5 %
+
+
+class ForecastKind(StrEnum):
+    """What the target is. Sun and wind are never forecast below 0."""
+
+    LOAD = "load"
+    PV = "pv"
+    WIND = "wind"
+    NET_LOAD = "net_load"
+    PRICE = "price"
+    EV = "ev"
+    OTHER = "other"
+
+    @property
+    def is_never_negative(self) -> bool:
+        return self in (ForecastKind.PV, ForecastKind.WIND)
+
+
+class Season(StrEnum):
+    """After how long the target is about as it was."""
+
+    DAY = "day"
+    WEEK = "week"
+
+    @property
+    def days(self) -> int:
+        return 1 if self is Season.DAY else 7
+
+
+class ForecastModel(StrEnum):
+    """What can be trained; each night the best of those a forecast names is used."""
+
+    GRADIENT_BOOSTING = "gradient-boosting"
+    LINEAR = "linear"
+    SEASONAL_NAIVE = "seasonal-naive"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownInput:
+    """Something told ahead: for each lead (hours, rising) the tag that tells what will be then."""
+
+    name: str
+    leads: tuple[tuple[float, str, int], ...]  # hours, name of the tag, its place in the image
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileTag:
+    """A tag with a quantile of the step that ends ``lead_s`` from now; ``lead_s`` 0: of the peak of 24 h."""
+
+    tag: int
+    quantile: float
+    lead_s: int
+    is_short: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Told where the target is likelier than ``probability`` to exceed ``above`` within five minutes."""
+
+    above: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """One target. ``tags`` are the places of those that `gateway.config.forecasts_section` names, by their ending."""
+
+    name: str
+    kind: ForecastKind
+    target: str
+    target_tag: int
+    past: tuple[str, ...]
+    known: tuple[KnownInput, ...]
+    season: Season
+    quantiles: tuple[float, ...]
+    horizon_h: int
+    short_min: int
+    models: tuple[ForecastModel, ...]
+    train_days: int
+    train_at: tuple[int, int]  # hour and minute, in the site's time zone
+    deadline_min: float
+    max_model_days: float
+    keep_days: int
+    alert: Alert | None
+    quantile_tags: tuple[QuantileTag, ...]
+    tags: tuple[tuple[str, int], ...]
