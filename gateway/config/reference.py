@@ -95,7 +95,7 @@ def _default(key: Key) -> str:
     if isinstance(key.default, bool):
         return f"`{str(key.default).lower()}`"
     if isinstance(key.default, tuple):
-        return f"`[{', '.join(key.default)}]`"
+        return f"`[{', '.join(map(str, key.default))}]`"
     return f"`{key.default:g}`" if isinstance(key.default, float) else f"`{key.default}`"
 
 
