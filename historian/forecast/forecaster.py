@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import orjson
 
+from historian.forecast import model_file
 from historian.forecast.calendar import Civil
 from historian.forecast.conformal import Shifts
 from historian.forecast.feature_set import NS_PER_S
 from historian.forecast.features import NotPrimed
 from historian.forecast.inputs import Floats, Grid, InputPlan, Rows, pairs
-from historian.forecast.models import MODELS, Model
+from historian.forecast.models import MODELS, SEASONAL, Model
+from historian.forecast.scores import score, seasonal_scale
+from historian.ledger.keys import SigningKey
 from historian.query.libraries import load
 
 _base: Any = load("sklearn.base", "a forecaster")
@@ -36,7 +40,8 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
     ``civil`` gives the time zone of the calendar, where it is not that of the index.
 
     After ``fit``: ``plan_`` (inputs and their order), ``digest_`` (SHA-256 of all that decides what is fed to the
-    model), ``shifts_`` (of the calibration), ``trained_until_``.
+    model), ``shifts_`` (of the calibration), ``trained_from_`` and ``trained_until_``, ``scores_`` and
+    ``naive_scores_``: those of the model and of the season before on the part it was calibrated with.
     """
 
     def __init__(
@@ -100,19 +105,60 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
         model: Model = MODELS[self.model](plan.names, tuple(self.quantiles), self.seed)
         model.fit(rows, actual)
         shifts = Shifts(np.zeros((self.horizon, len(self.quantiles))))
+        self.scores_, self.naive_scores_ = {}, {}
         if self.calibration:
             rows, actual, leads = self._drawn(plan, grid, issues, vectors, (cut, grid.steps), random)
             shifts = Shifts.learn(
                 actual, model.predict(rows), leads, self.quantiles, self.horizon, self.bands
             )
+            scale = seasonal_scale(grid.signals[:cut, 0], plan.season)
+            columns = list(shifts.apply(model.predict(rows), leads).T)
+            naive = [rows[:, plan.names.index(SEASONAL)]] * len(columns)
+            self.scores_ = score(actual, columns, self.quantiles, scale)
+            self.naive_scores_ = score(actual, naive, self.quantiles, scale)
         self.plan_, self.model_, self.shifts_ = plan, model, shifts
         self.digest_ = self._digest(plan)
-        self.trained_until_ = frame.index[-1]
+        self.trained_from_, self.trained_until_ = frame.index[0], frame.index[-1]
         return self
+
+    def describe(self) -> dict[str, Any]:
+        """What a model file says: inputs, manifest and digest, window of training, scores. Plain data."""
+        _validation.check_is_fitted(self)
+        plan = self.plan_
+        return {
+            "target": plan.target,
+            "past": list(plan.past),
+            "known": list(plan.known),
+            "horizon": self.horizon,
+            "freq": self.freq,
+            "quantiles": list(self.quantiles),
+            "model": self.model,
+            "inputs": list(plan.names),
+            "manifest": plan.features.manifest(),
+            "digest": self.digest_,
+            "trained_from": self.trained_from_.isoformat(),
+            "trained_until": self.trained_until_.isoformat(),
+            "scores": self.scores_,
+            "naive_scores": self.naive_scores_,
+        }
+
+    def save(self, file: Path, key: SigningKey) -> None:
+        """Into a file signed by the site's key (``model_file``), whole or not at all."""
+        model_file.write(file, self, self.describe(), key)
+
+    @classmethod
+    def load(cls, file: Path, trusted: Sequence[bytes]) -> Self:
+        """Out of a file signed by one of these public keys. Raises ModelFileError; nothing is unpickled before."""
+        found = model_file.read(file, trusted)
+        forecaster = found.forecaster()
+        if not isinstance(forecaster, cls) or forecaster.digest_ != found.description["digest"]:
+            raise model_file.ModelFileError(f"{file} holds another thing than it says")
+        return forecaster
 
     def predict(self, frame: Any, known: Any = None) -> Any:
         """Forecasts issued at the last row of ``frame``: a DataFrame indexed by time, a column a quantile.
 
+        Its ``attrs`` say what to store with it: ``issue`` (time), ``target`` and ``digest`` (of the model).
         ``known`` has the columns known ahead for the times that are forecast; what it lacks is missing. Raises
         NotPrimed where ``frame`` is too short, saying how many rows more it takes, and sklearn's NotFittedError.
         """
@@ -124,7 +170,9 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
         grid = self.plan_.grid(frame, more=self.horizon, known=known)
         forecasts = self._forecast(grid, np.array([grid.steps - self.horizon - 1]))
         times = _pandas.date_range(frame.index[-1], periods=self.horizon + 1, freq=self.freq)[1:]
-        return _pandas.DataFrame(forecasts, index=times, columns=list(self.quantiles))
+        found = _pandas.DataFrame(forecasts, index=times.rename("time"), columns=list(self.quantiles))
+        found.attrs = {"issue": frame.index[-1], "target": self.plan_.target, "digest": self.digest_}
+        return found
 
     def predict_at(self, frame: Any, issues: Any) -> Any:
         """Forecasts as they would have been issued at each of these times of ``frame``, one row a step and issue.

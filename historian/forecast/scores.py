@@ -45,6 +45,15 @@ def pinball(actual: ArrayLike, forecast: ArrayLike, quantile: float) -> float:
     return _mean(np.maximum(quantile * (y - f), (quantile - 1) * (y - f)))
 
 
+def rcrps(actual: ArrayLike, columns: Sequence[ArrayLike], quantiles: Sequence[float]) -> float:
+    """Continuous ranked probability score over mean |y|: 2 mean pinball over the quantiles (Gneiting & Ranjan 2011,
+    eq. 5), which ranks models of one set of quantiles; spread them evenly to come near the integral."""
+    losses = np.array([pinball(actual, column, q) for q, column in zip(quantiles, columns, strict=True)])
+    y, _ = _both(actual, columns[0])
+    size = _mean(np.abs(y))
+    return 2 * _mean(losses) / size if size > 0 else float("nan")
+
+
 def coverage(actual: ArrayLike, low: ArrayLike, high: ArrayLike) -> float:
     """Share of values within the interval, ends included (Gneiting, Balabdaoui & Raftery 2007: calibration)."""
     y, a, b = (np.asarray(values, dtype=np.float64) for values in (actual, low, high))
@@ -69,6 +78,7 @@ def score(
         "mase": mase(actual, middle, scale),
         "pinball": _mean(np.array([pinball(actual, f, q) for q, f in zip(quantiles, columns, strict=True)])),
     }
+    found["rcrps"] = rcrps(actual, columns, quantiles)
     tail = (1 - CENTRAL) / 2
     ends = [[i for i, q in enumerate(quantiles) if abs(q - end) < 1e-9] for end in (tail, 1 - tail)]
     if all(ends):

@@ -18,6 +18,7 @@ from historian.ledger.errors import KeyFileError, Reason, Refused
 from historian.ledger.merkle import leaf_hash, root
 
 _CONTEXT = b"tieline ledger bundle 1\0"  # a signature for another purpose never fits
+_LEAST_PURPOSE = 4  # characters: it cannot be left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +94,30 @@ class SigningKey:
             encoded, self._private.sign(_signed_bytes(len(encoded), root(list(map(leaf_hash, encoded)))))
         )
 
+    def sign_digest(self, purpose: str, digest: bytes) -> bytes:
+        """The signature of a SHA-256 ``digest`` for a ``purpose``: it fits no other purpose and no bundle."""
+        return self._private.sign(_purpose_bytes(purpose, digest))
+
 
 def is_signed(key: bytes, size: int, tree_root: bytes, signature: bytes) -> bool:
     """Whether ``key`` signed the bundle with this root."""
+    return _fits(key, _signed_bytes(size, tree_root), signature)
+
+
+def is_signed_digest(key: bytes, purpose: str, digest: bytes, signature: bytes) -> bool:
+    """Whether ``key`` signed this digest for this purpose."""
+    return _fits(key, _purpose_bytes(purpose, digest), signature)
+
+
+def _purpose_bytes(purpose: str, digest: bytes) -> bytes:
+    assert len(purpose) >= _LEAST_PURPOSE, purpose
+    assert len(digest) == 32, digest
+    return b"tieline " + purpose.encode() + b"\0" + digest
+
+
+def _fits(key: bytes, content: bytes, signature: bytes) -> bool:
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, _signed_bytes(size, tree_root))
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, content)
     except (InvalidSignature, ValueError):
         return False
     return True
