@@ -185,6 +185,26 @@ async def test_what_logic_does_not_demand_and_nobody_has_set_is_no_fault_and_no_
         await expect(page.locator("#attention-count")).to_have_text("1")
 
 
+async def test_history_that_is_not_written_is_told_first(page, make_stand, serve, play):
+    own = tuple(
+        Tag(f"_system.{name}", ValueType.BOOL, "drivers", "_system", device, stale_after_ms=10**12)
+        for name, device in (
+            ("history.writing", "history"),
+            ("history.shedding", "history"),
+            ("forward.cluster.connected", "forward.cluster"),
+        )
+    )
+    async with make_stand(extra=own) as stand, serve(stand), play(stand):
+        told = stand.scene.overrides
+        told |= {tag.name: tag.name != "_system.history.shedding" for tag in own}
+        await open_page(page, stand)
+        await expect(page.locator("#attention-count")).to_have_text("0")
+        told |= {tag.name: tag.name == "_system.history.shedding" for tag in own}
+        await expect(page.locator("#attention")).to_contain_text("history NOT WRITTEN")
+        await expect(page.locator("#attention")).to_contain_text("history disk nearly full: old days go")
+        await expect(page.locator("#attention")).to_contain_text("forward.cluster does not answer")
+
+
 async def test_a_tag_nobody_refreshes_goes_stale_while_the_feed_lives(page, stand):
     await open_page(page, stand)
     await expect(value(page, "feeder2.power_kw")).to_have_attribute("data-stale", "no")

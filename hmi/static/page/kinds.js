@@ -148,6 +148,9 @@ export const ATTENTION = [
   { name: /\.breaker_closed$/, value: false, says: "breaker OPEN" },
   { name: /\.islanded$/, value: true, says: "ISLANDED" },
   { name: /^_system\.[^.]+\.connected$/, value: false, says: "link down" },
+  { name: /^_system\.forward\.[^.]+\.connected$/, value: false, says: "does not answer: its samples wait" },
+  { name: /^_system\.history\.writing$/, value: false, says: "NOT WRITTEN" },
+  { name: /^_system\.history\.shedding$/, value: true, says: "disk nearly full: old days go" },
   { name: /^_system\.parts\.[^.]+\.running$/, value: false, says: "not running" },
   { state: /fault|trip|alarm|fail|error/i, says: null }, // any enumerated value whose name says so
 ];
