@@ -258,6 +258,13 @@ class DispatchSettings:
         """Of the whole horizon."""
         return self.horizon_h * 60 // self.step_min
 
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Tags that plans are made of, each once."""
+        roles = ("power", "state_of_charge", "connected", "stay", "import_limit", "closed", "done")
+        found = [getattr(asset, role, None) for asset in self.assets for role in roles]
+        return tuple(sorted({tag for tag in found if tag is not None}))
+
 
 class Weekday(StrEnum):
     """Days of a tariff's period."""

@@ -20,6 +20,7 @@ from typing import Any
 
 from gateway.config.calculated_section import declare_calculated, read_calculated
 from gateway.config.control_section import read_control, read_control_areas, select_tags
+from gateway.config.dispatch_section import declare_dispatch, read_dispatch
 from gateway.config.dnp3 import Outstation
 from gateway.config.dnp3_section import read_outstation
 from gateway.config.document import (
@@ -83,7 +84,7 @@ _NAMED: Mapping[str, Named] = {
 }
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 _DOORS = {"opcua": "the OPC UA server", "hmi": "the HMI", "dnp3": "the DNP3 outstation"}
-_SINGLE = ("site", "historian", "servers", "simulator", "journal", "logic", "control")
+_SINGLE = ("site", "historian", "servers", "simulator", "journal", "logic", "control", "dispatch")
 
 
 def load_site(path: Path) -> Site:
@@ -270,6 +271,8 @@ class Loading:
         tags += declared.tags
         declared_totals = declare_totals(gathered.named["totals"], tags, areas, self._faults)
         tags += declared_totals.tags
+        declared_dispatch = declare_dispatch(gathered.single.get("dispatch"), tags, areas, self._faults)
+        tags += declared_dispatch.tags
         logic: LogicSettings | None = None
         if "logic" in gathered.single:
             added, logic = read_logic(gathered.single["logic"], tags, areas, self._faults)
@@ -279,6 +282,9 @@ class Loading:
         events = read_events(gathered.named["events"], tags, self._faults, is_unsure=is_unsure)
         forecasts = read_forecasts(
             gathered.named["forecasts"], tags, areas, self._faults, is_unsure=is_unsure
+        )
+        dispatch = read_dispatch(
+            declared_dispatch, tags, {each.name for each in forecasts}, self._faults, is_unsure=is_unsure
         )
         control = read_control(gathered.single.get("control"), control_areas, tags, self._faults)
         named = frozenset(user.name for user in users) if not self._faults.unsure else None
@@ -312,6 +318,7 @@ class Loading:
             forward,
             events,
             forecasts,
+            dispatch is not None,
         ):
             tags += part_tags(part)
         tags += history_tags()
@@ -351,6 +358,7 @@ class Loading:
             totals=totals,
             forward=forward,
             forecasts=forecasts,
+            dispatch=dispatch,
         )
 
     def _outstation(self, tags: list[Tag], named: frozenset[str] | None) -> Outstation | None:

@@ -15,6 +15,7 @@ from gateway.config.calculated import Calculated
 from gateway.config.can import CanDevice
 from gateway.config.control import ControlSettings
 from gateway.config.deviation import Deviation
+from gateway.config.dispatch import DispatchSettings
 from gateway.config.dnp3 import Outstation
 from gateway.config.dnp3_device import Dnp3Device
 from gateway.config.events import Event
@@ -244,6 +245,7 @@ class Site:
     totals: tuple[Total, ...] = ()
     forward: tuple[ForwardTarget, ...] = ()
     forecasts: tuple[Forecast, ...] = ()
+    dispatch: DispatchSettings | None = None
     time_resolution: TimeResolution = TimeResolution.MICROSECOND
     time_zone: str = "UTC"
 

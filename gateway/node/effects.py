@@ -55,6 +55,7 @@ _COSTS = {
     "calculated": "none: totals go on where they were",
     "forward": "none: it goes on where it stopped",
     "events": "none: they go on where they were",
+    "dispatch": "none: the last plan is kept",
     "forecast": "none: a training that is under way begins anew",
     "historian": "none: it goes on where it stopped in the journal",
     "simulator": "the simulated devices begin anew",
@@ -160,6 +161,11 @@ def _of_forecasts(site: Site) -> set[int]:
     return ahead | {each.target_tag for each in site.forecasts}
 
 
+def _of_dispatch(site: Site) -> set[int]:
+    """Tags that plans are made of."""
+    return set() if site.dispatch is None else set(site.dispatch.inputs)
+
+
 def _of_outstation(site: Site) -> set[int]:
     return set() if site.dnp3 is None else {point.tag for point in site.dnp3.points}
 
@@ -227,6 +233,10 @@ _RULES: dict[str, tuple[Why, Why]] = {
     "drivers": (_never, _all(_named(_DRIVERS_TAKE), _tags(_any_tag))),
     "dnp3_master": (_differ("dnp3_devices"), _never),
     "events": (_differ("events"), _never),
+    "dispatch": (
+        _all(_differ("dispatch", "forecasts", "time_zone"), _wired(_of_dispatch, _for_calculated)),
+        _never,
+    ),
     "forecast": (_all(_differ("forecasts", "time_zone"), _wired(_of_forecasts, _for_calculated)), _never),
     "calculated": (
         _all(_differ("calculated", "events", "totals", "time_zone"), _wired(_of_calculated, _for_calculated)),
@@ -249,6 +259,7 @@ _ORDER = (
     "calculated",
     "events",
     "forecast",
+    "dispatch",
     SCAN,
     "dnp3",
     "modbus",
@@ -275,6 +286,7 @@ _HANDLED = {
         "forward",
         "events",
         "forecasts",
+        "dispatch",
         "totals",
     ),
     *_DRIVERS_TAKE,

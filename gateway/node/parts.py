@@ -36,6 +36,7 @@ _STAGES = {
     "events": (1, 2),
     "forward": (2, 0),
     "forecast": (2, 0),
+    "dispatch": (2, 0),
     SCAN: (2, 0),
     "opcua": (2, 0),
     "dnp3": (2, 0),
@@ -58,6 +59,7 @@ def parts_of(site: Site) -> list[Part]:
         site.forward,
         site.events,
         site.forecasts,
+        site.dispatch is not None,
     )
     parts = [Part(name, (*_COMMAND, name), *_STAGES[name]) for name in names]
     if site.logic is not None:
@@ -121,6 +123,12 @@ async def _events(context: PartContext) -> None:
     await run(context)
 
 
+async def _dispatch(context: PartContext) -> None:
+    from historian.dispatch_job.part import run
+
+    await run(context)
+
+
 async def _opcua(context: PartContext) -> None:
     from gateway.commands.client import CommandClient
     from gateway.servers.opcua.part import run
@@ -179,6 +187,7 @@ RUNNERS: Mapping[str, Runner] = {
     "events": _events,
     "forward": _forward,
     "forecast": _forecast,
+    "dispatch": _dispatch,
     "opcua": _opcua,
     "dnp3": _dnp3,
     "dnp3_master": _dnp3_master,

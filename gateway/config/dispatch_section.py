@@ -1,0 +1,390 @@
+"""The `dispatch` section of a site file: the tags of its plan first, so that the logic may take them, and later what
+they are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
+from typing import Any
+
+from gateway.config.calculated_section import check_area
+from gateway.config.dispatch import (
+    AssetKind,
+    Course,
+    DispatchSettings,
+    DispatchTags,
+    PlannedAsset,
+    PlannedBattery,
+    PlannedDeferrable,
+    PlannedGenset,
+    PlannedGroup,
+    PlannedLoad,
+    PlannedRenewable,
+    PlannedReserve,
+    PlannedTie,
+    PlannedVehicle,
+    Tariff,
+    TariffPeriod,
+)
+from gateway.config.document import MappingNode, ScalarNode
+from gateway.config.fault import FaultLog, Place, quote, suggestion
+from gateway.config.keys import DISPATCH_ASSETS, DISPATCH_GROUPS, TARIFF_PERIODS, TARIFFS
+from gateway.config.kinds import Named, Reading, Settings
+from gateway.config.site import Tag
+from gateway.config.system import AREA, DISPATCH_OWNER
+from gateway.tags.tag import ValueType
+
+DEVICE = "device"  # what the tags of an asset call the device that it is of
+FOLDER = "dispatch"
+# Told every second; five missed, and the part is taken for hung by who uses them.
+STALE_AFTER_MS = 5_000
+TEXT_BYTES = 400
+
+_CLASSES: Mapping[AssetKind, type[Any]] = {
+    AssetKind.BATTERY: PlannedBattery,
+    AssetKind.VEHICLE: PlannedVehicle,
+    AssetKind.GENSET: PlannedGenset,
+    AssetKind.TIE: PlannedTie,
+    AssetKind.LOAD: PlannedLoad,
+    AssetKind.RENEWABLE: PlannedRenewable,
+    AssetKind.DEFERRABLE: PlannedDeferrable,
+}
+# Roles of tags in an asset, with the units they may have; None: a bool.
+_ROLES: Mapping[str, str | None] = {
+    "power": "kW",
+    "state_of_charge": "%",
+    "connected": None,
+    "stay": "h",
+    "import_limit": "kW",
+    "closed": None,
+    "done": "kWh",
+}
+
+# name, type, unit, decimals, description
+_TAGS: tuple[tuple[str, ValueType, str | None, int | None, str], ...] = (
+    ("status", ValueType.UINT64, None, None, "Which plan is followed"),
+    ("sequence", ValueType.UINT64, None, 0, "Grows with every new set of planned powers"),
+    ("valid_until", ValueType.INT64, "ns", 0, "The planned powers hold until then, UTC since 1970"),
+    ("valid_for_s", ValueType.DOUBLE, "s", 0, "The same from the moment that the sequence grew"),
+    ("age_s", ValueType.DOUBLE, "s", 0, "How long ago the plan was made"),
+    ("horizon_h", ValueType.DOUBLE, "h", 1, "How far the plan looked ahead"),
+    ("gap_pct", ValueType.DOUBLE, "%", 2, "How far the plan may be from the best"),
+    ("solve_s", ValueType.DOUBLE, "s", 2, "How long the solver took"),
+    ("failures", ValueType.UINT64, None, 0, "Solvers that died, were late or found no plan, since the start"),
+    ("vehicles_kw", ValueType.DOUBLE, "kW", 1, "Plan of all vehicles together; negative while they charge"),
+    (
+        "reserve_pct",
+        ValueType.DOUBLE,
+        "%",
+        1,
+        "Charge that batteries are to hold now for an island, of all capacity",
+    ),
+    ("forecast_age_s", ValueType.DOUBLE, "s", 0, "Age of the oldest forecast in the plan"),
+    (
+        "planned_saving",
+        ValueType.DOUBLE,
+        None,
+        2,
+        "What the plan costs less than the naive rule, over its horizon",
+    ),
+    ("cost_today", ValueType.DOUBLE, None, 2, "What today has cost as it was measured"),
+    ("naive_cost_today", ValueType.DOUBLE, None, 2, "What today would have cost by the naive rule"),
+    ("saving_today", ValueType.DOUBLE, None, 2, "What today has cost less than by the naive rule"),
+    ("saving_yesterday", ValueType.DOUBLE, None, 2, "The same of the day before"),
+    ("words", ValueType.STRING, None, None, "What is the matter with the plan"),
+    ("forecast", ValueType.STRING, None, None, "What the plan takes to come, and by which forecast"),
+)
+assert [row[0] for row in _TAGS] == [field.name for field in fields(DispatchTags)]
+_MONEY = frozenset({"planned_saving", "cost_today", "naive_cost_today", "saving_today", "saving_yesterday"})
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredAsset:
+    """An asset whose tags are not looked up yet; ``planned_kw`` is the place of its own tag."""
+
+    name: str
+    device: str
+    kind: AssetKind
+    planned_kw: int
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredDispatch:
+    """What the section adds to the site's tags, and what is still to be read."""
+
+    tags: tuple[Tag, ...] = ()
+    own: DispatchTags | None = None
+    assets: tuple[DeclaredAsset, ...] = ()
+    settings: Settings | None = None
+
+
+def declare_dispatch(
+    settings: Settings | None, tags: Sequence[Tag], areas: Mapping[str, Place], faults: FaultLog
+) -> DeclaredDispatch:
+    """The section's tags, which stand after ``tags``."""
+    if settings is None:
+        return DeclaredDispatch()
+    with faults.within("dispatch"):
+        check_area(settings, areas, faults)
+        added = list(_site_tags(settings))
+        own = DispatchTags(*range(len(tags), len(tags) + len(added)))
+        assets: list[DeclaredAsset] = []
+        is_unsure = faults.unsure or len(faults) > 0
+        taken: dict[str, str] = {}
+        for key, s in _entries(settings, "assets", DISPATCH_ASSETS, faults):
+            kind = s["kind"]
+            if kind is None:
+                continue
+            for device in _devices(s, tags, faults, is_unsure):
+                name = device or key.text
+                if name in taken:
+                    found = f"the asset {quote(name)} a second time (of {quote(taken[name])} too)"
+                    faults.add(key.place, found, "let each device be one asset")
+                    continue
+                taken[name] = key.text
+                assets.append(DeclaredAsset(name, device, kind, len(tags) + len(added), s))
+                added += _asset_tags(name, kind, settings["area"] or "")
+        known = {tag.name for tag in tags}
+        for tag in added:
+            if tag.name in known:
+                found = f"the tag {quote(tag.name)} is there already, and Tieline makes it"
+                faults.add(settings.place, found, "rename yours")
+        return DeclaredDispatch(tuple(added), own, tuple(assets), settings)
+
+
+def read_dispatch(
+    declared: DeclaredDispatch,
+    tags: Sequence[Tag],
+    forecasts: Collection[str],
+    faults: FaultLog,
+    *,
+    is_unsure: bool,
+) -> DispatchSettings | None:
+    """The whole section, when all tags and forecasts are known; of no use where faults were added."""
+    s = declared.settings
+    if s is None or declared.own is None:
+        return None
+    before = len(faults)
+    with faults.within("dispatch"):
+        if s["step_min"] and 60 % s["step_min"]:
+            faults.add(
+                s.at("step_min"), f"'step_min' is {s['step_min']}", "write a divisor of 60: 5, 10, 15, 30"
+            )
+        if not declared.assets and not is_unsure and len(faults) == before:
+            faults.add(s.at("assets"), "no asset", "name the battery, the tie, the loads...")
+        if sum(asset.kind is AssetKind.TIE for asset in declared.assets) > 1:
+            faults.add(s.at("assets"), "more than one tie", "dispatch plans for one tie to the grid")
+        reading = _Reading(s, tags, forecasts, faults, is_unsure)
+        assets = [reading.asset(asset) for asset in declared.assets]
+        if len(faults) > before:
+            return None
+        reserve = s["reserve"]
+        return DispatchSettings(
+            assets=tuple(asset for asset in assets if asset is not None),
+            groups=tuple(reading.groups.values()),
+            reserve=None if reserve is None else PlannedReserve(**_values(PlannedReserve, reserve)),
+            tags=declared.own,
+            **{
+                name: s[name]
+                for name in (
+                    "step_min",
+                    "horizon_h",
+                    "period_s",
+                    "deadline_s",
+                    "gap_pct",
+                    "keep_h",
+                    "currency",
+                )
+            },
+            shortfall_cost_per_kwh=s["shortfall_cost_per_kwh"],
+        )
+
+
+def _site_tags(s: Settings) -> Iterator[Tag]:
+    for name, type, unit, decimals, description in _TAGS:
+        yield Tag(
+            name=f"{FOLDER}.{name}",
+            type=type,
+            owner=DISPATCH_OWNER,
+            area=s["area"] or "",
+            device=FOLDER,
+            description=f"{description}, {s['currency']}" if name in _MONEY else description,
+            unit=unit,
+            decimals=decimals,
+            stale_after_ms=STALE_AFTER_MS,
+            history=name not in ("valid_until", "age_s", "forecast_age_s"),
+            string_bytes=TEXT_BYTES if type is ValueType.STRING else 0,
+            states={course.value: course.text for course in Course} if name == "status" else {},
+        )
+
+
+def _asset_tags(name: str, kind: AssetKind, area: str) -> Iterator[Tag]:
+    power = Tag(
+        name=f"{FOLDER}.{name}_kw",
+        type=ValueType.DOUBLE,
+        owner=DISPATCH_OWNER,
+        area=area,
+        device=FOLDER,
+        description=f"Plan of {name} now",
+        unit="kW",
+        decimals=1,
+        stale_after_ms=STALE_AFTER_MS,
+    )
+    yield power
+    if kind is AssetKind.BATTERY:
+        yield Tag(
+            name=f"{FOLDER}.{name}_kwh",
+            type=ValueType.DOUBLE,
+            owner=DISPATCH_OWNER,
+            area=area,
+            device=FOLDER,
+            description=f"What {name} is to hold at the end of this step",
+            unit="kWh",
+            decimals=1,
+            stale_after_ms=STALE_AFTER_MS,
+        )
+
+
+def _entries(
+    settings: Settings, section: str, kind: Named, faults: FaultLog
+) -> Iterator[tuple[ScalarNode, Settings]]:
+    node = settings[section]
+    if node is None:
+        return
+    reading = Reading(faults)
+    for key, item in kind.entries(node, section, reading):
+        with faults.within(f"{section} of dispatch"):
+            read = kind.value.read(item, key.text, reading)
+            if isinstance(read, Settings):
+                yield key, read
+
+
+def _devices(s: Settings, tags: Sequence[Tag], faults: FaultLog, is_unsure: bool) -> Iterator[str]:
+    """Each device that is such an asset; an empty name where it is none's."""
+    if "for" not in s:
+        yield ""
+        return
+    pattern = s["for"]
+    if pattern is None:
+        return
+    known = dict.fromkeys(tag.device for tag in tags if tag.area != AREA.path and tag.device)
+    found = [device for device in known if fnmatchcase(device, pattern)]
+    if not found and not is_unsure:
+        faults.add(
+            s.at("for"),
+            f"no device is {quote(pattern)}",
+            suggestion(pattern, known, "name devices of the site"),
+        )
+    yield from found
+
+
+def _values(type: type[Any], s: Settings) -> dict[str, Any]:
+    return {name: s[name] for name in type.__dataclass_fields__}
+
+
+class _Reading:
+    """Assets with their tags, tariffs and groups looked up."""
+
+    def __init__(
+        self,
+        s: Settings,
+        tags: Sequence[Tag],
+        forecasts: Collection[str],
+        faults: FaultLog,
+        is_unsure: bool,
+    ) -> None:
+        self._forecasts = dict.fromkeys(forecasts)
+        self._tags = tags
+        self._faults = faults
+        self._is_unsure = is_unsure
+        self._index = {tag.name: place for place, tag in enumerate(tags) if tag.name}
+        self._tariffs = {
+            key.text: self._tariff(each) for key, each in _entries(s, "tariffs", TARIFFS, faults)
+        }
+        groups = {key.text: each for key, each in _entries(s, "groups", DISPATCH_GROUPS, faults)}
+        self.groups = {
+            name: PlannedGroup(name, each["draw_max_kw"] or 0.0, each["feed_max_kw"] or 0.0, each["parent"])
+            for name, each in groups.items()
+        }
+        for name, each in groups.items():
+            self._known(each, "parent", self.groups, "group")
+            self._check_no_circle(name, each)
+
+    def asset(self, declared: DeclaredAsset) -> PlannedAsset | None:
+        """None where a fault was added."""
+        s, before = declared.settings, len(self._faults)
+        with self._faults.within(f"the asset {declared.name} of dispatch"):
+            self._known(s, "group", self.groups, "group")
+            values: dict[str, Any] = {}
+            type = _CLASSES[declared.kind]
+            for name in type.__dataclass_fields__:
+                if name in _ROLES:
+                    values[name] = self._tag(s, name, declared.device)
+                elif name in ("import_tariff", "export_tariff"):
+                    self._known(s, name, self._tariffs, "tariff")
+                    values[name] = self._tariffs.get(s[name]) or Tariff(0.0)
+                elif name == "forecast":
+                    self._known(s, name, self._forecasts, "forecast")
+                    values[name] = s[name]
+                elif name not in ("name", "planned_kw", "planned_kwh"):
+                    values[name] = s[name]
+            self._check_pairs(s)
+        if len(self._faults) > before:
+            return None
+        if declared.kind is AssetKind.BATTERY:
+            values["planned_kwh"] = declared.planned_kw + 1
+        made: PlannedAsset = type(name=declared.name, planned_kw=declared.planned_kw, **values)
+        return made
+
+    def _tag(self, s: Settings, role: str, device: str) -> int | None:
+        name: str | None = s[role]
+        if name is None:
+            return None
+        if device and name.startswith(f"{DEVICE}."):
+            name = f"{device}.{name.removeprefix(f'{DEVICE}.')}"
+        index = self._index.get(name)
+        if index is None:
+            if not self._is_unsure:
+                mend = suggestion(name, self._index, "see `tieline tags`")
+                self._faults.add(s.at(role), f"the unknown tag {quote(name)}", mend)
+            return None
+        tag, unit = self._tags[index], _ROLES[role]
+        if unit is None and tag.type is not ValueType.BOOL:
+            self._faults.add(s.at(role), f"{quote(name)} is no bool", "name a tag that is true or false")
+        elif unit is not None and tag.unit != unit:
+            has = f"is in '{tag.unit}'" if tag.unit else "has no unit"
+            mend = f"name a tag in {unit}, or make one under 'calculated'"
+            self._faults.add(s.at(role), f"{quote(name)} {has}", mend)
+        return index
+
+    def _known(self, s: Settings, key: str, known: Mapping[str, object], what: str) -> None:
+        name = s[key]
+        if name is not None and name not in known and not self._is_unsure:
+            mend = suggestion(name, known, f"add it under '{what}s'")
+            self._faults.add(s.at(key), f"the unknown {what} {quote(name)}", mend)
+
+    def _check_no_circle(self, name: str, s: Settings) -> None:
+        path, above = [name], self.groups[name].parent
+        while above in self.groups and above not in path:
+            path.append(above)
+            above = self.groups[above].parent
+        if above == name:
+            self._faults.add(s.at("parent"), f"a circle: {' in '.join([*path, name])}", "remove one 'parent'")
+
+    def _check_pairs(self, s: Settings) -> None:
+        for low, high in (("power_min_kw", "power_max_kw"), ("soc_min_pct", "soc_max_pct")):
+            if low in s and s.is_sound(low, high) and s[low] > s[high]:
+                found = f"{quote(low)} {s[low]:g} is above {quote(high)} {s[high]:g}"
+                self._faults.add(s.at(low), found, "write the lower one there")
+
+    def _tariff(self, s: Settings) -> Tariff:
+        node, periods = s["periods"], []
+        if isinstance(node, MappingNode):
+            for _, each in _entries(s, "periods", TARIFF_PERIODS, self._faults):
+                if each.is_sound("from_h", "to_h", "price_per_kwh"):
+                    days = frozenset(day.number for day in each["days"] or ())
+                    periods.append(TariffPeriod(each["from_h"], each["to_h"], each["price_per_kwh"], days))
+        return Tariff(s["price_per_kwh"] or 0.0, tuple(periods))
