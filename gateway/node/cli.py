@@ -17,6 +17,7 @@ import gateway.drivers.discover
 import gateway.drivers.dnp3.cli
 import gateway.drivers.trace_cli
 import gateway.simulator.cli
+import historian.anomaly.cli
 import historian.cli
 import historian.ledger.cli
 import plc.cli
@@ -90,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
         gateway.commands.cli.add_commands,
         historian.cli.add_commands,
         historian.ledger.cli.add_commands,
+        historian.anomaly.cli.add_commands,
         gateway.simulator.cli.add_commands,
         gateway.drivers.discover.add_commands,
         gateway.drivers.trace_cli.add_commands,
