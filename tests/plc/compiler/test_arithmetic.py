@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -98,6 +99,7 @@ def variable(type_: str, index: int) -> Expression:
     return Expression(type_, name, lambda values: values[name])
 
 
+@cache
 def leaves(type_: str) -> st.SearchStrategy[Expression]:
     variables = st.integers(0, VARIABLES - 1).map(lambda index: variable(type_, index))
     if type_ in WHOLE:
@@ -112,6 +114,7 @@ def leaves(type_: str) -> st.SearchStrategy[Expression]:
     return st.one_of(variables, variables, literals)
 
 
+@cache
 def expressions(type_: str, depth: int = DEPTH) -> st.SearchStrategy[Expression]:
     if depth == 0:
         return leaves(type_)
