@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from historian.ledger.entry import (
     Entry,
     Genesis,
     PeriodClose,
+    Role,
     Statement,
     decode_entry,
     decode_statement,
@@ -24,7 +25,7 @@ from historian.ledger.keys import Bundle, SigningKey, is_signed_by_its_signer
 from historian.ledger.merkle import leaf_hash
 from historian.ledger.pen import VALIDITY_US, now_us
 from historian.ledger.rows import BUSY_S, SCHEMA, check_file
-from historian.ledger.state import State
+from historian.ledger.state import Placed, State
 
 MOST_IN_BATCH = 10 * MOST_IN_BUNDLE  # about half a second of one core
 
@@ -47,6 +48,7 @@ class _Batch:
         self.requests: list[tuple[str, bytes, int]] = []
         self.snapshots: list[tuple[int, bytes]] = []
         self.asked: dict[tuple[str, bytes], int] = {}
+        self.placed: list[Placed] = []
 
 
 class Book:
@@ -54,6 +56,8 @@ class Book:
 
     def __init__(self, connection: sqlite3.Connection, file: Path, clock: Callable[[], int]) -> None:
         self.file = file
+        # Is told each entry from here on once it is on disk, in order, whoever placed it.
+        self.follow: Callable[[Placed], None] | None = None
         self._connection = connection
         self._clock = clock
         self._state = State()
@@ -179,6 +183,9 @@ class Book:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             self._state.undo()
+        if self.follow is not None:
+            for placed in batch.placed:
+                self.follow(placed)
         return receipts
 
     def _place(self, bundle: Bundle, batch: _Batch) -> list[Receipt]:
@@ -215,6 +222,7 @@ class Book:
             batch.asked[author, statement.client] = len(batch.entries)
             batch.entries.append((sequence, entry, entry_hash))
             batch.requests.append((author, statement.client, sequence))
+            batch.placed.append(self._placed(sequence, placed_at_us, author, statement))
             receipts.append(Receipt(sequence, placed_at_us, entry_hash))
         return receipts
 
@@ -265,6 +273,22 @@ class Book:
 
     # ------------------------------------------------------------ reading
 
+    def placed(self, after: int) -> Iterator[Placed]:
+        """The entries after this one, as far as this process knows of them."""
+        rows = self._connection.execute(
+            "SELECT entry FROM entries WHERE sequence > ? AND sequence <= ? ORDER BY sequence",
+            (after, self._state.head.sequence),
+        )
+        for (content,) in rows:
+            entry = decode_entry(content)
+            statement = decode_statement(entry.statement)
+            author = self._state.author_of(statement)
+            yield self._placed(entry.sequence, entry.placed_at_us, author, statement)
+
+    def _placed(self, sequence: int, placed_at_us: int, author: str, statement: Statement) -> Placed:
+        is_operator = self._state.authors[author].role is Role.OPERATOR
+        return Placed(sequence, placed_at_us, author, is_operator, statement)
+
     def _catch_up(self) -> None:
         """Apply what another process placed, or (at first) all since the last snapshot."""
         if self._state.head.sequence < 0:
@@ -274,7 +298,11 @@ class Book:
             (self._state.head.sequence,),
         )
         for content, entry_hash in rows:
-            replay(self._state, content, entry_hash)
+            statement = replay(self._state, content, entry_hash)
+            if self.follow is not None:
+                head = self._state.head
+                author = self._state.keys[statement.signer]
+                self.follow(self._placed(head.sequence, head.placed_at_us, author, statement))
         if self._state.head.sequence < 0:
             raise NotALedger(f"{self.file} has no entry")
         self._state.keep()

@@ -164,7 +164,8 @@ def balanced(reference: str, postings: list[Posting]) -> Transfer:
 
 
 @lru_cache(NAMES_REMEMBERED)
-def _name(name: str) -> bytes:
+def encode_name(name: str) -> bytes:
+    """A name, its length before it."""
     if not _NAME.fullmatch(name):
         raise Refused(
             Reason.MALFORMED,
@@ -196,20 +197,22 @@ def encode_body(body: Body) -> tuple[Kind, bytes]:
             parts = [struct.pack(">H", len(text)), text, struct.pack(">H", len(postings))]
             for posting in postings:
                 parts += (
-                    _name(posting.account),
-                    _name(posting.unit),
+                    encode_name(posting.account),
+                    encode_name(posting.unit),
                     _integer(">q", posting.amount, "amount"),
                 )
             return Kind.TRANSFER, b"".join(parts)
         case Record(topic, content):
-            return Kind.RECORD, _name(topic) + content
+            return Kind.RECORD, encode_name(topic) + content
         case Genesis(name, operator):
-            return Kind.GENESIS, _name(name) + _name(operator)
+            return Kind.GENESIS, encode_name(name) + encode_name(operator)
         case KeyChange(action, author, role, key):
-            head = bytes((action,)) + _name(author) + bytes((role,))
+            head = bytes((action,)) + encode_name(author) + bytes((role,))
             return Kind.KEY, head + _exactly(key, 32, "a key")
         case Account(name, unit, owner, may_be_negative):
-            return Kind.ACCOUNT, _name(name) + _name(unit) + _name(owner) + bytes((may_be_negative,))
+            return Kind.ACCOUNT, encode_name(name) + encode_name(unit) + encode_name(owner) + bytes(
+                (may_be_negative,)
+            )
         case PeriodClose(number, first, count, root, state):
             return Kind.PERIOD, _PERIOD.pack(
                 number, first, count, _exactly(root, 32, "a root"), _exactly(state, 32, "a digest")
@@ -257,7 +260,8 @@ def encode_entry(entry: Entry) -> bytes:
 
 
 @lru_cache(NAMES_REMEMBERED)
-def _decoded_name(name: bytes) -> str:
+def decode_name(name: bytes) -> str:
+    """The name of these bytes, without the length."""
     if not _NAME_BYTES.fullmatch(name):
         raise Refused(Reason.MALFORMED, f"{name!r} is no name")
     return name.decode("ascii")
@@ -281,7 +285,7 @@ class _Reader:
         return part
 
     def name(self) -> str:
-        return _decoded_name(self.take(self.take(1)[0]))
+        return decode_name(self.take(self.take(1)[0]))
 
     def rest(self) -> bytes:
         return self.take(len(self._bytes) - self._at)
@@ -313,7 +317,7 @@ def _decode_transfer(content: bytes) -> Transfer:
         for _ in range(count):
             middle = at + 1 + content[at]
             end = middle + 1 + content[middle]
-            account, unit = _decoded_name(content[at + 1 : middle]), _decoded_name(content[middle + 1 : end])
+            account, unit = decode_name(content[at + 1 : middle]), decode_name(content[middle + 1 : end])
             (amount,) = _I64.unpack_from(content, end)
             at = end + 8
             if account <= last:

@@ -42,6 +42,10 @@ class Pen:
             client = self._number.to_bytes(8, "big") + self._own
         return Statement(self._ledger, self.key.public, self._number, client, now, now + validity_us, body)
 
+    def follow(self, number: int) -> None:
+        """The author's last number in the ledger: another process may sign with the same key."""
+        self._number = max(self._number, number)
+
     def sign(self, bodies: Sequence[Body]) -> Bundle:
         """These, as one bundle of new requests."""
         return self.key.sign([self.statement(body) for body in bodies])

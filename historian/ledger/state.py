@@ -52,6 +52,17 @@ class Balance(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """A statement at its place in the ledger."""
+
+    sequence: int
+    placed_at_us: int
+    author: str
+    is_operator: bool
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """Where the ledger stands: its last entry, and the tree of the period under way."""
 

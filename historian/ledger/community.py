@@ -1,0 +1,363 @@
+"""The community after some entries of its ledger: registry, meters, market, settlement, and what is owed as postings.
+
+Pure, and the whole truth: what counts as accepted, traded, owed is what ``take`` makes of the entries in their order.
+A fact that breaks a rule is **void**: it stays on the record with why, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from historian.ledger import facts as f
+from historian.ledger.coding import fact_of
+from historian.ledger.entry import (
+    Account,
+    Body,
+    Genesis,
+    KeyAction,
+    KeyChange,
+    Record,
+    Transfer,
+    transfer,
+)
+from historian.ledger.errors import Reason, Refused
+from historian.ledger.market.exchange import Exchange, Interval, Position, Trade
+from historian.ledger.market.limits import Level, Limits
+from historian.ledger.metering import MICROS, Meters
+from historian.ledger.registry import Author, Registry, needs_operator
+from historian.ledger.rules import check_price, check_rules
+from historian.ledger.settlement import (
+    ENERGY_ACCOUNTS,
+    MONEY_ACCOUNTS,
+    Line,
+    account_of,
+    gate_transfer,
+    line_transfer,
+    reversed_transfer,
+    settle,
+    surplus_transfer,
+)
+from historian.ledger.state import Placed
+
+MOST_AMOUNT = 10**15  # of one posting; a thousand of them do not overflow an account
+DAY_US = 86_400 * MICROS
+_OWED_ID = struct.Struct(">QI4s")
+
+
+@dataclass(slots=True)
+class Settled:
+    """How an interval is settled now."""
+
+    version: int
+    lines: dict[str, Line]
+    transfers: dict[str, Transfer]
+
+
+class Community:
+    """All of it. Entries come in order, each once."""
+
+    def __init__(self) -> None:
+        self.sequence = -1
+        self.operator = ""
+        self.registry = Registry()
+        self.meters = Meters(self.registry)
+        self.limits = Limits(self.registry, self.meters)
+        self.market = Exchange(self.registry, self.limits)
+        self.settled: dict[int, Settled] = {}
+        self.voids: dict[int, Refused] = {}
+        self.refusals: list[tuple[int, f.Refusal]] = []
+        self.trades: list[Trade] = []
+        self.owed: dict[bytes, Body] = {}
+        self.strays: list[tuple[int, str]] = []  # the operator's postings that no fact asked for
+        self.accounts: set[str] = set()
+        self._own: set[str] = set()  # accounts that only what is owed may touch
+        self._now_us = 0
+        self._do: dict[type[Any], Callable[[Placed, Author, Any], None]] = {
+            f.Join: lambda _, author, fact: self.registry.join(author, fact),
+            f.Device: lambda _, author, fact: self._add_device(author, fact),
+            f.Feeder: lambda _, author, fact: self.registry.add_feeder(author, fact),
+            f.Approval: self._approve,
+            f.StatusChange: self._change_status,
+            f.MeterBinding: lambda _, author, fact: self.registry.bind_meter(author, fact),
+            f.Reading: self._read,
+            f.Reversal: lambda _, author, fact: self.meters.reverse(author, fact, self._interval_us()),
+            f.Rules: self._set_rules,
+            f.Price: self._set_price,
+            f.Order: self._order,
+            f.Amendment: self._amend,
+            f.Cancellation: lambda _, author, fact: self.market.cancel(author.name, fact.order),
+            f.Gate: self._close_gate,
+            f.Session: self._open_session,
+            f.Stored: self._set_level,
+            f.Forecast: self._forecast,
+            f.Withdrawal: self._withdraw,
+            f.Settlement: self._settle,
+            f.Refusal: self._note_refusal,
+        }
+
+    def take(self, placed: Placed) -> None:
+        """The next entry."""
+        assert placed.sequence == self.sequence + 1, (placed.sequence, self.sequence)
+        self.sequence = placed.sequence
+        self._now_us = placed.placed_at_us
+        statement = placed.statement
+        if placed.author == self.operator and statement.client in self.owed:
+            self._take_owed(placed)
+            return
+        match statement.body:
+            case Record() as record:
+                self._take_record(placed, record)
+            case Transfer() as paid:
+                self._take_transfer(placed, paid)
+            case Account() as account:
+                self.accounts.add(account.name)
+            case KeyChange(KeyAction.REVOKE, author, _, _):
+                self.market.cancel_all(author)
+            case Genesis(_, operator):
+                self.operator = operator
+
+    def _take_record(self, placed: Placed, record: Record) -> None:
+        try:
+            fact = fact_of(record)
+            if fact is None:
+                return
+            self.market.expire(placed.placed_at_us)
+            self._do[type(fact)](placed, Author(placed.author, placed.is_operator), fact)
+        except Refused as refused:
+            self.voids[placed.sequence] = refused
+
+    def _take_owed(self, placed: Placed) -> None:
+        owed = self.owed.pop(placed.statement.client)
+        if placed.statement.body != owed:
+            self.strays.append((placed.sequence, f"it is not what was owed: {owed}"))
+            self._take_unasked(placed.statement.body)
+
+    def _take_transfer(self, placed: Placed, paid: Transfer) -> None:
+        for posting in paid.postings:
+            if posting.account in self._own or (posting.amount < 0 and self._is_deposit(posting.account)):
+                self.strays.append(
+                    (placed.sequence, f"a posting to {posting.account} that no fact asked for")
+                )
+        self._take_unasked(paid)
+
+    def _take_unasked(self, body: Body) -> None:
+        """What somebody paid in (or an operator took out) is there (or is not)."""
+        if isinstance(body, Transfer):
+            for posting in body.postings:
+                if self._is_deposit(posting.account):
+                    self.market.deposits[posting.account.rpartition(".")[0]] += posting.amount
+        elif isinstance(body, Account):
+            self.accounts.add(body.name)
+
+    def _is_deposit(self, account: str) -> bool:
+        name, _, purpose = account.rpartition(".")
+        return purpose == "deposit" and name in self.registry.participants
+
+    def _owe(self, placed: Placed, bodies: Iterator[Body] | list[Body]) -> None:
+        for index, body in enumerate(bodies):
+            self.owed[_OWED_ID.pack(placed.sequence, index, b"owed")] = body
+            if isinstance(body, Account):
+                self.accounts.add(body.name)
+
+    def _interval_us(self) -> int:
+        return self.market.in_force().interval_s * MICROS
+
+    # ------------------------------------------------------------ registry
+
+    def _add_device(self, author: Author, fact: f.Device) -> None:
+        self.registry.add_device(author, fact)
+        self.market.cancel_all(author.name, fact.device)  # a new manifest is approved anew
+
+    def _approve(self, placed: Placed, author: Author, fact: f.Approval) -> None:
+        if fact.is_device:
+            self.registry.approve(author, fact)
+            return
+        currency = self.market.in_force().currency
+        names = [account_of(fact.subject, purpose) for purpose in ("deposit", "current", "wh")]
+        # One who was in before has them; accounts of another origin have the wrong owner.
+        missing = [name for name in names if name not in self.accounts]
+        if missing and missing != names:
+            raise Refused(Reason.EXISTS, f"some accounts of {fact.subject} are open, and not by approval")
+        if not missing and not set(names[1:]) <= self._own:
+            raise Refused(Reason.EXISTS, f"the accounts of {fact.subject} are open, and not by approval")
+        self.registry.approve(author, fact)
+        self._own |= set(names[1:])
+        if missing:
+            units = (currency, currency, "Wh")
+            self._owe(
+                placed,
+                [
+                    Account(name, unit, self.operator, may_be_negative=name != names[0])
+                    for name, unit in zip(names, units, strict=True)
+                ],
+            )
+
+    def _change_status(self, placed: Placed, author: Author, fact: f.StatusChange) -> None:
+        self.registry.change_status(author, fact, placed.placed_at_us)
+        if fact.status is f.Status.ACTIVE:
+            return
+        if fact.is_device:
+            self.market.cancel_all(self.registry.devices[fact.subject].owner, fact.subject)
+        else:
+            self.market.cancel_all(fact.subject)
+
+    # ------------------------------------------------------------ meters and what is known of devices
+
+    def _read(self, placed: Placed, author: Author, fact: f.Reading) -> None:
+        self.meters.read(author, fact, placed.sequence, placed.placed_at_us, self._interval_us())
+
+    def _open_session(self, _: Placed, author: Author, fact: f.Session) -> None:
+        needs_operator(author, "opens sessions")
+        device = self._storage(fact.device, {f.DeviceKind.VEHICLE})
+        if fact.from_us >= fact.to_us:
+            raise Refused(Reason.MALFORMED, f"a session of {fact.device} that ends before it begins")
+        for wh in (fact.export_wh, fact.import_wh):
+            if not 0 <= wh <= device.storage_wh:
+                raise Refused(Reason.OVERFLOW, f"{fact.device} stores {device.storage_wh} Wh, not {wh}")
+        self.limits.sessions[fact.device] = fact
+
+    def _set_level(self, placed: Placed, author: Author, fact: f.Stored) -> None:
+        needs_operator(author, "tells what is stored")
+        device = self._storage(fact.device, {f.DeviceKind.STORAGE, f.DeviceKind.VEHICLE})
+        if not 0 <= fact.wh <= device.storage_wh:
+            raise Refused(Reason.OVERFLOW, f"{fact.wh} Wh in {fact.device}, which holds {device.storage_wh}")
+        self.limits.set_level(fact.device, Level(fact.wh, placed.placed_at_us), self._interval_us())
+
+    def _storage(self, name: str, kinds: set[f.DeviceKind]) -> f.Device:
+        found = self.registry.devices.get(name)
+        if found is None or found.manifest.kind not in kinds:
+            raise Refused(
+                Reason.UNKNOWN, f"{name} is no {' or '.join(sorted(k.name.lower() for k in kinds))}"
+            )
+        return found.manifest
+
+    def _forecast(self, _: Placed, author: Author, fact: f.Forecast) -> None:
+        needs_operator(author, "forecasts")
+        if fact.device not in self.registry.devices:
+            raise Refused(Reason.UNKNOWN, f"no device {fact.device}")
+        if fact.wh < 0:
+            raise Refused(Reason.NEGATIVE, f"a forecast of {fact.wh} Wh")
+        self.limits.forecasts[fact.device, fact.interval_us] = fact.wh
+
+    # ------------------------------------------------------------ market
+
+    def _set_rules(self, placed: Placed, author: Author, fact: f.Rules) -> None:
+        needs_operator(author, "sets rules")
+        check_rules(fact, self.market.rules)
+        names = {name for name, _ in (*MONEY_ACCOUNTS, *ENERGY_ACCOUNTS)}
+        if self.market.rules is None:
+            if taken := names & self.accounts:
+                raise Refused(
+                    Reason.EXISTS, f"the account {min(taken)} is open: the market's own has that name"
+                )
+            accounts = [
+                *(Account(name, fact.currency, self.operator, negative) for name, negative in MONEY_ACCOUNTS),
+                *(Account(name, "Wh", self.operator, negative) for name, negative in ENERGY_ACCOUNTS),
+            ]
+            self._own |= names
+            self._owe(placed, list(accounts))
+        self.market.rules = fact
+
+    def _set_price(self, _: Placed, author: Author, fact: f.Price) -> None:
+        needs_operator(author, "sets prices")
+        check_price(fact, self.market.in_force())
+        if fact.interval_us in self.settled:
+            raise Refused(Reason.EXISTS, f"the interval {fact.interval_us} µs is settled by its price")
+        self.market.prices[fact.interval_us] = fact
+
+    def _order(self, placed: Placed, author: Author, fact: f.Order) -> None:
+        client = placed.statement.client
+        self.trades += self.market.place(author.name, client, fact, placed.sequence, placed.placed_at_us)
+
+    def _amend(self, placed: Placed, author: Author, fact: f.Amendment) -> None:
+        self.trades += self.market.amend(author.name, fact, placed.sequence, placed.placed_at_us)
+
+    def _withdraw(self, placed: Placed, author: Author, fact: f.Withdrawal) -> None:
+        free = self.market.available(author.name)
+        if fact.amount <= 0:
+            raise Refused(Reason.NEGATIVE, f"a withdrawal of {fact.amount}")
+        if fact.amount > free:
+            raise Refused(
+                Reason.NEGATIVE, f"{author.name} has {free} of its deposit free, less than {fact.amount}"
+            )
+        deposit, current = account_of(author.name, "deposit"), account_of(author.name, "current")
+        currency = self.market.in_force().currency
+        self.market.deposits[author.name] -= fact.amount
+        self._owe(placed, [transfer("withdrawal", deposit, current, currency, fact.amount)])
+
+    def _close_gate(self, placed: Placed, author: Author, fact: f.Gate) -> None:
+        needs_operator(author, "closes gates")
+        before = len(interval.trades) if (interval := self.market.intervals.get(fact.interval_us)) else 0
+        interval = self.market.close_gate(fact.interval_us, placed.sequence, placed.placed_at_us)
+        self.trades += interval.trades[before:]
+        self.limits.forget(fact.interval_us - DAY_US)
+        self._owe(placed, list(self._gate_transfers(interval, f"gate {fact.interval_us}")))
+
+    def _gate_transfers(self, interval: Interval, reference: str) -> Iterator[Body]:
+        currency = self.market.in_force().currency
+        positions = interval.positions
+        for name in sorted(positions):
+            if paid := gate_transfer(name, positions[name], currency, reference):
+                yield paid
+        surplus = sum(p.pays for p in positions.values()) - sum(p.earns for p in positions.values())
+        if left := surplus_transfer(surplus, currency, reference):
+            yield left
+
+    # ------------------------------------------------------------ settlement
+
+    def _settle(self, placed: Placed, author: Author, fact: f.Settlement) -> None:
+        needs_operator(author, "settles")
+        at_us = fact.interval_us
+        interval = self.market.intervals.get(at_us)
+        if interval is None or not interval.is_gated or interval.rules is None:
+            raise Refused(Reason.EARLY, f"the gate of {at_us} µs is not closed")
+        if placed.placed_at_us < at_us + self._interval_us():
+            raise Refused(Reason.EARLY, f"the interval {at_us} µs is not over")
+        price = self.market.prices.get(at_us)
+        if price is None:
+            raise Refused(Reason.UNKNOWN, f"the interval {at_us} µs has no price")
+        lines = dict(self._lines(at_us, interval, price))
+        known = self.settled.get(at_us)
+        if known is not None and lines == known.lines:
+            raise Refused(Reason.EXISTS, f"the interval {at_us} µs is settled like this already")
+        version = known.version + 1 if known else 1
+        currency = interval.rules.currency
+        transfers: dict[str, Transfer] = {}
+        bodies: list[Body] = []
+        for name in sorted(lines if known is None else {*lines, *known.lines}):
+            line = lines.get(name)
+            if known is not None:
+                if line == known.lines.get(name):
+                    if name in known.transfers:
+                        transfers[name] = known.transfers[name]
+                    continue
+                if name in known.transfers:
+                    reference = f"settlement {at_us} v{version} takes back v{known.version}"
+                    bodies.append(reversed_transfer(known.transfers[name], reference))
+            if line and (made := line_transfer(line, currency, f"settlement {at_us} v{version}")):
+                if max(abs(posting.amount) for posting in made.postings) > MOST_AMOUNT:
+                    raise Refused(Reason.OVERFLOW, f"a settlement of {name} of more than {MOST_AMOUNT}")
+                transfers[name] = made
+                bodies.append(made)
+        self.settled[at_us] = Settled(version, lines, transfers)
+        self.market.release_cover(at_us)
+        self._owe(placed, bodies)
+
+    def _lines(self, at_us: int, interval: Interval, price: f.Price) -> Iterator[tuple[str, Line]]:
+        assert interval.rules is not None
+        end_us = at_us + self._interval_us()
+        for name in sorted({*interval.positions, *self.registry.mains}):
+            position = interval.positions.get(name, Position())
+            is_idle = not (position.bought_wh or position.sold_wh)
+            energy = self.meters.of_participant(name, at_us, end_us, may_be_new=is_idle)
+            if energy is None:
+                raise Refused(Reason.UNKNOWN, f"a meter of {name} has no reading: read or estimate it")
+            if not is_idle or energy.import_wh or energy.export_wh:
+                yield name, settle(name, position, energy, price, interval.rules)
+
+    def _note_refusal(self, placed: Placed, author: Author, fact: f.Refusal) -> None:
+        needs_operator(author, "notes refusals")
+        self.refusals.append((placed.sequence, fact))

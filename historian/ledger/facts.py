@@ -1,0 +1,343 @@
+"""What records of the community say: registry, meters, market (docs/formats/ledger.md); bytes: ``coding``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Annotated, Any
+
+Name = Annotated[str, "name"]
+Text = Annotated[str, "text"]
+ClientId = Annotated[bytes, 16]
+Digest = Annotated[bytes, 32]
+NO_DIGEST = bytes(32)
+
+
+class ParticipantKind(IntEnum):
+    """What somebody is in the community."""
+
+    CONSUMER = 1
+    PRODUCER = 2
+    PROSUMER = 3
+    VEHICLE = 4
+    MICROGRID = 5
+    UTILITY = 6
+
+
+class DeviceKind(IntEnum):
+    """What a device does with energy."""
+
+    SOURCE = 1
+    CONSUMER = 2
+    STORAGE = 3
+    VEHICLE = 4  # storage that trades only within a session
+    METER = 5
+
+
+class Status(IntEnum):
+    """Where a participant or device stands."""
+
+    APPLIED = 1
+    ACTIVE = 2
+    MAINTENANCE = 3
+    SUSPENDED = 4
+    RETIRED = 5
+
+
+class ReadingQuality(IntEnum):
+    """Where a register's value is from."""
+
+    MEASURED = 1
+    ESTIMATED = 2
+
+
+class Side(IntEnum):
+    """What an order wants."""
+
+    BUY = 1
+    SELL = 2
+
+
+class Venue(IntEnum):
+    """Where an order is matched."""
+
+    CONTINUOUS = 1
+    AUCTION = 2
+
+
+# ---------------------------------------------------------------- registry
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The author wants to take part."""
+
+    kind: ParticipantKind
+    location: Text
+    certificate: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The author has this device; what it can do. Powers in W at its terminals, 0: not at all."""
+
+    device: Name
+    kind: DeviceKind
+    model: Text
+    location: Text
+    certificate: Digest
+    feeder: Name
+    max_export_w: int
+    max_import_w: int
+    storage_wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class Feeder:
+    """What a feeder carries either way."""
+
+    feeder: Name
+    max_export_w: int
+    max_import_w: int
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """The operator lets a participant or device in."""
+
+    subject: Name
+    is_device: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """A participant or device changes its status; ``maintained_at_us`` 0: not maintained now."""
+
+    subject: Name
+    is_device: bool
+    status: Status
+    maintained_at_us: int
+    note: Text
+
+
+@dataclass(frozen=True, slots=True)
+class MeterBinding:
+    """Which tags a meter's registers are, who reads them, and whether it is its owner's connection."""
+
+    meter: Name
+    import_tag: Text
+    export_tag: Text
+    reader: Name
+    is_main: bool
+
+
+# ---------------------------------------------------------------- meters
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A meter's registers at the end of an interval."""
+
+    meter: Name
+    at_us: int
+    import_wh: int
+    export_wh: int
+    quality: ReadingQuality
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """The reading of an entry does not count any more."""
+
+    meter: Name
+    at_us: int
+    entry: int
+    reason: Text
+
+
+# ---------------------------------------------------------------- market
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the market works from here on. Prices in millionths a kWh, shares in ppm of 1."""
+
+    currency: Name
+    interval_s: int
+    gate_lead_s: int
+    horizon_s: int
+    price_low: int
+    price_high: int
+    max_order_wh: int
+    proven_share: int
+    proven_after: int
+    cover: int
+    community_fee: int
+    grid_fee: int
+    loss_share: int
+    short_share: int
+    long_share: int
+    pay_as_bid: bool
+    demand_low: int
+    demand_high: int
+    stress_low: int
+    stress_high: int
+    time_low: int
+    time_high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The tariff's price of an interval and what it was made of."""
+
+    interval_us: int
+    base_rate: int
+    load_w: int
+    rated_w: int
+    frequency_deviation_mhz: int
+    voltage_deviation: int
+    line_loading: int
+    time_of_day: int
+    demand_factor: int
+    stress_factor: int
+    price: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The author buys or sells energy of an interval, at a limit or better. Its id is its statement's client id."""
+
+    venue: Venue
+    side: Side
+    interval_us: int
+    device: Name
+    wh: int
+    price: int
+    currency: Name
+    min_fill_wh: int
+    good_until_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """An open order of the author is from here on like this; ``wh`` is what is still open."""
+
+    order: ClientId
+    wh: int
+    price: int
+    min_fill_wh: int
+    good_until_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """An open order of the author ends."""
+
+    order: ClientId
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Trading of an interval ends: its auction is cleared, its trades are posted."""
+
+    interval_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A vehicle is plugged in, and may give and take so much."""
+
+    device: Name
+    from_us: int
+    to_us: int
+    export_wh: int
+    import_wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is in a storage."""
+
+    device: Name
+    wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a source will give in an interval, at most."""
+
+    device: Name
+    interval_us: int
+    wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """The author wants money of its deposit back."""
+
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """An interval is settled as its meters stand now; said again, restated."""
+
+    interval_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the ledger refused: SHA-256 of the bundle's statements, the rule, and how many more were not told."""
+
+    bundle: Digest
+    signer: Digest
+    reason: Name
+    why: Text
+    untold: int
+
+
+Fact = (
+    Join
+    | Device
+    | Feeder
+    | Approval
+    | StatusChange
+    | MeterBinding
+    | Reading
+    | Reversal
+    | Rules
+    | Price
+    | Order
+    | Amendment
+    | Cancellation
+    | Gate
+    | Session
+    | Stored
+    | Forecast
+    | Withdrawal
+    | Settlement
+    | Refusal
+)
+
+TOPICS: dict[str, type[Any]] = {
+    "registry.join": Join,
+    "registry.device": Device,
+    "registry.feeder": Feeder,
+    "registry.approval": Approval,
+    "registry.status": StatusChange,
+    "registry.meter": MeterBinding,
+    "meter.reading": Reading,
+    "meter.reversal": Reversal,
+    "market.rules": Rules,
+    "market.price": Price,
+    "market.order": Order,
+    "market.amendment": Amendment,
+    "market.cancellation": Cancellation,
+    "market.gate": Gate,
+    "market.session": Session,
+    "market.stored": Stored,
+    "market.forecast": Forecast,
+    "market.withdrawal": Withdrawal,
+    "market.settlement": Settlement,
+    "ledger.refusal": Refusal,
+}
