@@ -33,7 +33,7 @@ from historian.dispatch import (
     solve,
 )
 from historian.dispatch.axis import Axis
-from historian.dispatch.formulation import formulate
+from historian.dispatch.formulate import formulate
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 STEP = timedelta(minutes=15)

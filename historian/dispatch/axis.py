@@ -1,10 +1,13 @@
-"""The steps of a horizon."""
+"""The steps of a horizon.
+
+Times are added and taken off as UTC: Python does both on the wall's clock where a zone has summer time.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -39,15 +42,19 @@ class Axis:
 
     def time(self, step: int) -> datetime:
         """When a step begins."""
-        return self.start + step * self.step
+        return (self.start.astimezone(UTC) + step * self.step).astimezone(self.start.tzinfo)
+
+    def _since_start(self, time: datetime) -> float:
+        """In steps."""
+        return (time.astimezone(UTC) - self.start.astimezone(UTC)) / self.step
 
     def first_from(self, time: datetime) -> int:
         """The first step that begins at ``time`` or later; may lie outside the horizon."""
-        return math.ceil((time - self.start) / self.step - 1e-9)  # a nanosecond's rounding is no step
+        return math.ceil(self._since_start(time) - 1e-9)  # a nanosecond's rounding is no step
 
     def first_beyond(self, time: datetime) -> int:
         """The first step that does not end by ``time``; may lie outside the horizon."""
-        return math.floor((time - self.start) / self.step + 1e-9)
+        return math.floor(self._since_start(time) + 1e-9)
 
     def steps_of(self, duration: timedelta) -> int:
         """Whole steps that last at least so long."""
@@ -65,7 +72,7 @@ class Axis:
 
     def hours_left(self, time: datetime) -> float:
         """From the horizon's end to ``time``; 0 if that is within it."""
-        return max((time - self.end) / timedelta(hours=1), 0.0)
+        return max((time.astimezone(UTC) - self.end.astimezone(UTC)) / timedelta(hours=1), 0.0)
 
     def series(self, values: Series, name: str, field: str) -> Floats:
         """One value a step. Raises BadSite where the length is another."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +21,8 @@ Series: TypeAlias = "float | Sequence[float] | Floats"
 
 PRIORITIES = (1, 2, 3)
 """Of a need that may go short; 3 is the highest."""
+
+PHASES = (1, 2, 3)
 
 
 def _fail(asset: Any, name: str, found: object, expected: str) -> BadAsset:
@@ -52,8 +54,13 @@ def _check_window(asset: Any, first: str, last: str) -> None:
     for name in (first, last):
         if getattr(asset, name).tzinfo is None:
             raise _fail(asset, name, getattr(asset, name), "a time with its zone")
-    if getattr(asset, last) <= getattr(asset, first):
+    if getattr(asset, last).astimezone(UTC) <= getattr(asset, first).astimezone(UTC):
         raise _fail(asset, last, getattr(asset, last), f"later than {first}, {getattr(asset, first)}")
+
+
+def _check_phase(asset: Any) -> None:
+    if asset.phase is not None and asset.phase not in PHASES:
+        raise _fail(asset, "phase", asset.phase, "1, 2 or 3, or None for all three alike")
 
 
 def _keep_series(asset: Any, name: str, lower: float = -np.inf) -> None:
@@ -90,9 +97,11 @@ class Battery:
     end_value_per_kwh: float = 0.0
     """What a kWh in it is worth when the horizon ends."""
     group: str | None = None
+    phase: int | None = None
 
     def __post_init__(self) -> None:
         _check_name(self)
+        _check_phase(self)
         _check_numbers(self, 0.0, "capacity_kwh", "energy_kwh", "charge_max_kw", "discharge_max_kw")
         _check_numbers(self, 0.0, "energy_min_kwh", "wear_cost_per_kwh", "end_value_per_kwh")
         _check_efficiencies(self)
@@ -135,9 +144,11 @@ class ElectricVehicle:
     priority: int = 1
     firm: bool = False
     group: str | None = None
+    phase: int | None = None
 
     def __post_init__(self) -> None:
         _check_name(self)
+        _check_phase(self)
         _check_numbers(self, 0.0, "capacity_kwh", "charge_max_kw", "discharge_max_kw", "wear_cost_per_kwh")
         _check_efficiencies(self)
         _check_window(self, "arrival", "departure")
@@ -210,9 +221,11 @@ class Load:
     shed_cost_per_kwh: float | None = None
     critical: bool = True
     group: str | None = None
+    phase: int | None = None
 
     def __post_init__(self) -> None:
         _check_name(self)
+        _check_phase(self)
         _keep_series(self, "power_kw", 0.0)
         if self.shed_cost_per_kwh is not None:
             _check_numbers(self, 0.0, "shed_cost_per_kwh")
@@ -226,9 +239,11 @@ class Renewable:
     power_kw: Series
     curtailable: bool = True
     group: str | None = None
+    phase: int | None = None
 
     def __post_init__(self) -> None:
         _check_name(self)
+        _check_phase(self)
         _keep_series(self, "power_kw", 0.0)
 
 
@@ -249,9 +264,11 @@ class Deferrable:
     priority: int = 1
     firm: bool = False
     group: str | None = None
+    phase: int | None = None
 
     def __post_init__(self) -> None:
         _check_name(self)
+        _check_phase(self)
         _check_window(self, "start", "end")
         _check_numbers(self, 0.0, "energy_kwh", "power_max_kw")
         if self.priority not in PRIORITIES:
@@ -275,10 +292,18 @@ class Group:
     draw_max_kw: float
     feed_max_kw: float
     parent: str | None = None
+    phase_max_kw: float | None = None
+    """Of each phase, either way: assets with a ``phase`` load that one, all others each by a third."""
+    kept_kw: float = 0.0
+    """Of ``draw_max_kw``, for a vehicle of the highest priority that may come: all else has to do with the rest."""
 
     def __post_init__(self) -> None:
         _check_name(self)
-        _check_numbers(self, 0.0, "draw_max_kw", "feed_max_kw")
+        _check_numbers(self, 0.0, "draw_max_kw", "feed_max_kw", "kept_kw")
+        if self.phase_max_kw is not None:
+            _check_numbers(self, 0.0, "phase_max_kw")
+        if self.kept_kw > self.draw_max_kw:
+            raise _fail(self, "kept_kw", self.kept_kw, f"at most draw_max_kw, {self.draw_max_kw:g}")
 
 
 @dataclass(frozen=True, slots=True)

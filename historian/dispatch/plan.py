@@ -142,7 +142,7 @@ class Plan:
     @property
     def times(self) -> tuple[datetime, ...]:
         """When each step begins."""
-        return tuple(self.start + k * self.step for k in range(self.horizon))
+        return tuple(Axis(self.start, self.step, self.horizon).time(k) for k in range(self.horizon))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from historian.dispatch.axis import Axis
 from historian.dispatch.conflicts import find_conflicts
 from historian.dispatch.errors import DispatchError
-from historian.dispatch.formulation import Exclusive, Formulation, formulate
+from historian.dispatch.formulate import formulate
+from historian.dispatch.formulation import Exclusive, Formulation
 from historian.dispatch.matrix import Index
 from historian.dispatch.model import Deferrable, Floats, Load, Renewable, Site
 from historian.dispatch.plan import Conflict, Plan, Status, settle

@@ -29,6 +29,10 @@ def at(series: object, k: int) -> float:
     return float(values) if values.ndim == 0 else float(values[k])
 
 
+def is_urgent(asset: object) -> bool:
+    return isinstance(asset, ElectricVehicle) and asset.priority == 3
+
+
 class Checker:
     def __init__(self, site: Site, plan: Plan) -> None:
         self.site, self.plan = site, plan
@@ -176,7 +180,7 @@ class Checker:
         if self.begins(first) + length * self.plan.step > load.end:
             self.broken.append(f"{load.name}: its block ends after its window")
 
-    def fed_in(self, k: int, group: str | None = None) -> float:
+    def fed_in(self, k: int, group: str | None = None, share=lambda asset: 1.0) -> float:
         parents = {known.name: known.parent for known in self.site.groups}
         total = 0.0
         for asset in self.site.assets:
@@ -185,7 +189,7 @@ class Checker:
                 above = parents[above]
             if group is None or above == group:
                 sign = -1.0 if isinstance(asset, Load | Deferrable) else 1.0
-                total += sign * float(self.plan.powers_kw[asset.name][k])
+                total += sign * share(asset) * float(self.plan.powers_kw[asset.name][k])
         return total
 
     def check_bus(self) -> None:
@@ -198,6 +202,20 @@ class Checker:
                 self.within(
                     group.name, k, self.fed_in(k, group.name), -group.draw_max_kw, group.feed_max_kw, "sum"
                 )
+                if group.kept_kw:
+                    others = self.fed_in(k, group.name, lambda asset: not is_urgent(asset))
+                    self.within(
+                        group.name, k, others, group.kept_kw - group.draw_max_kw, np.inf, "others' sum"
+                    )
+                for phase in (1, 2, 3):
+                    most = np.inf if group.phase_max_kw is None else group.phase_max_kw
+
+                    def share(asset, phase=phase) -> float:
+                        own = getattr(asset, "phase", None)
+                        return 1 / 3 if own is None else float(own == phase)
+
+                    sum_kw = self.fed_in(k, group.name, share)
+                    self.within(group.name, k, sum_kw, -most, most, f"phase {phase}")
 
     def check_events(self) -> None:
         for event in self.site.events:

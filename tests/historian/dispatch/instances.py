@@ -32,7 +32,7 @@ def sun(horizon: int, peak_kw: float) -> np.ndarray:
 
 def site_of(seed: int, horizon: int = 24) -> Site:
     """Wide grid limits, so that there always is a plan; what else it has is drawn."""
-    random = np.random.default_rng(seed)
+    random, more = np.random.default_rng(seed), np.random.default_rng((seed, 1))
     assets: list[Asset] = [
         Load("house", random.uniform(5, 40, horizon), shed_cost_per_kwh=random.choice([None, 20.0])),
         Load("office", random.uniform(0, 20, horizon), critical=False, group="feeder"),
@@ -80,6 +80,7 @@ def site_of(seed: int, horizon: int = 24) -> Site:
                 wear_cost_per_kwh=0.02,
                 priority=int(random.integers(1, 4)),
                 group="chargers",
+                phase=more.choice([None, 1, 2, 3]),
             )
         )
     for number in range(random.integers(0, 3)):
@@ -110,7 +111,14 @@ def site_of(seed: int, horizon: int = 24) -> Site:
         groups=(
             Group("feeder", float(random.choice([45.0, 300.0])), 300.0),
             Group(
-                "chargers", float(random.choice([15.0, 200.0])), float(random.choice([5.0, 200.0])), "feeder"
+                *(
+                    "chargers",
+                    float(random.choice([15.0, 200.0])),
+                    float(random.choice([5.0, 200.0])),
+                    "feeder",
+                ),
+                phase_max_kw=more.choice([None, 7.0]),
+                kept_kw=float(more.choice([0.0, 5.0])),
             ),
         ),
         reserve=Reserve(timedelta(hours=1), margin_kw=2.0, renewable_share=0.5)

@@ -109,7 +109,7 @@ def least_cost(site: Site) -> float:
     return best
 
 
-@pytest.mark.parametrize("seed", [2, 3, 9])
+@pytest.mark.parametrize("seed", [3, 9])
 def test_the_cost_is_that_of_the_best_of_all_choices(seed: int) -> None:
     site = small_site(seed)
     plan = solve(site, START, HOUR, STEPS, gap=0.0)

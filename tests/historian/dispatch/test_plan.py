@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -137,6 +138,34 @@ def test_reserve_holds_energy_back_and_says_where_it_cannot() -> None:
     short = plan_of(load, tie, small, reserve=Reserve(3 * HOUR))
     assert short.reserve_short_kwh == pytest.approx(np.full(6, 4.0))
     assert short.reserve_short_kw == pytest.approx(np.full(6, 1.0))
+
+
+def test_a_phase_carries_no_more_than_it_may_and_three_share_alike() -> None:
+    """Two cars on phase 1 and one on all three, which loads each by a third, where a phase has 7 kW."""
+    cars = [vehicle("a", phase=1), vehicle("b", phase=1), vehicle("c"), grid()]
+    plan = plan_of(*cars, groups=(Group("chargers", 50.0, 0.0, phase_max_kw=7.0),))
+    assert plan.shortfall_kwh == {}  # no car lies in the group
+    within = [
+        vehicle("a", phase=1, group="g"),
+        vehicle("b", phase=1, group="g"),
+        vehicle("c", group="g"),
+        grid(),
+    ]
+    plan = plan_of(*within, groups=(Group("g", 50.0, 0.0, phase_max_kw=7.0),))
+    first = plan.powers_kw["a"] + plan.powers_kw["b"] + plan.powers_kw["c"] / 3
+    assert -first.min() == pytest.approx(7.0)
+    assert set(plan.shortfall_kwh) & {"a", "b"}
+
+
+def test_hours_are_hours_over_the_night_the_clocks_go_forward() -> None:
+    """In Vienna 29 March 2026 has 23 hours: a car from 0 h to 6 h on the wall is there for five."""
+    vienna = ZoneInfo("Europe/Vienna")
+    start = datetime(2026, 3, 29, 0, tzinfo=vienna)
+    car = ElectricVehicle("car", 90.0, 0.0, start, start.replace(hour=6), 90.0, 10.0, 0.0, 1.0)
+    plan = solve(Site((car, grid())), start, HOUR, 8, gap=0.0, deadline_s=60.0)
+    assert plan.powers_kw["car"] == pytest.approx([-10.0] * 5 + [0.0] * 3)
+    assert plan.times[5] == start.replace(hour=6)
+    assert plan.times[5].utcoffset() == 2 * HOUR
 
 
 def test_what_conflicts_is_named_with_its_times_and_amount() -> None:
