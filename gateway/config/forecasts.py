@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+DEFAULT_MODELS = ("gradient-boosting", "linear", "seasonal-naive")
 DEFAULT_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 MAX_QUANTILES = 19  # every 5 %
 
@@ -40,6 +41,7 @@ class ForecastModel(StrEnum):
     """What can be trained; each night the best of those a forecast names is used."""
 
     GRADIENT_BOOSTING = "gradient-boosting"
+    LIGHTGBM = "lightgbm"
     LINEAR = "linear"
     SEASONAL_NAIVE = "seasonal-naive"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from gateway.config.anomaly import OF_TAGS, DetectorKind
 from gateway.config.can import INTERFACES, MULTICAST, Checksum
 from gateway.config.can_canopen import ObjectType
 from gateway.config.can_j1939 import HIGHEST_ADDRESS, HIGHEST_PGN, MAX_BYTES
@@ -22,7 +23,7 @@ from gateway.config.dnp3_device import (
 )
 from gateway.config.document import INT_HIGH
 from gateway.config.events import Summary
-from gateway.config.forecasts import DEFAULT_QUANTILES, ForecastKind, ForecastModel, Season
+from gateway.config.forecasts import DEFAULT_MODELS, DEFAULT_QUANTILES, ForecastKind, ForecastModel, Season
 from gateway.config.forward import ForwardKind, ForwardTarget, Label, SeriesNames
 from gateway.config.kinds import (
     ANY_LINE,
@@ -1712,7 +1713,7 @@ FORECAST = Section(
             "models",
             ListOf(choice(ForecastModel), "a list of models: [gradient-boosting, seasonal-naive]"),
             "Which are compared each night; the best is used.",
-            tuple(ForecastModel),
+            tuple(map(ForecastModel, DEFAULT_MODELS)),
         ),
         Key("train_days", Integer(3, 1_100, "days"), "How much history they are trained on.", 90),
         Key(
@@ -2046,6 +2047,105 @@ TEMPLATES = Named("a template", WORD, WORD_GRAMMAR, TEMPLATE)
 DEVICES = Named("a device", WORD, WORD_GRAMMAR, DEVICE)
 USERS = Named("a user", r"[a-z][a-z0-9_.-]*", "write lower-case letters, digits, '_', '.' and '-'", USER)
 
+_PATTERNS = ListOf(
+    Text("the name of a tag, * for any letters", r"[a-z_*?\[][a-z0-9_.*?\[\]-]*", 255),
+    "a list of tags: [pcc.power_kw]",
+)
+_OF_BALANCE = When("detector", frozenset({DetectorKind.BALANCE}))
+_OF_METER = When("detector", frozenset({DetectorKind.METER}))
+_WITH_LIMIT = frozenset(DetectorKind) - {DetectorKind.RANGE, DetectorKind.PCA, DetectorKind.FOREST}
+ANOMALY = Section(
+    "a detector",
+    (
+        Key("detector", choice(DetectorKind), "What it looks for (docs/anomaly.md)."),
+        Key("area", AREA_PATH, "The area its tags stand in."),
+        Key(
+            "tags",
+            _PATTERNS,
+            "What it looks at: names, or patterns of them.",
+            when=When("detector", OF_TAGS | {DetectorKind.PCA, DetectorKind.FOREST}),
+        ),
+        Key("sources", _PATTERNS, "Powers that feed the node.", when=_OF_BALANCE),
+        Key("loads", _PATTERNS, "Powers that draw from it.", when=_OF_BALANCE),
+        Key("feeder", _PATTERNS, "Powers at the feeder's head.", when=_OF_METER),
+        Key("meters", _PATTERNS, "Powers of the meters behind it.", when=_OF_METER),
+        Key(
+            "limit",
+            Number(above=0),
+            "What scores 0.5: standard deviations, unit/s, s, a power, or a share; learned unless given.",
+            None,
+            when=When("detector", _WITH_LIMIT),
+        ),
+        Key(
+            "range",
+            Pair(),
+            "The least and the greatest value; learned unless given.",
+            None,
+            when=When("detector", frozenset({DetectorKind.RANGE})),
+        ),
+        Key(
+            "window",
+            Integer(20, 100_000),
+            "How many values its mean is of.",
+            600,
+            when=When("detector", frozenset({DetectorKind.GAUSSIAN})),
+        ),
+        Key(
+            "tolerance",
+            Number(low=0),
+            "What is no movement.",
+            0.0,
+            when=When("detector", frozenset({DetectorKind.FLAT_LINE})),
+        ),
+        Key(
+            "window_s",
+            Number(above=0, high=86_400),
+            "Over how long powers are smoothed; 60 s of balances, 900 s of meters unless given.",
+            None,
+            when=When("detector", frozenset({DetectorKind.BALANCE, DetectorKind.METER})),
+        ),
+        Key(
+            "variance",
+            Number(above=0, high=0.9999),
+            "Share of the variance that its components make.",
+            0.95,
+            when=When("detector", frozenset({DetectorKind.PCA})),
+        ),
+        Key(
+            "alpha",
+            Number(above=0, high=0.4),
+            "Share of sound rows beyond its limit.",
+            0.001,
+            when=When("detector", frozenset({DetectorKind.PCA, DetectorKind.FOREST})),
+        ),
+        Key(
+            "trees",
+            Integer(1, 1_000),
+            "Trees of the forest.",
+            100,
+            when=When("detector", frozenset({DetectorKind.FOREST})),
+        ),
+        Key(
+            "margin",
+            Number(low=1, high=100),
+            "What is learned, times this, is the limit; by detector unless given.",
+            None,
+            when=When(
+                "detector",
+                frozenset(DetectorKind) - {DetectorKind.GAUSSIAN, DetectorKind.RANGE, DetectorKind.PCA},
+            ),
+        ),
+        Key("period_s", Number(low=0.1, high=3_600), "How often it looks.", 1.0),
+        Key("learn_min", Number(above=0, high=10_080), "Minutes of history it learns from.", 60.0),
+        Key("threshold", Number(above=0, high=0.999), "The score that alarms, above 0.", 0.5),
+        Key("hold_off_s", Number(low=0, high=86_400), "So long above it before there is an alarm.", 10.0),
+        Key("clear_s", Number(low=0, high=86_400), "So long below it before the alarm ends.", 30.0),
+        Key("refractory_s", Number(low=0, high=86_400), "So long after its end it is not raised again.", 0.0),
+        Key("description", DESCRIPTION, "One line for people.", ""),
+    ),
+)
+ANOMALIES = Named("a detector", WORD, WORD_GRAMMAR, ANOMALY, 40)
+
 ROOT = Section(
     "a site file",
     (
@@ -2064,6 +2164,7 @@ ROOT = Section(
         Key("calculated", Later(CALCULATED), "Tags that are calculated from tags.", None),
         Key("totals", Later(TOTALS), "Sums over time, by hour, day and month.", None),
         Key("events", Later(EVENTS), "Periods that are kept with what happened in them.", None),
+        Key("anomalies", Later(ANOMALIES), "What is looked for as odd.", None),
         Key("forecasts", Later(FORECASTS), "What is forecast out of history.", None),
         Key(
             "dispatch", DISPATCH, "The plan of least cost for batteries, vehicles, gensets and the tie.", None

@@ -19,6 +19,7 @@ import gateway.drivers.trace_cli
 import gateway.simulator.cli
 import historian.anomaly.cli
 import historian.cli
+import historian.forecast_job.cli
 import historian.ledger.cli
 import plc.cli
 from gateway.config.accounts import Accounts, AccountsError
@@ -90,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     for add_commands in (
         gateway.commands.cli.add_commands,
         historian.cli.add_commands,
+        historian.forecast_job.cli.add_commands,
         historian.ledger.cli.add_commands,
         historian.anomaly.cli.add_commands,
         gateway.simulator.cli.add_commands,

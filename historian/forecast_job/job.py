@@ -1,0 +1,139 @@
+"""The forecasts of a site, one look after the other: issue, score, train when it is due. Knows no tags."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from gateway.config.forecasts import Forecast
+from historian.forecast_job.lane import Lane
+from historian.forecast_job.plan import DAY_S, S_NS, Track, plans_of
+from historian.forecast_job.standing import (
+    ALERT_DAYS,
+    DAY_NS,
+    SCORED_DAYS,
+    Alerts,
+    Standing,
+    alerts,
+    stand,
+)
+from historian.forecast_job.store import ForecastStore, Training
+from historian.forecast_job.trainer import Trainer, is_due
+from historian.query.history import History
+
+log = logging.getLogger(__name__)
+
+STAND_NS: Final = 3600 * S_NS  # how often scores are reckoned
+NOTHING: Final = Alerts(float("nan"), float("nan"))
+
+
+class Job:
+    """One forecast."""
+
+    def __init__(
+        self, forecast: Forecast, history: History, store: ForecastStore, folder: Path, zone: str
+    ) -> None:
+        self.forecast = forecast
+        self.lanes = {plan.track: Lane(plan, history, store, folder, zone) for plan in plans_of(forecast)}
+        self.standing = Standing()
+        self.alerts = NOTHING
+        self.failure = ""  # of the last training
+        self.tried: int | None = store.last_training(forecast.name)
+        self._history = history
+        self._store = store
+        self._stood_at = -STAND_NS
+
+    @property
+    def long(self) -> Lane:
+        return self.lanes[Track.LONG]
+
+    @property
+    def is_drifting(self) -> bool:
+        return self.standing.drifts(self.long.description)
+
+    def look(self, now: int) -> bool:
+        """True where there is something new to tell."""
+        changed = [lane.look(now) for lane in self.lanes.values()]
+        if now - self._stood_at >= STAND_NS or now < self._stood_at:
+            self._stood_at = now
+            self._stand(now)
+            if self.forecast.keep_days:
+                self._store.forget(self.forecast.name, now - self.forecast.keep_days * DAY_S * S_NS)
+            return True
+        return any(changed)
+
+    def _stand(self, now: int) -> None:
+        if not self.long.has_model:
+            return
+        since = now - (SCORED_DAYS * DAY_NS + self.long.plan.horizon * self.long.plan.step_ns)
+        name, scale = self.forecast.name, float(self.long.description["scale"])
+        rows = list(self._store.between(name, Track.LONG, since, now))
+        self.standing = stand(self._history, self.long.plan, rows, scale, now)
+        if Track.SPIKE in self.lanes:
+            rows = list(self._store.between(name, Track.SPIKE, now - ALERT_DAYS * DAY_NS, now))
+            self.alerts = alerts(self._history, self.lanes[Track.SPIKE].plan, rows, now)
+
+
+class Jobs:
+    """All forecasts, and the one training that may go on. Its errors are logged once each, and tried again."""
+
+    def __init__(
+        self,
+        forecasts: Sequence[Forecast],
+        history: Path,
+        folder: Path,
+        zone: str,
+        clock: Callable[[], int],
+    ) -> None:
+        """Raises OSError, sqlite3.Error, UnknownFormat."""
+        self._history = History(history, clock=clock)
+        self._store = ForecastStore(folder)
+        self._zone = zone
+        self._clock = clock
+        self.trainer = Trainer(history, folder, zone)
+        self.jobs = [Job(forecast, self._history, self._store, folder, zone) for forecast in forecasts]
+
+    def close(self) -> None:
+        self.trainer.stop()
+        self._store.close()
+        self._history.close()
+
+    def look(self) -> set[str]:
+        """The forecasts about which there is something new to tell. Raises OSError, HistoryError, sqlite3.Error."""
+        now = self._clock()
+        new = {job.forecast.name for job in self.jobs if job.look(now)}
+        if self.trainer.is_busy:
+            outcome = self.trainer.poll()
+            if outcome is not None:
+                new.add(self._ended(outcome, now))
+        if not self.trainer.is_busy:
+            new |= self._train(now)
+        return new
+
+    def _train(self, now: int) -> set[str]:
+        for job in self.jobs:
+            ready = [lane.plan for lane in job.lanes.values() if lane.has_model or not lane.needed]
+            complete = all(lane.has_model for lane in job.lanes.values() if lane.plan in ready)
+            if ready and is_due(job.forecast, job.tried, complete, job.is_drifting, now, self._zone):
+                job.tried = now
+                self.trainer.start(ready, job.forecast.deadline_min * 60)
+                log.info("trains the models of %s", job.forecast.name)
+                return {job.forecast.name}
+        return set()
+
+    def _ended(self, outcome: str, now: int) -> str:
+        name = self.trainer.forecast
+        job = next(job for job in self.jobs if job.forecast.name == name)
+        job.failure = outcome
+        if outcome:
+            log.error("MODELS OF %s WERE NOT TRAINED: %s", name, outcome)
+            try:
+                self._store.keep_training(Training(name, Track.LONG, now, outcome, "", {}))
+            except sqlite3.Error as error:
+                log.error("the failed training of %s is not noted: %s", name, error)
+        else:
+            log.info("the models of %s are trained", name)
+        return name

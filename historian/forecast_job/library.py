@@ -1,0 +1,111 @@
+"""All that is asked of `historian.forecast`; its estimator needs scikit-learn and is imported when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from historian.forecast_job.plan import Plan, Track
+from historian.ledger.errors import KeyFileError
+from historian.ledger.keys import SigningKey
+
+MODEL_KEY: Final = "model-key.pem"  # of this site; who may read it may say what the site runs
+ISSUE_EVERY: Final = {Track.LONG: "3h", Track.SHORT: "20min", Track.SPIKE: "5min"}  # in a comparison
+Tell = Callable[[str], None]
+
+
+class ModelError(Exception):
+    """A model that cannot be used; says why and what to do."""
+
+
+def new_forecaster(plan: Plan, model: str, zone: str) -> Any:
+    """One that is not fitted. Raises ImportError that says how to get what is missing."""
+    from historian.forecast import Civil
+    from historian.forecast.forecaster import Forecaster
+
+    return Forecaster(
+        horizon=plan.horizon,
+        freq=f"{plan.step_s}s",
+        quantiles=plan.quantiles,
+        model=model,
+        season=f"{plan.forecast.season.days}D",
+        bounds=(0.0, None) if plan.forecast.kind.is_never_negative else (None, None),
+        civil=Civil(zone),
+    )
+
+
+def fit(forecaster: Any, plan: Plan, frame: Any) -> Any:
+    """The same, fitted. Raises ValueError where there is too little to learn from."""
+    return forecaster.fit(frame, target=plan.target, known=[known.name for known in plan.forecast.known])
+
+
+def predict(forecaster: Any, plan: Plan, frame: Any, known: Any) -> NDArray[np.float32]:
+    """Quantiles of each step after the last row of ``frame``, (steps, quantiles). Raises ValueError (NotPrimed)."""
+    found = forecaster.predict(frame, known=known if plan.forecast.known else None)
+    values: NDArray[np.float32] = found.to_numpy(np.float32)
+    return values
+
+
+def test(forecaster: Any, plan: Plan, frame: Any, start: Any) -> Any:
+    """A rolling backtest of what lies after ``start``, trained once on what lies before. Raises ValueError."""
+    from historian.forecast.backtest import backtest
+
+    known = [known.name for known in plan.forecast.known]
+    every = ISSUE_EVERY[plan.track]
+    return backtest(forecaster, frame, start, target=plan.target, known=known, every=every)
+
+
+def steps_to_issue(forecaster: Any) -> int:
+    """Rows that `predict` needs."""
+    return int(forecaster.plan_.steps_needed)
+
+
+def scores(actual: Any, columns: Any, quantiles: tuple[float, ...], scale: float) -> dict[str, float]:
+    """MAPE, MASE, mean pinball loss, coverage."""
+    from historian.forecast.scores import score
+
+    return dict(score(actual, columns, quantiles, scale))
+
+
+def seasonal_scale(values: Any, plan: Plan) -> float:
+    """Mean absolute error of the seasonal naive forecast within these values."""
+    from historian.forecast.scores import seasonal_scale as scale_of
+
+    return scale_of(values, plan.forecast.season.days * plan.day)
+
+
+def model_path(folder: Path, plan: Plan) -> Path:
+    """Where a plan's model is."""
+    return folder / f"{plan.forecast.name}.{plan.track}.model"
+
+
+def write_model(folder: Path, plan: Plan, forecaster: Any, description: Mapping[str, Any]) -> None:
+    """Signed by the site's key, whole or not at all. Raises OSError, ModelError."""
+    from historian.forecast import model_file
+
+    key = folder / MODEL_KEY
+    try:
+        if not key.exists():
+            SigningKey.generate().save(key)
+        model_file.write(model_path(folder, plan), forecaster, description, SigningKey.load(key))
+    except KeyFileError as error:
+        raise ModelError(str(error)) from None
+
+
+def read_model(folder: Path, plan: Plan) -> tuple[Any, Mapping[str, Any]]:
+    """The fitted forecaster and its description. Raises FileNotFoundError (there is none), OSError, ModelError."""
+    from historian.forecast import model_file
+
+    path = model_path(folder, plan)
+    path.stat()
+    try:
+        file = model_file.read(path, [SigningKey.load(folder / MODEL_KEY).public])
+        if file.description.get("recipe") != plan.recipe:
+            raise ModelError("the model was trained for other settings of the forecast: train anew")
+        return file.forecaster(), file.description
+    except (KeyFileError, model_file.ModelFileError) as error:
+        raise ModelError(str(error)) from None

@@ -1,0 +1,145 @@
+"""The part that forecasts. A process of its own: models and their libraries take nothing from anybody else.
+
+Once a second it looks whether a step has ended, issues what is due, and tells its tags.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from gateway.config.forecasts_section import REFRESH_MS
+from gateway.config.part import PartContext
+from gateway.config.site import Site
+from gateway.config.system import FORECAST_OWNER
+from gateway.tags.image import Region, Writer
+from gateway.tags.quality import is_bad
+from gateway.tags.sample import to_bits
+from gateway.tags.tag import ValueType
+from historian.errors import HistoryError
+from historian.forecast_job.job import Job, Jobs
+from historian.forecast_job.store import FOLDER
+from historian.forecast_job.tags import Told, told
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 1.0
+REFRESH_NS: Final = REFRESH_MS * 10**6
+
+
+async def run(context: PartContext) -> None:
+    """Forecast until stopped. Raises RegionError where there is no region, UnknownFormat, OSError."""
+    loop = asyncio.get_running_loop()
+    stop = threading.Event()
+    work = asyncio.create_task(
+        asyncio.to_thread(
+            forecast,
+            context.region_name,
+            context.paths.state,
+            context.site,
+            stop,
+            lambda: loop.call_soon_threadsafe(context.ready.set),
+        )
+    )
+    stopped = asyncio.create_task(context.stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.set()
+        stopped.cancel()
+        await work
+
+
+def forecast(
+    region_name: str,
+    state: Path,
+    site: Site,
+    stop: threading.Event,
+    ready: Callable[[], object],
+    clock: Callable[[], int] = time.time_ns,
+) -> None:
+    """Forecast until ``stop``."""
+    with Region.attach(region_name) as region:
+        writer = region.claim(FORECAST_OWNER)
+        jobs = Jobs(site.forecasts, state / "history", state / FOLDER, site.time_zone, clock)
+        try:
+            teller = Teller(writer, region, site.time_zone, clock)
+            ready()
+            complaint = ""
+            while not stop.is_set():
+                try:
+                    new = jobs.look()
+                    complaint = ""
+                except (HistoryError, OSError, sqlite3.Error) as error:
+                    if str(error) != complaint:
+                        log.error("NOTHING IS FORECAST: %s", error)
+                    complaint, new = str(error), set()
+                teller.tell(jobs.jobs, new, jobs.trainer.forecast if jobs.trainer.is_busy else "")
+                stop.wait(LOOK_S)
+        finally:
+            jobs.close()
+            writer.release()
+
+
+class Teller:
+    """Writes what is new to the tags, and all of it every minute."""
+
+    def __init__(self, writer: Writer, region: Region, zone: str, clock: Callable[[], int]) -> None:
+        self._writer = writer
+        self._region = region
+        self._zone = zone
+        self._clock = clock
+        self._told: dict[str, int] = {}
+
+    def tell(self, jobs: Sequence[Job], new: set[str], training: str) -> None:
+        """``new`` are names of forecasts about which there is something new."""
+        now = self._clock()
+        due = [
+            job
+            for job in jobs
+            if job.forecast.name in new
+            or not 0 <= now - self._told.get(job.forecast.name, -REFRESH_NS) < REFRESH_NS
+        ]
+        if not due:
+            return
+        targets = self._region.read(np.array([job.forecast.target_tag for job in due], np.uint32))
+        everything: list[Told] = []
+        for job, status in zip(due, targets["status"].tolist(), strict=True):
+            self._told[job.forecast.name] = now
+            everything += told(job, now, is_bad(status), training == job.forecast.name, self._zone)
+        self._write(everything, now)
+
+    def _write(self, everything: Sequence[Told], now: int) -> None:
+        for status in {each.status for each in everything if each.value is None}:
+            gone = [each.tag for each in everything if each.value is None and each.status == status]
+            self._writer.invalidate(status, now, np.array(gone, np.uint32))
+        texts = [each for each in everything if isinstance(each.value, str)]
+        numbers = [each for each in everything if each.value is not None and not isinstance(each.value, str)]
+        if numbers:
+            self._writer.write(
+                np.array([each.tag for each in numbers], np.uint32),
+                np.array([_bits(each.value, self._region.type_of(each.tag)) for each in numbers], np.uint64),
+                np.array([each.status for each in numbers], np.uint32),
+                now,
+                now,
+            )
+        if texts:
+            self._writer.write_texts(
+                np.array([each.tag for each in texts], np.uint32),
+                [str(each.value) for each in texts],
+                np.array([each.status for each in texts], np.uint32),
+                now,
+                now,
+            )
+
+
+def _bits(value: Any, type: ValueType) -> int:
+    return int(to_bits(np.array([value]), type)[0])
