@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.config.anomaly_section import read_anomalies
 from gateway.config.calculated_section import declare_calculated, read_calculated
 from gateway.config.control_section import read_control, read_control_areas, select_tags
 from gateway.config.dispatch_section import declare_dispatch, read_dispatch
@@ -39,6 +40,7 @@ from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.forecasts_section import read_forecasts
 from gateway.config.forward_section import read_forward
 from gateway.config.keys import (
+    ANOMALIES,
     AREAS,
     CALCULATED,
     DEVICES,
@@ -81,6 +83,7 @@ _NAMED: Mapping[str, Named] = {
     "totals": TOTALS,
     "events": EVENTS,
     "forecasts": FORECASTS,
+    "anomalies": ANOMALIES,
 }
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 _DOORS = {"opcua": "the OPC UA server", "hmi": "the HMI", "dnp3": "the DNP3 outstation"}
@@ -286,6 +289,9 @@ class Loading:
         dispatch = read_dispatch(
             declared_dispatch, tags, {each.name for each in forecasts}, self._faults, is_unsure=is_unsure
         )
+        anomalies = read_anomalies(
+            gathered.named["anomalies"], tags, areas, self._faults, is_unsure=is_unsure
+        )
         control = read_control(gathered.single.get("control"), control_areas, tags, self._faults)
         named = frozenset(user.name for user in users) if not self._faults.unsure else None
         dnp3 = self._outstation(tags, named)
@@ -319,6 +325,7 @@ class Loading:
             events,
             forecasts,
             dispatch is not None,
+            anomalies,
         ):
             tags += part_tags(part)
         tags += history_tags()
@@ -359,6 +366,7 @@ class Loading:
             forward=forward,
             forecasts=forecasts,
             dispatch=dispatch,
+            anomalies=anomalies,
         )
 
     def _outstation(self, tags: list[Tag], named: frozenset[str] | None) -> Outstation | None:

@@ -38,6 +38,11 @@ class RunPaths:
         return self.state / "totals.json"
 
     @property
+    def anomalies(self) -> Path:
+        """What detectors have learned from (historian.anomaly)."""
+        return self.state / "anomalies"
+
+    @property
     def audit(self) -> Path:
         return self.state / "audit.jsonl"
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from gateway.config.anomaly import Anomaly
 from gateway.config.calculated import Calculated
 from gateway.config.can import CanDevice
 from gateway.config.control import ControlSettings
@@ -246,6 +247,7 @@ class Site:
     forward: tuple[ForwardTarget, ...] = ()
     forecasts: tuple[Forecast, ...] = ()
     dispatch: DispatchSettings | None = None
+    anomalies: tuple[Anomaly, ...] = ()
     time_resolution: TimeResolution = TimeResolution.MICROSECOND
     time_zone: str = "UTC"
 

@@ -15,6 +15,7 @@ from gateway.tags.tag import ValueType
 AREA = Area("_system", "Tieline itself: its parts, and its links to the devices")
 DRIVERS_OWNER, NODE_OWNER, SCAN_OWNER, CALCULATED_OWNER = "drivers", "node", "scan", "calculated"
 FORWARD_OWNER, FORECAST_OWNER, DISPATCH_OWNER = "forward", "forecast", "dispatch"
+ANOMALY_OWNER = "anomaly"
 STATUS_TEXT_BYTES = 200  # of last_error and last_exit: one line for an operator
 STALE_AFTER_MS = 15_000  # refreshed every few seconds; a part silent for 10 s is taken for hung (PartContext)
 
@@ -129,6 +130,7 @@ def part_names(
     events: Sized = (),
     forecasts: Sized = (),
     dispatch: bool = False,
+    anomalies: Sized = (),
 ) -> tuple[str, ...]:
     """The parts that a site has, in the order in which they are started."""
     wanted = (
@@ -142,6 +144,7 @@ def part_names(
         ("forward", len(forward) > 0),
         ("forecast", len(forecasts) > 0),
         ("dispatch", dispatch),
+        ("anomaly", len(anomalies) > 0),
         ("opcua", opcua is not None),
         ("dnp3", dnp3 is not None),
         ("modbus", modbus is not None),

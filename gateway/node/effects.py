@@ -55,6 +55,7 @@ _COSTS = {
     "calculated": "none: totals go on where they were",
     "forward": "none: it goes on where it stopped",
     "events": "none: they go on where they were",
+    "anomaly": "none: windows begin anew, what was learned stays",
     "dispatch": "none: the last plan is kept",
     "forecast": "none: a training that is under way begins anew",
     "historian": "none: it goes on where it stopped in the journal",
@@ -161,6 +162,10 @@ def _of_forecasts(site: Site) -> set[int]:
     return ahead | {each.target_tag for each in site.forecasts}
 
 
+def _of_anomalies(site: Site) -> set[int]:
+    return {at for each in site.anomalies for at in each.inputs}
+
+
 def _of_dispatch(site: Site) -> set[int]:
     """Tags that plans are made of."""
     return set() if site.dispatch is None else set(site.dispatch.inputs)
@@ -233,6 +238,7 @@ _RULES: dict[str, tuple[Why, Why]] = {
     "drivers": (_never, _all(_named(_DRIVERS_TAKE), _tags(_any_tag))),
     "dnp3_master": (_differ("dnp3_devices"), _never),
     "events": (_differ("events"), _never),
+    "anomaly": (_all(_differ("anomalies"), _wired(_of_anomalies, _for_calculated)), _never),
     "dispatch": (
         _all(_differ("dispatch", "forecasts", "time_zone"), _wired(_of_dispatch, _for_calculated)),
         _never,
@@ -260,6 +266,7 @@ _ORDER = (
     "events",
     "forecast",
     "dispatch",
+    "anomaly",
     SCAN,
     "dnp3",
     "modbus",
@@ -287,6 +294,7 @@ _HANDLED = {
         "events",
         "forecasts",
         "dispatch",
+        "anomalies",
         "totals",
     ),
     *_DRIVERS_TAKE,

@@ -37,6 +37,7 @@ _STAGES = {
     "forward": (2, 0),
     "forecast": (2, 0),
     "dispatch": (2, 0),
+    "anomaly": (2, 0),
     SCAN: (2, 0),
     "opcua": (2, 0),
     "dnp3": (2, 0),
@@ -60,6 +61,7 @@ def parts_of(site: Site) -> list[Part]:
         site.events,
         site.forecasts,
         site.dispatch is not None,
+        site.anomalies,
     )
     parts = [Part(name, (*_COMMAND, name), *_STAGES[name]) for name in names]
     if site.logic is not None:
@@ -119,6 +121,12 @@ async def _forecast(context: PartContext) -> None:
 
 async def _events(context: PartContext) -> None:
     from historian.events.part import run
+
+    await run(context)
+
+
+async def _anomaly(context: PartContext) -> None:
+    from historian.anomaly.part import run
 
     await run(context)
 
@@ -188,6 +196,7 @@ RUNNERS: Mapping[str, Runner] = {
     "forward": _forward,
     "forecast": _forecast,
     "dispatch": _dispatch,
+    "anomaly": _anomaly,
     "opcua": _opcua,
     "dnp3": _dnp3,
     "dnp3_master": _dnp3_master,
