@@ -177,7 +177,7 @@ def test_whatever_happens_only_what_is_wanted_is_written_and_what_is_owed_is_due
         now_s += 0.25
         if isinstance(happening, Event):
             holding.on(happening, now_s)
-            if happening is Event.DEMANDED and holding.wanted is None:
+            if happening is Event.DEMANDED and holding.state is State.HELD and holding.wanted is None:
                 holding.demand(1, now_s)
         elif isinstance(happening, Attempt):
             if writing is not None:
