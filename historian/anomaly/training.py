@@ -32,7 +32,7 @@ def recalled(directory: Path, anomaly: Anomaly) -> Rows | None:
     """What it learned from before, if that was with the same settings."""
     path = directory / f"{anomaly.name}.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stored, np.load(stored, allow_pickle=False) as file:
             if str(file["settings"]) != _settings(anomaly):
                 return None
             times, table = file["times"], file["table"]
