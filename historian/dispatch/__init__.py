@@ -21,6 +21,7 @@ from historian.dispatch.model import (
 from historian.dispatch.naive import naive
 from historian.dispatch.plan import Conflict, Costs, Plan, Status
 from historian.dispatch.planning import solve
+from historian.dispatch.rolling import Rolling
 
 __all__ = [
     "Asset",
@@ -40,6 +41,7 @@ __all__ = [
     "Plan",
     "Renewable",
     "Reserve",
+    "Rolling",
     "Site",
     "Status",
     "naive",

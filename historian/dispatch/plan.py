@@ -140,6 +140,10 @@ class Plan:
         return self.status in (Status.OPTIMAL, Status.FEASIBLE, Status.RULE)
 
     @property
+    def end(self) -> datetime:
+        return Axis(self.start, self.step, self.horizon).end
+
+    @property
     def times(self) -> tuple[datetime, ...]:
         """When each step begins."""
         return tuple(Axis(self.start, self.step, self.horizon).time(k) for k in range(self.horizon))
