@@ -1,0 +1,225 @@
+"""What the part does each second, without a clock and processes of its own: values in, what to publish out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
+from typing import Protocol
+
+import numpy as np
+
+from gateway.config.dispatch import Course, DispatchSettings, PlannedLoad, PlannedRenewable, PlannedVehicle
+from historian.dispatch.axis import Axis
+from historian.dispatch.errors import DispatchError
+from historian.dispatch_job.binding import Read, bind
+from historian.dispatch_job.child import Failure
+from historian.dispatch_job.course import Standing
+from historian.dispatch_job.foresight import Foreseen, Means, Source, Wanted, foresee
+from historian.dispatch_job.kept import Kept
+from historian.dispatch_job.shadow import Measured
+from historian.dispatch_job.solver import Job, Solved
+
+
+class Work(Protocol):
+    """A solver at work (`child.Child`)."""
+
+    def poll(self) -> Solved | Failure | None: ...
+    def end(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What holds now. ``powers_kw`` is empty where no plan holds; ``valid_until`` is then in the past."""
+
+    course: Course
+    sequence: int
+    valid_until: datetime
+    powers_kw: Mapping[str, float]
+    energies_kwh: Mapping[str, float]
+    vehicles_kw: float
+    reserve_pct: float
+    words: str
+    forecast: str
+    forecast_age_s: float
+
+
+@dataclass(slots=True)
+class _Mean:
+    """Sums over the looks of a step."""
+
+    start: datetime
+    soc_pct: dict[str, float]
+    vehicles: set[str] = field(default_factory=set)
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, value: float) -> None:
+        self.sums[name] = self.sums.get(name, 0.0) + value
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+
+class Dispatcher:
+    """``names`` are the tags' names by their places; ``begin`` starts a solver. Times are aware."""
+
+    def __init__(
+        self,
+        settings: DispatchSettings,
+        names: Mapping[int, str],
+        zone: tzinfo,
+        kept: Kept,
+        means: Means,
+        source: Source,
+        begin: Callable[[Job], Work],
+    ) -> None:
+        self._settings = settings
+        self._names = names
+        self._zone = zone
+        self.kept = kept
+        self._means = means
+        self._source = source
+        self._begin = begin
+        self._step = timedelta(minutes=settings.step_min)
+        self.standing = Standing(
+            settings.steps,
+            timedelta(seconds=settings.period_s),
+            timedelta(hours=settings.keep_h),
+            settings.steps,
+            followed=kept.followed,
+        )
+        self.work: Work | None = None
+        self._mean: _Mean | None = None
+        self._given: tuple[datetime, int] | None = None  # what the sequence stands for
+        self._forecast = ""
+        self._issued: datetime | None = None
+        self._without: tuple[str, ...] = ()
+        self.must_keep = False
+        """Something changed that should last over a restart."""
+
+    def look(self, read: Read, now: datetime) -> Published:
+        """Every second. Trouble with history is raised as it is: OSError, HistoryError."""
+        before = set(self.kept.memory.plugged)
+        self.kept.memory.look(self._settings, read, now)
+        self.must_keep |= before != set(self.kept.memory.plugged)
+        self._measure(read, now)
+        if self.work is not None:
+            answer = self.work.poll()
+            if answer is not None:
+                self.work = None
+                self.standing = self.standing.told(answer, now)
+                self.kept.followed = self.standing.followed
+                self.must_keep = True
+        elif self.standing.is_due(now):
+            self._ask(read, now)
+        return self._published(now)
+
+    def idle(self, read: Read, now: datetime) -> Published:
+        """The same while nothing is asked of the solver: devices are not read yet."""
+        self.kept.memory.look(self._settings, read, now)
+        return self._published(now)
+
+    def end(self) -> None:
+        """Let go of the solver."""
+        if self.work is not None:
+            self.work.end()
+            self.work = None
+
+    def _ask(self, read: Read, now: datetime) -> None:
+        job = self.job(read, now)
+        if isinstance(job, str):
+            self.standing = self.standing.cannot(job, now)
+            return
+        try:
+            self.work = self._begin(job)
+        except OSError as error:
+            self.standing = self.standing.cannot(f"the solver cannot be started: {error}", now)
+
+    def job(self, read: Read, now: datetime) -> Job | str:
+        """What the solver is asked now, or why it can not be."""
+        axis = Axis(self._floor(now), self._step, self.standing.horizon)
+        foreseen = self.foresee(read, axis)
+        self._forecast = "; ".join(f"{name}: {each.words}" for name, each in foreseen.items())
+        issued = [each.issued for each in foreseen.values() if each.issued is not None]
+        self._issued = min(issued, default=None)
+        day = self.kept.shadow.today
+        is_same_day = day is not None and day.day == now.astimezone(self._zone).date()
+        peak_kw = day.peak_kw if day is not None and is_same_day else 0.0
+        try:
+            bound = bind(self._settings, read, self.kept.memory, foreseen, axis, self._zone, peak_kw)
+        except DispatchError as error:
+            return str(error)
+        self._without = bound.without
+        followed = self.standing.followed
+        return Job(
+            *(bound.site, axis.start, axis.step, axis.horizon, self._settings.deadline_s),
+            self._settings.gap_pct / 100,
+            None if followed is None else followed.plan,
+        )
+
+    def foresee(self, read: Read, axis: Axis) -> dict[str, Foreseen]:
+        """Of each load and renewable."""
+        assets = [
+            asset for asset in self._settings.assets if isinstance(asset, PlannedLoad | PlannedRenewable)
+        ]
+        wanted = [Wanted(self._names[asset.power], asset.forecast, read(asset.power)) for asset in assets]
+        found = foresee(wanted, axis, self._means, self._source)
+        return {asset.name: each for asset, each in zip(assets, found, strict=True)}
+
+    def _floor(self, now: datetime) -> datetime:
+        """When the step began that now is in; steps begin with the UTC hour, which civil time shares to 15 min."""
+        seconds = now.timestamp() % self._step.total_seconds()
+        return now - timedelta(seconds=seconds)
+
+    def _published(self, now: datetime) -> Published:
+        course, step = self.standing.course(now), self.standing.step(now)
+        words = "; ".join(word for word in (self.standing.words, *self._without) if word)
+        age_s = 0.0 if self._issued is None else (now - self._issued).total_seconds()
+        followed = self.standing.followed
+        if step is None or followed is None:
+            return Published(
+                *(course, self.kept.sequence, now - self._step, {}, {}, 0.0, 0.0),
+                *(words, self._forecast, age_s),
+            )
+        plan = followed.plan
+        given = followed.made, step
+        if self._given != given:
+            self._given = given
+            self.kept.sequence += 1
+            self.must_keep = True
+        powers = {name: float(values[step]) for name, values in plan.powers_kw.items()}
+        vehicles = {asset.name for asset in self._settings.assets if isinstance(asset, PlannedVehicle)}
+        reserve = followed.reserve_pct
+        return Published(
+            course,
+            self.kept.sequence,
+            plan.start + (step + 1) * plan.step,
+            powers,
+            {name: float(values[step]) for name, values in plan.energies_kwh.items()},
+            sum(power for name, power in powers.items() if name in vehicles),
+            0.0 if reserve is None else float(np.asarray(reserve)[step]),
+            words,
+            self._forecast,
+            age_s,
+        )
+
+    def _measure(self, read: Read, now: datetime) -> None:
+        """Means of the step; when it is over, its costs. One after a pause does not count."""
+        start = self._floor(now)
+        mean = self._mean
+        if mean is None or mean.start != start:
+            if mean is not None and start - mean.start == self._step:
+                self._account(mean)
+            mean = self._mean = _Mean(start, dict(self.kept.memory.soc_pct))
+        mean.vehicles.update(self.kept.memory.plugged)
+        for asset in self._settings.assets:
+            power = read(asset.power)
+            if power is not None:
+                mean.add(asset.name, power)
+        mean.add("", 1.0)
+
+    def _account(self, mean: _Mean) -> None:
+        powers = {name: total / mean.counts[name] for name, total in mean.sums.items() if name}
+        vehicles = frozenset(name for name in mean.vehicles if name in mean.soc_pct)
+        measured = Measured(mean.start, self._step, powers, mean.soc_pct, vehicles)
+        self.kept.shadow.account(self._settings, measured, self._zone)
+        self.must_keep = True

@@ -1,0 +1,158 @@
+"""What is to come: the site's forecasts where there are any, else what history says of the same time of day.
+
+A forecast is one value a step, the mean power of it, with where it came from and when that was known.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from historian.dispatch.axis import Axis
+from historian.forecast_job.plan import S_NS, Track
+from historian.forecast_job.store import FOLDER, Issues, NoForecast
+
+log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+Means = Callable[[Sequence[str], datetime, timedelta, int], Mapping[str, Floats]]
+"""Mean of each tag over ``count`` steps from a time; NaN where nothing is known."""
+
+SEASONS = (timedelta(days=7), timedelta(days=1))
+"""How long ago it was alike: the week before last knows the day of the week."""
+WEEK_SHARE = 0.5
+"""Of the week where yesterday is known too: one says the day of the week, the other the weather."""
+
+
+class Source(Protocol):
+    """Forecasts that are made elsewhere."""
+
+    def ahead(self, forecast: str, axis: Axis) -> tuple[Floats, datetime] | None:
+        """The median of each step (NaN beyond its reach) and when it was issued; None where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """``issued`` is when a forecast that went into it was; None where none did."""
+
+    values: Floats
+    words: str
+    issued: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A tag to be foreseen; ``now`` is its value, None while it is Bad."""
+
+    tag: str
+    forecast: str | None
+    now: float | None
+
+
+def foresee(wanted: Sequence[Wanted], axis: Axis, means: Means, source: Source) -> list[Foreseen]:
+    """One for each. What nothing is known of is taken to stay as it is now, or else to be 0, and said so."""
+    found: list[Foreseen | None] = []
+    for each in wanted:
+        told = None if each.forecast is None else source.ahead(each.forecast, axis)
+        found.append(None if told is None else Foreseen(told[0], f"forecast {each.forecast}", told[1]))
+    asked = [
+        each.tag for each, has in zip(wanted, found, strict=True) if has is None or np.isnan(has.values).any()
+    ]
+    past = _seasons(asked, axis, means)
+    return [_whole(each, has, past, axis) for each, has in zip(wanted, found, strict=True)]
+
+
+def _whole(
+    wanted: Wanted, told: Foreseen | None, past: Mapping[str, tuple[Floats, str]], axis: Axis
+) -> Foreseen:
+    """What was told, its end by history, and what history lacks by what is now."""
+    if told is not None and not np.isnan(told.values).any():
+        return told
+    values, words = past[wanted.tag]
+    issued = None
+    if told is not None:
+        values = np.where(np.isnan(told.values), values, told.values)
+        words, issued = f"{told.words}, then {words}", told.issued
+    missing = np.isnan(values)
+    if missing.any():
+        stays = 0.0 if wanted.now is None else max(wanted.now, 0.0)
+        values = np.where(missing, stays, values)
+        how = "as now" if wanted.now is not None else "0, as it is Bad"
+        words = how if missing.all() else f"{words}, else {how}"
+    return Foreseen(values, words, issued)
+
+
+def _seasons(tags: Sequence[str], axis: Axis, means: Means) -> dict[str, tuple[Floats, str]]:
+    """Seasonal naive: a day and a week before, whichever is known; further than a day ahead the same day again."""
+    found: dict[str, tuple[Floats, str]] = {}
+    if not tags:
+        return found
+    by_season = [_before(tags, axis, season, means) for season in SEASONS]
+    for tag in tags:
+        week, day = by_season[0][tag], by_season[1][tag]
+        both = WEEK_SHARE * week + (1 - WEEK_SHARE) * day
+        values = np.where(np.isnan(both), np.where(np.isnan(week), day, week), both)
+        parts = [
+            name
+            for name, has in (("last week", ~np.isnan(week)), ("the last day", ~np.isnan(day)))
+            if has.any()
+        ]
+        found[tag] = values, f"history of {' and '.join(parts)}" if parts else "no history"
+    return found
+
+
+def _before(tags: Sequence[str], axis: Axis, season: timedelta, means: Means) -> Mapping[str, Floats]:
+    """Each step by the newest whole season before now: never by anything later than ``axis.start``."""
+    steps = max(round(season / axis.step), 1)
+    known = means(tags, axis.start - steps * axis.step, axis.step, steps)
+    places = np.arange(axis.horizon) % steps
+    return {tag: np.asarray(known[tag])[places] for tag in tags}
+
+
+class NoForecasts:
+    """A site without forecasts."""
+
+    def ahead(self, forecast: str, axis: Axis) -> tuple[Floats, datetime] | None:
+        return None
+
+
+class StoredForecasts:
+    """What the forecast part issued, by the files it keeps."""
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / FOLDER
+
+    def ahead(self, forecast: str, axis: Axis) -> tuple[Floats, datetime] | None:
+        """As it was known when the axis begins: later ones are not looked at."""
+        until = round((axis.start + axis.step).timestamp() * S_NS) - 1
+        try:
+            with Issues(self._folder) as issues:
+                row = issues.newest(forecast, Track.LONG, until)
+        except (NoForecast, OSError, sqlite3.Error) as error:
+            log.warning("forecast %s: %s", forecast, error)
+            return None
+        median = row.values[:, int(np.argmin(np.abs(np.array(row.quantiles) - 0.5)))].astype(np.float64)
+        values = _on_axis(median, row.issue / S_NS, row.step_s, axis)
+        if np.isnan(values).all():
+            return None
+        return values, datetime.fromtimestamp(row.issue / S_NS, tz=axis.start.tzinfo)
+
+
+def _on_axis(median: Floats, issue_s: float, step_s: int, axis: Axis) -> Floats:
+    """Means of steps as means of other steps: the integral, straight between its knots; NaN beyond its reach."""
+    knots = issue_s + step_s * np.arange(len(median) + 1)
+    energy = np.concatenate(((0.0,), np.cumsum(median) * step_s))
+    edges = axis.start.timestamp() + axis.step.total_seconds() * np.arange(axis.horizon + 1)
+    at_edges = np.interp(edges, knots, energy)
+    means = np.diff(at_edges) / axis.step.total_seconds()
+    means[(edges[1:] > knots[-1] + 1e-3) | (edges[:-1] < knots[0] - 1e-3)] = np.nan
+    return np.asarray(means, dtype=np.float64)

@@ -1,0 +1,221 @@
+"""What the same steps would have cost under the naive rule: a controller that only reckons, beside the real one.
+
+Both are reckoned from measured means of each step, by the same prices. The shadow has stores of its own: what its
+battery holds follows from its own steps; its vehicles come with what the real ones came with and charge at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, tzinfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.config.dispatch import (
+    DispatchSettings,
+    PlannedBattery,
+    PlannedDeferrable,
+    PlannedGenset,
+    PlannedLoad,
+    PlannedRenewable,
+    PlannedTie,
+    PlannedVehicle,
+)
+from historian.dispatch.axis import Axis
+from historian.dispatch.model import Asset, Deferrable, Load, Renewable, Site
+from historian.dispatch.naive import naive
+from historian.dispatch.plan import settle
+from historian.dispatch_job.binding import RUNS_ABOVE_KW, battery, genset, groups_of, tie, vehicle
+from historian.dispatch_job.prices import window_at
+
+STAYS = timedelta(days=1)
+"""A shadow's vehicle charges at once: when it will leave does not matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One step as it was: mean powers, and what stores held at its begin. Vehicles are those that were there."""
+
+    start: datetime
+    step: timedelta
+    powers_kw: Mapping[str, float]
+    soc_pct: Mapping[str, float]
+    vehicles: frozenset[str]
+
+
+@dataclass(slots=True)
+class Day:
+    """Costs of a day so far; ``peaks_kw`` are the highest mean imports, as measured and of the shadow."""
+
+    day: date
+    cost: float = 0.0
+    naive_cost: float = 0.0
+    peak_kw: float = 0.0
+    naive_peak_kw: float = 0.0
+    steps: int = 0
+
+    @property
+    def saving(self) -> float:
+        return self.naive_cost - self.cost
+
+
+@dataclass(slots=True)
+class Shadow:
+    """The state of the controller that only reckons; JSON keeps it over restarts."""
+
+    energy_kwh: dict[str, float] = field(default_factory=dict)
+    done_kwh: dict[str, float] = field(default_factory=dict)
+    """Of deferrables, in their window."""
+    running: dict[str, bool] = field(default_factory=dict)
+    here: set[str] = field(default_factory=set)
+    """Vehicles of the step before."""
+    real_kwh: dict[str, float] = field(default_factory=dict)
+    """What they held at its end."""
+    today: Day | None = None
+    yesterday: Day | None = None
+
+    def account(self, settings: DispatchSettings, measured: Measured, zone: tzinfo) -> Day:
+        """Add a step to its day, both ways."""
+        axis = Axis(measured.start, measured.step, 1)
+        day = self._day(measured.start.astimezone(zone).date())
+        self._depart(settings, measured, day)
+        real = _Side(day.peak_kw, self._real_kwh(settings, measured))
+        shade = _Side(day.naive_peak_kw, self._own_kwh(settings, measured))
+        site = self._site(settings, measured, axis, zone, real, by_rule=False)
+        powers, running = _as_measured(settings, measured)
+        settled = settle(site, axis, powers, running)
+        cost = settled.costs
+        day.cost += cost.total - cost.shortfall
+        shadow_site = self._site(settings, measured, axis, zone, shade, by_rule=True)
+        rule = naive(shadow_site, measured.start, measured.step, 1)
+        day.naive_cost += rule.costs.total - rule.costs.shortfall
+        day.steps += 1
+        self._remember(measured, settled.energies_kwh, rule.energies_kwh)
+        for asset in settings.assets:
+            if isinstance(asset, PlannedTie):
+                day.peak_kw = max(day.peak_kw, float(powers[asset.name][0]))
+                day.naive_peak_kw = max(day.naive_peak_kw, float(rule.powers_kw[asset.name][0]))
+            elif isinstance(asset, PlannedGenset):
+                self.running[asset.name] = bool(rule.running[asset.name][0])
+            elif isinstance(asset, PlannedDeferrable):
+                self.done_kwh[asset.name] = self.done_kwh.get(asset.name, 0.0) + float(
+                    rule.powers_kw[asset.name][0] * axis.step_h
+                )
+        return day
+
+    def _day(self, day: date) -> Day:
+        if self.today is None or self.today.day != day:
+            self.yesterday, self.today = self.today, Day(day)
+        return self.today
+
+    def _depart(self, settings: DispatchSettings, measured: Measured, day: Day) -> None:
+        """What one left with more than the shadow's would is worth what it cost at the lowest price; less, at the
+        highest: a saving is never made by sending vehicles away empty, nor by filling them at noon.
+        """
+        low, high = _price_span(settings)
+        for name in self.here - measured.vehicles:
+            more = self.real_kwh.pop(name, 0.0) - self.energy_kwh.pop(name, 0.0)
+            day.cost -= more * (low if more > 0 else high)
+        self.here = set(measured.vehicles)
+
+    def _real_kwh(self, settings: DispatchSettings, measured: Measured) -> Mapping[str, float]:
+        found = {}
+        for asset in settings.assets:
+            if isinstance(asset, PlannedBattery | PlannedVehicle) and asset.name in measured.soc_pct:
+                found[asset.name] = asset.capacity_kwh * measured.soc_pct[asset.name] / 100
+        return found
+
+    def _own_kwh(self, settings: DispatchSettings, measured: Measured) -> dict[str, float]:
+        """Of the shadow's stores; those that are new begin as the real ones are."""
+        real = self._real_kwh(settings, measured)
+        return {name: self.energy_kwh.get(name, kwh) for name, kwh in real.items()}
+
+    def _site(
+        self,
+        settings: DispatchSettings,
+        measured: Measured,
+        axis: Axis,
+        zone: tzinfo,
+        side: _Side,
+        *,
+        by_rule: bool,
+    ) -> Site:
+        assets: list[Asset] = []
+        for planned in settings.assets:
+            power = measured.powers_kw.get(planned.name, 0.0)
+            match planned:
+                case PlannedBattery() if planned.name in side.energy_kwh:
+                    assets.append(battery(planned, _pct(side, planned)))
+                case PlannedVehicle() if (
+                    planned.name in measured.vehicles and planned.name in side.energy_kwh
+                ):
+                    pct = _pct(side, planned)
+                    assets.append(vehicle(planned, pct, axis.start, axis.start + STAYS))
+                case PlannedGenset():
+                    on = self.running.get(planned.name, False) if by_rule else power > RUNS_ABOVE_KW
+                    assets.append(genset(planned, on, timedelta(days=1)))
+                case PlannedTie():
+                    assets.append(
+                        tie(planned, planned.import_max_kw, planned.export_max_kw, axis, zone, side.peak_kw)
+                    )
+                case PlannedLoad():
+                    assets.append(
+                        Load(planned.name, max(power, 0.0), planned.shed_cost_per_kwh, planned.critical)
+                    )
+                case PlannedRenewable():
+                    assets.append(Renewable(planned.name, max(power, 0.0), planned.curtailable))
+                case PlannedDeferrable():
+                    start, end = window_at(axis.start, planned.from_h, planned.to_h, zone)
+                    if start >= axis.start:
+                        self.done_kwh[planned.name] = 0.0
+                    left = max(planned.energy_kwh - self.done_kwh.get(planned.name, 0.0), 0.0)
+                    assets.append(Deferrable(planned.name, start, end, left, planned.power_max_kw))
+                case _:
+                    pass  # a store whose charge is not known takes no part
+        return Site(tuple(assets), groups_of(settings.groups))
+
+    def _remember(
+        self,
+        measured: Measured,
+        real: Mapping[str, NDArray[np.float64]],
+        rule: Mapping[str, NDArray[np.float64]],
+    ) -> None:
+        for name, energies in rule.items():
+            self.energy_kwh[name] = float(energies[-1])
+        for name in measured.vehicles & real.keys():
+            self.real_kwh[name] = float(real[name][-1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One of the two that are compared, at the begin of a step."""
+
+    peak_kw: float
+    energy_kwh: Mapping[str, float]
+
+
+def _pct(side: _Side, planned: PlannedBattery | PlannedVehicle) -> float:
+    return min(max(100 * side.energy_kwh[planned.name] / planned.capacity_kwh, 0.0), 100.0)
+
+
+def _price_span(settings: DispatchSettings) -> tuple[float, float]:
+    for asset in settings.assets:
+        if isinstance(asset, PlannedTie):
+            tariff = asset.import_tariff
+            found = [tariff.price_per_kwh, *(period.price_per_kwh for period in tariff.periods)]
+            return min(found), max(found)
+    return 0.0, 0.0
+
+
+def _as_measured(
+    settings: DispatchSettings, measured: Measured
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.bool_]]]:
+    powers = {asset.name: np.array([measured.powers_kw.get(asset.name, 0.0)]) for asset in settings.assets}
+    running = {
+        asset.name: powers[asset.name] > RUNS_ABOVE_KW
+        for asset in settings.assets
+        if isinstance(asset, PlannedGenset)
+    }
+    return powers, running

@@ -1,0 +1,147 @@
+"""The part in a site: a plan as tags; its solver killed, hung or without an answer; restarted with what it had."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gateway.config.dispatch import Course
+from gateway.config.site import Site
+from historian.dispatch_job.child import Child
+from historian.dispatch_job.kept import FILE
+from historian.dispatch_job.part import plan_on
+from historian.dispatch_job.solver import Job
+
+PATIENCE_S = 60.0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+class Solvers:
+    """Starts real solvers; ``meanwhile`` is done to each as soon as it runs."""
+
+    def __init__(self) -> None:
+        self.meanwhile: Callable[[int], None] = lambda pid: None
+        self.jobs: list[Job] = []
+        self.make: Callable[[Job], Child] = Child
+
+    def begin(self, job: Job) -> Child:
+        child = self.make(job)
+        self.meanwhile(child.pid)
+        self.jobs.append(job)
+        return child
+
+
+@contextmanager
+def planning(image: Any, state: Path, solvers: Solvers, **settings: Any) -> Iterator[None]:
+    site: Site = image.site
+    assert site.dispatch is not None
+    site = replace(site, dispatch=replace(site.dispatch, **settings))
+    stop, ready = threading.Event(), threading.Event()
+    arguments = (image.region.name, site, state, state / "history", stop, ready.set)
+    thread = threading.Thread(
+        target=partial(plan_on, *arguments, first_plan_s=0.0, look_s=0.05, begin=solvers.begin), daemon=True
+    )
+    thread.start()
+    try:
+        assert ready.wait(PATIENCE_S)
+        yield
+    finally:
+        stop.set()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
+def test_a_plan_becomes_tags_that_say_until_when_they_hold(image: Any, state: Path) -> None:
+    with planning(image, state, Solvers()):
+        until(lambda: image["dispatch.status"] == Course.OPTIMAL)
+        until(lambda: image["dispatch.sequence"] is not None)
+        balance = image["dispatch.tie_kw"] + image["dispatch.battery_kw"] + image["dispatch.sun_kw"]
+        assert abs(balance + image["dispatch.car_kw"] - image["dispatch.load_kw"]) < 1e-6
+        assert image["dispatch.vehicles_kw"] == image["dispatch.car_kw"]
+        assert image["dispatch.tie_kw"] <= 30.0 + 1e-6  # the limit's tag says 30
+        assert image["dispatch.load_kw"] == 20.0  # nothing is stored yet: it stays as it is
+        assert "load: as now" in image["dispatch.forecast"]
+        assert 0.0 < image["dispatch.valid_for_s"] <= 900.0
+        left_s = image["dispatch.valid_until"] / 1e9 - time.time()
+        assert 0.0 < left_s <= 900.0
+        # An hour of the load, from a battery that arrives with 95 % and keeps 10 %.
+        assert abs(image["dispatch.reserve_pct"] - (10 + 20 / 0.95)) < 0.01
+        assert image["dispatch.planned_saving"] >= 0.0
+        assert image["dispatch.gap_pct"] <= 0.5
+        assert image["dispatch.words"] == ""
+
+
+def test_a_solver_that_is_killed_leaves_the_last_plan_and_the_next_looks_less_far(
+    image: Any, state: Path
+) -> None:
+    solvers = Solvers()
+    with planning(image, state, solvers, period_s=2):
+        until(lambda: image["dispatch.status"] == Course.OPTIMAL)
+        first = image["dispatch.battery_kw"]
+        solvers.meanwhile = lambda pid: os.kill(pid, signal.SIGKILL)
+        until(lambda: (image["dispatch.failures"] or 0) >= 1)
+        assert image["dispatch.status"] == Course.KEPT
+        assert image["dispatch.battery_kw"] == first
+        assert "killed by signal 9" in image["dispatch.words"]
+        solvers.meanwhile = lambda pid: None
+        until(lambda: solvers.jobs[-1].horizon < 48)
+        until(lambda: image["dispatch.status"] == Course.SHORTENED)
+        assert image["dispatch.horizon_h"] < 12
+
+
+def test_a_solver_that_hangs_is_killed_when_its_time_is_over(image: Any, state: Path) -> None:
+    solvers = Solvers()
+    solvers.make = partial(Child, start_s=0.5)
+    solvers.meanwhile = lambda pid: os.kill(pid, signal.SIGSTOP)
+    with planning(image, state, solvers, period_s=3, deadline_s=0.2):
+        until(lambda: (image["dispatch.failures"] or 0) >= 1)
+        assert image["dispatch.status"] == Course.RULE
+        assert image["dispatch.battery_kw"] is None  # nothing to follow: the logic goes by its rule
+        assert image["dispatch.sequence"] is None
+        assert "was killed" in image["dispatch.words"]
+        solvers.meanwhile = lambda pid: None
+        solvers.make = Child
+        until(lambda: image["dispatch.status"] in (Course.OPTIMAL, Course.SHORTENED, Course.FEASIBLE))
+        assert image["dispatch.battery_kw"] is not None
+
+
+def test_what_cannot_be_is_told_by_the_names_of_what_conflicts(image: Any, state: Path) -> None:
+    image.put(**{"d.limit_kw": 2.0, "d.soc_pct": 10.0})
+    with planning(image, state, Solvers()):
+        until(lambda: image["dispatch.status"] == Course.RULE)
+        until(lambda: "cannot hold together" in image["dispatch.words"])
+        assert "tie: imports at most 2 kW" in image["dispatch.words"]
+
+
+def test_after_a_restart_the_plan_is_followed_on_before_there_is_a_new_one(image: Any, state: Path) -> None:
+    with planning(image, state, Solvers()):
+        until(lambda: image["dispatch.status"] == Course.OPTIMAL)
+        until(lambda: (state / FILE).exists())
+        sequence, power = image["dispatch.sequence"], image["dispatch.battery_kw"]
+    solvers = Solvers()
+    solvers.meanwhile = lambda pid: os.kill(pid, signal.SIGSTOP)
+    with planning(image, state, solvers):
+        until(lambda: len(solvers.jobs) == 1)
+        until(lambda: (image["dispatch.sequence"] or 0) > sequence)
+        assert image["dispatch.battery_kw"] == power
+
+
+def test_a_file_that_is_torn_is_set_aside_and_dispatch_begins_anew(image: Any, state: Path) -> None:
+    (state / FILE).write_bytes(b'{"format": 1, "sequence"')
+    with planning(image, state, Solvers()):
+        until(lambda: image["dispatch.status"] == Course.OPTIMAL)
+    assert (state / FILE).read_bytes().startswith(b'{"format":1')
