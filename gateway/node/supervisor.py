@@ -33,7 +33,10 @@ from gateway.tags.image import Region, RegionError
 from gateway.tags.quality import Quality, is_good
 
 SILENCE_S = 10.0  # a loop that did not turn for so long is hung; PartContext states it
-FIRST_BEAT_S = 30.0  # imports on a small processor whose other parts all start too
+FIRST_BEAT_S = (
+    30.0  # imports on a small processor whose other parts all start too; each time it was too short, twice
+)
+LONGEST_FIRST_BEAT_S = 600.0
 READY_PATIENCE_S = 20.0  # how long the next stage waits for one: a part may need longer, the others need not
 WATCH_S = 0.5
 STAGE_PATIENCE_S = 1.2  # at the end, before the next stage is told too
@@ -94,6 +97,7 @@ class Life:
     is_kept: bool = False
     last_exit: str = ""
     beat_at: int = 0  # the latest receipt time of its beats that was seen
+    never_began: int = 0  # its latest processes, in a row, that were killed before they beat
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     wake: asyncio.Event = field(default_factory=asyncio.Event)  # out of the back-off
     back_off: BackOff = field(default_factory=BackOff)
@@ -247,6 +251,8 @@ class Supervisor:
             else:
                 await asyncio.shield(life.child.ended)
                 life.last_exit = life.child.exit_text()
+                if life.child.has_beaten:
+                    life.never_began = 0
             if self._is_stopping.is_set():
                 life.state = State.IDLE
                 log.info("%s: %s", life.part.name, life.last_exit)
@@ -255,7 +261,8 @@ class Supervisor:
             life.ready.clear()
             await self._disown(life)
             if life.wanted is Wanted.RUN:
-                wait_s = life.back_off.after(loop.time() - started)
+                # One that never beat was not well, however long it took to see it.
+                wait_s = life.back_off.after(0.0 if life.never_began else loop.time() - started)
                 self._say(f"{life.part.name} ended ({life.last_exit}); starts again in {wait_s:.1f} s")
                 await self._pause(life, wait_s)
             if life.wanted is Wanted.GONE:
@@ -331,8 +338,9 @@ class Supervisor:
                         self._on_ready(life)
                 if was_held_up:
                     child.last_beat = now
-                elif now - child.last_beat > _patience_s(life.part, child):
+                elif now - child.last_beat > _patience_s(life, child):
                     self._say(f"{life.part.name} does not answer (for {now - child.last_beat:.0f} s): killed")
+                    life.never_began += not child.has_beaten
                     child.last_beat = now
                     child.send(signal.SIGKILL)
 
@@ -369,8 +377,8 @@ class Supervisor:
         )
 
 
-def _patience_s(part: Part, child: Child) -> float:
-    """How long a part may be silent."""
+def _patience_s(life: Life, child: Child) -> float:
+    """How long a part may be silent. Where all start at once on a busy machine, killing them makes it busier."""
     if not child.has_beaten:
-        return FIRST_BEAT_S
-    return SILENCE_S if part.silence_s is None else part.silence_s
+        return min(FIRST_BEAT_S * 2.0**life.never_began, LONGEST_FIRST_BEAT_S)
+    return SILENCE_S if life.part.silence_s is None else life.part.silence_s

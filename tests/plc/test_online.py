@@ -457,7 +457,7 @@ def test_keys_stop_start_renew_and_end(folder: Path) -> None:
         press(b"c")
         until(lambda: sees("changed in"), "it does not change")
         press(b"q")
-        until(lambda: sees("overruns") and process.poll() is not None, "it does not end")
+        until(lambda: sees("overrun") and process.poll() is not None, "it does not end")
         assert process.returncode == 0
     finally:
         if process.poll() is None:

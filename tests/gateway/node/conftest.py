@@ -40,7 +40,7 @@ class Running:
         assert child is not None
         return child.pid
 
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
         async with asyncio.timeout(timeout_s):
             while not condition():  # noqa: ASYNC110 - other processes set no event of ours
                 await asyncio.sleep(0.01)

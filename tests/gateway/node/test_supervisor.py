@@ -100,6 +100,14 @@ async def test_a_part_that_leaves_without_being_told_is_started_again(start):
         assert running.life("leaving").last_exit == "exit 1"
 
 
+async def test_a_part_that_is_slow_to_begin_gets_more_time_at_each_start(start, monkeypatch):
+    monkeypatch.setattr(supervisor, "FIRST_BEAT_S", 1.0)
+    async with start("slow", "steady") as running:
+        await running.until_ready("slow")
+        assert any(line.startswith("slow does not answer") for line in running.said)
+        assert running.life("slow").restarts >= 1
+
+
 async def test_stopping_ends_all_processes_even_the_stubborn_within_five_seconds(start):
     async with start("steady", "stubborn") as running:
         await running.until_ready("steady", "stubborn")
