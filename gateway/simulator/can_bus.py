@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.simulator.devices.frames import Frame, FrameMap
 from gateway.simulator.door import reset
-from gateway.simulator.faults import Fault, FaultError, FaultKind
+from gateway.simulator.faults import Fault, FaultError, FaultKind, refuse_of_meters
 
 CONNECTIONS = 8
 LINE_BYTES = 64  # the longest of LAWICEL's is 27
@@ -172,6 +172,7 @@ class CanNode:
         """From now on behave so; None: be well. Raises FaultError for what no device on a bus can suffer."""
         if fault is not None and fault.kind is FaultKind.EXCEPTION:
             raise FaultError("a device on a CAN bus has no exceptions")
+        refuse_of_meters(fault)
         self.fault = fault
         self._held = {}
         self._restarted_s = 0.0

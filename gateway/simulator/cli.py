@@ -8,7 +8,15 @@ import sys
 
 from gateway.config.place import add_place, place_of
 from gateway.simulator.control import ControlClient
-from gateway.simulator.faults import DEFAULT_CODE, DEFAULT_DELAY_MS, MEANING, Fault, FaultError, FaultKind
+from gateway.simulator.faults import (
+    DEFAULT_CODE,
+    DEFAULT_DELAY_MS,
+    DEFAULT_SHARE,
+    MEANING,
+    Fault,
+    FaultError,
+    FaultKind,
+)
 from gateway.simulator.follow import (
     CONNECTED,
     ISLANDED,
@@ -44,6 +52,11 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     fault.add_argument("--list", action="store_true", help="show all devices and their faults")
     fault.add_argument("--clear", action="store_true", help="mend everything, the utility too")
     fault.add_argument("--delay-ms", type=int, default=DEFAULT_DELAY_MS, help="of slow (default: 1500)")
+    fault.add_argument(
+        "--share",
+        type=float,
+        help="of drift (an hour; default: 0.1), spike (default: 4) and fraud (default: 0.3)",
+    )
     fault.add_argument("--code", type=int, default=DEFAULT_CODE, help="of exception (default: 4)")
     fault.set_defaults(run=_fault)
     sim = subparsers.add_parser(
@@ -119,7 +132,8 @@ def _apply(client: ControlClient, arguments: argparse.Namespace) -> int:
     elif kind in _MEND:
         client.clear(device)
     elif kind in list(FaultKind):
-        client.set(device, Fault(FaultKind(kind), arguments.delay_ms, arguments.code))
+        share = DEFAULT_SHARE.get(FaultKind(kind), 0.0) if arguments.share is None else arguments.share
+        client.set(device, Fault(FaultKind(kind), arguments.delay_ms, arguments.code, share))
     else:
         print(f"a fault is one of {', '.join(FaultKind)}, or clear; not {kind!r}", file=sys.stderr)
         return _EXIT_USAGE

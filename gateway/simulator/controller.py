@@ -24,7 +24,7 @@ from asyncua.server.server import Server
 from asyncua.server.standard_address_space.standard_address_space import fill_address_space
 
 from gateway.simulator.devices.controller import NAMESPACE, STRUCTURE, Variable, VariableKind
-from gateway.simulator.faults import Fault, FaultKind
+from gateway.simulator.faults import Fault, FaultKind, refuse_of_meters
 from gateway.simulator.link import Link
 
 ua: Any = _ua  # where half of the names are not exported, or of types that differ from what is taken
@@ -110,6 +110,7 @@ class ControllerServer:
 
     async def suffer(self, fault: Fault | None) -> None:
         """From now on behave so; None: be well. Raises OSError where a stopped device finds its port taken."""
+        refuse_of_meters(fault)
         self.fault = fault
         self._held = {}
         if fault is not None and fault.kind is FaultKind.STUCK:

@@ -22,6 +22,10 @@ class FaultKind(StrEnum):
     STUCK = "stuck"
     EXCEPTION = "exception"
     STOPPED = "stopped"
+    DRIFT = "drift"
+    SPIKE = "spike"
+    SWAPPED = "swapped"
+    FRAUD = "fraud"
 
 
 MEANING = {
@@ -33,7 +37,16 @@ MEANING = {
     FaultKind.STUCK: "answers with the values it had when the fault began",
     FaultKind.EXCEPTION: "answers with a Modbus exception (--code)",
     FaultKind.STOPPED: "its server is down: connections are refused",
+    FaultKind.DRIFT: "its meter shows --share more each hour",
+    FaultKind.SPIKE: "its meter shows --share more for a moment, every minute",
+    FaultKind.SWAPPED: "its meter has two current transformers on each other's phases",
+    FaultKind.FRAUD: "its meter leaves --share out",
 }
+# Faults of what is measured: only devices by Modbus with a power in their registers have them.
+OF_METERS = frozenset({FaultKind.DRIFT, FaultKind.SPIKE, FaultKind.SWAPPED, FaultKind.FRAUD})
+DEFAULT_SHARE = {FaultKind.DRIFT: 0.1, FaultKind.SPIKE: 4.0, FaultKind.SWAPPED: 0.0, FaultKind.FRAUD: 0.3}
+_WITH_SHARE = OF_METERS - {FaultKind.SWAPPED}
+MOST_SHARE = 100.0
 
 
 class FaultError(ValueError):
@@ -42,11 +55,12 @@ class FaultError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault in force. ``delay_ms`` matters to SLOW only, ``code`` to EXCEPTION only."""
+    """A fault in force. ``delay_ms`` matters to SLOW only, ``code`` to EXCEPTION, ``share`` to those of meters."""
 
     kind: FaultKind
     delay_ms: int = DEFAULT_DELAY_MS
     code: int = DEFAULT_CODE
+    share: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         said: dict[str, Any] = {"kind": self.kind.value}
@@ -54,6 +68,8 @@ class Fault:
             said["delay_ms"] = self.delay_ms
         if self.kind is FaultKind.EXCEPTION:
             said["code"] = self.code
+        if self.kind in _WITH_SHARE:
+            said["share"] = self.share
         return said
 
 
@@ -61,16 +77,31 @@ def parse_fault(said: object) -> Fault:
     """The inverse of `Fault.as_json`. Raises FaultError."""
     if not isinstance(said, dict):
         raise FaultError("a fault is an object with a kind")
-    unknown = set(said) - {"kind", "delay_ms", "code"}
+    unknown = set(said) - {"kind", "delay_ms", "code", "share"}
     if unknown:
-        raise FaultError(f"a fault has kind, delay_ms and code, not {', '.join(sorted(map(str, unknown)))}")
+        names = ", ".join(sorted(map(str, unknown)))
+        raise FaultError(f"a fault has kind, delay_ms, code and share, not {names}")
     try:
         kind = FaultKind(said["kind"])
     except (KeyError, ValueError):
         raise FaultError(f"kind is one of {', '.join(FaultKind)}, not {said.get('kind')!r}") from None
     delay_ms = _whole(said, "delay_ms", DEFAULT_DELAY_MS, MOST_DELAY_MS)
     code = _whole(said, "code", DEFAULT_CODE, 0xFF)
-    return Fault(kind, delay_ms, code)
+    return Fault(kind, delay_ms, code, _share(said, kind))
+
+
+def _share(said: dict[Any, Any], kind: FaultKind) -> float:
+    value = said.get("share", DEFAULT_SHARE.get(kind, 0.0))
+    most = 1.0 if kind is FaultKind.FRAUD else MOST_SHARE
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -most <= value <= most:
+        raise FaultError(f"share of {kind} is a number from {-most:g} to {most:g}, not {value!r}")
+    return float(value)
+
+
+def refuse_of_meters(fault: Fault | None) -> None:
+    """For devices that do not speak Modbus. Raises FaultError."""
+    if fault is not None and fault.kind in OF_METERS:
+        raise FaultError(f"{fault.kind} is of meters by Modbus, such as feeder1")
 
 
 def _whole(said: dict[Any, Any], key: str, default: int, most: int) -> int:

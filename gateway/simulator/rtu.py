@@ -17,7 +17,7 @@ from typing import Any
 import opendnp3
 
 from gateway.simulator.devices.rtu import SCAN_S, Point, PointKind
-from gateway.simulator.faults import Fault, FaultKind
+from gateway.simulator.faults import Fault, FaultKind, refuse_of_meters
 from gateway.simulator.link import Link
 
 ADDRESS, MASTER_ADDRESS = 10, 1
@@ -124,6 +124,7 @@ class RtuServer:
 
     async def suffer(self, fault: Fault | None) -> None:
         """From now on behave so; None: be well. Raises OSError where a stopped device finds its port taken."""
+        refuse_of_meters(fault)
         self.fault = fault
         await self._link.suffer(fault)
 

@@ -20,8 +20,9 @@ from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
 
 from gateway.simulator.devices.registers import TABLE_OF_FUNCTION, Kind, RegisterMap, Row, Table
 from gateway.simulator.door import reset
-from gateway.simulator.faults import Fault, FaultKind
+from gateway.simulator.faults import OF_METERS, Fault, FaultError, FaultKind
 from gateway.simulator.garbled import garbled_answer
+from gateway.simulator.meters import Quantity, shown
 
 UNIT_IDS = (1, 0, 255)  # its own; and both by which a device that is alone at its address may be called
 HEADER = struct.Struct(">HHHB")  # transaction, protocol (0), length of what follows it, unit
@@ -45,6 +46,8 @@ class DeviceServer:
         self._peers: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._held: dict[Row[Any], list[int]] = {}
+        self._before: dict[Row[Any], float] = {}
+        self._since_s = 0.0
         self._random = random.Random(name)
         self._decoder = DecodePDU(True)
         self._framer = FramerSocket(self._decoder)
@@ -70,8 +73,12 @@ class DeviceServer:
 
     async def suffer(self, fault: Fault | None) -> None:
         """From now on behave so; None: be well. Raises OSError where a stopped device finds its port taken."""
+        if fault is not None and fault.kind in OF_METERS and not self._has_meter():
+            raise FaultError(f"{self.name} has no meter that could be at fault")
         self.fault = fault
         self._held.clear()
+        self._before = self._energies()
+        self._since_s = asyncio.get_running_loop().time()
         if fault is not None and fault.kind is FaultKind.STUCK:
             self._held = {row: row.words(self._source) for row in self._map.rows}
         if fault is not None and fault.kind is FaultKind.STOPPED:
@@ -104,7 +111,20 @@ class DeviceServer:
         if fault is not None and fault.kind is FaultKind.WRONG:
             bits = 1 if row.form.kind is Kind.BIT else 16
             return [self._random.getrandbits(bits) for _ in range(row.form.words)]
+        if fault is not None and fault.kind in OF_METERS and row.quantity is not None:
+            value = row.read(self._source)
+            assert isinstance(value, float | int)
+            seconds = asyncio.get_running_loop().time() - self._since_s
+            return row.words_of(shown(fault, row.quantity, value, seconds, self._before.get(row, 0.0)))
         return row.words(self._source)
+
+    def _has_meter(self) -> bool:
+        return any(row.quantity is Quantity.POWER for row in self._map.rows)
+
+    def _energies(self) -> dict[Row[Any], float]:
+        """What its counters are now."""
+        rows = [row for row in self._map.rows if row.quantity is Quantity.ENERGY]
+        return {row: float(row.read(self._source) or 0.0) for row in rows}
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

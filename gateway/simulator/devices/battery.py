@@ -17,6 +17,7 @@ from gateway.simulator.devices.registers import (
     text,
     within,
 )
+from gateway.simulator.meters import Quantity
 from gateway.simulator.plant.battery import RATED_KW, SERIAL_NUMBER, Battery, State
 
 RUNNING, TRIPPED, FORMING = 1 << 0, 1 << 1, 1 << 2  # status word
@@ -40,7 +41,7 @@ def _form(battery: Battery, form: float) -> ExcCodes | None:
 
 MAP: RegisterMap[Battery] = RegisterMap(
     [
-        Row(Table.INPUT, 0, INT32, lambda b: b.power_kw, scale=0.001),
+        Row(Table.INPUT, 0, INT32, lambda b: b.power_kw, scale=0.001, quantity=Quantity.POWER),
         Row(Table.INPUT, 2, UINT16, lambda b: min(100.0, 100.0 * b.charge_share), scale=0.01),
         Row(Table.INPUT, 3, UINT16, lambda b: b.voltage_v, scale=0.1),
         Row(Table.INPUT, 4, INT16, lambda b: b.current_a, scale=0.1),

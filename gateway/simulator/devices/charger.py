@@ -14,11 +14,12 @@ from gateway.simulator.devices.registers import (
     text,
     within,
 )
+from gateway.simulator.meters import Quantity
 from gateway.simulator.plant.charger import RATED_KW, Charger
 
 MAP: RegisterMap[Charger] = RegisterMap(
     [
-        Row(Table.INPUT, 0, INT32, lambda c: c.power_kw, scale=0.001),
+        Row(Table.INPUT, 0, INT32, lambda c: c.power_kw, scale=0.001, quantity=Quantity.POWER),
         Row(
             Table.INPUT,
             2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pymodbus.constants import ExcCodes
 
 from gateway.simulator.devices.registers import BIT, FLOAT32, UINT64, RegisterMap, Row, Table
+from gateway.simulator.meters import Quantity
 from gateway.simulator.plant.microgrid import LIVE_PU, BusMode, Microgrid
 
 
@@ -29,7 +30,7 @@ def command(grid: Microgrid, close: float) -> ExcCodes | None:
 
 MAP: RegisterMap[Microgrid] = RegisterMap(
     [
-        Row(Table.INPUT, 0, FLOAT32, lambda g: g.tie.power_kw),
+        Row(Table.INPUT, 0, FLOAT32, lambda g: g.tie.power_kw, quantity=Quantity.POWER),
         Row(Table.INPUT, 2, FLOAT32, lambda g: g.tie.reactive_kvar),
         Row(Table.INPUT, 4, FLOAT32, lambda g: g.voltage_v),
         Row(Table.INPUT, 6, FLOAT32, bus_hz),

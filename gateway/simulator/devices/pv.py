@@ -13,13 +13,14 @@ from gateway.simulator.devices.registers import (
     text,
     within,
 )
+from gateway.simulator.meters import Quantity
 from gateway.simulator.plant.solar import ASLEEP, OFF, RATED_KW, Solar
 
 MAP: RegisterMap[Solar] = RegisterMap(
     [
         Row(Table.HOLDING, 40000, text(2), lambda s: "SunS"),
-        Row(Table.HOLDING, 40083, INT16, lambda s: s.power_kw, scale=0.01),
-        Row(Table.HOLDING, 40093, UINT32, lambda s: s.energy_kwh, scale=0.001),
+        Row(Table.HOLDING, 40083, INT16, lambda s: s.power_kw, scale=0.01, quantity=Quantity.POWER),
+        Row(Table.HOLDING, 40093, UINT32, lambda s: s.energy_kwh, scale=0.001, quantity=Quantity.ENERGY),
         Row(
             Table.HOLDING,
             40103,

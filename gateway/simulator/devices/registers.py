@@ -13,6 +13,8 @@ from typing import Generic, TypeVar
 
 from pymodbus.constants import ExcCodes
 
+from gateway.simulator.meters import Quantity
+
 Reading = float | int | bool | str | None
 Refusal = (
     ExcCodes  # why a device does not do what it is told, in Modbus' words; other protocols have their own
@@ -115,7 +117,8 @@ def text(words: int) -> Form:
 class Row(Generic[Source]):
     """One value of a device. ``read`` may give None: the device has no such value now, and sends ``absent``.
 
-    ``write`` sets it and gives None, or the Modbus exception by which the device refuses.
+    ``write`` sets it and gives None, or the Modbus exception by which the device refuses. ``quantity`` is what a
+    meter measures: faults of the meter change it.
     """
 
     table: Table
@@ -125,9 +128,12 @@ class Row(Generic[Source]):
     write: Callable[[Source, float], ExcCodes | None] | None = None
     scale: float = 1.0
     absent: int = 0xFFFF
+    quantity: Quantity | None = None
 
     def words(self, source: Source) -> list[int]:
-        value = self.read(source)
+        return self.words_of(self.read(source))
+
+    def words_of(self, value: Reading) -> list[int]:
         if value is None:
             return [self.absent] * self.form.words
         return self.form.encode(value, self.scale)

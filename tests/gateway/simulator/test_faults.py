@@ -17,8 +17,9 @@ from pymodbus.exceptions import ModbusException
 
 from gateway.simulator.control import Control, ControlClient
 from gateway.simulator.devices.roster import devices
-from gateway.simulator.faults import MEANING, Fault, FaultError, FaultKind, parse_fault
+from gateway.simulator.faults import MEANING, Fault, FaultError, FaultKind, parse_fault, refuse_of_meters
 from gateway.simulator.garbled import garbled_answer
+from gateway.simulator.meters import Quantity, shown
 from gateway.simulator.plant.microgrid import Microgrid
 from gateway.simulator.server import CONNECTIONS, DeviceServer
 
@@ -268,3 +269,64 @@ async def _throw(garbage: list[bytes], framed: bool) -> None:
     writer.close()
     await server.stop()
     assert faults == []
+
+
+POWER, ENERGY = 0, 4  # feeder1's input registers
+
+
+async def feeder(client, address: int, low_word_first: bool) -> int:
+    """A number of 32 bits, the less significant byte of every register first."""
+    answer = await client.read_input_registers(address, count=2, device_id=1)
+    assert not answer.isError()
+    words = [(word >> 8) | (word & 0xFF) << 8 for word in answer.registers]
+    high, low = reversed(words) if low_word_first else words
+    return high << 16 | low
+
+
+@pytest.mark.parametrize(
+    ("fault", "share"),
+    [
+        (Fault(FaultKind.FRAUD, share=0.3), 0.7),
+        (Fault(FaultKind.SWAPPED), 0.0814),
+        (Fault(FaultKind.SPIKE, share=4.0), 5.0),
+    ],
+)
+async def test_a_meter_shows_a_share_and_the_plant_goes_on(
+    servers, control, connect, grid, fault, share
+) -> None:
+    client = await connect(servers["feeder1"].port)
+    true = await feeder(client, POWER, False)
+    await ask(control.set, "feeder1", fault)
+    assert await feeder(client, POWER, False) == pytest.approx(true * share, rel=1e-3)
+    assert grid.feeders[0].power_kw == pytest.approx(true / 1000, abs=1e-3)
+    await ask(control.clear, "feeder1")
+    assert await feeder(client, POWER, False) == true
+
+
+async def test_a_counter_goes_on_from_where_it_was_when_the_fault_began(
+    servers, control, connect, grid
+) -> None:
+    client = await connect(servers["feeder1"].port)
+    before = await feeder(client, ENERGY, True)
+    await ask(control.set, "feeder1", Fault(FaultKind.FRAUD, share=0.25))
+    assert await feeder(client, ENERGY, True) == before
+    grid.feeders[0].energy_kwh += 100.0
+    assert await feeder(client, ENERGY, True) == pytest.approx(before + 7_500, abs=1)
+
+
+def test_a_drift_grows_and_a_spike_passes() -> None:
+    drift, spike = Fault(FaultKind.DRIFT, share=0.1), Fault(FaultKind.SPIKE, share=4.0)
+    assert shown(drift, Quantity.POWER, 50.0, 7200.0) == pytest.approx(60.0)
+    assert shown(drift, Quantity.ENERGY, 1100.0, 7200.0, 1000.0) == pytest.approx(1110.0)
+    assert shown(spike, Quantity.POWER, 50.0, 61.0) == 250.0
+    assert shown(spike, Quantity.POWER, 50.0, 62.0) == 50.0
+    assert shown(spike, Quantity.ENERGY, 50.0, 61.0) == 50.0
+
+
+async def test_what_has_no_meter_refuses_its_faults(servers, control) -> None:
+    with pytest.raises(FaultError, match="genset1 has no meter that could be at fault"):
+        await ask(control.set, "genset1", Fault(FaultKind.FRAUD, share=0.3))
+    with pytest.raises(FaultError, match="feeder1"):
+        refuse_of_meters(Fault(FaultKind.DRIFT, share=0.1))
+    with pytest.raises(FaultError, match="share of fraud is a number from -1 to 1, not 2"):
+        parse_fault({"kind": "fraud", "share": 2})
