@@ -46,6 +46,7 @@ GROUPS = {
         "soc_limit",
         "ev_charge_point",
         "vehicle_to_grid",
+        "plan_tracking",
         "genset_start",
     ),
 }
