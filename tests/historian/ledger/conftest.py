@@ -41,6 +41,7 @@ from historian.ledger.keys import Bundle, SigningKey
 from historian.ledger.market.price import ONE
 from historian.ledger.pen import Pen, client_id
 from historian.ledger.rules import price_of
+from historian.ledger.state import Placed
 
 QUARTER_US = 900 * 1_000_000
 NOON_US = 1_795_262_400 * 1_000_000  # 2026-11-21T12:00:00Z
@@ -222,6 +223,19 @@ def built_town(tmp_path_factory: pytest.TempPathFactory) -> Town:
     town = Town(tmp_path_factory.mktemp("town") / "built.ledger")
     town.book.close()  # which leaves one file
     return town
+
+
+class Entries(tuple[Placed, ...]):
+    """Too many to be printed where a test fails."""
+
+    def __repr__(self) -> str:
+        return f"{len(self)} entries"
+
+
+@pytest.fixture(scope="session")
+def built_entries(built_town: Town) -> Entries:
+    with Book.open(built_town.file) as book:
+        return Entries(book.placed(-1))
 
 
 @pytest.fixture
