@@ -14,9 +14,9 @@ from gateway.tags.tag import ValueType
 from historian.query.aggregates.intervals import Intervals
 from historian.query.aggregates.known import BAD, BAD_NO_DATA, NOTHING_COVERED, Covered, Known, judge
 from historian.query.aggregates.table import BY_STRETCH, is_stepped
-from historian.query.days import Summed
 from historian.query.knots import RESYNCED, can_sum
 from historian.query.reader import Span
+from historian.query.stored import Stored
 from historian.store.blocks import Samples
 from historian.store.catalogue import Entry
 from historian.store.frame import GapFrame
@@ -79,13 +79,27 @@ def near(type: ValueType, samples: Samples, times: NDArray[np.int64]) -> Samples
     return samples[keep[2:-1]]
 
 
+def is_whole(blocks: Sequence[Stored], times: NDArray[np.int64], gaps: Sequence[GapFrame]) -> bool:
+    """Whether each time lies in one of these blocks, which come in order and share no time, and all is Good."""
+    first, last = blocks[0].first_time, blocks[-1].last_time
+    if not all(block.is_good for block in blocks) or times[0] < first or times[-1] > last:
+        return False
+    if any(gap.from_time <= last and max(gap.from_time, gap.to_time) >= first for gap in gaps):
+        return False
+    if len(blocks) == 1:
+        return True
+    begins = np.array([block.first_time for block in blocks], np.int64)
+    ends = np.array([block.last_time for block in blocks], np.int64)
+    return bool((times <= ends[begins.searchsorted(times, "right") - 1]).all())
+
+
 def sums_up(
     aggregate: Aggregate,
     intervals: Intervals,
     configuration: AggregateConfiguration,
     gaps: Sequence[GapFrame],
     by_id: Mapping[int, Entry],
-    block: Summed,
+    block: Stored,
 ) -> bool:
     """Whether a block's sums say all that the aggregate wants to know of it."""
     entry = by_id[block.tag]
@@ -103,7 +117,7 @@ def known_of(
     *,
     gaps: Sequence[GapFrame] = (),
     damaged: Sequence[Span] = (),
-    summed: Sequence[Summed] = (),
+    summed: Sequence[Stored] = (),
     now: int | None = None,
 ) -> Known:
     """Samples, and from where on nothing is known until the next: in gaps, damaged blocks, and later than now.
@@ -161,7 +175,7 @@ def known_of(
     )
 
 
-def _first_time(block: Summed) -> int:
+def _first_time(block: Stored) -> int:
     return block.first_time
 
 
@@ -171,7 +185,7 @@ def _numbers(type: ValueType, values: NDArray[np.generic]) -> NDArray[np.float64
     return values.astype(np.float64)
 
 
-def _covered(blocks: Sequence[Summed]) -> Covered:
+def _covered(blocks: Sequence[Stored]) -> Covered:
     if not blocks:
         return NOTHING_COVERED
     return Covered(

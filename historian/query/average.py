@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.tags.quality import Quality
+from historian.query.remembered import NO_GRID, Grid
 from historian.store.blocks import NS
 
 BAD_NO_DATA = 0x809B_0000  # OPC 10000-4 7.39.2: nothing usable in the interval
@@ -149,8 +150,55 @@ def weights_of(edges: NDArray[np.int64], times: NDArray[np.int64]) -> Weights:
     )
 
 
-def average(edges: NDArray[np.int64], knots: Knots, covered: Sequence[Covered]) -> Averages:
-    """Averages of the intervals between ``edges``."""
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The intervals [first, last) reaches into, and their edges cut to its end; ``grid`` says the same in short."""
+
+    first: int
+    last: int
+    inside: slice
+    edges: NDArray[np.int64]
+    grid: Grid
+
+    @property
+    def held(self) -> NDArray[np.int64]:
+        """How much of each interval it takes."""
+        return np.diff(np.maximum(self.edges, self.first))
+
+
+class Stretches:
+    """Cuts stretches of time by the intervals between ``edges``, which are alike but for the last."""
+
+    def __init__(self, edges: NDArray[np.int64]) -> None:
+        self.edges = edges
+        self._step = int(edges[1] - edges[0])
+        self._known: dict[tuple[int, int], Stretch] = {}
+
+    def of(self, first: int, last: int) -> Stretch:
+        """The stretch [first, last); of no interval where it lies outside, or is empty."""
+        known = self._known.get((first, last))
+        if known is None:
+            known = self._known[first, last] = self._cut(first, last)
+        return known
+
+    def _cut(self, first: int, last: int) -> Stretch:
+        edges = self.edges
+        if last <= first or last <= edges[0] or first >= edges[-1]:
+            return Stretch(first, last, slice(0, 0), edges[:1], NO_GRID)
+        inside = slice(max(int(edges.searchsorted(first, "right")) - 1, 0), int(edges.searchsorted(last)))
+        own = edges[inside.start : inside.stop + 1].copy()
+        inside = slice(inside.start, inside.start + len(own) - 1)
+        own[-1] = min(int(own[-1]), last)
+        return Stretch(first, last, inside, own, (int(own[0]), self._step, len(own), int(own[-1])))
+
+
+def average(
+    edges: NDArray[np.int64],
+    knots: Knots,
+    covered: Sequence[Covered],
+    known: Sequence[tuple[Stretch, NDArray[np.float64]]] = (),
+) -> Averages:
+    """Averages of the intervals between ``edges``; of ``known`` stretches, all Good, the integrals are given."""
     weights = weights_of(edges, knots.times)
     usable_ns = weights.time(knots.usable)
     good_ns = weights.time(knots.good)
@@ -161,6 +209,10 @@ def average(edges: NDArray[np.int64], knots: Knots, covered: Sequence[Covered]) 
         np.add.at(good_ns, where, [piece.good_ns for piece in covered])
         with np.errstate(over="ignore", invalid="ignore"):
             np.add.at(integral, where, [piece.integral for piece in covered])
+    for stretch, sums in known:
+        usable_ns[stretch.inside] += stretch.held
+        good_ns[stretch.inside] += stretch.held
+        integral[stretch.inside] += sums
     return finish(edges, integral, usable_ns, good_ns)
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from gateway.tags.tag import ValueType
 from historian.query.average import BAD_NO_DATA
-from historian.query.days import Summed
 from historian.query.libraries import load
+from historian.query.stored import Stored
 from historian.store.blocks import Samples, usable_numbers
 from historian.store.frame import GapFrame
 
@@ -49,7 +49,7 @@ def columns_of(start: int, end: int, points: int) -> NDArray[np.int64]:
     return np.array([start + (end - start) * place // count for place in range(count + 1)], np.int64)
 
 
-def can_sum(edges: NDArray[np.int64], gaps: Sequence[GapFrame], block: Summed) -> bool:
+def can_sum(edges: NDArray[np.int64], gaps: Sequence[GapFrame], block: Stored) -> bool:
     """Whether a block is drawn by its sums alone: all of it usable, within one column, in no gap."""
     first, last = edges.searchsorted((block.first_time, block.last_time), "right")
     return (
@@ -59,7 +59,7 @@ def can_sum(edges: NDArray[np.int64], gaps: Sequence[GapFrame], block: Summed) -
     )
 
 
-def of_sums(type: ValueType, block: Summed) -> Samples:
+def of_sums(type: ValueType, block: Stored) -> Samples:
     """First, least and greatest of a block, whose last is among the samples; all lie in one column."""
     step = (block.last_time - block.first_time) // 3
     bits = np.array([block.first, block.minimum, block.maximum], np.int64).view(np.uint64)

@@ -1,7 +1,7 @@
 """Day files as a reader sees them: what blocks there are of a tag, and what is in them.
 
 Every use of a file is one SQLite transaction, so that blocks being moved or merged meanwhile are seen before or
-after, never in between.
+after, never in between. What was read of a file is remembered for as long as nobody writes to it: its `edition`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ import json
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.tags.tag import ValueType
 from historian.errors import DamagedBlock, DamagedColumn, UnknownFormat
-from historian.query.decoding import Packed
+from historian.query.decoding import Times, decode
 from historian.query.listing import Listing
-from historian.store.blocks import Samples, Summary
+from historian.query.remembered import BYTES_AN_ARRAY, MAX_KEPT_ROWS, Remembered, Report
+from historian.query.stored import COLUMNS, Newest, Packed, Stored
+from historian.store.blocks import Samples
 from historian.store.database import check, open_to_read
-from historian.store.day_file import SUMMARY_COLUMNS, decode, summary_of
 from historian.store.layout import DAY_NS, day_files, day_of, day_path
 
 MAX_OPEN_DAYS = 32  # a month of questions without opening a file anew; each costs a few file descriptors
@@ -33,57 +35,24 @@ CACHE_KIB = (
 FEW_DAYS = 8  # so many are looked for by name; for more the folder is listed
 MAX_NEAR_DAYS = 4096  # names of days made once and kept: a decade
 
-_PACKED = "id, tag, sequence, first_time, last_time, count, times"
-_COLUMNS = "value_data, quality_data"
+FEW_TAGS = 256  # of so many all rows of the day are read at once, however many there are
+
 _OVERLAPS = " AND first_time < ? AND last_time >= ? ORDER BY tag, first_time"
-_SUMMED = (
-    "id, tag, sequence, first_time, last_time, count, first, last, first_status, last_status, usable, minimum,"
-    " maximum, integral, good_ns, uncertain_ns, bad_ns"
-)
 _ASKED = "(SELECT value FROM json_each(?))"
 
-Report = Callable[[DamagedBlock], None]
+RowsOf = Mapping[int, tuple[Stored, ...]]  # by tag, by first time
+_editions = count(1)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBlock:
-    """A block without its columns."""
+@dataclass(slots=True)
+class _OpenDay:
+    """A connection, and what `data_version` said when ``edition`` began."""
 
-    id: int
-    sequence: int
-    summary: Summary
-
-
-class Newest(NamedTuple):
-    """The last sample of a block, ``value`` as `Summary.last`."""
-
-    tag: int
-    time: int
-    sequence: int
-    value: int | str
-    status: int
-
-
-class Summed(NamedTuple):
-    """A block without its columns, as `Summary` says it; ``integral`` is None where it went over the top."""
-
-    id: int
-    tag: int
-    sequence: int
-    first_time: int
-    last_time: int
-    size: int
-    first: int | str
-    last: int | str
-    first_status: int
-    last_status: int
-    usable: int
-    minimum: int | None
-    maximum: int | None
-    integral: float | None
-    good_ns: int
-    uncertain_ns: int
-    bad_ns: int
+    inode: int
+    database: sqlite3.Connection
+    version: int = -1
+    edition: int = 0
+    rows: int | None = None  # blocks in the file, once they were counted
 
 
 class DayView:
@@ -92,102 +61,143 @@ class DayView:
     Without a ``database`` the file is there, but cannot be read at all.
     """
 
-    def __init__(self, day: int, path: Path, database: sqlite3.Connection | None, report: Report) -> None:
+    def __init__(self, day: int, path: Path, opened: _OpenDay | None, remembered: Remembered) -> None:
         self._day = day
-        self._path = path
-        self._database = database
-        self._report = report
-        self.is_damaged = database is None
+        self.path = path
+        self._opened = opened
+        self._database = None if opened is None else opened.database
+        self._remembered = remembered
+        self.is_damaged = opened is None
 
-    def packed(self, tags: Sequence[int], start: int, end: int) -> list[Packed]:
-        """Blocks of these tags with samples in [start, end) and their columns, by tag and first time."""
-        if len(tags) == 1:
-            return self._packed(f"WHERE tag = ?{_OVERLAPS}", (tags[0], end, start))
-        return self._packed(f"WHERE tag IN {_ASKED}{_OVERLAPS}", (json.dumps(list(tags)), end, start))
-
-    def times_of(self, blocks: Sequence[Packed]) -> dict[int, bytes]:
-        """The columns of times of these blocks, by id, as far as they can be read."""
-        wanted = {block.times for block in blocks}
-        found: dict[int, bytes] = {}
-        if self._database is None:
-            return found
-        try:
-            if len(wanted) == 1:
-                rows = self._database.execute("SELECT id, data FROM times WHERE id = ?", (wanted.pop(),))
-            else:
-                asked = json.dumps(sorted(wanted))
-                rows = self._database.execute(f"SELECT id, data FROM times WHERE id IN {_ASKED}", (asked,))  # noqa: S608
-            for id, data in rows:
-                found[id] = data
-        except sqlite3.DatabaseError as error:
-            self.is_damaged = True
-            self._report(_whole(self._day, self._path, error))
-        return found
-
-    def summed(self, tags: Sequence[int], start: int, end: int) -> list[Summed]:
-        """The sums of blocks of these tags with samples in [start, end), by tag and first time."""
-        rows = self._fetch(
-            f"SELECT {_SUMMED} FROM blocks WHERE tag IN {_ASKED}{_OVERLAPS}",  # noqa: S608
-            (json.dumps(list(tags)), end, start),
-        )
-        return [Summed(*row) for row in rows]
-
-    def packed_by_id(self, ids: Sequence[int]) -> list[Packed]:
-        """These blocks and their columns."""
-        return self._packed(f"WHERE id IN {_ASKED} ORDER BY tag, first_time", (json.dumps(list(ids)),))
-
-    def tell(self, block: Packed, why: Exception) -> None:
-        """Report a block that cannot be decoded."""
-        self._report(DamagedBlock(self._path, block.id, block.first_time, block.last_time, str(why)))
+    def blocks(self, tags: Sequence[int], start: int, end: int) -> list[Stored]:
+        """Blocks of these tags with samples in [start, end), those of one tag together and by first time."""
+        rows = self._rows(tags)
+        if rows is not None:
+            return [
+                block
+                for tag in tags
+                for block in rows[tag]
+                if block.first_time < end and block.last_time >= start
+            ]
+        return self._stored(f"tag IN {_ASKED}{_OVERLAPS}", (json.dumps(list(tags)), end, start))
 
     def newest(self, tags: Sequence[int], end: int) -> list[Newest]:
-        """Of each tag that has one, the block wholly before ``end`` that reaches furthest."""
-        rows = self._fetch(
+        """Of each tag that has one, the last sample of the block wholly before ``end`` that reaches furthest."""
+        rows = self._rows(tags)
+        if rows is not None:
+            return [newest for tag in tags if (newest := _newest(rows[tag], end)) is not None]
+        found = self._fetch(
             "SELECT tag, last_time, sequence, last, last_status FROM json_each(?) AS asked JOIN blocks ON blocks.id ="
             " (SELECT id FROM blocks WHERE tag = asked.value AND last_time < ?"
             " ORDER BY last_time DESC, sequence DESC LIMIT 1)",
             (json.dumps(list(tags)), end),
         )
-        return [Newest(*row) for row in rows]
+        return [Newest(*row) for row in found]
 
-    def across(self, tags: Sequence[int], time: int) -> list[Packed]:
-        """Blocks of these tags that begin before ``time`` and end at or after it."""
-        return self.packed(tags, time, time)
+    def pack(self, blocks: Sequence[Stored]) -> list[Packed]:
+        """These blocks with their columns, in their order."""
+        if self._database is None or not blocks:
+            return []
+        asked = "SELECT id, value_data, quality_data FROM blocks WHERE id"
+        found: dict[int, tuple[bytes, bytes | None]] = {}
+        try:
+            if len(blocks) == 1:
+                rows = self._database.execute(f"{asked} = ?", (blocks[0].id,))
+            else:
+                ids = json.dumps([block.id for block in blocks])
+                rows = self._database.execute(f"{asked} IN {_ASKED}", (ids,))
+            found = {id: (values, quality) for id, values, quality in rows}
+        except sqlite3.DatabaseError:
+            # A page that cannot be read spoils the whole answer: what is on good pages comes block by block.
+            found = self._columns_singly(blocks)
+        # Nothing is too short for a column: told as damage of this block when decoded.
+        return [Packed(block, *found.get(block.id, (b"", None))) for block in blocks]
 
-    def blocks(self, tag: int, start: int, end: int) -> list[StoredBlock]:
-        """Blocks of the tag with samples in [start, end), by first time."""
-        return self._select(
-            "tag = ? AND first_time < ? AND last_time >= ? ORDER BY first_time", (tag, end, start)
+    def times_of(self, blocks: Sequence[Stored]) -> dict[int, Times]:
+        """The times of these blocks, by id, as far as they can be read."""
+        found: dict[int, Times] = {}
+        wanted: list[int] = []
+        for id in {block.times for block in blocks}:
+            known = self._remembered.times.get((blocks[0].edition, id))
+            if known is None:
+                wanted.append(id)
+            else:
+                found[id] = known
+        if not wanted or self._database is None:
+            return found
+        try:
+            asked = json.dumps(wanted)
+            rows = self._database.execute(f"SELECT id, data FROM times WHERE id IN {_ASKED}", (asked,))  # noqa: S608
+            for id, data in rows:
+                times = found[id] = self._remembered.shared.decode(data)
+                if not isinstance(times, DamagedColumn):
+                    self._remembered.times.put((blocks[0].edition, id), times, times.nbytes + BYTES_AN_ARRAY)
+        except sqlite3.DatabaseError as error:
+            self._spoilt(error)
+        return found
+
+    def samples(self, block: Stored, type: ValueType) -> Samples | None:
+        """What is in a block; None, and the damage reported, where it cannot be read."""
+        known = self._remembered.samples_of(block)
+        if known is not None:
+            return known
+        times = self.times_of([block]).get(block.times)
+        (packed,) = self.pack([block])
+        try:
+            samples = decode(packed, times, type)
+        except DamagedColumn as damage:
+            self.tell(block, damage)
+            return None
+        self._remembered.keep_samples(block, samples)
+        return samples
+
+    def tell(self, block: Stored, why: Exception) -> None:
+        """Report a block that cannot be decoded."""
+        self._remembered.report(
+            DamagedBlock(self.path, block.id, block.first_time, block.last_time, str(why))
         )
 
-    def newest_before(self, tag: int, end: int) -> list[StoredBlock]:
-        """Blocks that may hold the newest sample before ``end``: those reaching over it, the last wholly before."""
-        return self._select(
-            "tag = ? AND last_time < ? ORDER BY last_time DESC, sequence DESC LIMIT 1", (tag, end)
-        ) + self._select("tag = ? AND first_time < ? AND last_time >= ?", (tag, end, end))
-
-    def samples(self, block: StoredBlock, type: ValueType) -> Samples | None:
-        """What is in a block; None, and the damage reported, where it cannot be read."""
-        assert self._database is not None, "blocks come from a file that can be read"
+    def _rows(self, tags: Sequence[int]) -> RowsOf | None:
+        """All blocks of each tag; None where they are too many to be read for a part of the day, or damaged."""
+        if self._opened is None:
+            return dict.fromkeys(tags, ())
+        edition = self._opened.edition
+        known = self._remembered.rows_of(edition)
+        missing = [tag for tag in tags if tag not in known]
+        if not missing:
+            return known
         try:
-            times, values, quality = self._database.execute(
-                "SELECT times.data, value_data, quality_data FROM blocks"
-                " LEFT JOIN times ON times.id = blocks.times WHERE blocks.id = ?",
-                (block.id,),
-            ).fetchone()
-            if times is None:
-                raise DamagedColumn("its times are missing")
-            return decode(type, block.summary.count, times, values, quality)
-        except (DamagedColumn, sqlite3.DatabaseError) as error:
-            summary = block.summary
-            self._report(
-                DamagedBlock(self._path, block.id, summary.first_time, summary.last_time, str(error))
-            )
+            if len(missing) > FEW_TAGS and self._count(self._opened) > MAX_KEPT_ROWS // 2:
+                return None
+            by_tag: dict[int, list[Stored]] = {tag: [] for tag in missing}
+            for block in self._select(f"tag IN {_ASKED} ORDER BY tag, first_time", (json.dumps(missing),)):
+                by_tag[block.tag].append(block)
+        except sqlite3.DatabaseError:
             return None
+        found = {tag: known[tag] for tag in tags if tag in known}
+        fresh = {tag: tuple(blocks) for tag, blocks in by_tag.items()}
+        found.update(fresh)
+        self._remembered.keep_rows(edition, fresh)
+        return found
 
-    def _select(self, where: str, parameters: tuple[int, ...]) -> list[StoredBlock]:
-        question = f"SELECT id, sequence, {SUMMARY_COLUMNS} FROM blocks WHERE {where}"  # noqa: S608 - constants
-        return [StoredBlock(row[0], row[1], summary_of(row[2:])) for row in self._fetch(question, parameters)]
+    def _count(self, opened: _OpenDay) -> int:
+        if opened.rows is None:
+            (opened.rows,) = opened.database.execute("SELECT count(*) FROM blocks").fetchone()
+        assert opened.rows is not None
+        return opened.rows
+
+    def _stored(self, where: str, parameters: tuple[int | str, ...]) -> list[Stored]:
+        try:
+            return self._select(where, parameters)
+        except sqlite3.DatabaseError as error:
+            self._spoilt(error)
+            return []
+
+    def _select(self, where: str, parameters: tuple[int | str, ...]) -> list[Stored]:
+        assert self._opened is not None, "rows come from a file that can be read"
+        question = f"SELECT ?, {COLUMNS} FROM blocks WHERE {where}"  # noqa: S608 - constants
+        rows = self._opened.database.execute(question, (self._opened.edition, *parameters))
+        return list(map(Stored._make, rows.fetchall()))
 
     def _fetch(self, question: str, parameters: tuple[int | str, ...]) -> list[Any]:
         """All rows; none, and the damage reported, where the file cannot be read."""
@@ -196,33 +206,25 @@ class DayView:
         try:
             return self._database.execute(question, parameters).fetchall()
         except sqlite3.DatabaseError as error:
-            self.is_damaged = True
-            self._report(_whole(self._day, self._path, error))
+            self._spoilt(error)
             return []
 
-    def _packed(self, where: str, parameters: tuple[int | str, ...]) -> list[Packed]:
-        if self._database is None:
-            return []
-        try:
-            rows = self._database.execute(f"SELECT {_PACKED}, {_COLUMNS} FROM blocks {where}", parameters)  # noqa: S608
-            return [Packed(*row) for row in rows]
-        except sqlite3.DatabaseError:
-            # A page that cannot be read spoils the whole answer: what is on good pages comes block by block.
-            return self._packed_singly(where, parameters)
-
-    def _packed_singly(self, where: str, parameters: tuple[int | str, ...]) -> list[Packed]:
-        found: list[Packed] = []
-        for row in self._fetch(f"SELECT {_PACKED} FROM blocks {where}", parameters):  # noqa: S608 - constants
+    def _columns_singly(self, blocks: Sequence[Stored]) -> dict[int, tuple[bytes, bytes | None]]:
+        found: dict[int, tuple[bytes, bytes | None]] = {}
+        for block in blocks:
             try:
                 assert self._database is not None, "rows come from a file that can be read"
-                columns = self._database.execute(
-                    f"SELECT {_COLUMNS} FROM blocks WHERE id = ?",  # noqa: S608 - constants
-                    row[:1],
+                row = self._database.execute(
+                    "SELECT value_data, quality_data FROM blocks WHERE id = ?", (block.id,)
                 ).fetchone()
+                found[block.id] = row
             except sqlite3.DatabaseError:
-                columns = (b"", None)  # too short for a column: told as damage of this block when decoded
-            found.append(Packed(*row, *columns))
+                continue
         return found
+
+    def _spoilt(self, error: Exception) -> None:
+        self.is_damaged = True
+        self._remembered.report(_whole(self._day, self.path, error))
 
 
 class Days:
@@ -232,13 +234,15 @@ class Days:
         self._directory = directory
         self._report = report
         self._listing = Listing(directory, lambda: day_files(directory))
-        self._open: OrderedDict[int, tuple[int, sqlite3.Connection]] = OrderedDict()
+        self._open: OrderedDict[int, _OpenDay] = OrderedDict()
         self._near: dict[int, Path] = {}
+        self.remembered = Remembered(report)
 
     def close(self) -> None:
-        for _, database in self._open.values():
-            database.close()
+        for opened in self._open.values():
+            opened.database.close()
         self._open.clear()
+        self.remembered.forget()
 
     def paths(self) -> Mapping[int, Path]:
         """Files by day, in order."""
@@ -260,35 +264,38 @@ class Days:
     def view(self, day: int, path: Path) -> Iterator[DayView | None]:
         """One transaction on a file; None where it is gone. That it cannot be read is reported, and the view's."""
         try:
-            database = self._database(day, path)
+            opened = self._opened(day, path)
+            opened.database.execute("BEGIN")
+            _see_edition(opened)
         except FileNotFoundError:
             yield None
             return
         except (UnknownFormat, sqlite3.DatabaseError) as error:
+            self._drop(day)
             self._report(_whole(day, path, error))
-            yield DayView(day, path, None, self._report)
+            yield DayView(day, path, None, self.remembered)
             return
-        database.execute("BEGIN")
-        view = DayView(day, path, database, self._report)
+        view = DayView(day, path, opened, self.remembered)
         try:
             yield view
         finally:
             if view.is_damaged:
                 self._drop(day)
             else:
-                database.execute("ROLLBACK")
+                opened.database.execute("ROLLBACK")
 
-    def _database(self, day: int, path: Path) -> sqlite3.Connection:
-        """An open connection. Raises FileNotFoundError, UnknownFormat, sqlite3.DatabaseError."""
+    def _opened(self, day: int, path: Path) -> _OpenDay:
+        """An open file. Raises FileNotFoundError, UnknownFormat, sqlite3.DatabaseError."""
         known = self._open.get(day)
         try:
             inode = os.stat(path).st_ino  # noqa: PTH116 - one call, and its error is the answer
         except FileNotFoundError:
             self._drop(day)
             raise
-        if known is not None and known[0] == inode:
+        # The number of a file that is open is given to no other.
+        if known is not None and known.inode == inode:
             self._open.move_to_end(day)
-            return known[1]
+            return known
         self._drop(day)
         database = open_to_read(path)
         try:
@@ -297,15 +304,34 @@ class Days:
             database.close()
             raise
         database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        self._open[day] = (inode, database)
+        opened = self._open[day] = _OpenDay(inode, database)
         while len(self._open) > MAX_OPEN_DAYS:
-            self._open.popitem(last=False)[1][1].close()
-        return database
+            self._open.popitem(last=False)[1].database.close()
+        return opened
 
     def _drop(self, day: int) -> None:
         known = self._open.pop(day, None)
         if known is not None:
-            known[1].close()
+            known.database.close()
+
+
+def _see_edition(opened: _OpenDay) -> None:
+    """Begin a new edition where somebody has written since; the transaction sees the file as of now from here on."""
+    (version,) = opened.database.execute("PRAGMA data_version").fetchone()
+    if version != opened.version:
+        opened.version, opened.edition, opened.rows = version, next(_editions), None
+
+
+def _newest(rows: Sequence[Stored], end: int) -> Newest | None:
+    best: Stored | None = None
+    for block in rows:
+        if block.last_time < end and (
+            best is None or (block.last_time, block.sequence) >= (best.last_time, best.sequence)
+        ):
+            best = block
+    if best is None:
+        return None
+    return Newest(best.tag, best.last_time, best.sequence, best.last, best.last_status)
 
 
 def _whole(day: int, path: Path, error: Exception) -> DamagedBlock:

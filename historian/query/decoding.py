@@ -6,37 +6,27 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.tags.tag import ValueType
 from historian.errors import DamagedColumn
+from historian.query.stored import Packed
 from historian.store import columns
-from historian.store.blocks import Samples
+from historian.store.blocks import MAX_BLOCK_SAMPLES, Samples
 
 MAX_KEPT_TIMES = 256  # arrays; of full blocks they take 32 MiB
 MAX_WORKERS = 4  # what reads history beside a gateway must leave it cores
 WORTH_SHARING = 60_000  # samples: decoding them takes half a millisecond, handing some to a thread 50 µs
 
 Times = NDArray[np.int64] | DamagedColumn
+_GOOD = np.zeros(MAX_BLOCK_SAMPLES, np.uint32)
+_GOOD.flags.writeable = False
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class Packed(NamedTuple):
-    """A block with its columns, as it lies in a day file; no dataclass, as a question may fetch thousands."""
-
-    id: int
-    tag: int
-    sequence: int
-    first_time: int
-    last_time: int
-    size: int
-    times: int
-    value_data: bytes
-    quality_data: bytes | None
 
 
 class SharedTimes:
@@ -90,15 +80,20 @@ class Crew:
         return work(items[:share]) + [result for other in others for result in other.result()]
 
 
-def decode(block: Packed, times: Times | None, type: ValueType) -> Samples:
+def decode(packed: Packed, times: Times | None, type: ValueType) -> Samples:
     """The samples of a block. Raises DamagedColumn."""
     if not isinstance(times, np.ndarray):
         raise times or DamagedColumn("its times are missing")
-    values = columns.decode_values(type, block.value_data)
-    if not len(times) == len(values) == block.size:
-        raise DamagedColumn(f"{len(times)} times and {len(values)} values for {block.size} samples")
-    quality = block.quality_data
-    statuses = (
-        np.zeros(block.size, np.uint32) if quality is None else columns.decode_statuses(quality, block.size)
+    size = packed.block.size
+    values = columns.decode_values(type, packed.value_data)
+    if not len(times) == len(values) == size:
+        raise DamagedColumn(f"{len(times)} times and {len(values)} values for {size} samples")
+    quality = packed.quality_data
+    return Samples(
+        times, values, all_good(size) if quality is None else columns.decode_statuses(quality, size)
     )
-    return Samples(times, values, statuses)
+
+
+def all_good(count: int) -> NDArray[np.uint32]:
+    """StatusCodes of samples that are all Good, read-only."""
+    return _GOOD[:count] if count <= len(_GOOD) else np.zeros(count, np.uint32)

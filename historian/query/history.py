@@ -26,13 +26,14 @@ from historian.keeping.clock import unknown_in
 from historian.query import average, chart, knots, merge, modified
 from historian.query.aggregates.intervals import intervals
 from historian.query.aggregates.table import DEFAULTS
-from historian.query.average import Averages
+from historian.query.average import Averages, Stretches
 from historian.query.chart import Line
-from historian.query.days import Days, DayView, StoredBlock
+from historian.query.days import Days, DayView
 from historian.query.merge import Piece
 from historian.query.names import Names
 from historian.query.processing import Processing
-from historian.query.reader import Found, Reader, Span, settle
+from historian.query.reader import Found, Reader, Span, samples_of
+from historian.query.stored import Newest, Stored
 from historian.query.tail import Tail
 from historian.store.blocks import Samples
 from historian.store.catalogue import Entry
@@ -126,13 +127,13 @@ class History:
         with self._turn:
             entries = self._names.entries(tags)
             self._tail.refresh()
-            found = self._reader.newest({entry.id: entry.type for entry in entries.values()}, None)
-            by_type: dict[ValueType, list[tuple[str, Samples]]] = {}
-            for tag, entry in entries.items():
-                samples = found.get(entry.id) or merge.nothing(entry.type)
-                by_type.setdefault(entry.type, []).append((tag, samples))
-            series = {tag: one for type, some in by_type.items() for tag, one in _series_of_type(type, some)}
-            return {tag: series[tag] for tag in entries}
+            types = {entry.id: entry.type for entry in entries.values()}
+            found = self._reader.newest(types, None)
+            by_type: dict[ValueType, list[Newest]] = {}
+            for id, newest in found.items():
+                by_type.setdefault(types[id], []).append(newest)
+            series = {id: one for type, some in by_type.items() for id, one in _singles(type, some)}
+            return {tag: series.get(entry.id) or _nothing(entry.type) for tag, entry in entries.items()}
 
     def latest(self, tag: str, count: int) -> Series:
         """The newest ``count`` samples, the newest first."""
@@ -160,12 +161,19 @@ class History:
             self._tail.refresh()
             gaps = unknown_in(self._gaps(end_ns))
             sums = partial(knots.can_sum, edges, interval_ns, gaps) if interval_ns >= WIDE_NS else None
+            stretches = Stretches(edges)
             gathered = self._reader.gather(
-                {entry.id: entry.type for entry in entries.values()}, start_ns, end_ns, before=True, sums=sums
+                {entry.id: entry.type for entry in entries.values()},
+                start_ns,
+                end_ns,
+                before=True,
+                sums=sums,
+                recall=partial(knots.recall, stretches, gaps, now, self._reader.remembered),
             )
-            answers = knots.averages_of(list(gathered.values()), edges, gaps, now, self._reader.crew)
+            answers = knots.averages_of(list(gathered.values()), stretches, gaps, now, self._reader)
             for _, found in answers:
-                self._told(found)
+                if found.reports:
+                    self._told(found)
             by_id = dict(zip(gathered, answers, strict=True))
             return {tag: by_id[entry.id][0] for tag, entry in entries.items()}
 
@@ -191,10 +199,7 @@ class History:
                 before=True,
                 sums=partial(chart.can_sum, edges, gaps) if is_wide else None,
             )
-            asked = list(gathered.values())
-            found = self._reader.crew.share(
-                lambda some: [settle(one) for one in some], asked, sum(one.count for one in asked)
-            )
+            found = self._reader.settle_all(list(gathered.values()))
             lines: dict[int, Line] = {}
             for (id, one), read in zip(gathered.items(), found, strict=True):
                 self._told(read)
@@ -315,7 +320,7 @@ class History:
         """Samples of [start, end), in runs that follow each other, and damage; each run ascends in time."""
         with closing(self._views(entry, start, end, newest_first)) as views:
             for view, low, high, tail in views:
-                found = merge.regions(view.blocks(entry.id, low, high) if view else (), low, high)
+                found = merge.regions(view.blocks((entry.id,), low, high) if view else (), low, high)
                 if view is not None and view.is_damaged:
                     yield merge.nothing(entry.type), [(low, high)]
                 for region in reversed(found) if newest_first else found:
@@ -352,18 +357,21 @@ def _within(start: int, end: int) -> tuple[int, int]:
     return max(start, _FIRST), min(end, _LAST)
 
 
-def _span(block: StoredBlock, low: int, high: int) -> Span:
-    return max(low, block.summary.first_time), min(high, block.summary.last_time + 1)
+def _span(block: Stored, low: int, high: int) -> Span:
+    return max(low, block.first_time), min(high, block.last_time + 1)
 
 
-def _series_of_type(type: ValueType, some: Sequence[tuple[str, Samples]]) -> Iterator[tuple[str, Series]]:
+def _singles(type: ValueType, some: Sequence[Newest]) -> Iterator[tuple[int, Series]]:
     """Of tags of one type, cut from common arrays: for a sample each, making arrays of its own costs most."""
-    whole = _series(type, Found(merge.join([samples for _, samples in some], type)))
-    start = 0
-    for tag, samples in some:
-        own = slice(start, start + len(samples))
-        start = own.stop
-        yield tag, Series(type, whole.source_times[own], whole.values[own], whole.statuses[own])
+    whole = _series(type, Found(samples_of(type, some)))
+    times, values, statuses = whole.source_times, whole.values, whole.statuses
+    for place, newest in enumerate(some):
+        own = slice(place, place + 1)
+        yield newest.tag, Series(type, times[own], values[own], statuses[own])
+
+
+def _nothing(type: ValueType) -> Series:
+    return _series(type, Found(merge.nothing(type)))
 
 
 def _series(type: ValueType, found: Found) -> Series:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.tags.tag import ValueType
-from historian.query.days import DayView, StoredBlock
+from historian.query.days import DayView
+from historian.query.stored import Stored
 from historian.store.blocks import Samples, newest_of_each_time
 
 Piece = tuple[int, Samples]  # sequence, samples in order of time
@@ -22,7 +23,7 @@ class Region:
 
     start: int
     end: int
-    blocks: tuple[StoredBlock, ...]
+    blocks: tuple[Stored, ...]
 
 
 def nothing(type: ValueType) -> Samples:
@@ -66,20 +67,20 @@ def cut_pieces(pieces: Sequence[Piece], start: int, end: int) -> list[Piece]:
     return [piece for piece in found if len(piece[1])]
 
 
-def regions(blocks: Sequence[StoredBlock], start: int, end: int) -> list[Region]:
+def regions(blocks: Sequence[Stored], start: int, end: int) -> list[Region]:
     """[start, end) cut wherever no block reaches over; ``blocks`` come by first time. One region where none."""
-    groups: list[list[StoredBlock]] = []
+    groups: list[list[Stored]] = []
     reach = 0
     for block in blocks:
-        if groups and block.summary.first_time <= reach:
+        if groups and block.first_time <= reach:
             groups[-1].append(block)
-            reach = max(reach, block.summary.last_time)
+            reach = max(reach, block.last_time)
         else:
             groups.append([block])
-            reach = block.summary.last_time
+            reach = block.last_time
     if not groups:
         return [Region(start, end, ())]
-    starts = [start, *(max(start, group[0].summary.first_time) for group in groups[1:])]
+    starts = [start, *(max(start, group[0].first_time) for group in groups[1:])]
     return [
         Region(low, high, tuple(group))
         for low, high, group in zip(starts, [*starts[1:], end], groups, strict=True)
@@ -88,10 +89,10 @@ def regions(blocks: Sequence[StoredBlock], start: int, end: int) -> list[Region]
 
 def read_region(
     view: DayView | None, region: Region, tail: Sequence[Piece], type: ValueType
-) -> tuple[Samples, list[StoredBlock]]:
+) -> tuple[Samples, list[Stored]]:
     """The samples of a region, and those of its blocks that could not be read."""
     pieces: list[Piece] = []
-    damaged: list[StoredBlock] = []
+    damaged: list[Stored] = []
     for block in region.blocks:
         assert view is not None, "blocks come from a view"
         samples = view.samples(block, type)

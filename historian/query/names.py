@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -26,6 +27,7 @@ class Names:
     def __init__(self, directory: Path) -> None:
         self._path = catalogue_path(directory)
         self._database: sqlite3.Connection | None = None
+        self._inode = 0
         self._version: int | None = None
         self._entries: dict[str, Entry] = {}
         self._gaps: list[GapFrame] | None = None
@@ -77,8 +79,10 @@ class Names:
         return self._gaps
 
     def _forget_if_changed(self) -> None:
-        """`data_version` differs as soon as another connection has committed."""
+        """`data_version` differs as soon as another connection has committed; another file has another number."""
         self._looked = time.monotonic_ns()
+        if self._database is not None and os.stat(self._path).st_ino != self._inode:  # noqa: PTH116 - half the time
+            self.close()
         ((version,),) = self._rows("PRAGMA data_version")
         if version != self._version:
             self._version = version
@@ -96,6 +100,7 @@ class Names:
                     database.close()
                     raise
                 self._database = database
+                self._inode = self._path.stat().st_ino
             return self._database.execute(question, parameters).fetchall()
         except sqlite3.Error as error:
             raise HistoryError(f"{self._path}: {error}") from error

@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.tags.aggregate import Aggregate, AggregateConfiguration, Processed
+from gateway.tags.tag import ValueType
 from historian.keeping.clock import unknown_in
 from historian.query import around, at_time, merge
 from historian.query.aggregates.intervals import Intervals
 from historian.query.aggregates.known import Known
 from historian.query.aggregates.table import NOT_ANNOTATED, calculate, type_of
 from historian.query.around import Need
-from historian.query.days import Summed
-from historian.query.reader import Found, Reader, settle
+from historian.query.reader import MAX_KEPT_AT_ONCE, Found, Reader
+from historian.query.stored import Stored
 from historian.query.tail import Tail
 from historian.store.blocks import Samples
 from historian.store.catalogue import Entry
@@ -29,7 +30,7 @@ _WIDE_NS = 120 * 10**9  # blocks are of a minute or longer: only in wider interv
 # Decoded at a time: 100 bytes each while they are reckoned with. 46 days of a tag at 1 Hz.
 MAX_SAMPLES = 4_000_000
 
-Sums = Callable[[Sequence[GapFrame], Mapping[int, Entry], Summed], bool]
+Sums = Callable[[Sequence[GapFrame], Mapping[int, Entry], Stored], bool]
 
 
 class _TooManyError(Exception):
@@ -101,24 +102,30 @@ class Processing:
         use_simple_bounds: bool,
     ) -> dict[str, Processed]:
         """What each tag was at each time. Raises ValueError."""
-        at_time.check(times)
-        order = np.argsort(times, kind="stable")
-        ordered = times[order]
-        needs = {
-            tag: around.need_at(entry, configuration, use_simple_bounds) for tag, entry in entries.items()
-        }
+        is_ordered = bool((times[1:] >= times[:-1]).all())
+        order = None if is_ordered else np.argsort(times, kind="stable")
+        ordered = times if order is None else times[order]
+        at_time.check(ordered)
+        self.tail.refresh()
         parts: dict[str, list[Processed]] = {tag: [] for tag in entries}
         clusters = [ordered[cluster] for cluster in at_time.clusters(ordered)][::-1]
         while clusters:
             some = clusters.pop()
+            simple = self._within_blocks(entries, some)
+            others = {tag: entry for tag, entry in entries.items() if tag not in simple}
+            needs = {
+                tag: around.need_at(entry, configuration, use_simple_bounds) for tag, entry in others.items()
+            }
             try:
-                known = self._known(entries, int(some[0]), int(some[-1]), needs, configuration, None, some)
+                known = self._known(others, int(some[0]), int(some[-1]), needs, configuration, None, some)
             except _TooManyError:
                 # What lies between two halves need not be read; a single instant needs next to nothing.
                 assert len(some) > 1, "an instant lies in few blocks"
                 clusters += [some[len(some) // 2 :], some[: len(some) // 2]]
                 continue
-            for tag, entry in entries.items():
+            for tag, part in simple.items():
+                parts[tag].append(part)
+            for tag, entry in others.items():
                 part = at_time.at_time(
                     known[tag],
                     entry.type,
@@ -129,6 +136,23 @@ class Processing:
                 )
                 parts[tag].append(part)
         return {tag: at_time.joined(found, order) for tag, found in parts.items()}
+
+    def _within_blocks(self, entries: Mapping[str, Entry], times: NDArray[np.int64]) -> dict[str, Processed]:
+        """What each tag was at times, of those tags of which blocks in no gap say it alone."""
+        low, high = int(times[0]), int(times[-1])
+        types = {entry.id: entry.type for entry in entries.values() if entry.type is not ValueType.STRING}
+        gathered = self.reader.gather(types, low, high + 1)
+        if sum([one.count for one in gathered.values()]) > MAX_KEPT_AT_ONCE:
+            return {}
+        gaps = unknown_in(self.gaps(high + 1))
+        found: dict[str, Processed] = {}
+        for tag, entry in entries.items():
+            blocks = self.reader.decoded(gathered[entry.id]) if entry.id in gathered else None
+            if blocks and around.is_whole([block for block, _ in blocks], times, gaps):
+                part = at_time.within(blocks, entry.type, times, stepped=entry.stepped)
+                if part is not None:
+                    found[tag] = part
+        return found
 
     def _in_halves(
         self, entries: Mapping[str, Entry], ask: Callable[[Mapping[str, Entry]], dict[str, Processed]]
@@ -151,6 +175,8 @@ class Processing:
         only: NDArray[np.int64] | None = None,
     ) -> dict[str, Known]:
         """What is known of each tag from ``low`` up to and with ``high``, and around; or ``only`` around instants."""
+        if not entries:
+            return {}
         self.tail.refresh()
         now = self.clock()
         gaps = unknown_in(self.gaps(max(high, now) + 1))
@@ -162,13 +188,13 @@ class Processing:
             before=True,
             sums=partial(sums, gaps, by_id) if sums else None,
         )
-        count = sum(one.count for one in gathered.values())
+        count = sum(one.size for one in gathered.values())
         if count > MAX_SAMPLES and high > low:
             raise _TooManyError(count)
         known = {}
         for tag, entry in entries.items():
             one = gathered[entry.id]
-            found = self.told(settle(one, self.reader.crew))
+            found = self.told(self.reader.settle(one, self.reader.crew))
             samples = self._widened(entry, found.samples, low, high, needs[tag], configuration, gaps)
             since = int(samples.times[0]) if len(samples) else low
             breaks = [gap for gap in gaps if max(gap.from_time, gap.to_time) >= since]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +20,38 @@ from gateway.tags.quality import Quality
 from gateway.tags.tag import ValueType
 from historian.errors import DamagedBlock, DamagedColumn
 from historian.query import merge
-from historian.query.days import Days, DayView, Newest, Summed
-from historian.query.decoding import Crew, Packed, SharedTimes, Times, decode
+from historian.query.days import Days, DayView
+from historian.query.decoding import Crew, Times, decode
 from historian.query.merge import Piece
+from historian.query.remembered import BYTES_A_SAMPLE, MAX_SAMPLES_BYTES
+from historian.query.stored import Newest, Packed, Stored
 from historian.query.tail import Tail
 from historian.store.blocks import Samples
 from historian.store.layout import DAY_NS, day_of
 
+# Of what one question decodes: more would drive out all that others asked for.
+MAX_KEPT_AT_ONCE = MAX_SAMPLES_BYTES // BYTES_A_SAMPLE // 2
+
 Span = tuple[int, int]  # [from, to) in UTC ns
 Types = Mapping[int, ValueType]  # by catalogue id
+Recall = Callable[[Sequence[Stored]], list[NDArray[np.float64] | None]]
 
 
 @dataclass(slots=True)
 class DayPart:
-    """What a day holds of one tag: its blocks, not decoded yet, and pieces that are decoded."""
+    """What a day holds of one tag.
+
+    ``blocks`` are not decoded yet, ``pieces`` and ``decoded`` blocks are, and of those in ``recalled`` the sums by
+    interval are known, so that of their samples only the last is.
+    """
 
     path: Path | None
     low: int
     high: int
+    pieces: list[Piece]
     blocks: list[tuple[Packed, Times | None]] = field(default_factory=list)
-    pieces: list[Piece] = field(default_factory=list)
+    decoded: list[tuple[Stored, Samples]] = field(default_factory=list)
+    recalled: list[tuple[Stored, NDArray[np.float64]]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -49,13 +62,18 @@ class Gathered:
     start: int
     takes_before: bool
     days: list[DayPart] = field(default_factory=list)
-    summed: list[Summed] = field(default_factory=list)
+    summed: list[Stored] = field(default_factory=list)
     damaged: list[Span] = field(default_factory=list)
 
     @property
     def count(self) -> int:
         """Samples to decode."""
-        return sum(block.size for part in self.days for block, _ in part.blocks)
+        return sum([packed.block.size for part in self.days for packed, _ in part.blocks])
+
+    @property
+    def size(self) -> int:
+        """Samples of blocks that are decoded, or to be."""
+        return self.count + sum([len(samples) for part in self.days for _, samples in part.decoded])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,32 +88,6 @@ class Found:
     reports: tuple[DamagedBlock, ...] = ()
 
 
-def settle(one: Gathered, crew: Crew | None = None) -> Found:
-    """The samples, decoded and merged; one from before the start where it was asked for."""
-    runs: list[Samples] = []
-    reports: list[DamagedBlock] = []
-    spans = list(one.damaged)
-    for part in one.days:
-        pieces = list(part.pieces)
-        work = partial(_decode_all, part.path, one.type)
-        if crew is None or len(part.blocks) < 2:
-            decoded = work(part.blocks)
-        else:
-            decoded = crew.share(work, part.blocks, sum(block.size for block, _ in part.blocks))
-        for (block, _), samples in zip(part.blocks, decoded, strict=True):
-            if isinstance(samples, DamagedBlock):
-                reports.append(samples)
-                spans.append((max(one.start, samples.first_time), min(part.high, samples.last_time + 1)))
-            else:
-                pieces.append((block.sequence, samples))
-        merged = merge.merge(pieces, one.type)
-        low, high = merged.times.searchsorted((part.low, part.high)).tolist()
-        if one.takes_before and not runs:
-            low = max(int(merged.times.searchsorted(one.start)) - 1, 0)
-        runs.append(merged if high - low == len(merged) else merged[low:high])
-    return Found(merge.join(runs, one.type), tuple(sorted(spans)), tuple(reports))
-
-
 def one_sample(type: ValueType, time: int, value: int | str, status: int) -> Samples:
     """A single sample; ``value`` is signed 64 bits, or the string."""
     values: NDArray[Any] = np.empty(1, object if type is ValueType.STRING else np.int64)
@@ -105,26 +97,91 @@ def one_sample(type: ValueType, time: int, value: int | str, status: int) -> Sam
     return Samples(np.array([time], np.int64), values, np.array([status], np.uint32))
 
 
+def samples_of(type: ValueType, found: Sequence[Newest]) -> Samples:
+    """Single samples of tags of one type, one behind the other, not in order of time."""
+    values: NDArray[Any] = np.empty(len(found), object if type is ValueType.STRING else np.int64)
+    values[:] = [one.value for one in found]
+    return Samples(
+        np.array([one.time for one in found], np.int64),
+        values if type is ValueType.STRING else values.view(np.uint64),
+        np.array([one.status for one in found], np.uint32),
+    )
+
+
 class Reader:
     """Reads for one `History`, which sees to it that calls take turns."""
 
     def __init__(self, tail: Tail, days: Days) -> None:
         self._tail = tail
         self._days = days
-        self._times = SharedTimes()
+        self.remembered = days.remembered
         self.crew = Crew()
 
     def read(self, types: Types, start: int, end: int) -> dict[int, Found]:
         """Samples of [start, end) of each tag."""
         gathered = self.gather(types, start, end)
-        if len(gathered) == 1:
-            ((tag, one),) = gathered.items()
-            return {tag: settle(one, self.crew)}
-        asked = list(gathered.values())
-        found = self.crew.share(
-            lambda some: [settle(one) for one in some], asked, sum(one.count for one in asked)
-        )
-        return dict(zip(gathered, found, strict=True))
+        return dict(zip(gathered, self.settle_all(list(gathered.values())), strict=True))
+
+    def settle_all(self, asked: Sequence[Gathered]) -> list[Found]:
+        """`settle` of each, in several threads where that is worth it."""
+        count = sum(one.count for one in asked)
+        keeps = count <= MAX_KEPT_AT_ONCE
+        if len(asked) == 1:
+            return [self.settle(asked[0], self.crew, keeps=keeps)]
+        return self.crew.share(lambda some: [self.settle(one, keeps=keeps) for one in some], asked, count)
+
+    def settle(self, one: Gathered, crew: Crew | None = None, *, keeps: bool = True) -> Found:
+        """The samples, decoded and merged; one from before the start where it was asked for."""
+        runs: list[Samples] = []
+        reports: list[DamagedBlock] = []
+        spans = list(one.damaged)
+        for part in one.days:
+            pieces = [*part.pieces]
+            pieces += [(block.sequence, samples) for block, samples in part.decoded]
+            pieces += [(block.sequence, last_of(one.type, block)) for block, _ in part.recalled]
+            decoded: list[Samples | DamagedBlock] = []
+            if crew is not None and len(part.blocks) > 1:
+                work = partial(_decode_all, part.path, one.type)
+                decoded = crew.share(work, part.blocks, one.count)
+            elif part.blocks:
+                decoded = _decode_all(part.path, one.type, part.blocks)
+            for (packed, _), samples in zip(part.blocks, decoded, strict=True):
+                block = packed.block
+                if isinstance(samples, DamagedBlock):
+                    reports.append(samples)
+                    spans.append((max(one.start, samples.first_time), min(part.high, samples.last_time + 1)))
+                else:
+                    pieces.append((block.sequence, samples))
+                    if keeps:
+                        self.remembered.keep_samples(block, samples)
+            merged = merge.merge(pieces, one.type)
+            low, high = 0, len(merged)
+            if high and merged.times[0] < part.low:
+                low = int(merged.times.searchsorted(part.low))
+            if high and merged.times[-1] >= part.high:
+                high = int(merged.times.searchsorted(part.high))
+            if one.takes_before and not runs:
+                low = max(int(merged.times.searchsorted(one.start)) - 1, 0)
+            runs.append(merged if high - low == len(merged) else merged[low:high])
+        return Found(merge.join(runs, one.type), tuple(sorted(spans)), tuple(reports))
+
+    def decoded(self, one: Gathered) -> list[tuple[Stored, Samples]] | None:
+        """All there is of a tag as whole blocks that share no time, in order; None where it is not so."""
+        if one.damaged or one.summed or any(part.pieces or part.recalled for part in one.days):
+            return None
+        found = [pair for part in one.days for pair in part.decoded]
+        for part in one.days:
+            for packed, times in part.blocks:
+                try:
+                    samples = decode(packed, times, one.type)
+                except DamagedColumn:
+                    return None
+                self.remembered.keep_samples(packed.block, samples)
+                found.append((packed.block, samples))
+        found.sort(key=lambda pair: pair[0].first_time)
+        if any(earlier.last_time >= later.first_time for (earlier, _), (later, _) in pairwise(found)):
+            return None
+        return found
 
     def gather(
         self,
@@ -133,49 +190,53 @@ class Reader:
         end: int,
         *,
         before: bool = False,
-        sums: Callable[[Summed], bool] | None = None,
+        sums: Callable[[Stored], bool] | None = None,
+        recall: Recall | None = None,
     ) -> dict[int, Gathered]:
         """What there is of each tag in [start, end); with ``before`` the newest sample before it too.
 
-        A block alone in its time for which ``sums`` is true is not decoded: it comes as `Gathered.summed`.
+        A block alone in its time for which ``sums`` is true is not decoded: it comes as `Gathered.summed`; nor is one
+        that ``recall`` has sums of: it comes as `DayPart.recalled`.
         """
         tails = self._tail.samples_of(types)
         gathered = {tag: Gathered(type, start, before) for tag, type in types.items()}
-        ahead: dict[int, Piece] = {}
+        ahead: dict[int, Newest] = {}
         if before:
-            ahead = self.newest_pieces(types, start, across=False)
+            ahead = self.newest(types, start, across=False)
         paths = self._days.between(start, end)
         for day in sorted({*paths, *_days_of(tails, start, end)}):
             low, high = max(start, day * DAY_NS), min(end, (day + 1) * DAY_NS)
             path = paths.get(day)
             for tag, one in gathered.items():
                 pieces = merge.cut_pieces(tails[tag], low, high) if tag in tails else []
-                one.days.append(DayPart(path, low, high, [], pieces))
+                one.days.append(DayPart(path, low, high, pieces))
             if path is not None:
-                self._gather_day(gathered, day, path, low, high, sums)
-        for tag, piece in ahead.items():
-            one = gathered[tag]
-            if not one.days:
-                one.days.append(DayPart(None, start, end))
-            one.days[0].pieces.append(piece)
+                self._gather_day(gathered, day, path, low, high, sums, recall)
+        for type in set(types.values()) if ahead else ():
+            known = [newest for newest in ahead.values() if types[newest.tag] is type]
+            samples = samples_of(type, known)
+            for place, newest in enumerate(known):
+                one = gathered[newest.tag]
+                if not one.days:
+                    one.days.append(DayPart(None, start, end, []))
+                one.days[0].pieces.append((newest.sequence, samples[place : place + 1]))
         return gathered
 
-    def newest(self, types: Types, end: int | None) -> dict[int, Samples]:
-        """The newest sample before ``end``, or of all where None; a Bad one where it is in a damaged block."""
-        return {tag: samples for tag, (_, samples) in self.newest_pieces(types, end).items()}
+    def newest(self, types: Types, end: int | None, *, across: bool = True) -> dict[int, Newest]:
+        """The newest sample before ``end``, or of all where None; a Bad one where it is in a damaged block.
 
-    def newest_pieces(self, types: Types, end: int | None, *, across: bool = True) -> dict[int, Piece]:
-        """`newest` with its sequence; without ``across`` blocks that reach over ``end`` are left out."""
-        best: dict[int, Piece] = {} if end is not None else self._tail.newest(types)
+        Without ``across`` blocks that reach over ``end`` are left out.
+        """
+        best: dict[int, Newest] = {} if end is not None else self._tail.newest(types)
         if end is not None:
             for tag, pieces in self._tail.samples_of(types).items():
                 for sequence, samples in pieces:
                     place = int(samples.times.searchsorted(end))
                     if place:
-                        _prefer(best, tag, (sequence, samples[place - 1 : place]))
+                        _prefer(best, _newest_in(tag, types[tag], sequence, samples[place - 1 : place]))
         waiting = set(types)
         for day, path in self._days_back(end):
-            waiting = {tag for tag in waiting if tag not in best or day_of(_time(best[tag])) <= day}
+            waiting = {tag for tag in waiting if tag not in best or day_of(best[tag].time) <= day}
             if not waiting:
                 break
             limit = (day + 1) * DAY_NS if end is None else min(end, (day + 1) * DAY_NS)
@@ -185,24 +246,23 @@ class Reader:
                 asked = sorted(waiting)
                 last = view.newest(asked, limit)
                 reaching = self._reaching(view, types, asked, limit) if limit == end and across else []
-            for tag, piece in (*_pieces_of(last, types), *reaching):
-                _prefer(best, tag, piece)
-                waiting.discard(tag)
+            for newest in (*last, *reaching):
+                _prefer(best, newest)
+                waiting.discard(newest.tag)
         return best
 
-    def _reaching(self, view: DayView, types: Types, tags: list[int], end: int) -> list[tuple[int, Piece]]:
-        blocks = view.across(tags, end)
-        times = self._times_of(view, blocks)
-        found: list[tuple[int, Piece]] = []
-        for block in blocks:
+    def _reaching(self, view: DayView, types: Types, tags: list[int], end: int) -> list[Newest]:
+        """Of blocks that begin before ``end`` and end at or after it."""
+        found: list[Newest] = []
+        for block in view.blocks(tags, end, end):
             type = types[block.tag]
-            try:
-                samples = merge.cut(decode(block, times.get(block.times), type), block.first_time, end)[-1:]
-            except DamagedColumn as damage:
-                view.tell(block, damage)
+            samples = view.samples(block, type)
+            if samples is None:
                 nothing = "" if type is ValueType.STRING else 0
-                samples = one_sample(type, block.first_time, nothing, Quality.BAD)
-            found.append((block.tag, (block.sequence, samples)))
+                found.append(Newest(block.tag, block.first_time, block.sequence, nothing, Quality.BAD))
+            else:
+                own = merge.cut(samples, block.first_time, end)[-1:]
+                found.append(_newest_in(block.tag, type, block.sequence, own))
         return found
 
     def _gather_day(
@@ -212,45 +272,29 @@ class Reader:
         path: Path,
         low: int,
         high: int,
-        sums: Callable[[Summed], bool] | None,
+        sums: Callable[[Stored], bool] | None,
+        recall: Recall | None,
     ) -> None:
-        tags = list(gathered)
         with self._days.view(day, path) as view:
             if view is None:
                 return
-            if sums is None:
-                blocks = view.packed(tags, low, high)
-            else:
-                decoded = self._sum_up(gathered, view.summed(tags, low, high), sums)
-                blocks = view.packed_by_id(decoded)
-            times = self._times_of(view, blocks)
+            blocks = view.blocks(list(gathered), low, high)
+            if sums is not None or recall is not None:
+                blocks = _sum_up(gathered, blocks, sums, recall)
+            wanted: list[Stored] = []
             for block in blocks:
-                one = gathered[block.tag]
-                one.days[-1].blocks.append((block, times.get(block.times)))
+                samples = self.remembered.samples_of(block)
+                if samples is None:
+                    wanted.append(block)
+                else:
+                    gathered[block.tag].days[-1].decoded.append((block, samples))
+            times = view.times_of(wanted)
+            for packed in view.pack(wanted):
+                part = gathered[packed.block.tag].days[-1]
+                part.blocks.append((packed, times.get(packed.block.times)))
             if view.is_damaged:
                 for one in gathered.values():
                     one.damaged.append((low, high))
-
-    def _sum_up(
-        self, gathered: Mapping[int, Gathered], blocks: list[Summed], sums: Callable[[Summed], bool]
-    ) -> list[int]:
-        """Note the blocks whose sums will do; the ids of the others."""
-        rest: list[int] = []
-        for block, is_alone in zip(blocks, _alone(blocks), strict=True):
-            one = gathered[block.tag]
-            part = one.days[-1]
-            if is_alone and sums(block) and not _overlap(part.pieces, block):
-                one.summed.append(block)
-                last = one_sample(one.type, block.last_time, block.last, block.last_status)
-                part.pieces.append((block.sequence, last))
-            else:
-                rest.append(block.id)
-        return rest
-
-    def _times_of(self, view: DayView, blocks: list[Packed]) -> dict[int, Times]:
-        if not blocks:
-            return {}
-        return {id: self._times.decode(column) for id, column in view.times_of(blocks).items()}
 
     def _days_back(self, end: int | None) -> Iterator[tuple[int, Path]]:
         """Files from the newest day (of before ``end``) on back; the first may not be there."""
@@ -263,13 +307,49 @@ class Reader:
                 yield day, self._days.paths()[day]
 
 
+def last_of(type: ValueType, block: Stored) -> Samples:
+    """The last sample of a block."""
+    return one_sample(type, block.last_time, block.last, block.last_status)
+
+
+def _sum_up(
+    gathered: Mapping[int, Gathered],
+    blocks: list[Stored],
+    sums: Callable[[Stored], bool] | None,
+    recall: Recall | None,
+) -> list[Stored]:
+    """Note the blocks whose sums will do; the others."""
+    rest: list[Stored] = []
+    single: list[Stored] = []
+    for block, is_alone in zip(blocks, _alone(blocks), strict=True):
+        one = gathered[block.tag]
+        part = one.days[-1]
+        if not is_alone or (part.pieces and _overlap(part.pieces, block)):
+            rest.append(block)
+        elif sums is not None and sums(block):
+            one.summed.append(block)
+            part.pieces.append((block.sequence, last_of(one.type, block)))
+        elif recall is not None:
+            single.append(block)
+        else:
+            rest.append(block)
+    if recall is not None:
+        for block, known in zip(single, recall(single), strict=True):
+            if known is None:
+                rest.append(block)
+            else:
+                gathered[block.tag].days[-1].recalled.append((block, known))
+    return rest
+
+
 def _decode_all(
     path: Path | None, type: ValueType, blocks: Sequence[tuple[Packed, Times | None]]
 ) -> list[Samples | DamagedBlock]:
     decoded: list[Samples | DamagedBlock] = []
-    for block, times in blocks:
+    for packed, times in blocks:
+        block = packed.block
         try:
-            decoded.append(decode(block, times, type))
+            decoded.append(decode(packed, times, type))
         except DamagedColumn as damage:
             assert path is not None, "blocks come from a file"
             decoded.append(DamagedBlock(path, block.id, block.first_time, block.last_time, str(damage)))
@@ -288,34 +368,19 @@ def _days_of(tails: Mapping[int, Sequence[Piece]], start: int, end: int) -> set[
     return days
 
 
-def _prefer(best: dict[int, Piece], tag: int, piece: Piece) -> None:
-    known = best.get(tag)
-    if known is None or (_time(piece), piece[0]) > (_time(known), known[0]):
-        best[tag] = piece
+def _newest_in(tag: int, type: ValueType, sequence: int, samples: Samples) -> Newest:
+    """The only sample there."""
+    values = samples.values if type is ValueType.STRING else samples.values.view(np.int64)
+    return Newest(tag, int(samples.times[0]), sequence, values.tolist()[0], int(samples.statuses[0]))
 
 
-def _time(piece: Piece) -> int:
-    return int(piece[1].times[0])
+def _prefer(best: dict[int, Newest], newest: Newest) -> None:
+    known = best.get(newest.tag)
+    if known is None or (newest.time, newest.sequence) > (known.time, known.sequence):
+        best[newest.tag] = newest
 
 
-def _pieces_of(found: Sequence[Newest], types: Types) -> list[tuple[int, Piece]]:
-    """The last samples of blocks; numbers are cut from common arrays, as a question may be about thousands."""
-    texts = [one for one in found if types[one.tag] is ValueType.STRING]
-    numbers = [one for one in found if types[one.tag] is not ValueType.STRING] if texts else found
-    pieces: list[tuple[int, Piece]] = [
-        (one.tag, (one.sequence, one_sample(ValueType.STRING, one.time, one.value, one.status)))
-        for one in texts
-    ]
-    times = np.array([one.time for one in numbers], np.int64)
-    values = np.array([one.value for one in numbers], np.int64).view(np.uint64)
-    statuses = np.array([one.status for one in numbers], np.uint32)
-    for place, one in enumerate(numbers):
-        here = slice(place, place + 1)
-        pieces.append((one.tag, (one.sequence, Samples(times[here], values[here], statuses[here]))))
-    return pieces
-
-
-def _alone(blocks: Sequence[Summed]) -> list[bool]:
+def _alone(blocks: Sequence[Stored]) -> list[bool]:
     """Which blocks share no time with another of their tag; they come by tag and first time."""
     alone = [True] * len(blocks)
     reach = furthest = 0
@@ -329,5 +394,5 @@ def _alone(blocks: Sequence[Summed]) -> list[bool]:
     return alone
 
 
-def _overlap(pieces: Sequence[Piece], block: Summed) -> bool:
+def _overlap(pieces: Sequence[Piece], block: Stored) -> bool:
     return any(len(merge.cut(samples, block.first_time, block.last_time + 1)) for _, samples in pieces)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from gateway.tags.sample import from_bits
 from gateway.tags.tag import ValueType
 from historian.errors import DamagedColumn
-from historian.query.average import Averages, Weights, finish, weights_of
-from historian.query.decoding import Packed
+from historian.query.average import Averages, Stretch, Stretches, Weights, finish, weights_of
 from historian.query.reader import Gathered
+from historian.query.remembered import Remembered
+from historian.query.stored import Packed, Stored
 from historian.store import columns
 from historian.store.blocks import NS
 from historian.store.frame import GapFrame
@@ -28,13 +29,19 @@ ROOM = 1 << 17  # numbers decoded at a time: twice a MiB stays in the cache of a
 
 
 class Run(NamedTuple):
-    """Samples of one tag with none of others between them: a block, or ``values`` that are decoded."""
+    """Samples of one tag with none of others between them: a block, or ``values`` that are decoded.
+
+    ``end`` is its last value, signed 64 bits. Of a block whose ``sums`` by interval are known no more is.
+    """
 
     first: int
     last: int
-    times: NDArray[np.int64]
-    block: Packed | None
-    values: NDArray[Any] | None
+    end: int | str  # strings have no averages
+    block: Stored | None
+    times: NDArray[np.int64] | None
+    packed: Packed | None = None
+    values: NDArray[Any] | None = None
+    sums: NDArray[np.float64] | None = None
 
 
 class _Row(NamedTuple):
@@ -44,22 +51,28 @@ class _Row(NamedTuple):
 
 
 def averages(
-    asked: Sequence[Gathered], edges: NDArray[np.int64], gaps: Sequence[GapFrame], now: int
+    asked: Sequence[Gathered],
+    stretches: Stretches,
+    gaps: Sequence[GapFrame],
+    now: int,
+    remembered: Remembered,
 ) -> list[Averages | None]:
     """The averages of each tag; None where it is not so simple, or something cannot be read."""
     found: list[Averages | None] = [None] * len(asked)
-    groups: dict[tuple[int | bytes, ...], list[_Row]] = {}
+    groups: dict[object, list[_Row]] = {}
     for place, one in enumerate(asked):
         runs = runs_of(one)
         if runs:
-            alike = tuple([id(run.times) if run.block else run.times.tobytes() for run in runs])
+            alike = _times_of(runs[0]) if len(runs) == 1 else tuple(map(_times_of, runs))
             groups.setdefault(alike, []).append(_Row(place, one.type, runs))
     room = _Room()
     for rows in groups.values():
         since = rows[0].runs[0].first
-        if any(gap.from_time < edges[-1] and max(gap.from_time, gap.to_time) >= since for gap in gaps):
+        if any(
+            gap.from_time < stretches.edges[-1] and max(gap.from_time, gap.to_time) >= since for gap in gaps
+        ):
             continue
-        for row, result in zip(rows, _together(rows, edges, now, room), strict=True):
+        for row, result in zip(rows, _together(rows, stretches, now, remembered, room), strict=True):
             found[row.place] = result
     return found
 
@@ -70,24 +83,48 @@ def runs_of(one: Gathered) -> list[Run]:
         return []
     runs: list[Run] = []
     for part in one.days:
-        for block, times in part.blocks:
-            if (
-                block.quality_data is not None
-                or not isinstance(times, np.ndarray)
-                or len(times) != block.size
-            ):
+        for block, sums in part.recalled:
+            runs.append(Run(block.first_time, block.last_time, block.last, block, None, None, None, sums))
+        for block, samples in part.decoded:
+            runs.append(_run_of(block, samples.times, values=samples.values))
+        for packed, times in part.blocks:
+            if not isinstance(times, np.ndarray) or len(times) != packed.block.size:
                 return []
-            runs.append(Run(block.first_time, block.last_time, times, block, None))
+            runs.append(_run_of(packed.block, times, packed=packed))
+        if (part.decoded or part.blocks) and not all(run.block is None or run.block.is_good for run in runs):
+            return []
         for _, samples in part.pieces:
             if samples.statuses.any():
                 return []
-            times = samples.times
-            runs.append(Run(int(times[0]), int(times[-1]), times, None, samples.values))
+            times, values = samples.times, samples.values
+            end = int(values[-1:].view(np.int64)[0])
+            runs.append(Run(int(times[0]), int(times[-1]), end, None, times, values=values))
     if len(runs) > 1:
-        runs.sort(key=lambda run: run.first)
+        runs.sort(key=_first_of)
         if any(run.last >= later.first for run, later in pairwise(runs)):
             return []
     return runs
+
+
+def _run_of(
+    block: Stored,
+    times: NDArray[np.int64] | None,
+    packed: Packed | None = None,
+    values: NDArray[Any] | None = None,
+) -> Run:
+    return Run(block.first_time, block.last_time, block.last, block, times, packed, values)
+
+
+def _first_of(run: Run) -> int:
+    return run.first
+
+
+def _times_of(run: Run) -> object:
+    """The same where the times of two runs are the same."""
+    if run.block is not None:
+        return run.block.edition, run.block.times
+    assert run.times is not None, "what is decoded has times"
+    return run.times.tobytes()
 
 
 class _Room:
@@ -105,25 +142,24 @@ class _Room:
 
 
 def _together(
-    rows: Sequence[_Row], edges: NDArray[np.int64], now: int, room: _Room
+    rows: Sequence[_Row], stretches: Stretches, now: int, remembered: Remembered, room: _Room
 ) -> Iterator[Averages | None]:
     """Of tags whose runs have the same times."""
-    runs = rows[0].runs
-    # What the newest sample before the end says holds until now, or to its own time where the clock is behind it.
-    newest = runs[-1].times[runs[-1].times.searchsorted(edges[-1]) - 1]
-    since, until = runs[0].first, max(now, int(newest))
+    runs, edges = rows[0].runs, stretches.edges
+    since, until = runs[0].first, max(now, _newest(runs[-1], int(edges[-1])))
     integral = np.zeros((len(rows), len(edges) - 1))
+    of_type = {type: [row.type is type for row in rows] for type in {row.type for row in rows}}
     with np.errstate(over="ignore", invalid="ignore"):
         for number, run in enumerate(runs):
-            end = runs[number + 1].first if number + 1 < len(runs) else until
-            inside = slice(
-                max(int(edges.searchsorted(run.first, "right")) - 1, 0), int(edges.searchsorted(end))
-            )
-            own = edges[inside.start : inside.stop + 1].copy()
-            if run.first >= edges[-1] or len(own) < 2:
-                continue
-            own[-1] = min(int(own[-1]), end)
-            _add(integral[:, inside], rows, number, weights_of(own, run.times), room)
+            inside = stretches.of(run.first, run.last)
+            if len(inside.edges) > 1:
+                integral[:, inside.inside] += _within(rows, number, inside, remembered, room)
+            held = stretches.of(run.last, runs[number + 1].first if number + 1 < len(runs) else until)
+            if len(held.edges) > 1:
+                bits = np.array([row.runs[number].end for row in rows], np.int64).view(np.uint64)
+                for type, is_of_type in of_type.items():
+                    numbers = from_bits(bits[is_of_type], type).astype(np.float64)
+                    integral[is_of_type, held.inside] += numbers[:, np.newaxis] * (held.held * NS)
         known_ns = np.maximum(np.minimum(edges[1:], until) - np.maximum(edges[:-1], since), 0)
         shared = finish(edges, np.zeros(len(edges) - 1), known_ns, known_ns)
         means = integral / np.where(known_ns > 0, known_ns * NS, np.nan)
@@ -132,11 +168,44 @@ def _together(
         yield Averages(shared.starts, mean, shared.percent_good, shared.statuses) if is_finite else None
 
 
+def _newest(run: Run, end: int) -> int:
+    """When the newest sample before the end was: what it says holds until now, or to its own time where the clock
+    is behind it."""
+    if run.last < end:
+        return run.last
+    # Sums are recalled of what reaches over the end only where the end lies in the past.
+    return end if run.times is None else int(run.times[run.times.searchsorted(end) - 1])
+
+
+def _within(
+    rows: Sequence[_Row], number: int, stretch: Stretch, remembered: Remembered, room: _Room
+) -> NDArray[np.float64]:
+    """What each row's run of that number says to its intervals, from first to last sample; (rows, intervals)."""
+    missing = [place for place, row in enumerate(rows) if row.runs[number].sums is None]
+    reckoned = np.zeros((len(missing), len(stretch.edges) - 1))
+    if missing:
+        some = [rows[place] for place in missing]
+        times = some[0].runs[number].times
+        assert times is not None, "what is not recalled was read"
+        _add(reckoned, some, number, weights_of(stretch.edges, times), room)
+        finite = np.atleast_1d(np.isfinite(reckoned).all(axis=1)).tolist()
+        for row, sums, is_finite in zip(some, reckoned, finite, strict=True):
+            block = row.runs[number].block
+            if block is not None and is_finite:
+                remembered.keep_sums(block, stretch.grid, sums.copy())
+        if len(missing) == len(rows):
+            return reckoned
+    left = iter(reckoned)
+    return np.array([next(left) if (known := row.runs[number].sums) is None else known for row in rows])
+
+
 def _add(
     integral: NDArray[np.float64], rows: Sequence[_Row], number: int, weights: Weights, room: _Room
 ) -> None:
     """To ``integral`` (rows, intervals) what each row's run of that number says; NaN where it cannot be read."""
-    count = len(rows[0].runs[number].times)
+    times = rows[0].runs[number].times
+    assert times is not None, "what is not recalled was read"
+    count = len(times)
     step = max(1, ROOM // count)
     others: list[int] = []
     for start in range(0, len(rows), step):
@@ -145,11 +214,11 @@ def _add(
         whole = numbers.view(np.int64)
         factors = np.empty((len(some), 1))
         for place, (row, out) in enumerate(zip(some, whole, strict=True)):
-            block = row.runs[number].block
+            packed = row.runs[number].packed
             factor = None
-            if block is not None:
+            if packed is not None:
                 try:
-                    factor = decode_integers(row.type, block.value_data, out)
+                    factor = decode_integers(row.type, packed.value_data, out)
                 except DamagedColumn:
                     integral[start + place] = np.nan
             if factor is None:
@@ -169,9 +238,9 @@ def _doubles(type: ValueType, run: Run, count: int) -> NDArray[Any] | float:
     """The values of a run; NaN where they cannot be read."""
     values = run.values
     if values is None:
-        assert run.block is not None, "a run is a block, or values"
+        assert run.packed is not None, "a run is a block, or values"
         try:
-            values = columns.decode_values(type, run.block.value_data)
+            values = columns.decode_values(type, run.packed.value_data)
         except DamagedColumn:
             return np.nan
         if len(values) != count:

@@ -14,6 +14,7 @@ from gateway.tags.tag import ValueType
 from historian.errors import HistoryError
 from historian.query import merge
 from historian.query.listing import Listing
+from historian.query.stored import Newest
 from historian.store import frame as frames
 from historian.store.blocks import Samples, newest_of_each_time
 from historian.store.frame import Found, GapFrame, SamplesFrame
@@ -108,6 +109,8 @@ class Tail:
     def samples_of(self, types: Mapping[int, ValueType]) -> dict[int, list[tuple[int, Samples]]]:
         """`samples` of many tags, those that have some; the types of tags are by id."""
         found: dict[int, list[tuple[int, Samples]]] = {}
+        if not any(known.pieces for known in self._known.values()):
+            return found
         asked = np.fromiter(types, np.uint32, len(types))
         for number, known in sorted(self._known.items()):
             runs: dict[int, list[Samples]] = {}
@@ -122,8 +125,10 @@ class Tail:
                 found.setdefault(tag, []).append((number, newest_of_each_time(merge.join(parts, types[tag]))))
         return found
 
-    def newest(self, types: Mapping[int, ValueType]) -> dict[int, tuple[int, Samples]]:
-        """The newest sample of each tag that has one, with its segment's number."""
+    def newest(self, types: Mapping[int, ValueType]) -> dict[int, Newest]:
+        """The newest sample of each tag that has one; its sequence is its segment's number."""
+        if not any(known.pieces for known in self._known.values()):
+            return {}
         asked = np.fromiter(types, np.uint32, len(types))
         best = np.full(len(asked), _NEVER)
         where: list[tuple[int, Rows, NDArray[np.int64]]] = []
@@ -137,12 +142,16 @@ class Tail:
                 best[is_newer] = newest.times[places[is_newer]]
                 chosen[is_newer] = len(where)
                 where.append((number, piece.rows, newest.rows[places]))
-        found: dict[int, tuple[int, Samples]] = {}
-        for place, (tag, piece_of) in enumerate(zip(types, chosen.tolist(), strict=True)):
+        found: dict[int, Newest] = {}
+        for place, ((tag, type), piece_of, time) in enumerate(
+            zip(types.items(), chosen.tolist(), best.tolist(), strict=True)
+        ):
             if piece_of >= 0:
                 number, rows, lows = where[piece_of]
-                low = int(lows[place])
-                found[tag] = (number, _part(rows, low, low + 1, types[tag]))
+                row = lows[place : place + 1]
+                is_text = type is ValueType.STRING
+                value = rows.texts_at(row)[0] if is_text else int(rows.values[row].view(np.int64)[0])
+                found[tag] = Newest(tag, time, number, value, int(rows.statuses[row[0]]))
         return found
 
     def gaps(self) -> list[GapFrame]:

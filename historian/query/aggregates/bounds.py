@@ -11,7 +11,7 @@ from gateway.tags.aggregate import InfoBits
 from gateway.tags.quality import SEVERITY_BAD, SEVERITY_MASK
 from historian.query.aggregates.known import BAD_NO_DATA, UNCERTAIN_DATA_SUB_NORMAL, Judged
 
-_INTERPOLATED_GOOD = np.uint32(InfoBits.INTERPOLATED)
+INTERPOLATED_GOOD = np.uint32(InfoBits.INTERPOLATED)
 _INTERPOLATED_UNCERTAIN = np.uint32(UNCERTAIN_DATA_SUB_NORMAL | InfoBits.INTERPOLATED)
 
 
@@ -104,7 +104,7 @@ def _take_raw(rows: Judged, points: Points, before: NDArray[np.intp], known: NDA
     """What a row at the very instant says."""
     exact = known[rows.times[before[known]] == points.times[known]]
     row = before[exact]
-    held = np.where(rows.is_uncertain[row], _INTERPOLATED_UNCERTAIN, _INTERPOLATED_GOOD)
+    held = np.where(rows.is_uncertain[row], _INTERPOLATED_UNCERTAIN, INTERPOLATED_GOOD)
     points.numbers[exact] = rows.numbers[row]
     points.statuses[exact] = np.where(rows.is_raw[row], rows.statuses[row], held)
     points.row[exact] = row
@@ -119,7 +119,7 @@ def _hold(
 ) -> None:
     """The value of a row, held."""
     points.numbers[places] = rows.numbers[row]
-    points.statuses[places] = np.where(is_doubtful, _INTERPOLATED_UNCERTAIN, _INTERPOLATED_GOOD)
+    points.statuses[places] = np.where(is_doubtful, _INTERPOLATED_UNCERTAIN, INTERPOLATED_GOOD)
     points.row[places] = row
 
 
@@ -135,4 +135,4 @@ def _draw(
     share = (points.times[places] - rows.times[low]) / (rows.times[high] - rows.times[low])
     with np.errstate(over="ignore", invalid="ignore"):
         points.numbers[places] = rows.numbers[low] + share * (rows.numbers[high] - rows.numbers[low])
-    points.statuses[places] = np.where(is_doubtful, _INTERPOLATED_UNCERTAIN, _INTERPOLATED_GOOD)
+    points.statuses[places] = np.where(is_doubtful, _INTERPOLATED_UNCERTAIN, INTERPOLATED_GOOD)

@@ -99,7 +99,7 @@ BY_STRETCH = frozenset(
     }
 )
 
-_SOURCE = {
+SOURCE = {
     ValueType.BOOL: ProcessedType.BOOL,
     ValueType.INT64: ProcessedType.INT64,
     ValueType.UINT64: ProcessedType.UINT64,
@@ -124,7 +124,7 @@ def type_of(aggregate: Aggregate, source: ValueType) -> ProcessedType:
         raise ValueError(f"strings have no {aggregate.title}")
     match rule.kind:
         case Kind.SOURCE:
-            return _SOURCE[source]
+            return SOURCE[source]
         case Kind.DIFFERENCE:
             return ProcessedType.DOUBLE if source is ValueType.DOUBLE else ProcessedType.INT64
         case Kind.NUMBER:
@@ -172,7 +172,7 @@ def calculate(
 
 def processed_points(known: Known, source: ValueType, points: Points) -> Processed:
     """Values at instants, of the tag's own type. ``known`` is without placeholders."""
-    type = _SOURCE[source]
+    type = SOURCE[source]
     return Processed(type, points.times, values_of(known, type, points.numbers, points.row), points.statuses)
 
 
@@ -182,15 +182,24 @@ def values_of(
     """Numbers as values of a type, rounded where it holds whole ones; where a row is named, that row's own value."""
     if type is ProcessedType.STRING:
         values: NDArray[Any] = np.full(len(numbers), None, object)
-    elif type is ProcessedType.DOUBLE:
-        values = numbers.copy()
     else:
-        limits = np.iinfo(np.uint8 if type is ProcessedType.BOOL else _NUMPY[type])
-        # 2**63 as a double is one too many for an int64: the greatest double below is 2**63 - 1024.
-        values = np.clip(np.rint(numbers), limits.min, np.nextafter(float(limits.max), 0)).astype(
-            _NUMPY[type]
-        )
+        values = _rounded(type, numbers)
     if row is not None:
         places = np.flatnonzero(row >= 0)
         values[places] = known.values[row[places]]
+    return values
+
+
+def as_values(source: ValueType, numbers: NDArray[np.float64]) -> NDArray[Any]:
+    """Numbers as values of a tag, which is none of strings."""
+    return _rounded(SOURCE[source], numbers)
+
+
+def _rounded(type: ProcessedType, numbers: NDArray[np.float64]) -> NDArray[Any]:
+    if type is ProcessedType.DOUBLE:
+        return numbers.copy()
+    limits = np.iinfo(np.uint8 if type is ProcessedType.BOOL else _NUMPY[type])
+    # 2**63 as a double is one too many for an int64: the greatest double below is 2**63 - 1024.
+    rounded = np.clip(np.rint(numbers), limits.min, np.nextafter(float(limits.max), 0))
+    values: NDArray[Any] = rounded.astype(_NUMPY[type])
     return values
