@@ -1,72 +1,128 @@
-"""Split-conformal calibration of quantiles: what the model missed on data it has not seen widens or narrows them.
+"""Adaptive conformal calibration of quantiles, each lead and each tail by itself, as outcomes come in.
 
-Conformalized quantile regression with both tails calibrated by themselves (Romano, Patterson & Candès 2019,
-theorem 2). It promises coverage where errors are exchangeable; those of a load that changes its habits are not, so it
-is measured and not taken on trust. Leads are calibrated in bands, as errors grow with them.
+A quantile is moved outwards by as much as it takes to hold its share of the last outcomes of its lead (conformalized
+quantile regression with both tails by themselves: Romano, Patterson & Candès 2019, theorem 2). That promises coverage
+while errors are exchangeable; those of a load that changes its habits are not, so the share asked of the window is
+itself steered by what was missed (Gibbs & Candès 2021, eq. 2): after a miss more is asked, after hits a little less.
+In the long run the share missed is then the nominal one whatever the data do (ibid., proposition 4.1).
+
+An outcome arrives a lead after its forecast: what counts as missed is the quantile that had been issued.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-LEAST_SCORES = 40  # a 5 % tail of fewer is less than two values
+LEAST_SCORES: Final = 20  # a 5 % tail of fewer is less than one value
+_CERTAIN: Final = 1e-6  # of the floor: a sun below the horizon is forecast so and teaches nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Shifts:
-    """What is added to each quantile, by lead: (horizon, quantiles)."""
+@dataclass(slots=True)
+class _Issued:
+    """One forecast whose outcomes are awaited: by lead, up to ``seen``."""
 
-    by_lead: Floats
-
-    @classmethod
-    def learn(
-        cls,
-        actual: Floats,
-        forecasts: Floats,
-        leads: NDArray[np.intp],
-        quantiles: Sequence[float],
-        horizon: int,
-        bands: int,
-    ) -> Self:
-        """``actual`` (n,), ``forecasts`` (n, quantiles), ``leads`` (n,) from 1 to ``horizon``.
-
-        A band with fewer than ``LEAST_SCORES`` values takes the shifts of all leads together. Raises ValueError
-        where all together are fewer.
-        """
-        known = np.isfinite(actual) & np.isfinite(forecasts).all(axis=1)
-        missed, leads = actual[known, None] - forecasts[known], leads[known]
-        if len(missed) < LEAST_SCORES:
-            raise ValueError(
-                f"{len(missed)} forecasts with a known outcome to calibrate with; at least {LEAST_SCORES}"
-            )
-        every = _shift(missed, quantiles)
-        by_lead = np.empty((horizon, len(quantiles)))
-        edges = np.linspace(0, horizon, min(bands, horizon) + 1).round().astype(int)
-        for first, last in pairwise(edges):
-            of_band = missed[(leads > first) & (leads <= last)]
-            by_lead[first:last] = _shift(of_band, quantiles) if len(of_band) >= LEAST_SCORES else every
-        return cls(by_lead)
-
-    def apply(self, forecasts: Floats, leads: NDArray[np.intp]) -> Floats:
-        """Shifted, and sorted where quantiles have crossed (Chernozhukov, Fernández-Val & Galichon 2010)."""
-        return np.sort(forecasts + self.by_lead[leads - 1], axis=1)
+    step: int
+    raw: Floats  # (horizon, quantiles)
+    spread: Floats  # (horizon,)
+    shifts: Floats  # (horizon, quantiles) that were added, in spreads
+    seen: int = 0
 
 
-def _shift(missed: Floats, quantiles: Sequence[float]) -> Floats:
-    """Of each tail the ceil((n + 1) q)-th smallest error outwards; the median stays the model's."""
-    count = len(missed)
-    shifts = np.zeros(len(quantiles))
-    for position, quantile in enumerate(quantiles):
-        if quantile == 0.5:
-            continue
-        outwards = 1.0 if quantile > 0.5 else -1.0
-        rank = int(np.ceil((count + 1) * max(quantile, 1 - quantile)))
-        shifts[position] = outwards * np.sort(outwards * missed[:, position])[min(rank, count) - 1]
-    return shifts
+class Calibrator:
+    """Shifts of quantiles by lead, learned from outcomes in the order of time. Steps are numbers of the grid.
+
+    ``window``: of how many forecasts the errors are remembered. ``rate``: how fast the asked share is steered (gamma
+    of the paper); 0 is split-conformal calibration in a rolling window. Errors are measured in the model's own spread
+    between its outer quantiles, at least ``floor``: where it is unsure more is added.
+    """
+
+    def __init__(
+        self, quantiles: Sequence[float], horizon: int, window: int, rate: float, floor: float
+    ) -> None:
+        levels = np.asarray(quantiles, dtype=np.float64)
+        self.rate, self.floor = rate, floor
+        self._outwards = np.sign(levels - 0.5)  # 0: the median stays the model's
+        self._middle = int(np.argmin(np.abs(levels - 0.5)))
+        self._has_median = bool(abs(levels[self._middle] - 0.5) < 1e-9)
+        self._tail = np.minimum(levels, 1 - levels)
+        self.tails = np.tile(self._tail, (horizon, 1))  # asked now; nominal to begin with
+        self._errors = np.full((window, horizon, len(levels)), np.nan, dtype=np.float32)
+        self._written = np.zeros(horizon, dtype=np.intp)
+        self._shifts: Floats | None = None
+        self._issued: deque[_Issued] = deque()
+        self.last_issue: int | None = None
+        self._resolved: int | None = None
+
+    def spread(self, raw: Floats) -> Floats:
+        """In which errors are measured: (..., quantiles) gives (...)."""
+        return np.maximum(raw[..., -1] - raw[..., 0], self.floor)
+
+    def shifts(self) -> Floats:
+        """What is added to each quantile now, in spreads: (horizon, quantiles). 0 where too few were known."""
+        if self._shifts is None:
+            count = np.minimum(self._written, len(self._errors))[:, None]
+            most = int(count.max(initial=0))
+            ordered = np.sort(self._errors[:most] * self._outwards.astype(np.float32), axis=0)
+            rank = np.ceil((count + 1) * (1 - self.tails)).astype(np.intp)
+            rank = np.clip(rank, 1, np.maximum(count, 1)) - 1
+            found = np.zeros(self.tails.shape)
+            if most:
+                found = np.take_along_axis(ordered, rank[None], axis=0)[0].astype(np.float64)
+            self._shifts = np.where(count >= LEAST_SCORES, found * self._outwards, 0.0)
+        return self._shifts
+
+    def calibrate(self, raw: Floats) -> Floats:
+        """A forecast (horizon, quantiles), moved; what has crossed is moved apart from the median outwards."""
+        moved: Floats = raw + self.shifts() * self.spread(raw)[:, None]
+        if not self._has_median:
+            return np.sort(moved, axis=1)
+        middle = self._middle
+        moved[:, middle:] = np.maximum.accumulate(moved[:, middle:], axis=1)
+        moved[:, : middle + 1] = np.minimum.accumulate(moved[:, middle::-1], axis=1)[:, ::-1]
+        return moved
+
+    def issue(self, step: int, raw: Floats) -> None:
+        """Remember a forecast issued at ``step``, later than the last, to learn from its outcomes."""
+        assert self.last_issue is None or step > self.last_issue, (step, self.last_issue)
+        self._issued.append(_Issued(step, raw, self.spread(raw), self.shifts()))
+        self.last_issue = step
+
+    def resolve(self, first: int, actual: Floats, until: int) -> None:
+        """Learn from outcomes up to and with the step ``until``; ``actual[0]`` is that of the step ``first``."""
+        for one in self._issued:
+            ready = min(until - one.step, len(one.raw))
+            if ready > one.seen:
+                begin = one.step + 1 + one.seen - first
+                outcomes = actual[max(begin, 0) : one.step + 1 + ready - first]
+                one.seen += max(0, -begin)  # what lies before ``first`` is lost
+                if len(outcomes):
+                    self._learn(one, slice(one.seen, one.seen + len(outcomes)), outcomes)
+                one.seen = ready
+        while self._issued and self._issued[0].seen == len(self._issued[0].raw):
+            self._issued.popleft()
+
+    def _learn(self, one: _Issued, leads: slice, outcomes: Floats) -> None:
+        missed = outcomes[:, None] - one.raw[leads]
+        known = np.isfinite(missed).all(axis=1)
+        certain = (one.raw[leads, -1] - one.raw[leads, 0] <= _CERTAIN * self.floor) & (
+            np.abs(missed).max(axis=1) <= _CERTAIN * self.floor
+        )
+        where = np.arange(leads.start, leads.stop)[known & ~certain]
+        if not len(where):
+            return
+        errors = missed[known & ~certain] / one.spread[where, None]
+        self._errors[self._written[where] % len(self._errors), where] = errors
+        # Before there was a shift, what was missed says nothing about one.
+        steers = self._written[where] >= LEAST_SCORES
+        self._written[where] += 1
+        outside = (errors - one.shifts[where]) * self._outwards > 0
+        step = self.rate * (self._tail - outside)
+        self.tails[where[steers]] = np.clip(self.tails[where[steers]] + step[steers], 0.0, 0.5)
+        self._shifts = None

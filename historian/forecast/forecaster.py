@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,11 +15,11 @@ import orjson
 
 from historian.forecast import model_file
 from historian.forecast.calendar import Civil
-from historian.forecast.conformal import Shifts
+from historian.forecast.conformal import Calibrator
 from historian.forecast.feature_set import NS_PER_S
 from historian.forecast.features import NotPrimed
-from historian.forecast.inputs import Floats, Grid, InputPlan, Rows, pairs
-from historian.forecast.models import MODELS, SEASONAL, Model
+from historian.forecast.inputs import DAY_S, Floats, Grid, InputPlan, Rows, pairs
+from historian.forecast.models import MODELS, Model
 from historian.forecast.scores import score, seasonal_scale
 from historian.ledger.keys import SigningKey
 from historian.query.libraries import load
@@ -29,19 +30,24 @@ _pandas: Any = load("pandas", "a forecaster")
 
 QUANTILES: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 _LEAST_ROWS: Final = 200  # pairs of issue and lead; fewer train nothing
+_PER_DAY: Final = 8  # forecasts a day whose outcomes calibrate: more cost time and say little that is new
+_FLOOR: Final = 0.1  # of the mean change over a season: errors are measured in no less
+_CHUNK: Final = 65_536  # pairs that are forecast at once
 
 
 class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
-    """Forecasts ``horizon`` steps of ``freq`` ahead, at ``quantiles``, calibrated on the end of history.
+    """Forecasts ``horizon`` steps of ``freq`` ahead, at ``quantiles``, calibrated by the outcomes of its forecasts.
 
-    ``model``: ``gradient-boosting``, ``linear`` or ``seasonal-naive``, which goes back a ``season``. ``calibration``
-    is the share of time, at the end, kept from the model to calibrate its quantiles with, in ``bands`` of leads; 0
-    for none. It trains on at most ``max_rows`` pairs of issue and lead, drawn with ``seed``.
+    ``model``: one of ``models.MODELS``; ``seasonal-naive`` goes back a ``season``. ``calibration`` is the share of
+    time, at the end, that is forecast by a model that has not seen it, to calibrate quantiles with and to score; 0
+    for none. The errors of the last ``window_days`` count, each lead by itself, and ``rate`` says how fast the
+    calibration follows what was missed (``conformal``). The model is then trained on all, on at most ``max_rows``
+    pairs of issue and lead, drawn with ``seed``. Forecasts lie within ``bounds``, where there are some.
     ``civil`` gives the time zone of the calendar, where it is not that of the index.
 
     After ``fit``: ``plan_`` (inputs and their order), ``digest_`` (SHA-256 of all that decides what is fed to the
-    model), ``shifts_`` (of the calibration), ``trained_from_`` and ``trained_until_``, ``scores_`` and
-    ``naive_scores_``: those of the model and of the season before on the part it was calibrated with.
+    model), ``calibrator_``, ``trained_from_`` and ``trained_until_``, ``scores_`` and ``naive_scores_``: those of the
+    forecasts of the part it was calibrated with, made as time went on, and of the season before there.
     """
 
     def __init__(
@@ -53,8 +59,10 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
         model: str = "gradient-boosting",
         season: str = "7D",
         calibration: float = 0.25,
-        bands: int = 8,
+        window_days: float = 28.0,
+        rate: float = 0.01,
         max_rows: int = 20_000,
+        bounds: tuple[float | None, float | None] = (None, None),
         seed: int = 0,
         civil: Civil | None = None,
     ) -> None:
@@ -64,8 +72,10 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
         self.model = model
         self.season = season
         self.calibration = calibration
-        self.bands = bands
+        self.window_days = window_days
+        self.rate = rate
         self.max_rows = max_rows
+        self.bounds = bounds
         self.seed = seed
         self.civil = civil
 
@@ -95,30 +105,31 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
         # Nothing the model learns from reaches into the part that calibrates it: issue + horizon < cut.
         first = int(issues[0])
         cut = grid.steps - int((grid.steps - first) * self.calibration)
-        random = np.random.default_rng(self.seed)
-        rows, actual, _ = self._drawn(plan, grid, issues, vectors, (first, cut), random)
-        if len(actual) < _LEAST_ROWS:
-            raise ValueError(
-                f"{len(actual)} known outcomes to train with, at least {_LEAST_ROWS} are needed: {grid.steps} steps "
-                f"of history are too few for a season of {plan.season} and a horizon of {self.horizon}"
-            )
-        model: Model = MODELS[self.model](plan.names, tuple(self.quantiles), self.seed)
-        model.fit(rows, actual)
-        shifts = Shifts(np.zeros((self.horizon, len(self.quantiles))))
-        self.scores_, self.naive_scores_ = {}, {}
-        if self.calibration:
-            rows, actual, leads = self._drawn(plan, grid, issues, vectors, (cut, grid.steps), random)
-            shifts = Shifts.learn(
-                actual, model.predict(rows), leads, self.quantiles, self.horizon, self.bands
-            )
-            scale = seasonal_scale(grid.signals[:cut, 0], plan.season)
-            columns = list(shifts.apply(model.predict(rows), leads).T)
-            naive = [rows[:, plan.names.index(SEASONAL)]] * len(columns)
-            self.scores_ = score(actual, columns, self.quantiles, scale)
-            self.naive_scores_ = score(actual, naive, self.quantiles, scale)
-        self.plan_, self.model_, self.shifts_ = plan, model, shifts
+        self.plan_ = plan
         self.digest_ = self._digest(plan)
         self.trained_from_, self.trained_until_ = frame.index[0], frame.index[-1]
+        self.calibrator_ = self._calibrator(grid.signals[:cut, 0])
+        self.scores_: dict[str, float] = {}
+        self.naive_scores_: dict[str, float] = {}
+        if self.calibration:
+            self.model_ = self._trained(grid, issues, vectors, (first, cut))
+            asked = issues[issues >= cut - 1][:-1]
+            longer = plan.grid(frame, more=self.horizon)
+            calibrated = self._walk(longer, asked[:: self._stride], self.calibrator_, grid.steps - 1)
+            self._score(grid, asked[:: self._stride], calibrated, cut)
+        self.model_ = self._trained(grid, issues, vectors, (first, grid.steps))
+        return self
+
+    def observe(self, frame: Any, known: Any = None) -> Self:
+        """Calibrate by what has come since: forecasts up to the last row of ``frame`` and their outcomes.
+
+        The model stays. Call it with history that goes back ``plan_.steps_needed`` rows before the last call, at
+        least; what lies between is lost otherwise. ``known`` as for ``predict``: without it the columns known ahead
+        end with ``frame``, and what lies beyond teaches nothing. Raises as ``predict`` does.
+        """
+        _validation.check_is_fitted(self)
+        grid = self.plan_.grid(frame, more=self.horizon, known=known)
+        self._walk(grid, np.empty(0, dtype=np.intp), self.calibrator_, grid.steps - self.horizon - 1)
         return self
 
     def describe(self) -> dict[str, Any]:
@@ -168,7 +179,8 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
                 f"predict needs known={', '.join(self.plan_.known)} for the times that are forecast"
             )
         grid = self.plan_.grid(frame, more=self.horizon, known=known)
-        forecasts = self._forecast(grid, np.array([grid.steps - self.horizon - 1]))
+        (raw,) = self._raw(grid, np.array([grid.steps - self.horizon - 1]))
+        forecasts = self._bounded(self.calibrator_.calibrate(raw))
         times = _pandas.date_range(frame.index[-1], periods=self.horizon + 1, freq=self.freq)[1:]
         found = _pandas.DataFrame(forecasts, index=times.rename("time"), columns=list(self.quantiles))
         found.attrs = {"issue": frame.index[-1], "target": self.plan_.target, "digest": self.digest_}
@@ -178,24 +190,98 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
         """Forecasts as they would have been issued at each of these times of ``frame``, one row a step and issue.
 
         The index has (issue, time), the columns are the quantiles. What ``frame`` has after an issue is used in its
-        known columns only.
+        known columns only. The calibration goes on from where it is, by the outcomes known at each issue; that of
+        this forecaster is not changed.
         """
         _validation.check_is_fitted(self)
         plan = self.plan_
         grid = plan.grid(frame, more=self.horizon)
         issues = _pandas.DatetimeIndex(issues)
-        where = (issues - frame.index[0]) // _pandas.Timedelta(plan.step_s, "s")
-        forecasts = self._forecast(grid, np.asarray(where, dtype=np.intp))
+        where = np.asarray((issues - frame.index[0]) // _pandas.Timedelta(plan.step_s, "s"), dtype=np.intp)
+        forecasts = self._walk(grid, where, copy.deepcopy(self.calibrator_)).reshape(-1, len(self.quantiles))
         _, position, leads = pairs(np.arange(len(issues)), self.horizon)
         times = issues[position] + _pandas.to_timedelta(leads * plan.step_s, unit="s")
         index = _pandas.MultiIndex.from_arrays([issues[position], times], names=["issue", "time"])
         return _pandas.DataFrame(forecasts, index=index, columns=list(self.quantiles))
 
-    def _forecast(self, grid: Grid, issues: Rows) -> Floats:
+    @property
+    def _stride(self) -> int:
+        """Steps between forecasts whose outcomes calibrate."""
+        return max(1, DAY_S // self.plan_.step_s // _PER_DAY)
+
+    def _calibrator(self, training: Floats) -> Calibrator:
+        change = seasonal_scale(training, self.plan_.season)
+        window = int(self.window_days * DAY_S / (self.plan_.step_s * self._stride))
+        floor = _FLOOR * change if np.isfinite(change) and change > 0 else 1.0
+        return Calibrator(self.quantiles, self.horizon, max(window, 1), self.rate, floor)
+
+    def _trained(self, grid: Grid, issues: Rows, vectors: Floats, within: tuple[int, int]) -> Model:
+        plan = self.plan_
+        random = np.random.default_rng(self.seed)
+        rows, actual, issued = self._drawn(plan, grid, issues, vectors, within, random)
+        if len(actual) < _LEAST_ROWS:
+            raise ValueError(
+                f"{len(actual)} known outcomes to train with, at least {_LEAST_ROWS} are needed: {grid.steps} steps "
+                f"of history are too few for a season of {plan.season} and a horizon of {self.horizon}"
+            )
+        model = MODELS[self.model](plan.names, tuple(self.quantiles), self.seed)
+        model.fit(rows, actual, issued)
+        return model
+
+    def _score(self, grid: Grid, issues: Rows, forecasts: Floats, cut: int) -> None:
+        """Of these issues, as far as outcomes are known; the scale of MASE is that of what lies before ``cut``."""
+        target, plan = grid.signals[:, 0], self.plan_
+        _, at, leads = pairs(issues, self.horizon)
+        known = at + leads < grid.steps
+        at, leads = at[known], leads[known]
+        columns = list(forecasts.reshape(-1, len(self.quantiles))[known].T)
+        naive = [target[at + leads - plan.season * -(-leads // plan.season)]] * len(columns)
+        scale = seasonal_scale(target[:cut], plan.season)
+        self.scores_ = score(target[at + leads], columns, self.quantiles, scale)
+        self.naive_scores_ = score(target[at + leads], naive, self.quantiles, scale)
+
+    def _walk(self, grid: Grid, asked: Rows, calibrator: Calibrator, until: int | None = None) -> Floats:
+        """Calibrated forecasts of the issues asked for, (issues, horizon, quantiles), in the order of time.
+
+        Between them, up to ``until``, forecasts are made whose outcomes calibrate those that follow.
+        """
+        offset = grid.first_ns // (self.plan_.step_s * NS_PER_S)
+        until = int(asked.max()) if until is None else until
+        begin = self.plan_.steps_needed - 1
+        if calibrator.last_issue is not None:
+            begin = max(begin, calibrator.last_issue + 1 - offset)
+        elif len(asked):
+            begin = max(begin, int(asked.min()))
+        own = np.arange(begin + -(begin + offset) % self._stride, until + 1, self._stride)
+        every = np.union1d(asked, own)
+        wanted = dict(zip(asked.tolist(), range(len(asked)), strict=True))
+        teaches = set(own.tolist())
+        found = np.full((len(asked), self.horizon, len(self.quantiles)), np.nan)
+        target = grid.signals[:, 0]
+        size = max(1, _CHUNK // self.horizon)
+        for first in range(0, len(every), size):
+            some = every[first : first + size]
+            for issue, raw in zip(some.tolist(), self._raw(grid, some), strict=True):
+                calibrator.resolve(offset, target[: issue + 1], issue + offset)
+                if issue in wanted:
+                    found[wanted[issue]] = self._bounded(calibrator.calibrate(raw))
+                if issue in teaches:
+                    ahead = grid.known[issue + 1 : issue + 1 + self.horizon]
+                    raw[np.isnan(ahead).any(axis=1)] = np.nan  # half blind: it says nothing of the others
+                    calibrator.issue(issue + offset, raw)
+        calibrator.resolve(offset, target[: until + 1], until + offset)
+        return found
+
+    def _bounded(self, forecasts: Floats) -> Floats:
+        low, high = self.bounds
+        return forecasts if low is None and high is None else np.clip(forecasts, low, high)
+
+    def _raw(self, grid: Grid, issues: Rows) -> Floats:
+        """As the model says, (issues, horizon, quantiles), rising with the quantile."""
         plan = self.plan_
         if (short := plan.steps_needed - 1 - int(issues.min())) > 0:
             raise NotPrimed(short)
-        # Features of an issue look back no further than this: a week of history costs as much as two years.
+        # Features of an issue look back no further than this: weeks of history cost as much as two years.
         first = max(0, int(issues.min()) - plan.steps_needed + 1)
         last = int(issues.max()) + 1
         past = Grid(
@@ -204,8 +290,8 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
         ready, vectors = plan.issues(past)
         place = np.searchsorted(ready + first, issues)
         position, at, leads = pairs(issues, self.horizon)
-        table = plan.table(grid, at, leads, vectors[place][position])
-        return self.shifts_.apply(self.model_.predict(table), leads)
+        raw = self.model_.predict(plan.table(grid, at, leads, vectors[place][position]))
+        return self._bounded(np.sort(raw, axis=1)).reshape(len(issues), self.horizon, -1)
 
     def _drawn(
         self,
@@ -216,11 +302,11 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
         within: tuple[int, int],
         random: np.random.Generator,
     ) -> tuple[Floats, Floats, Rows]:
-        """Pairs whose issue and target lie within these steps and whose outcome is known: inputs, outcome, leads."""
+        """Pairs whose issue and target lie within these steps and whose outcome is known: inputs, outcome, issue."""
         begin, end = within
         some = np.flatnonzero((issues >= begin) & (issues < end - 1))
         if not len(some):
-            return np.empty((0, len(plan.names))), np.empty(0), np.empty(0, dtype=np.intp)
+            return np.empty((0, len(plan.names))), np.empty(0), some
         every = len(some) * self.horizon
         if every > self.max_rows:
             chosen = np.sort(random.choice(every, self.max_rows, replace=False))
@@ -233,7 +319,7 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
         actual = grid.signals[at + leads, 0]
         known = np.isfinite(actual)
         place, at, leads = place[known], at[known], leads[known]
-        return plan.table(grid, at, leads, vectors[place]), actual[known], leads
+        return plan.table(grid, at, leads, vectors[place]), actual[known], at
 
     def _digest(self, plan: InputPlan) -> str:
         parameters = {
@@ -254,8 +340,10 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"quantiles are {quantiles}; they rise, between 0 and 1")
         if not 0 <= self.calibration < 1:
             raise ValueError(f"calibration is {self.calibration}; it is a share from 0, below 1")
-        if self.bands < 1 or self.max_rows < _LEAST_ROWS:
-            raise ValueError(f"bands must be at least 1 and max_rows at least {_LEAST_ROWS}")
+        if self.window_days <= 0 or not 0 <= self.rate < 1 or self.max_rows < _LEAST_ROWS:
+            raise ValueError(
+                f"window_days must be above 0, rate from 0 and below 1, max_rows at least {_LEAST_ROWS}"
+            )
 
 
 def _seconds(duration: str, what: str) -> int:

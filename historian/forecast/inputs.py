@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from historian.forecast.calendar import Civil, calendar_terms
 from historian.forecast.feature_set import NS_PER_S, FeatureSet, Missing
 from historian.forecast.features import NotPrimed, batch, times_of
-from historian.forecast.models import SEASONAL
+from historian.forecast.linear import SEASONAL
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -70,23 +70,36 @@ class InputPlan:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """What ends in ``rise`` is a difference from a season before: centred on zero, whatever the level."""
         return (
             "lead",
             SEASONAL,
-            "day_before",
-            "day_before_rise",
-            "season_rise_now",
-            "season_rise_day",
+            "season_before.rise",
+            "second_season_before.rise",
+            "day_before.away_rise",
+            "day_before.rise",
+            "now.rise",
+            "step_before.rise",
+            "hour_now.rise",
+            "yesterday.rise",
+            "day_mean.rise",
+            "yesterday_mean.rise",
+            *(f"{name}.rise" for name in self.past),
             *self.features.names,
             *(f"target.{term}" for term in _CALENDAR),
             *(f"target.{name}" for name in self.known),
-            *(f"target.{name}.season_rise" for name in self.known),
+            *(f"target.{name}.rise" for name in self.known),
         )
 
     @property
     def steps_needed(self) -> int:
         """Up to and with the issue: a season, and the day before it."""
         return max(self.season + self.day, self.features.steps_to_prime)
+
+    @property
+    def steps_wanted(self) -> int:
+        """Up to and with the issue: with fewer, inputs that look back more seasons are missing."""
+        return max(4 * self.season + self.day, self.steps_needed)
 
     def grid(self, frame: Any, more: int = 0, known: Any = None) -> Grid:
         """``frame`` on its grid, missing steps as NaN; with ``more`` steps after its last, whose ``known`` come from
@@ -141,11 +154,17 @@ class InputPlan:
         at = issues + leads
         # As many whole seasons back as it takes to lie at or before the issue.
         before = at - season * -(-leads // season)
+        older = [_back(target, before, season * seasons) for seasons in (1, 2)]
+        # A hole in the last season is looked up in those before it.
+        base = target[before]
+        for one in older:
+            base = np.where(np.isnan(base), one, base)
         day_before = at - day * -(-leads // day)
-        smooth = vectors[
-            :, self.features.names.index(f"{self.features.signals[0]}.mean{self.features.windows[-1]}")
-        ]
-        last_season = _means(target, self.features.windows[-1], self.features.missing.least_present)
+        now = issues - season
+        hour = max(1, 3600 // self.step_s)
+        hours = _means(target, hour, self.features.missing.least_present)
+        days = _means(target, day, self.features.missing.least_present)
+        past = grid.signals[:, 1:]
         steps, place = np.unique(at, return_inverse=True)
         times = grid.first_ns + steps * (self.step_s * NS_PER_S)
         calendar = np.array([calendar_terms(time, _CALENDAR, self.civil) for time in times.tolist()])
@@ -154,17 +173,30 @@ class InputPlan:
         return np.column_stack(
             (
                 leads.astype(np.float64),
-                target[before],
-                target[day_before],
+                base,
+                older[0] - base,
+                older[1] - base,
+                target[day_before] - base,
                 target[day_before] - target[day_before - season],
-                target[issues] - target[issues - season],
-                smooth - last_season[issues - season],
+                target[issues] - target[now],
+                _back(target, issues, 1) - _back(target, now, 1),
+                hours[issues] - hours[now],
+                target[issues - day] - _back(target, now, day),
+                days[issues] - days[now],
+                _back(days, issues, day) - _back(days, now, day),
+                past[issues] - past[now],
                 vectors,
                 calendar[place],
                 known,
                 known - known_before,
             )
         )
+
+
+def _back(values: Floats, at: Rows, steps: int) -> Floats:
+    """Values so many steps before; NaN before the first."""
+    where = at - steps
+    return np.where(where >= 0, values[np.maximum(where, 0)], np.nan)
 
 
 def pairs(issues: Sequence[int] | Rows, horizon: int) -> tuple[Rows, Rows, Rows]:

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from historian.forecast import NotPrimed
 from historian.forecast.backtest import backtest
-from historian.forecast.conformal import Shifts
+from historian.forecast.conformal import Calibrator
 from historian.forecast.forecaster import Forecaster
 from historian.forecast.scores import coverage, mape, mase, pinball, score, seasonal_scale
 
@@ -45,7 +45,7 @@ def frame():
 
 
 def made(model="gradient-boosting", **more) -> Forecaster:
-    rows = {"max_rows": 600 if model == "linear" else 2_000, "bands": 2, "calibration": 0.4}
+    rows = {"max_rows": 2_000, "calibration": 0.4}
     return Forecaster(24, "1h", QUANTILES, model=model, **{**rows, **more})
 
 
@@ -73,25 +73,71 @@ def test_a_calibrated_90_percent_interval_covers_about_that_share_of_what_was_he
     assert backtests[model].scores()["coverage90"] == pytest.approx(0.9, abs=0.05)
 
 
-def test_calibration_mends_what_the_model_alone_does_not_cover(frame, backtests) -> None:
-    alone = backtest(
-        made(calibration=0), frame, frame.index[START], known=["temperature_c"], every="11h"
-    ).scores()["coverage90"]
-    assert abs(backtests["gradient-boosting"].scores()["coverage90"] - 0.9) < abs(alone - 0.9)
+def calibrated(outcomes: np.ndarray, horizon: int, window: int, rate: float) -> np.ndarray:
+    """One forecast of zero each step, of quantiles that know nothing; (steps, horizon, quantiles) of what is said."""
+    calibrator = Calibrator(QUANTILES, horizon, window, rate, floor=1.0)
+    found = np.empty((len(outcomes), horizon, len(QUANTILES)))
+    for step in range(len(outcomes)):
+        calibrator.resolve(0, outcomes[: step + 1], step)
+        raw = np.zeros((horizon, len(QUANTILES)))
+        found[step] = calibrator.calibrate(raw)
+        calibrator.issue(step, raw)
+    return found
 
 
-def test_exchangeable_errors_are_covered_by_their_share() -> None:
-    random = np.random.default_rng(2)
-    actual, leads = random.gumbel(size=40_000), np.arange(40_000) % 8 + 1
-    actual = actual * leads  # errors grow with the lead
-    poor = np.zeros((40_000, 3))
-    half = 20_000
-    shifts = Shifts.learn(actual[:half], poor[:half], leads[:half], QUANTILES, horizon=8, bands=8)
-    found = shifts.apply(poor[half:], leads[half:])
-    for lead in (1, 8):
-        of_lead = leads[half:] == lead
-        some = found[of_lead]
-        assert coverage(actual[half:][of_lead], some[:, 0], some[:, 2]) == pytest.approx(0.9, abs=0.02)
+def covered(found: np.ndarray, outcomes: np.ndarray, lead: int, steps: slice) -> float:
+    said, came = found[steps, lead - 1], np.roll(outcomes, -lead)[steps]
+    return coverage(came, said[:, 0], said[:, 2])
+
+
+def test_errors_that_stay_as_they_are_are_covered_by_their_share_at_every_lead() -> None:
+    outcomes = np.random.default_rng(2).gumbel(size=2_500)
+    found = calibrated(outcomes, 4, 400, 0.01)
+    for lead in (1, 4):
+        assert covered(found, outcomes, lead, slice(500, 2_400)) == pytest.approx(0.9, abs=0.02)
+
+
+def test_errors_that_double_are_covered_again_where_the_calibration_follows() -> None:
+    outcomes = np.random.default_rng(2).normal(size=1_700)
+    outcomes[1_000:] *= 2
+    later = slice(1_000, 1_600)
+    split, adaptive = (covered(calibrated(outcomes, 2, 800, rate), outcomes, 2, later) for rate in (0, 0.02))
+    assert split < 0.8
+    assert adaptive == pytest.approx(0.9, abs=0.035)
+
+
+def test_outcomes_that_are_certain_teach_nothing() -> None:
+    """Half of the time the sun is down, forecast so: what is left is still covered by its share."""
+    random, steps = np.random.default_rng(4), 3_000
+    outcomes = np.where(np.arange(steps) % 2, random.normal(size=steps), 0.0)
+    found = calibrated(outcomes, 1, 400, 0.01)
+    said, came = found[500:-1, 0], outcomes[501:]
+    some = came != 0.0
+    assert coverage(came[some], said[some, 0], said[some, 2]) == pytest.approx(0.9, abs=0.025)
+
+
+def test_calibration_moves_no_median_and_lets_nothing_cross() -> None:
+    outcomes = 3 + np.random.default_rng(2).normal(
+        size=200
+    )  # all above: the lower quantile would pass the median
+    found = calibrated(outcomes, 2, 100, 0.01)
+    assert (found[:, :, 1] == 0).all()
+    assert (np.diff(found, axis=2) >= 0).all()
+
+
+@pytest.mark.parametrize("model", ["seasonal-naive", "linear"])
+def test_a_calibration_that_is_kept_up_forecasts_what_the_backtest_says(frame, model) -> None:
+    known = ["temperature_c"]
+    fitted = made(model, max_rows=400).fit(frame.iloc[: START + 1], known=known)
+    issues = frame.index[[START + 30, START + 100, START + 101]]
+    tested = fitted.predict_at(frame, issues)
+    for issue in issues:
+        at = frame.index.get_loc(issue)
+        fitted.observe(frame.iloc[: at + 1], frame.iloc[at + 1 : at + 25])
+        found = fitted.predict(
+            frame.iloc[at - fitted.plan_.steps_wanted + 1 : at + 1], frame.iloc[at + 1 : at + 25]
+        )
+        assert found.to_numpy() == pytest.approx(tested.loc[issue].to_numpy(), rel=1e-9)
 
 
 def test_quantiles_never_cross(backtests) -> None:
@@ -108,16 +154,39 @@ def test_shuffling_everything_after_the_issue_changes_nothing(frame, model) -> N
         shuffled.iloc[later, frame.columns.get_loc(name)] = frame[name].to_numpy()[later][order]
     issue = frame.index[START]
     found = [
-        backtest(made(model, max_rows=300), one, issue, known=["temperature_c"], every="365D").forecasts[
-            list(QUANTILES)
-        ]
+        backtest(
+            made(model, max_rows=300, calibration=0.1), one, issue, known=["temperature_c"], every="365D"
+        ).forecasts[list(QUANTILES)]
         for one in (frame, shuffled)
     ]
     assert len(found[0]) == 24
     assert found[0].to_numpy().tobytes() == found[1].to_numpy().tobytes()
-    fitted = made(model, max_rows=300).fit(frame.iloc[: START + 1], known=["temperature_c"])
+    fitted = made(model, max_rows=300, calibration=0.1).fit(frame.iloc[: START + 1], known=["temperature_c"])
     ahead = fitted.predict(frame.iloc[: START + 1], frame.iloc[START + 1 : START + 25])
     assert ahead.to_numpy() == pytest.approx(found[0].to_numpy(), rel=1e-12)
+
+
+def test_shuffling_the_future_changes_no_forecast_while_the_calibration_goes_on(frame) -> None:
+    """Refits, outcomes and features on the way: of all that was issued until then nothing changes."""
+    now = START + 200
+    shuffled = frame.copy()
+    order = np.random.default_rng(1).permutation(HOURS - now - 1)
+    for name in ("load_kw", "other_kw"):
+        shuffled.iloc[now + 1 :, frame.columns.get_loc(name)] = frame[name].to_numpy()[now + 1 :][order]
+    until = frame.index[now]
+    found = [
+        backtest(
+            made("linear", max_rows=300),
+            one.iloc[START - 800 : now + 60],
+            frame.index[START],
+            known=["temperature_c"],
+            every="5h",
+            refit="6D",
+        ).forecasts.loc[:until, list(QUANTILES)]
+        for one in (frame, shuffled)
+    ]
+    assert len(found[0]) == 41 * 24
+    assert found[0].to_numpy().tobytes() == found[1].to_numpy().tobytes()
 
 
 def test_a_forecast_is_a_frame_of_times_and_quantiles(frame) -> None:
@@ -148,14 +217,15 @@ def test_missing_history_is_no_zero(frame) -> None:
 
 def test_the_digest_changes_with_what_is_fed_to_the_model(frame) -> None:
     one, other = frame[["load_kw"]], frame[["load_kw", "other_kw"]]
+    naive = made("seasonal-naive", calibration=0)
     digests = [
-        made("seasonal-naive").fit(one).digest_,
-        made("seasonal-naive").fit(other).digest_,
-        made("seasonal-naive").fit(other, known=["other_kw"]).digest_,
-        made("seasonal-naive").fit(one.tz_convert("America/New_York")).digest_,
+        naive.fit(one).digest_,
+        naive.fit(other).digest_,
+        naive.fit(other, known=["other_kw"]).digest_,
+        naive.fit(one.tz_convert("America/New_York")).digest_,
     ]
     assert len(set(digests)) == 4
-    assert digests[0] == made("seasonal-naive").fit(one).digest_
+    assert digests[0] == naive.fit(one).digest_
 
 
 def test_too_little_history_says_how_much_more(frame) -> None:
