@@ -43,6 +43,10 @@ class Place:
     folder: Path
     state: Path
 
+    def open(self) -> History:
+        """Its history, as of now; to be closed."""
+        return History(self.history, clock=time.time_ns)
+
     def forecasts(self, name: str | None) -> list[Forecast]:
         """All, or the one of this name. Raises ValueError."""
         known = [forecast.name for forecast in self.site.forecasts]
@@ -136,10 +140,10 @@ def _explained(run: Run, verb: str, args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace, place: Place) -> int:
     plans = [plan for forecast in place.forecasts(args.name) for plan in plans_of(forecast)]
-    history = History(place.history)
+    history = place.open()
     try:
         with progress(sum(training.steps_of(plan) for plan in plans)) as tell:
-            found = training.train_all(history, place.folder, plans, place.site.time_zone, tell)
+            found = training.train_all(history, place.folder, plans, place.site.time_zone, tell, time.time_ns)
     finally:
         history.close()
     for each in found:
@@ -158,7 +162,7 @@ def _backtest(args: argparse.Namespace, place: Place) -> int:
         raise ValueError(f"no forecast has steps of {wanted}: 'short_min' is 0")
     if len(plans) > 1 and (args.png or args.html):
         raise ValueError("one picture is of one forecast: say which by --name")
-    history = History(place.history)
+    history = place.open()
     try:
         with progress(sum(len(args.models or plan.forecast.models) for plan in plans)) as tell:
             found = [(plan, _compared(history, plan, place, args, tell)) for plan in plans]
@@ -185,7 +189,8 @@ def progress(steps: int) -> Iterator[training.Tell]:
     """A bar on standard error, on a terminal; what is given is called at the start of each step."""
     bars, console = load("rich.progress", "a progress bar"), load("rich.console", "a progress bar")
     columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.TimeElapsedColumn())
-    with bars.Progress(*columns, console=console.Console(stderr=True), transient=True) as bar:
+    screen = console.Console(stderr=True)
+    with bars.Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("reads history", total=steps)
         done = -1
 

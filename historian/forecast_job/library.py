@@ -15,6 +15,8 @@ from historian.ledger.keys import SigningKey
 
 MODEL_KEY: Final = "model-key.pem"  # of this site; who may read it may say what the site runs
 ISSUE_EVERY: Final = {Track.LONG: "3h", Track.SHORT: "20min", Track.SPIKE: "5min"}  # in a comparison
+CALIBRATION: Final = 0.25  # share of time
+MOST_CALIBRATION: Final = 0.6
 Tell = Callable[[str], None]
 
 
@@ -22,17 +24,22 @@ class ModelError(Exception):
     """A model that cannot be used; says why and what to do."""
 
 
-def new_forecaster(plan: Plan, model: str, zone: str) -> Any:
-    """One that is not fitted. Raises ImportError that says how to get what is missing."""
+def new_forecaster(plan: Plan, model: str, zone: str, rows: int) -> Any:
+    """One that is not fitted, for a table of so many rows. Raises ImportError that says how to get what is missing.
+
+    Of a short table the greater part calibrates: the model is trained on all of it afterwards.
+    """
     from historian.forecast import Civil
     from historian.forecast.forecaster import Forecaster
 
+    share = plan.steps_to_calibrate / max(rows - plan.steps_to_issue, 1)
     return Forecaster(
         horizon=plan.horizon,
         freq=f"{plan.step_s}s",
         quantiles=plan.quantiles,
         model=model,
         season=f"{plan.forecast.season.days}D",
+        calibration=min(max(share, CALIBRATION), MOST_CALIBRATION),
         bounds=(0.0, None) if plan.forecast.kind.is_never_negative else (None, None),
         civil=Civil(zone),
     )

@@ -16,6 +16,7 @@ S_NS: Final = 10**9
 DAY_S: Final = 86_400
 PEAK_COLUMN: Final = "highest"  # of a spike's frame: no tag has a name without a dot
 SPIKE_QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)  # more of them where alerts are decided
+CALIBRATION_DAYS: Final = 3.0  # 8 outcomes a day and lead; a 5 % tail needs 20
 RECIPE: Final = 1  # counted up when models of older programs must not be used
 
 
@@ -74,8 +75,13 @@ class Plan:
 
     @property
     def steps_to_train(self) -> int:
-        """Enough to train a model, calibrate it and compare it with others on what none of them has seen."""
-        return self.steps_to_issue + max(4 * self.horizon, self.day)
+        """Enough to train a model on one half of what can be learned from, and to calibrate it on the other."""
+        return self.steps_to_issue + 2 * self.steps_to_calibrate
+
+    @property
+    def steps_to_calibrate(self) -> int:
+        """Until each lead has outcomes enough: the last lead's begin a horizon later."""
+        return self.horizon + round(CALIBRATION_DAYS * self.day)
 
     @property
     def steps_to_read(self) -> int:

@@ -18,7 +18,6 @@ from historian.forecast_job.plots import Table, fan, page
 from historian.forecast_job.standing import outcomes
 from historian.forecast_job.store import Issues, Row
 from historian.keeping.zone import zone_named
-from historian.query.history import History
 from historian.query.libraries import load
 from historian.times import iso_of, parse_time
 
@@ -68,7 +67,7 @@ def _came(place: Place, plan: Plan, row: Row, now: int) -> Any:
     came = np.full(len(row.values), np.nan)
     over = int(np.sum(row.starts + row.step_s * 10**9 <= now))
     if over:
-        history = History(place.history)
+        history = place.open()
         try:
             came[:over] = actual(history, plan, row.issue, int(row.starts[over - 1]) + row.step_s * 10**9)
         finally:
@@ -80,7 +79,7 @@ def _scores(place: Place, plan: Plan, row: Row) -> dict[str, float]:
     """Of this forecast, as far as outcomes are known; empty where none is."""
     from historian.forecast_job import library
 
-    history = History(place.history)
+    history = place.open()
     try:
         season = plan.forecast.season.days * plan.day * plan.step_ns
         came, columns, _ = outcomes(history, plan, [row], row.issue, row.end)

@@ -89,13 +89,11 @@ def chance_above(limit: float, quantiles: Sequence[float], values: Sequence[floa
         below = shares[after - 1] + (shares[after] - shares[after - 1]) * (limit - low) / (high - low)
         return float(1 - below)
     edge, inner = (0, 1) if limit < levels[0] else (-1, -2)
-    width = abs(levels[edge] - levels[inner])
     tail = shares[0] if edge == 0 else 1 - shares[-1]
-    if width == 0:
-        left = 0.0
-    else:
-        slope = abs(shares[edge] - shares[inner]) / width
-        left = max(0.0, tail - slope * abs(limit - levels[edge]))
+    # How far the tail reaches at the slope of the last two; what lies further away has no chance left.
+    reach = tail * abs(levels[edge] - levels[inner]) / abs(shares[edge] - shares[inner])
+    away = abs(limit - levels[edge])
+    left = tail * (1 - away / reach) if away < reach else 0.0
     return float(1 - left if edge == 0 else left)
 
 

@@ -66,15 +66,18 @@ def compare(
     frame = past_frame(history, plan, plan.issue_at(now), plan.steps_to_read, zone)
     if (short := plan.steps_to_train - len(frame)) > 0:
         raise TooLittle(plan, short)
-    start = frame.index[len(frame) - _test_steps(plan, len(frame), test_days) - 1]
+    rows = len(frame) - _test_steps(plan, len(frame), test_days)
+    start = frame.index[rows - 1]
     tests: dict[str, Any] = {}
     skipped: list[str] = []
-    for model in models or plan.forecast.models:
+    for model in map(str, models or plan.forecast.models):
         tell(f"{plan.forecast.name}, steps of {plan.step_s // 60} min: {model}")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of libraries, about columns without a value and the like
-                tests[model] = library.test(library.new_forecaster(plan, model, zone), plan, frame, start)
+                tests[model] = library.test(
+                    library.new_forecaster(plan, model, zone, rows), plan, frame, start
+                )
         except ValueError as error:
             skipped.append(f"{model}: {error}")
     found = {model: tested.scores() for model, tested in tests.items()}
@@ -94,7 +97,9 @@ def train(
     tell(f"{plan.forecast.name}, steps of {plan.step_s // 60} min: {compared.model} on all")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        forecaster = library.fit(library.new_forecaster(plan, compared.model, zone), plan, compared.frame)
+        forecaster = library.fit(
+            library.new_forecaster(plan, compared.model, zone, len(compared.frame)), plan, compared.frame
+        )
     return Trained(
         compared.model, forecaster, compared.scores, compared.tests, compared.frame, compared.skipped
     )
@@ -163,5 +168,5 @@ def _test_steps(plan: Plan, rows: int, days: float | None) -> int:
                 f" {(most - plan.horizon) / plan.day:.1f} beside what is needed to train with"
             )
         return wanted
-    least = 2 * plan.horizon
+    least = plan.horizon + plan.day  # a day of issues whose outcomes are all known
     return max(least, min(int(usable * TEST_SHARE), LONGEST_TEST_DAYS * plan.day))

@@ -1,0 +1,83 @@
+"""Forecasts of a site: what is declared, and the tags of each."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from gateway.config.forecasts import DEFAULT_QUANTILES, Alert, ForecastKind, ForecastModel, Season
+
+SITE = """\
+site: {name: plant}
+areas: {loads: Demand}
+devices:
+  meter:
+    area: loads
+    protocol: modbus
+    connection: {host: 192.0.2.1}
+    groups: {fast: {period_ms: 100}}
+    points:
+      power_kw: {table: input, address: 0, type: float64, unit: kW, decimals: 1}
+      soon_c: {table: input, address: 4, type: float64, unit: °C}
+      later_c: {table: input, address: 8, type: float64, unit: °C}
+calculated:
+  total.power_kw: {expression: 2 * meter.power_kw, area: loads, unit: kW}
+forecasts:
+"""
+
+
+@pytest.fixture
+def forecast(load):
+    def make(text):
+        site = load(SITE + f"  load: {{target: meter.power_kw, kind: load, area: loads{text}}}\n")
+        return site, site.forecasts[0]
+
+    return make
+
+
+def test_what_is_not_said_is_usual(forecast):
+    _, found = forecast("")
+    assert (found.kind, found.season, found.quantiles) == (ForecastKind.LOAD, Season.WEEK, DEFAULT_QUANTILES)
+    assert (found.horizon_h, found.short_min, found.train_at, found.deadline_min) == (48, 60, (2, 30), 15)
+    assert found.models == (
+        ForecastModel.GRADIENT_BOOSTING,
+        ForecastModel.LINEAR,
+        ForecastModel.SEASONAL_NAIVE,
+    )
+    assert found.alert is None
+
+
+def test_its_tags_are_the_part_s_and_in_the_target_s_unit(forecast):
+    site, found = forecast(", alert_above: 50, quantiles: [0.025, 0.5, 0.975]")
+    tags = {tag.name: tag for tag in site.tags if tag.name.startswith("forecast.load.")}
+    assert {tag.owner for tag in tags.values()} == {"forecast"}
+    assert {"p50_1h", "p02_5_48h", "p97_5_5min", "p50_peak_24h", "state", "needed", "spike_alert"} <= {
+        name.removeprefix("forecast.load.") for name in tags
+    }
+    assert (tags["forecast.load.p50_1h"].unit, tags["forecast.load.p50_1h"].decimals) == ("kW", 1)
+    for each in found.quantile_tags:
+        assert site.tags[each.tag].name.startswith("forecast.load.p")
+    for ending, at in found.tags:
+        assert site.tags[at].name == f"forecast.load.{ending}"
+    assert found.alert == Alert(50, 0.5)
+    assert any(tag.name == "_system.parts.forecast.running" for tag in site.tags)
+
+
+def test_a_short_horizon_has_no_tags_beyond_it(forecast):
+    site, _ = forecast(", horizon_h: 6, short_min: 0")
+    names = {tag.name for tag in site.tags}
+    assert "forecast.load.p50_6h" in names
+    assert names.isdisjoint({"forecast.load.p50_24h", "forecast.load.p50_5min", "forecast.load.p50_peak_24h"})
+
+
+def test_what_is_told_ahead_is_in_the_order_of_its_leads(forecast):
+    _, found = forecast(", known: {air: {24: meter.later_c, 1: meter.soon_c}}, past: [total.power_kw]")
+    (known,) = found.known
+    assert [(lead, tag) for lead, tag, _ in known.leads] == [(1, "meter.soon_c"), (24, "meter.later_c")]
+    assert found.past == ("total.power_kw",)
+
+
+def test_a_site_with_forecasts_goes_to_its_parts(forecast):
+    site, _ = forecast("")
+    assert pickle.loads(pickle.dumps(site)).forecasts == site.forecasts  # noqa: S301 - our own
