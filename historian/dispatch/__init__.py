@@ -3,6 +3,7 @@
 ``solve`` finds the plan, ``naive`` is the rule it is measured against. Nothing here talks to a device.
 """
 
+from historian.dispatch.annealing import anneal
 from historian.dispatch.errors import BadAsset, BadSite, DispatchError
 from historian.dispatch.model import (
     Asset,
@@ -20,7 +21,7 @@ from historian.dispatch.model import (
 )
 from historian.dispatch.naive import naive
 from historian.dispatch.plan import Conflict, Costs, Plan, Status
-from historian.dispatch.planning import solve
+from historian.dispatch.planning import Solver, solve
 from historian.dispatch.rolling import Rolling
 
 __all__ = [
@@ -43,7 +44,9 @@ __all__ = [
     "Reserve",
     "Rolling",
     "Site",
+    "Solver",
     "Status",
+    "anneal",
     "naive",
     "solve",
 ]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from historian.dispatch.annealing import anneal
 from historian.dispatch.axis import Axis
 from historian.dispatch.conflicts import find_conflicts
 from historian.dispatch.errors import DispatchError
@@ -32,6 +34,12 @@ BOTH = 1e-7
 """kW of the lesser of two that exclude each other, above which both count as used."""
 
 
+class Solver(Enum):
+    HIGHS = "highs"
+    ANNEALING = "annealing"
+    """Beside it, to be compared: see docs/dispatch.md for how far behind it is."""
+
+
 def solve(
     site: Site,
     start: datetime,
@@ -41,8 +49,11 @@ def solve(
     deadline_s: float = 10.0,
     gap: float = 0.005,
     previous: Plan | None = None,
+    solver: Solver = Solver.HIGHS,
 ) -> Plan:
     """The plan from ``start`` for ``horizon`` steps, within ``deadline_s`` seconds.
+
+    ``solver``: annealing takes all of the deadline, and looks at neither ``gap`` nor ``previous``.
 
     ``previous`` says where to begin: its gensets' hours, as far as it reaches. A plan that is not usable says why in
     its status; the last one is then still the caller's. Raises BadSite where series or times do not fit, ImportError
@@ -50,6 +61,8 @@ def solve(
     """
     if not deadline_s > 0 or not 0 <= gap < 1:
         raise DispatchError(f"deadline_s {deadline_s} and gap {gap}: they must be above 0, and 0 up to 1")
+    if solver is Solver.ANNEALING:
+        return anneal(site, start, step, horizon, deadline_s=deadline_s)
     began = time.perf_counter()
     until = began + deadline_s
     axis = Axis(start, step, horizon)

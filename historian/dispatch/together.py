@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from historian.dispatch.formulation import Flow, Formulation
 from historian.dispatch.matrix import Family, Index
-from historian.dispatch.model import PHASES, PRIORITIES, Battery, ElectricVehicle, Genset, GridTie, Group
+from historian.dispatch.model import (
+    PHASES,
+    PRIORITIES,
+    Asset,
+    Battery,
+    ElectricVehicle,
+    Genset,
+    GridTie,
+    Site,
+)
 from historian.dispatch.needs import reserve_need
 
 BALANCE = "power balance"
 
 
-def add_flows(f: Formulation, rows: Index, flows: list[Flow], shares: Sequence[float] | None = None) -> None:
-    """Each whole, or by its share of it."""
-    for flow, share in zip(flows, shares or [1.0] * len(flows), strict=True):
+def add_flows(f: Formulation, rows: Index, flows: Sequence[tuple[Flow, float]]) -> None:
+    """Each by its share."""
+    for flow, share in flows:
         for sign, columns in flow.terms:
             f.matrix.add(rows, columns, share * sign)
 
@@ -26,50 +36,58 @@ def add_balance(f: Formulation, nothing: Index) -> None:
     constant -= sum((flow.constant for flow in f.flows), np.zeros(f.axis.horizon))
     rows = f.matrix.rows(constant, constant, f.axis.horizon, Family("bus", BALANCE, "kW"))
     f.matrix.add(rows, nothing, 1.0)
-    add_flows(f, rows, f.flows)
+    add_flows(f, rows, [(flow, 1.0) for flow in f.flows])
 
 
-def add_groups(f: Formulation) -> None:
-    for group in f.site.groups:
-        flows = [flow for flow in f.flows if group.name in f.site.groups_above(flow.asset)]
+@dataclass(frozen=True, slots=True)
+class SharedLimit:
+    """Of what a group's assets feed in together, each by its share."""
+
+    group: str
+    words: str
+    shares: Mapping[str, float]
+    draw_max: float
+    feed_max: float
+
+
+def shared_limits(site: Site) -> list[SharedLimit]:
+    found = []
+    for group in site.groups:
+        members = [asset for asset in site.assets if group.name in site.groups_above(asset)]
         words = f"draws at most {group.draw_max_kw:g} kW and feeds at most {group.feed_max_kw:g} kW"
-        _add_limit(f, group, words, flows, group.draw_max_kw, group.feed_max_kw)
+        all_of_them = {asset.name: 1.0 for asset in members}
+        found.append(SharedLimit(group.name, words, all_of_them, group.draw_max_kw, group.feed_max_kw))
         if group.kept_kw:
             words = f"keeps {group.kept_kw:g} kW for vehicles of priority {PRIORITIES[-1]}"
-            others = [flow for flow in flows if not _is_urgent(flow)]
-            _add_limit(f, group, words, others, group.draw_max_kw - group.kept_kw, np.inf)
+            others = {asset.name: 1.0 for asset in members if not _is_urgent(asset)}
+            found.append(SharedLimit(group.name, words, others, group.draw_max_kw - group.kept_kw, np.inf))
         if group.phase_max_kw is None:
             continue
         for phase in PHASES:
-            loaded = [flow for flow in flows if _share_of(flow, phase)]
             words = f"loads phase {phase} with at most {group.phase_max_kw:g} kW"
-            shares = [_share_of(flow, phase) for flow in loaded]
-            _add_limit(f, group, words, loaded, group.phase_max_kw, group.phase_max_kw, shares)
+            shares = {asset.name: share for asset in members if (share := _share_of(asset, phase))}
+            found.append(SharedLimit(group.name, words, shares, group.phase_max_kw, group.phase_max_kw))
+    return found
 
 
-def _add_limit(
-    f: Formulation,
-    group: Group,
-    words: str,
-    flows: list[Flow],
-    draw_max: float,
-    feed_max: float,
-    shares: Sequence[float] | None = None,
-) -> None:
-    constant = np.zeros(f.axis.horizon)
-    for flow, share in zip(flows, shares or [1.0] * len(flows), strict=True):
-        constant += share * flow.constant
-    family = Family(group.name, words, "kW")
-    rows = f.matrix.rows(-draw_max - constant, feed_max - constant, f.axis.horizon, family)
-    add_flows(f, rows, flows, shares)
+def add_groups(f: Formulation) -> None:
+    flows = {flow.asset.name: flow for flow in f.flows}
+    for limit in shared_limits(f.site):
+        shared = [(flows[name], share) for name, share in limit.shares.items()]
+        constant = np.zeros(f.axis.horizon)
+        for flow, share in shared:
+            constant += share * flow.constant
+        family = Family(limit.group, limit.words, "kW")
+        rows = f.matrix.rows(-limit.draw_max - constant, limit.feed_max - constant, f.axis.horizon, family)
+        add_flows(f, rows, shared)
 
 
-def _is_urgent(flow: Flow) -> bool:
-    return isinstance(flow.asset, ElectricVehicle) and flow.asset.priority == PRIORITIES[-1]
+def _is_urgent(asset: Asset) -> bool:
+    return isinstance(asset, ElectricVehicle) and asset.priority == PRIORITIES[-1]
 
 
-def _share_of(flow: Flow, phase: int) -> float:
-    own = None if isinstance(flow.asset, Genset | GridTie) else flow.asset.phase
+def _share_of(asset: Asset, phase: int) -> float:
+    own = None if isinstance(asset, Genset | GridTie) else asset.phase
     return 1.0 / len(PHASES) if own is None else float(own == phase)
 
 
