@@ -65,9 +65,10 @@ $(NODE_TESTS)/node_modules/.made: $(NODE_TESTS)/package-lock.json
 	cd $(NODE_TESTS) && npm ci --no-audit --no-fund --ignore-scripts --silent
 	touch $@
 
-# A file is one worker's: what its tests share is made once.
+# A file is one worker's: what its tests share is made once. Tests start hundreds of processes: what Python has compiled
+# for one is kept for the next, also where the environment says that nothing be kept.
 test-python: build interop
-	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --durations=25
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n $(JOBS) --dist loadfile --durations=25
 
 bench: build
 	for file in benchmarks/*.py benchmarks/historian; do $(BIN)/python $$file; done

@@ -1,4 +1,4 @@
-"""Fixtures for every test: an OPC UA client by someone else."""
+"""For every test: how many examples are drawn, in what order files begin, and an OPC UA client by someone else."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 # A machine may be busy: how long an example takes is measured in benchmarks/, not here.
 # Forty examples a run, new ones each time, keep `make test` short; TIELINE_EXAMPLES=1000 looks longer.
@@ -21,7 +23,44 @@ settings.register_profile(
 )
 settings.load_profile("tieline")
 
-CLIENT = Path(__file__).parent / "interop" / "opcua" / "client.js"
+HERE = Path(__file__).parent
+# They take the longest and begin first, for what begins last is waited for alone. Others take seconds.
+LONG = (
+    "end_to_end/",
+    "plc/test_tutorial.py",
+    "plc/microgrid/",
+)
+END_TO_END = HERE / "end_to_end"  # one worker's: two whole sites at once would be in each other's way
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, then those of many tests. A demo that tests share is wanted by them in a row."""
+    count = Counter(item.path for item in items)
+
+    def place(item: pytest.Item) -> tuple[int, bool, int]:
+        name = item.path.relative_to(HERE).as_posix()
+        rank = next((rank for rank, long in enumerate(LONG) if name.startswith(long)), len(LONG))
+        is_end_to_end = item.path.is_relative_to(END_TO_END)
+        shares_demo = is_end_to_end and "demo" in getattr(item, "fixturenames", ())
+        return rank, not shares_demo, 0 if is_end_to_end else -count[item.path]
+
+    items.sort(key=place)
+
+
+class ByFile(LoadFileScheduling):
+    """A file is one worker's, and so is all of ``END_TO_END``; they begin in the order of the tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return END_TO_END.name if END_TO_END.name in Path(file).parts else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    config.option.loadscopereorder = False  # not by the number of tests alone
+    return ByFile(config, log)
+
+
+CLIENT = HERE / "interop" / "opcua" / "client.js"
 LINE_BYTES = 4 << 20  # a line of history
 NODE = shutil.which("node")
 

@@ -32,13 +32,17 @@ START_PATIENCE_S = 240.0  # a machine that others load, and programs to compile
 
 
 def free_ports() -> int:
-    """The first of a block of free ports, below those that the system hands out for connections."""
+    """The first of a block of free ports, below those that the system hands out for connections.
+
+    Its last port is held until this process ends: who looks before the site is up finds the block taken.
+    """
     for _ in range(100):
         first = random.randrange(20_000, 32_000, 100)
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for port in range(first, first + 100):
                 probe = stack.enter_context(socket.socket())
                 probe.bind(("127.0.0.1", port))
+            os.dup(probe.fileno())
             return first
     raise AssertionError("no block of 100 free ports")
 
@@ -77,6 +81,7 @@ class Demo:
     lines: list[str] = field(default_factory=list)
     passwords: dict[str, str] = field(default_factory=dict)
     reading: threading.Thread = field(init=False)
+    is_up: bool = False
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -202,15 +207,33 @@ def find_ports() -> Callable[[], int]:
     return free_ports
 
 
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """One demo for all tests that leave it well."""
-    folder = tmp_path_factory.mktemp("demo")
-    demo = started(copied_site(folder / "config"), folder / "state")
-    try:
+_SHARED = pytest.StashKey[Demo]()
+
+
+@pytest.fixture
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """One demo for all tests that leave it well. It ends with the last of them, for it takes half a processor."""
+    stash = request.session.stash
+    demo = stash.get(_SHARED, None)
+    if demo is None:
+        folder = tmp_path_factory.mktemp("demo")
+        demo = stash[_SHARED] = started(copied_site(folder / "config"), folder / "state")
         demo.read_until("all parts run")
-        yield demo
-    finally:
+        demo.is_up = True
+    assert demo.is_up, "it did not start; the first test that wanted it tells why"
+    return demo
+
+
+def shares_demo(item: pytest.Item) -> bool:
+    return "demo" in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """What the test itself had is gone by now."""
+    if (nextitem is None or not shares_demo(nextitem)) and _SHARED in item.session.stash:
+        demo = item.session.stash[_SHARED]
+        del item.session.stash[_SHARED]
         demo.end()
 
 
