@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from hashlib import blake2b
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from historian.errors import DamagedBlock, DamagedColumn
 from historian.store import columns, grids
 from historian.store.blocks import MAX_BLOCK_SAMPLES, Block, Samples, Summary, newest_of_each_time
 from historian.store.catalogue import COLUMNS, Entry, entry_of, row_of
-from historian.store.database import check, connect_to_read, create, open_to_write
+from historian.store.database import check, create, open_at_rest, open_to_write
 from historian.store.replaced import Kind, Replaced, joined
 
 SCHEMA = """
@@ -54,8 +55,8 @@ TimesKey = bytes
 
 
 def consumed_by(path: Path) -> int:
-    """The highest segment number this file knows, 0 where none."""
-    with connect_to_read(path) as database:
+    """The highest segment number this file knows, 0 where none; only for who holds the folder's lock."""
+    with closing(open_at_rest(path)) as database:
         check(path, database)
         (highest,) = database.execute("SELECT ifnull(max(segment), 0) FROM consumed").fetchone()
         return int(highest)
