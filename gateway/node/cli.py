@@ -19,6 +19,7 @@ import gateway.drivers.trace_cli
 import gateway.simulator.cli
 import historian.anomaly.cli
 import historian.cli
+import historian.dispatch_job.cli
 import historian.forecast_job.cli
 import historian.ledger.cli
 import plc.cli
@@ -91,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
     for add_commands in (
         gateway.commands.cli.add_commands,
         historian.cli.add_commands,
+        historian.dispatch_job.cli.add_commands,
         historian.forecast_job.cli.add_commands,
         historian.ledger.cli.add_commands,
         historian.anomaly.cli.add_commands,

@@ -36,7 +36,7 @@ class Followed:
     @property
     def saving(self) -> float:
         """What it costs less than the rule, over its horizon."""
-        return self.naive_cost - self.plan.costs.total
+        return self.naive_cost - self.plan.costs.money
 
 
 @dataclass(frozen=True, slots=True)

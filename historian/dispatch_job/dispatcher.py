@@ -9,13 +9,13 @@ from typing import Protocol
 
 import numpy as np
 
-from gateway.config.dispatch import Course, DispatchSettings, PlannedLoad, PlannedRenewable, PlannedVehicle
+from gateway.config.dispatch import Course, DispatchSettings, PlannedVehicle
 from historian.dispatch.axis import Axis
 from historian.dispatch.errors import DispatchError
 from historian.dispatch_job.binding import Read, bind
 from historian.dispatch_job.child import Failure
 from historian.dispatch_job.course import Standing
-from historian.dispatch_job.foresight import Foreseen, Means, Source, Wanted, foresee
+from historian.dispatch_job.foresight import Means, Source, foresee_all
 from historian.dispatch_job.kept import Kept
 from historian.dispatch_job.shadow import Measured
 from historian.dispatch_job.solver import Job, Solved
@@ -137,7 +137,7 @@ class Dispatcher:
     def job(self, read: Read, now: datetime) -> Job | str:
         """What the solver is asked now, or why it can not be."""
         axis = Axis(self._floor(now), self._step, self.standing.horizon)
-        foreseen = self.foresee(read, axis)
+        foreseen = foresee_all(self._settings, self._names, read, axis, self._means, self._source)
         self._forecast = "; ".join(f"{name}: {each.words}" for name, each in foreseen.items())
         issued = [each.issued for each in foreseen.values() if each.issued is not None]
         self._issued = min(issued, default=None)
@@ -155,15 +155,6 @@ class Dispatcher:
             self._settings.gap_pct / 100,
             None if followed is None else followed.plan,
         )
-
-    def foresee(self, read: Read, axis: Axis) -> dict[str, Foreseen]:
-        """Of each load and renewable."""
-        assets = [
-            asset for asset in self._settings.assets if isinstance(asset, PlannedLoad | PlannedRenewable)
-        ]
-        wanted = [Wanted(self._names[asset.power], asset.forecast, read(asset.power)) for asset in assets]
-        found = foresee(wanted, axis, self._means, self._source)
-        return {asset.name: each for asset, each in zip(assets, found, strict=True)}
 
     def _floor(self, now: datetime) -> datetime:
         """When the step began that now is in; steps begin with the UTC hour, which civil time shares to 15 min."""

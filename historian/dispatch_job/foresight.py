@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.config.dispatch import DispatchSettings, PlannedLoad, PlannedRenewable
 from historian.dispatch.axis import Axis
 from historian.forecast_job.plan import S_NS, Track
 from historian.forecast_job.store import FOLDER, Issues, NoForecast
@@ -69,6 +70,21 @@ def foresee(wanted: Sequence[Wanted], axis: Axis, means: Means, source: Source) 
     ]
     past = _seasons(asked, axis, means)
     return [_whole(each, has, past, axis) for each, has in zip(wanted, found, strict=True)]
+
+
+def foresee_all(
+    settings: DispatchSettings,
+    names: Mapping[int, str],
+    read: Callable[[int], float | None],
+    axis: Axis,
+    means: Means,
+    source: Source,
+) -> dict[str, Foreseen]:
+    """Of each load and renewable."""
+    assets = [asset for asset in settings.assets if isinstance(asset, PlannedLoad | PlannedRenewable)]
+    wanted = [Wanted(names[asset.power], asset.forecast, read(asset.power)) for asset in assets]
+    found = foresee(wanted, axis, means, source)
+    return {asset.name: each for asset, each in zip(assets, found, strict=True)}
 
 
 def _whole(

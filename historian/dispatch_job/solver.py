@@ -44,7 +44,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """``naive_cost`` is what the rule would cost over the same horizon, for the same forecast."""
+    """``naive_cost`` is the money that the rule would cost over the same horizon, for the same forecast."""
 
     plan: Plan
     naive_cost: float
@@ -64,7 +64,7 @@ def solve_job(job: Job) -> Solved:
         previous=job.previous,
     )
     rule = naive(job.site, job.start, job.step, job.horizon)
-    return Solved(plan, rule.costs.total, _reserve_pct(job))
+    return Solved(plan, rule.costs.money, _reserve_pct(job))
 
 
 def _reserve_pct(job: Job) -> Floats | None:
