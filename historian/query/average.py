@@ -171,7 +171,8 @@ class Stretches:
 
     def __init__(self, edges: NDArray[np.int64]) -> None:
         self.edges = edges
-        self._step = int(edges[1] - edges[0])
+        self._start, self._end = int(edges[0]), int(edges[-1])
+        self._step = int(edges[1]) - self._start
         self._known: dict[tuple[int, int], Stretch] = {}
 
     def of(self, first: int, last: int) -> Stretch:
@@ -181,15 +182,18 @@ class Stretches:
             known = self._known[first, last] = self._cut(first, last)
         return known
 
+    def place(self, time: int) -> int:
+        """The interval that a time between the edges lies in."""
+        return (time - self._start) // self._step
+
     def _cut(self, first: int, last: int) -> Stretch:
-        edges = self.edges
-        if last <= first or last <= edges[0] or first >= edges[-1]:
-            return Stretch(first, last, slice(0, 0), edges[:1], NO_GRID)
-        inside = slice(max(int(edges.searchsorted(first, "right")) - 1, 0), int(edges.searchsorted(last)))
-        own = edges[inside.start : inside.stop + 1].copy()
-        inside = slice(inside.start, inside.start + len(own) - 1)
-        own[-1] = min(int(own[-1]), last)
-        return Stretch(first, last, inside, own, (int(own[0]), self._step, len(own), int(own[-1])))
+        low, high = max(first, self._start), min(last, self._end)
+        if low >= high:
+            return Stretch(first, last, slice(0, 0), self.edges[:1], NO_GRID)
+        inside = slice(self.place(low), self.place(high - 1) + 1)
+        own = self.edges[inside.start : inside.stop + 1].copy()
+        own[-1] = high
+        return Stretch(first, last, inside, own, (int(own[0]), self._step, len(own), high))
 
 
 def average(

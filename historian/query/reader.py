@@ -288,7 +288,7 @@ class Reader:
                     wanted.append(block)
                 else:
                     gathered[block.tag].days[-1].decoded.append((block, samples))
-            times = view.times_of(wanted)
+            times = view.times_of(wanted) if wanted else {}
             for packed in view.pack(wanted):
                 part = gathered[packed.block.tag].days[-1]
                 part.blocks.append((packed, times.get(packed.block.times)))

@@ -148,24 +148,42 @@ def _together(
     runs, edges = rows[0].runs, stretches.edges
     since, until = runs[0].first, max(now, _newest(runs[-1], int(edges[-1])))
     integral = np.zeros((len(rows), len(edges) - 1))
-    of_type = {type: [row.type is type for row in rows] for type in {row.type for row in rows}}
     with np.errstate(over="ignore", invalid="ignore"):
         for number, run in enumerate(runs):
             inside = stretches.of(run.first, run.last)
             if len(inside.edges) > 1:
                 integral[:, inside.inside] += _within(rows, number, inside, remembered, room)
-            held = stretches.of(run.last, runs[number + 1].first if number + 1 < len(runs) else until)
-            if len(held.edges) > 1:
-                bits = np.array([row.runs[number].end for row in rows], np.int64).view(np.uint64)
-                for type, is_of_type in of_type.items():
-                    numbers = from_bits(bits[is_of_type], type).astype(np.float64)
-                    integral[is_of_type, held.inside] += numbers[:, np.newaxis] * (held.held * NS)
+            _hold(
+                integral, rows, number, stretches, runs[number + 1].first if number + 1 < len(runs) else until
+            )
         known_ns = np.maximum(np.minimum(edges[1:], until) - np.maximum(edges[:-1], since), 0)
         shared = finish(edges, np.zeros(len(edges) - 1), known_ns, known_ns)
         means = integral / np.where(known_ns > 0, known_ns * NS, np.nan)
     finite = np.atleast_1d(np.isfinite(integral).all(axis=1)).tolist()
     for mean, is_finite in zip(means, finite, strict=True):
         yield Averages(shared.starts, mean, shared.percent_good, shared.statuses) if is_finite else None
+
+
+def _hold(
+    integral: NDArray[np.float64], rows: Sequence[_Row], number: int, stretches: Stretches, end: int
+) -> None:
+    """To ``integral`` (rows, intervals) what the last sample of each row's run of that number says until ``end``."""
+    last, edges = rows[0].runs[number].last, stretches.edges
+    low, high = max(last, int(edges[0])), min(end, int(edges[-1]))
+    if low >= high:
+        return
+    bits = np.array([row.runs[number].end for row in rows], np.int64).view(np.uint64)
+    types = {row.type for row in rows}
+    numbers = np.empty(len(rows))
+    for type in types:
+        own = slice(None) if len(types) == 1 else [row.type is type for row in rows]
+        numbers[own] = from_bits(bits[own], type)
+    place = stretches.place(low)
+    if high <= edges[place + 1]:
+        integral[:, place] += numbers * ((high - low) * NS)
+    else:
+        held = stretches.of(last, end)
+        integral[:, held.inside] += numbers[:, np.newaxis] * (held.held * NS)
 
 
 def _newest(run: Run, end: int) -> int:
