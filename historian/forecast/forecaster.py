@@ -19,7 +19,8 @@ from historian.forecast.conformal import Calibrator
 from historian.forecast.feature_set import NS_PER_S
 from historian.forecast.features import NotPrimed
 from historian.forecast.inputs import DAY_S, Floats, Grid, InputPlan, Rows, pairs
-from historian.forecast.models import MODELS, Model
+from historian.forecast.learners import Model
+from historian.forecast.models import MODELS
 from historian.forecast.scores import score, seasonal_scale
 from historian.ledger.keys import SigningKey
 from historian.query.libraries import load
