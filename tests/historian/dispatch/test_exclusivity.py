@@ -45,10 +45,10 @@ def cost_with_all(f: Formulation) -> float:
     return run(f.matrix.program(), 60.0, 1e-6).bound
 
 
-@pytest.mark.parametrize("first", [0, 3])
+@pytest.mark.parametrize("first", [0, 2])
 def test_there_is_none_where_none_is_violated_and_the_cost_is_that_of_all_of_them(first: int) -> None:
     needed = 0
-    for seed in range(first, first + 3):
+    for seed in range(first, first + 2):
         for site in (site_of(seed, HORIZON), dear_to_hold(seed)):
             f = formulate(site, Axis(START, STEP, HORIZON))
             wrong = both_used(f)
