@@ -189,6 +189,14 @@ def test_an_auction_is_settled_like_any_trade(town: Town) -> None:
     assert settled(town)["pv1.current"] == 195_000
 
 
+def test_parts_of_a_unit_are_the_communitys() -> None:
+    rules = replace(RULES, short_share=10**6, long_share=10**6, loss_share=0)
+    at = Price(FIRST_US, 0, 0, 1, 0, 0, 0, 0, 0, 0, 333)
+    for exported, imbalance in ((0, -4), (20, 3)):  # 10 Wh at 0.000333 a kWh: 3.33 millionths
+        line = settle("a", Position(sold_wh=10), Energy(0, exported, False), at, rules)
+        assert line.imbalance == imbalance
+
+
 WH = st.integers(0, 10**7)
 SHARE = st.integers(0, 10**6)
 
