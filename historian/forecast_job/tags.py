@@ -11,7 +11,7 @@ import numpy as np
 
 from gateway.config.forecasts import QuantileTag
 from gateway.config.forecasts_section import PEAK_S, TEXT_BYTES
-from gateway.tags.quality import Quality
+from gateway.tags.quality import SEVERITY_BAD, Quality
 from historian.forecast_job.job import Job
 from historian.forecast_job.lane import GRACE_NS, Lane
 from historian.forecast_job.plan import DAY_S, S_NS, Track
@@ -49,9 +49,11 @@ def status_of(lane: Lane, now: int, target_is_bad: bool) -> int:
     """How good the newest forecast is now. The value says itself when its time is past."""
     row = lane.row
     if row is None:
-        return Quality.BAD_WAITING_FOR_INITIAL_DATA
-    if not lane.has_model and lane.description == {} and lane.why:
-        return Quality.BAD_NO_DATA if now >= row.end else Quality.UNCERTAIN_LAST_USABLE_VALUE
+        return Quality.BAD_NO_DATA  # none yet, which is no fault: the page lists it not
+    if now >= row.end:
+        return Quality.BAD_OUT_OF_SERVICE
+    if not lane.has_model:
+        return Quality.UNCERTAIN_LAST_USABLE_VALUE
     if now - row.issue >= LATE_STEPS * lane.plan.step_ns + GRACE_NS or now < row.issue:
         return Quality.UNCERTAIN_LAST_USABLE_VALUE
     is_old = now - row.trained > lane.plan.forecast.max_model_days * DAY_S * S_NS
@@ -63,12 +65,9 @@ def status_of(lane: Lane, now: int, target_is_bad: bool) -> int:
 def state_text(job: Job, now: int) -> str:
     """One line for an operator."""
     lane = job.long
-    words = [lane.why or ("the model is old" if _is_old(lane, now) else "forecasts are issued")]
-    words += [
-        f"steps of {track}: {lane.why}"
-        for track, lane in job.lanes.items()
-        if track is not Track.LONG and lane.why and lane.why != job.long.why
-    ]
+    others = [f"steps of {track}: {one.why}" for track, one in job.lanes.items() if one.why]
+    words = [lane.why] if lane.why else others
+    words = words or ["the model is old" if _is_old(lane, now) else "forecasts are issued"]
     if job.failure:
         words.insert(1, f"training: {job.failure}")
     return "; ".join(words).encode()[:TEXT_BYTES].decode(errors="ignore")
@@ -137,9 +136,8 @@ def _peak(row: Row, now: int) -> int | None:
 
 
 def _told(tag: int, value: Plain | None, status: int) -> Told:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        is_waiting = status == Quality.BAD_WAITING_FOR_INITIAL_DATA
-        return Told(tag, None, status if is_waiting else Quality.BAD_NO_DATA)
-    if status & 0x8000_0000:
+    if status & SEVERITY_BAD:
         return Told(tag, None, status)
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return Told(tag, None, Quality.BAD_NO_DATA)
     return Told(tag, value, status)

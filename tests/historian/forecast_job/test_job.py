@@ -32,7 +32,7 @@ def test_without_history_it_says_how_many_steps_are_needed(bare):
     assert bare.said("state").value.startswith(
         "not primed: 960 more steps of 15 min (10.0 days) of history of a.power_kw are needed"
     )
-    assert bare.said("p50_1h").status == Quality.BAD_WAITING_FOR_INITIAL_DATA
+    assert bare.said("p50_1h").status == Quality.BAD_NO_DATA, "no fault: nobody can act on it"
     assert not bare.jobs.trainer.is_busy
     with pytest.raises(NoForecast, match="no forecast 'load' in steps of 15min was issued"):
         latest_forecast(bare.state, "load")
@@ -116,7 +116,7 @@ def test_a_forecast_that_is_not_followed_by_another_becomes_uncertain_and_then_b
     assert trained.said("p50_1h").status == Quality.UNCERTAIN_LAST_USABLE_VALUE
     trained.clock.now = NOON + 25 * HOUR_NS
     trained.look()
-    assert is_bad(trained.said("p50_1h").status)
+    assert trained.said("p50_1h").status == Quality.BAD_OUT_OF_SERVICE
     assert "no model is trained" in trained.said("state").value or "more steps" in trained.said("state").value
 
 
