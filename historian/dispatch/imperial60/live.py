@@ -6,8 +6,7 @@ tie to the grid. What is dispatched counts in mW and mWh, so that numbers are of
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -168,39 +167,66 @@ def _by_foresight(days: Sequence[Day]) -> Result:
     return Result(_cost(bought, days), missed, store, bought, np.array([plan.solver_s * 1000]))
 
 
-def _by_plan(past: Sequence[Day], days: Sequence[Day]) -> Result:
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One of the plan's."""
+
+    day: Day
+    tick: int
+    bought_j: float
+    store_j: float
+    """At its end."""
+    jobs_left_j: float
+    """Of the day's jobs; at its last tick they are missed."""
+    solver_ms: float
+
+
+def plan_ticks(past: Sequence[Day], days: Iterable[Day]) -> Iterator[Tick]:
     """At each tick what it is now is known, and of the day to come the mean of the days before, tick by tick."""
-    total = len(days) * TICKS
-    asked, paid = _prices(days)
-    demand, sun = _demand_j(days), _sun_j(days)
-    known = list(past)
-    store, bought, spent = np.zeros(total), np.zeros(total), np.zeros(total)
-    held, missed = 0.0, 0.0
-    left: list[Job] = []
-    for number, day in enumerate(days):
-        mean = _Expected(known)
-        left = list(day.jobs)
+    known, held = list(past), 0.0
+    for day in days:
+        mean, left = _Expected(known), list(day.jobs)
+        demand, sun, (asked, paid) = _demand_j([day]), _sun_j([day]), _prices([day])
         for tick in range(TICKS):
-            now = number * TICKS + tick
             later = (tick + np.arange(1, TICKS)) % TICKS
             site = _site(
-                np.concatenate((demand[now : now + 1], mean.demand_j[later])),
-                np.concatenate((sun[now : now + 1], mean.sun_j[later])),
-                np.concatenate((asked[now : now + 1], mean.asked[later])),
-                np.concatenate((paid[now : now + 1], mean.paid[later])),
+                np.concatenate((demand[tick : tick + 1], mean.demand_j[later])),
+                np.concatenate((sun[tick : tick + 1], mean.sun_j[later])),
+                np.concatenate((asked[tick : tick + 1], mean.asked[later])),
+                np.concatenate((paid[tick : tick + 1], mean.paid[later])),
                 held,
                 [(-tick, _early(job, tick)) for job in left if _is_open(job, tick)],
             )
-            began = time.perf_counter()
             plan = solve(site, EPOCH, TICK, TICKS, gap=0.0)
-            spent[now] = (time.perf_counter() - began) * 1000
             assert plan.is_usable, plan.words
-            held = store[now] = min(max(float(plan.energies_kwh["store"][0]) / MWH_PER_J, 0.0), STORE_J)
-            bought[now] = plan.powers_kw["grid"][0] / MW_PER_J_A_TICK
+            held = min(max(float(plan.energies_kwh["store"][0]) / MWH_PER_J, 0.0), STORE_J)
+            bought = float(plan.powers_kw["grid"][0]) / MW_PER_J_A_TICK
             left = _after(left, tick, plan.powers_kw)
-        missed += sum(job.energy_j for job in left)
+            yield Tick(day, tick, bought, held, sum(job.energy_j for job in left), plan.solver_s * 1000)
         known = [*known[1:], day]
-    return Result(_cost(bought, days), missed, store, bought, spent)
+
+
+def _by_plan(past: Sequence[Day], days: Sequence[Day]) -> Result:
+    ticks = list(plan_ticks(past, days))
+    bought = np.array([each.bought_j for each in ticks])
+    return Result(
+        _cost(bought, days),
+        sum(each.jobs_left_j for each in ticks if each.tick == TICKS - 1),
+        np.array([each.store_j for each in ticks]),
+        bought,
+        np.array([each.solver_ms for each in ticks]),
+    )
+
+
+def watch(first_day: int, days: int) -> Iterator[tuple[Tick, Result]]:
+    """The plan's ticks as they come, each with the rule's course from the first day to the end of its own day."""
+    actual = [day_of(number) for number in range(first_day, first_day + days)]
+    past = [day_of(number) for number in range(first_day - PAST_DAYS, first_day)]
+    rule = None
+    for each in plan_ticks(past, actual):
+        if rule is None or each.tick == 0:
+            rule = _by_rule(actual[: each.day.number - first_day + 1])
+        yield each, rule
 
 
 def _is_open(job: Job, tick: int) -> bool:
@@ -211,9 +237,8 @@ def _early(job: Job, tick: int) -> Job:
     return Job(job.start, min(max(job.end - MARGIN_TICKS, tick + 1, job.start + 1), job.end), job.energy_j)
 
 
-def _after(jobs: Sequence[Job], tick: int, powers_mw: object) -> list[Job]:
+def _after(jobs: Sequence[Job], tick: int, powers_mw: Mapping[str, Floats]) -> list[Job]:
     """What is left of the jobs when the tick is over; their order in the site is that of those still open."""
-    assert isinstance(powers_mw, dict)
     left, number = [], 0
     for job in jobs:
         taken = 0.0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from historian.dispatch.imperial60 import TICKS, day_of, play
+from historian.dispatch.imperial60.__main__ import main
 from historian.dispatch.imperial60.live import DEMAND_MAX_J, LOSS_J, STORE_J
 
 
@@ -64,3 +65,18 @@ def test_the_plan_saves_against_the_rule_and_no_more_than_foresight() -> None:
         assert left.min() >= -1e-6
         assert (left + demand).max() <= DEMAND_MAX_J + 1e-6
         assert left.sum() == pytest.approx(jobs)
+
+
+def test_live_shows_each_tick_with_what_the_table_sums_up(capsys: pytest.CaptureFixture[str]) -> None:
+    """A day without waiting: the last line's sums are those of the table."""
+    assert main(["--days", "1", "--live", "--pace", "0"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + TICKS
+    *_, plan_cents, _, _, rule_cents = lines[-1].split()
+    assert main(["--days", "1"]) == 0
+    _, rule, plan, saved, _ = capsys.readouterr().out.splitlines()[-2].split()
+    assert (plan_cents, rule_cents) == (plan, rule)
+    assert abs(int(rule) - int(plan) - int(saved)) <= 1
+    with pytest.raises(SystemExit, match="2"):
+        main(["--pace", "-1"])
+    assert "--pace is -1.0: it must be 0 to 60" in capsys.readouterr().err
