@@ -219,10 +219,10 @@ def vehicle(
 
 
 def _vehicle(planned: PlannedVehicle, read: Read, memory: Memory, axis: Axis) -> ElectricVehicle:
-    """One that has stayed longer than was said leaves at the end of the next step: it may go at any moment."""
+    """One that has stayed longer than was said may go at any moment: what it lacks is not put off."""
     stay_h = None if planned.stay is None else read(planned.stay)
     departure = memory.plugged[planned.name] + timedelta(hours=planned.stay_h if stay_h is None else stay_h)
-    departure = max(departure, axis.time(2))
+    departure = max(departure, axis.time(1))
     # Nothing known of its charge: taken for empty, so that its need is not taken for met.
     return vehicle(planned, memory.soc_pct.get(planned.name, 0.0), axis.start, departure)
 

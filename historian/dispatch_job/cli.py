@@ -164,7 +164,7 @@ def _plan(args: argparse.Namespace, asked: _Asked) -> int:
     else:
         hours = 1 if args.steps else max(60 // settings.step_min, 1)
         print(plan_table(solved, settings, asked.zone, hours))
-        print("\n".join(f"{name}: by {each.words}" for name, each in foreseen.items()))
+        print("\n".join(f"{name}: {each.words}" for name, each in foreseen.items()))
     if args.plot is not None:
         plot_plan(solved.plan, settings, asked.zone, args.plot)
     return DONE
