@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import fields
 from enum import IntEnum
+from itertools import groupby
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from historian.ledger.entry import Record, decode_name, encode_name
@@ -90,7 +91,23 @@ def _plan(of: type[Any]) -> list[tuple[str, _Put, _Take]]:
 
 
 _PLANS = {of: _plan(of) for of in TOPICS.values()}
-_TAKERS = {topic: (of, [take for _, _, take in _PLANS[of]]) for topic, of in TOPICS.items()}
+
+
+def _integers_taker(count: int) -> _Take:
+    form = struct.Struct(f">{count}q")
+    return lambda content, at: (form.unpack_from(content, at), at + form.size)
+
+
+def _takers(of: type[Any]) -> list[tuple[bool, _Take]]:
+    """One for each field, but one (True) for all integers in a row: orders come by the thousand."""
+    takers: list[tuple[bool, _Take]] = []
+    for is_run, fields_of in groupby(_PLANS[of], key=lambda field: field[2] is _take_integer):
+        takes = [take for _, _, take in fields_of]
+        takers += [(True, _integers_taker(len(takes)))] if is_run else [(False, take) for take in takes]
+    return takers
+
+
+_TAKERS = {topic: (of, _takers(of)) for topic, of in TOPICS.items()}
 
 
 def record_of(fact: Fact) -> Record:
@@ -113,12 +130,15 @@ def fact_of(record: Record) -> Fact | None:
     content = record.content
     if not content or content[0] != VERSION:
         raise Refused(Reason.MALFORMED, f"a {record.topic} of a version that is not {VERSION}")
-    values = []
+    values: list[Any] = []
     at = 1
     try:
-        for take in takers:
+        for is_run, take in takers:
             value, at = take(content, at)
-            values.append(value)
+            if is_run:
+                values += value
+            else:
+                values.append(value)
     except (struct.error, IndexError):
         raise Refused(Reason.MALFORMED, f"a {record.topic} cut off after {len(content)} bytes") from None
     except UnicodeDecodeError:

@@ -228,7 +228,7 @@ class Exchange:
     # ------------------------------------------------------------ changes, after all checks
 
     def _enter(self, order: OpenOrder, entry: int, now_us: int) -> list[Trade]:
-        interval = self.intervals.setdefault(order.interval_us, Interval())
+        interval = self._interval(order.interval_us)
         order_id = (order.author, order.client)
         self.orders[order_id] = order
         self._open_of[order.author][order_id] = order
@@ -243,6 +243,12 @@ class Exchange:
             for resting, wh in planned:
                 trades.append(self._trade(interval, order, resting, wh, entry, now_us))
         return trades
+
+    def _interval(self, interval_us: int) -> Interval:
+        interval = self.intervals.get(interval_us)
+        if interval is None:
+            interval = self.intervals[interval_us] = Interval()
+        return interval
 
     def _trade(
         self, interval: Interval, order: OpenOrder, resting: OpenOrder, wh: int, entry: int, now_us: int
@@ -325,7 +331,7 @@ class Exchange:
             raise Refused(Reason.MALFORMED, f"{interval_us} µs is no start of an interval")
         if now_us < interval_us - rules.gate_lead_s * MICROS:
             raise Refused(Reason.EARLY, "trading of the interval goes on")
-        interval = self.intervals.setdefault(interval_us, Interval())
+        interval = self._interval(interval_us)
         interval.rules = rules
         auction = {
             order.priority: order
