@@ -11,7 +11,6 @@ import os
 import sys
 from pathlib import Path
 
-from gateway.config.cli import load_or_explain
 from gateway.config.paths import RunPaths, run_paths
 
 SITE_VARIABLE, STATE_VARIABLE = "TIELINE_SITE", "TIELINE_STATE"
@@ -52,6 +51,8 @@ def place_of(arguments: argparse.Namespace) -> RunPaths | int:
         said = f"say which: {arguments.site_flag} or --state DIR (or set {SITE_VARIABLE} or {STATE_VARIABLE})"
         print(said, file=sys.stderr)
         return _EXIT_USAGE
+    from gateway.config.cli import load_or_explain  # not above: who names the folder pays for no site file
+
     site = load_or_explain(arguments.site)
     return _EXIT_FAULT if site is None else run_paths(site.name)
 

@@ -7,38 +7,39 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-
-import gateway.commands.cli
-import gateway.config.cli
-import gateway.drivers.discover
-import gateway.drivers.dnp3.cli
-import gateway.drivers.trace_cli
-import gateway.simulator.cli
-import historian.anomaly.cli
-import historian.cli
-import historian.dispatch_job.cli
-import historian.forecast_job.cli
-import historian.ledger.cli
-import plc.cli
-from gateway.config.accounts import Accounts, AccountsError
-from gateway.config.cli import load_or_explain
-from gateway.config.paths import run_paths
-from gateway.config.place import add_place, place_of
-from gateway.node.logic_check import checked_logic
-from gateway.node.reload_request import run_reload
-from gateway.node.status import NotRunningError, read_status, status_text
 
 EXIT_FAULT = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
+Commands = argparse._SubParsersAction  # argparse has no public name for it
+
+# Who adds which commands. Only the one that is asked for is imported: all of them take two seconds of a processor.
+_MODULES: Mapping[str, tuple[str, ...]] = {
+    "gateway.config.cli": ("check", "schema", "tags", "init"),
+    "gateway.commands.cli": ("write", "control", "confirm", "outcome", "audit"),
+    "historian.cli": ("history",),
+    "historian.dispatch_job.cli": ("dispatch",),
+    "historian.forecast_job.cli": ("forecast",),
+    "historian.ledger.cli": ("ledger",),
+    "historian.anomaly.cli": ("anomaly",),
+    "gateway.simulator.cli": ("fault", "sim"),
+    "gateway.drivers.discover": ("discover",),
+    "gateway.drivers.trace_cli": ("trace",),
+    "gateway.drivers.dnp3.cli": ("dnp3-python",),
+    "plc.cli": ("plc",),
+}
+_OURS = ("run", "status", "reload", "passwd")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `tieline`; returns the exit status."""
-    parsed = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    parsed = parser(words[0] if words else "").parse_args(words)
     try:
         status = parsed.run(parsed)
     except KeyboardInterrupt:
@@ -52,13 +53,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def parser() -> argparse.ArgumentParser:
-    """All of the command line."""
+def parser(asked: str = "") -> argparse.ArgumentParser:
+    """The command line: of the commands those that ``asked`` is one of, all where it is none."""
     whole = argparse.ArgumentParser(
         prog="tieline", description="Gateway, logic, historian and HMI of a microgrid."
     )
     whole.add_argument("--version", action="version", version=f"tieline {version('tieline')}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    if asked in _OURS:
+        _add_ours(commands)
+        return whole
+    found = [name for name, added in _MODULES.items() if asked in added]
+    if not found:
+        _add_ours(commands)
+    for name in found or _MODULES:
+        _add_of(name, commands)
+    return whole
+
+
+def _add_of(name: str, commands: Commands[argparse.ArgumentParser]) -> None:
+    """The commands of another package's module."""
+    add_commands = import_module(name).add_commands
+    if name == "gateway.config.cli":
+        from gateway.node.logic_check import checked_logic
+
+        add_commands(commands, checked_logic)
+    else:
+        add_commands(commands)
+
+
+def _add_ours(commands: Commands[argparse.ArgumentParser]) -> None:
+    from gateway.config.place import add_place
 
     run = commands.add_parser("run", help="run a site until Ctrl-C")
     run.add_argument("site", metavar="SITE", type=Path, help="the site file")
@@ -79,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
     add_place(reload)
     reload.add_argument("--dry-run", action="store_true", help="only tell what it would do")
     reload.add_argument("--format", choices=("text", "json"), default="text", help="how the plan is printed")
-    reload.set_defaults(run=run_reload)
+    reload.set_defaults(run=_reload)
 
     passwd = commands.add_parser("passwd", help="set the password of a user of a site")
     passwd.add_argument("site", metavar="SITE", type=Path, help="the site file")
@@ -87,23 +113,6 @@ def parser() -> argparse.ArgumentParser:
     _add_state(passwd)
     passwd.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     passwd.set_defaults(run=_passwd)
-
-    gateway.config.cli.add_commands(commands, checked_logic)
-    for add_commands in (
-        gateway.commands.cli.add_commands,
-        historian.cli.add_commands,
-        historian.dispatch_job.cli.add_commands,
-        historian.forecast_job.cli.add_commands,
-        historian.ledger.cli.add_commands,
-        historian.anomaly.cli.add_commands,
-        gateway.simulator.cli.add_commands,
-        gateway.drivers.discover.add_commands,
-        gateway.drivers.trace_cli.add_commands,
-        gateway.drivers.dnp3.cli.add_commands,
-        plc.cli.add_commands,
-    ):
-        add_commands(commands)
-    return whole
 
 
 def _add_state(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +122,7 @@ def _add_state(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from gateway.config.cli import load_or_explain
     from gateway.node.run import run_site
 
     site = load_or_explain(arguments.site)
@@ -121,7 +131,16 @@ def _run(arguments: argparse.Namespace) -> int:
     return run_site(site, arguments.site, arguments.state, new_passwords=arguments.new_passwords)
 
 
+def _reload(arguments: argparse.Namespace) -> int:
+    from gateway.node.reload_request import run_reload
+
+    return run_reload(arguments)
+
+
 def _status(arguments: argparse.Namespace) -> int:
+    from gateway.config.place import place_of
+    from gateway.node.status import NotRunningError, read_status, status_text
+
     paths = place_of(arguments)
     if isinstance(paths, int):
         return paths
@@ -135,6 +154,10 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _passwd(arguments: argparse.Namespace) -> int:
+    from gateway.config.accounts import Accounts, AccountsError
+    from gateway.config.cli import load_or_explain
+    from gateway.config.paths import run_paths
+
     site = load_or_explain(arguments.site)
     if site is None:
         return EXIT_FAULT

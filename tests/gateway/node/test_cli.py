@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,27 @@ def test_every_option_is_in_the_docs(command):
 def test_every_command_is_in_the_docs():
     pages = "".join(page.read_text() for page in DOCS.rglob("*.md"))
     assert [command for command in subcommands(parser()) if f"tieline {command}" not in pages] == []
+
+
+def test_a_command_is_told_from_the_whole_and_brings_few_others_along():
+    whole = subcommands(parser())
+    for command in whole:
+        alone = subcommands(parser(command))
+        assert options(alone[command]) == options(whole[command])
+        assert alone.keys() < whole.keys()
+    assert subcommands(parser("nonsense")).keys() == whole.keys()
+
+
+def test_who_asks_how_a_site_is_loads_nothing_for_other_commands(tmp_path):
+    code = (
+        "import sys; from gateway.node import main; main(sys.argv[1:]);"
+        "print(*(name for name in sys.modules if name.endswith('cli') or name == 'gateway.config.load'))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, "status", "--state", str(tmp_path)],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert said.stdout.split() == ["gateway.node.cli"]
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["audit", "verify"]])
