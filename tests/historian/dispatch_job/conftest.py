@@ -83,6 +83,10 @@ class Image:
             bits = to_bits(np.array([value]), self.site.tags[self.index[name]].type)
             self._writer.write(tag, bits, Quality.GOOD, 1, 1)
 
+    def lose(self, owner: str) -> None:
+        """What the root does when a part is dead."""
+        self.region.claim(owner).invalidate(Quality.BAD_NO_COMMUNICATION, 2)
+
     def __getitem__(self, name: str) -> float | int | bool | str | None:
         """None while it is Bad."""
         sample = self.region.sample(name)

@@ -19,8 +19,22 @@ from historian.dispatch_job.child import Child
 from historian.dispatch_job.kept import FILE
 from historian.dispatch_job.part import plan_on
 from historian.dispatch_job.solver import Job
+from plc.bench import load
+from plc.library import FILES
 
 PATIENCE_S = 60.0
+PROGRAM = """PROGRAM main
+    VAR
+        tracking : PLAN_TRACKING := (limit_kw := 30.0, charge_kw := 50.0, discharge_kw := 50.0,
+            fleet_can_take_kw := 11.0, rule_battery_kw := 1.0, rule_fleet_kw := -2.0);
+    END_VAR
+    tracking();
+END_PROGRAM
+"""
+WIRED = {  # as in docs/dispatch.md
+    "sequence": "dispatch.sequence", "valid_for_s": "dispatch.valid_for_s", "plan_battery_kw": "dispatch.battery_kw",
+    "plan_fleet_kw": "dispatch.vehicles_kw", "plan_reserve_pct": "dispatch.reserve_pct",
+}  # fmt: skip
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -145,3 +159,40 @@ def test_a_file_that_is_torn_is_set_aside_and_dispatch_begins_anew(image: Any, s
     with planning(image, state, Solvers()):
         until(lambda: image["dispatch.status"] == Course.OPTIMAL)
     assert (state / FILE).read_bytes().startswith(b'{"format":1')
+
+
+def test_the_program_follows_the_tags_and_goes_by_its_rule_when_they_are_gone_for_too_long(
+    image: Any, state: Path
+) -> None:
+    bench = load(*FILES, PROGRAM)
+
+    def scan(at_s: float) -> tuple[float, float]:
+        """As the scan does: a Bad tag leaves its variable, and its flag is off."""
+        values = {name: image[tag] for name, tag in WIRED.items()}
+        bench["main.tracking.is_plan_good"] = values["sequence"] is not None
+        for name, value in values.items():
+            if value is not None:
+                bench[f"main.tracking.{name}"] = value
+        measured = {
+            "import_kw": "d.tie_kw",
+            "battery_kw": "d.battery_kw",
+            "fleet_kw": "d.car_kw",
+            "soc_pct": "d.soc_pct",
+        }
+        for name, tag in measured.items():
+            bench[f"main.tracking.{name}"] = image[tag]
+        bench.scan(at_us=round(at_s * 1e6))
+        return bench["main.tracking.battery_setpoint_kw"], bench["main.tracking.fleet_setpoint_kw"]
+
+    assert scan(0.0) == (1.0, -2.0)  # no plan yet
+    with planning(image, state, Solvers()):
+        until(lambda: image["dispatch.status"] == Course.OPTIMAL)
+        until(lambda: image["dispatch.sequence"] is not None)
+        planned = image["dispatch.battery_kw"], image["dispatch.vehicles_kw"]
+        valid_for_s = image["dispatch.valid_for_s"]
+        followed = scan(1.0)
+        assert abs(followed[0] - planned[0]) < 1e-3
+        assert abs(followed[1] - planned[1]) < 1e-3
+    image.lose("dispatch")  # as the region does when its owner is gone
+    assert scan(valid_for_s) == followed
+    assert scan(valid_for_s + 2.0) == (1.0, -2.0)
