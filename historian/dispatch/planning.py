@@ -20,7 +20,7 @@ from historian.dispatch.errors import DispatchError
 from historian.dispatch.formulate import formulate
 from historian.dispatch.formulation import Exclusive, Formulation
 from historian.dispatch.matrix import Index
-from historian.dispatch.model import Deferrable, Floats, Load, Renewable, Site
+from historian.dispatch.model import Deferrable, Floats, GridTie, Load, Renewable, Site
 from historian.dispatch.plan import Conflict, Plan, Status, settle
 from historian.dispatch.solver import Outcome, Solution, run
 
@@ -88,8 +88,9 @@ def solve(
         wrong = [(pair, _violated(f, pair, solution.values)) for pair in f.exclusives]
         if not any(steps.any() for _, steps in wrong):
             return _plan(f, solution, began, rounds)
+        anywhere = np.logical_or.reduce([steps for _, steps in wrong])
         for pair, steps in wrong:
-            f.add_exclusive(pair, _steps_to_add(f, pair, steps, rounds))
+            f.add_exclusive(pair, _steps_to_add(f, pair, steps, anywhere, rounds))
         guess = _guess_again(f, solution.values)
 
 
@@ -104,18 +105,36 @@ def _violated(f: Formulation, pair: Exclusive, values: Floats) -> NDArray[np.boo
     return np.asarray(_open_steps(f, pair) & both, dtype=bool)
 
 
-def _steps_to_add(f: Formulation, pair: Exclusive, wrong: NDArray[np.bool_], rounds: int) -> Index:
-    """First the violated steps, then their neighbours too, where it moves to; in the end all."""
+def _steps_to_add(
+    f: Formulation, pair: Exclusive, wrong: NDArray[np.bool_], anywhere: NDArray[np.bool_], rounds: int
+) -> Index:
+    """First where it is violated. Then, as it moves from asset to asset and step to step, where power is worth no
+    more than at any step violated, and beside those; in the end everywhere.
+    """
     if rounds >= ROUNDS:
         chosen = pair.matters
     elif rounds == 1:
         chosen = wrong
     else:
-        chosen = wrong.copy()
-        chosen[1:] |= wrong[:-1]
-        chosen[:-1] |= wrong[1:]
+        chosen = anywhere | _no_dearer(f, anywhere)
+        if rounds > 2:
+            chosen[1:] |= chosen[:-1]
+            chosen[:-1] |= chosen[1:]
         chosen &= pair.matters
     return np.flatnonzero(chosen).astype(np.int32)
+
+
+def _no_dearer(f: Formulation, steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where buying costs no more than at the dearest of these; nowhere if nothing is bought."""
+    prices = [
+        f.axis.series(asset.import_price_per_kwh, asset.name, "import_price_per_kwh")
+        for asset in f.site.assets
+        if isinstance(asset, GridTie)
+    ]
+    if not prices or not steps.any():
+        return np.zeros(f.axis.horizon, dtype=bool)
+    least = np.minimum.reduce(prices)
+    return np.asarray(least <= min(float(least[steps].max()), 0.0))
 
 
 def _guess_from(f: Formulation, previous: Plan | None) -> tuple[Index, Floats] | None:
