@@ -24,6 +24,7 @@ from historian.ledger.entry import (
 )
 from historian.ledger.errors import LedgerError
 from historian.ledger.keys import SigningKey
+from historian.ledger.market_cli import add_verbs, record_as_json
 from historian.ledger.merkle import leaf_hash
 from historian.ledger.proof import Inclusion, from_json, prove_consistency, prove_inclusion, to_json
 from historian.ledger.rows import Rows
@@ -85,6 +86,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     export.add_argument("--from", dest="first", type=int, default=0, metavar="SEQUENCE")
     export.add_argument("--to", dest="last", type=int, metavar="SEQUENCE")
     export.add_argument("--output", type=Path, metavar="NEWFILE", help="write there instead of printing")
+
+    add_verbs(add)
 
 
 def _explained(run: Any, args: argparse.Namespace) -> int:
@@ -249,8 +252,8 @@ def _body_as_json(body: Body) -> dict[str, Any]:
         case Transfer(reference, postings):
             lines = [{"account": p.account, "unit": p.unit, "amount": p.amount} for p in postings]
             return {"kind": "transfer", "reference": reference, "postings": lines}
-        case Record(topic, content):
-            return {"kind": "record", "topic": topic, "content": content.hex()}
+        case Record():
+            return record_as_json(body)
         case Account(name, unit, owner, may_be_negative):
             return {
                 "kind": "account",
