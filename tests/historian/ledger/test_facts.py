@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import fields
 from enum import IntEnum
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
@@ -65,3 +66,11 @@ def test_another_version_and_bytes_behind_the_end_are_refused() -> None:
     for content in (b"\x02" + record.content[1:], record.content + b"\0", record.content[:-1], b""):
         with pytest.raises(Refused):
             fact_of(Record(record.topic, content))
+
+
+def test_the_format_names_every_topic_and_field() -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    lines = (docs / "formats" / "ledger.md").read_text().splitlines()
+    for topic, of in TOPICS.items():
+        (row,) = (line for line in lines if line.startswith(f"| `{topic}` |"))
+        assert [part.split()[0] for part in row.split("|")[2].split(",")] == [f.name for f in fields(of)]
