@@ -1,7 +1,7 @@
 """A day's plan at 96 steps of 15 minutes: 20 and 55 assets, beside others' ways to the same; what it does where it is
 hard; and simulated annealing on the same sites.
 
-    python benchmarks/energy/dispatch.py [--rounds 5] [--peer-limit 10] [--moves 30000]
+    python benchmarks/energy/dispatch.py [--rounds 5] [--peer-limit 10] [--moves 20000]
 
 Peers, all of them HiGHS: ``scipy.optimize.milp`` with the exclusivity of every battery, vehicle and tie at every
 step, as such programs are usually written; and highspy's own modelling layer, an expression a row, without them.
@@ -291,7 +291,7 @@ def main() -> None:
     parser.add_argument(
         "--peer-limit", type=float, default=10.0, help="seconds, of the peer with all binaries"
     )
-    parser.add_argument("--moves", type=int, default=30_000, help="of annealing, on each site")
+    parser.add_argument("--moves", type=int, default=20_000, help="of annealing, on each site")
     arguments = parser.parse_args()
     solve(site_of(0, 1, 2, 0, 0), START, STEP, 4)  # loads the solver
     report_days(arguments.rounds, arguments.peer_limit)

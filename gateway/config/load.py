@@ -282,15 +282,15 @@ class Loading:
             tags += added
         calculated = read_calculated(declared, tags, self._faults, is_unsure=is_unsure)
         totals = read_totals(declared_totals, tags, self._faults, is_unsure=is_unsure)
+        anomalies = read_anomalies(
+            gathered.named["anomalies"], tags, areas, self._faults, is_unsure=is_unsure
+        )
         events = read_events(gathered.named["events"], tags, self._faults, is_unsure=is_unsure)
         forecasts = read_forecasts(
             gathered.named["forecasts"], tags, areas, self._faults, is_unsure=is_unsure
         )
         dispatch = read_dispatch(
             declared_dispatch, tags, {each.name for each in forecasts}, self._faults, is_unsure=is_unsure
-        )
-        anomalies = read_anomalies(
-            gathered.named["anomalies"], tags, areas, self._faults, is_unsure=is_unsure
         )
         control = read_control(gathered.single.get("control"), control_areas, tags, self._faults)
         named = frozenset(user.name for user in users) if not self._faults.unsure else None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from historian.anomaly.detector import NS_PER_S, Floats, LimitDetector, Stream, Times, TooLittle, table_of
+from historian.anomaly.tags import GAP_S
 
 LEAST_ROWS = 50
 LEAST_SHARE = 0.01  # of the greatest throughput in training: below it a share of losses says nothing
@@ -31,7 +32,8 @@ class EnergyBalance(LimitDetector):
 
     ``sources`` are positive when they feed the node, ``loads`` when they draw. Losses are learned as
     ``idle + share x throughput`` by least squares. The residual is smoothed over ``window_s`` (first-order lag),
-    as meters are not read at one moment. A row with a missing value has no score.
+    as meters are not read at one moment; after a gap of over 60 s it begins at 0. A row with a missing value has no
+    score.
     """
 
     def __init__(
@@ -118,17 +120,19 @@ class EnergyBalance(LimitDetector):
 class _BalanceStream:
     def __init__(self, of: EnergyBalance) -> None:
         self._of = of
-        self._smooth = np.nan
-        self._last_ns = 0
+        self._smooth = 0.0
+        self._last_ns: int | None = None
 
     def push(self, time_ns: int, values: Floats) -> Floats:
         residual = self._of.residual(values)
         if np.isnan(residual):
             return np.array([np.nan])
-        self._smooth, self._last_ns = (
-            _lagged(self._smooth, residual, time_ns - self._last_ns, self._of.window_s),
-            time_ns,
-        )
+        # Of the first row there is no telling how much of its residual is that meters are not read at one moment.
+        if self._last_ns is None or time_ns - self._last_ns > GAP_S * NS_PER_S:
+            self._smooth = 0.0
+        else:
+            self._smooth = _lagged(self._smooth, residual, time_ns - self._last_ns, self._of.window_s)
+        self._last_ns = time_ns
         return np.array([abs(self._smooth)])
 
 

@@ -143,8 +143,10 @@ class LimitDetector(Detector):
     """A detector with a measure of its own, which is graded by a limit.
 
     A limit that is not given is learned: ``margin`` times the greatest measure in training. Where that is 0 or
-    unknown there is no limit, and no score.
+    unknown there is no limit, and no score, unless there is a ``least_limit``.
     """
+
+    least_limit = 0.0
 
     def __init__(self, limit: float | None, margin: float) -> None:
         super().__init__()
@@ -164,7 +166,8 @@ class LimitDetector(Detector):
         greatest = np.zeros(len(self.outputs_))
         for place, time_ns in enumerate(times_ns.tolist()):
             greatest = np.fmax(greatest, measure.push(time_ns, table[place]))
-        self.limits_ = np.where(greatest > 0, self.margin * greatest, np.nan)
+        limits = np.maximum(self.margin * greatest, self.least_limit)
+        self.limits_ = np.where(limits > 0, limits, np.nan)
 
     def _stream(self) -> Stream:
         return _Graded(self._measure(), self.limits_)

@@ -120,7 +120,7 @@ def t2_limit(rows: int, components: int, alpha: float) -> float:
 
 
 def q_limit(variances: Floats, alpha: float) -> float:
-    """Of Q, by the variances of the components left out (Jackson & Mudholkar 1979, eq. 3.4)."""
+    """Of Q, by the variances of the components left out (Jackson & Mudholkar 1979)."""
     stats = load("scipy.stats", "control limits")
     one, two, three = (float((variances**power).sum()) for power in (1, 2, 3))
     if one <= 0 or two <= 0:

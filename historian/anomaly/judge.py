@@ -13,7 +13,7 @@ from historian.anomaly.detector import NS_PER_S, Times
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Something was wrong from ``start_ns`` until ``end_ns``."""
+    """Something was wrong from ``start_ns`` until before ``end_ns``."""
 
     start_ns: int
     end_ns: int
@@ -71,8 +71,8 @@ def judge(
     missed: list[Window] = []
     delays: list[float] = []
     for window in windows:
-        is_in = (times_ns >= window.start_ns) & (times_ns <= window.end_ns)
-        is_sound &= (times_ns < window.start_ns) | (times_ns > window.end_ns + grace_ns)
+        is_in = (times_ns >= window.start_ns) & (times_ns < window.end_ns)
+        is_sound &= (times_ns < window.start_ns) | (times_ns >= window.end_ns + grace_ns)
         found = times_ns[is_in & alarms]
         if len(found):
             delays.append(float(found[0] - window.start_ns) / NS_PER_S)

@@ -176,8 +176,10 @@ class _RateStream:
 class FlatLine(LimitDetector):
     """For how many seconds a value has stood still: not ``tolerance`` away from where it stood when it came to rest.
 
-    A gap of over 60 s ends a stillness, as nobody saw what was in it.
+    A gap of over 60 s ends a stillness, as nobody saw what was in it. A learned limit is at least 30 s.
     """
+
+    least_limit = 30.0
 
     def __init__(self, limit: float | None = None, *, tolerance: float = 0.0, margin: float = 2.0) -> None:
         super().__init__(limit, margin)

@@ -68,6 +68,12 @@ def test_a_detector_of_a_group_has_its_own_outputs(load):
     assert not [name for name in together.names if name.startswith("anomaly.")]
 
 
+def test_an_alarm_begins_an_event(load):
+    site = load(SITE + SPIKES % "" + "events:\n  odd: {while: anomaly.spikes.feeder1.power_kw.alarm}\n")
+    (event,) = site.events
+    assert names(site, *event.flag.formula.tags) == ["anomaly.spikes.feeder1.power_kw.alarm"]
+
+
 def test_a_site_without_anomalies_has_no_part_for_them(load):
     assert "anomaly" not in [part.name for part in parts_of(load(SITE))]
 

@@ -156,10 +156,10 @@ def test_a_file_that_is_not_there_is_named(labels: Path, capsys: pytest.CaptureF
 
 def test_flagging_everything_misses_nothing_and_is_seen_for_what_it_is() -> None:
     times = np.arange(100) * NS
-    verdict = judge(times, np.ones(100, np.bool_), [Window(50 * NS, 59 * NS)])
+    verdict = judge(times, np.ones(100, np.bool_), [Window(50 * NS, 60 * NS)])
     assert verdict.missed_share == 0
     assert verdict.false_share == 1.0
-    verdict = judge(times, np.zeros(100, np.bool_), [Window(50 * NS, 59 * NS)])
+    verdict = judge(times, np.zeros(100, np.bool_), [Window(50 * NS, 60 * NS)])
     assert verdict.missed_share == 1
     assert verdict.false_share == 0
 
@@ -168,7 +168,7 @@ def test_an_alarm_soon_after_its_window_is_not_false() -> None:
     times = np.arange(100) * NS
     alarms = np.zeros(100, np.bool_)
     alarms[55:65] = alarms[80] = True
-    verdict = judge(times, alarms, [Window(50 * NS, 59 * NS)], grace_s=6)
+    verdict = judge(times, alarms, [Window(50 * NS, 60 * NS)], grace_s=6)
     assert verdict.delays_s == (5.0,)
     assert (verdict.false_alarms, verdict.false_rows, verdict.sound_rows) == (1, 1, 84)
-    assert judge(times, alarms, [Window(50 * NS, 59 * NS)]).false_rows == 6
+    assert judge(times, alarms, [Window(50 * NS, 60 * NS)]).false_rows == 6
