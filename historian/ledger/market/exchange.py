@@ -235,7 +235,9 @@ class Exchange:
         self._beside[order.author, order.interval_us, order.venue, order.side][order_id] = order
         interval.orders[order_id] = order
         self.reserved[order.author] += order.reserve
-        heapq.heappush(self._expiries, (order.good_until_us, order.priority, order_id))
+        # One that is good until its gate is cleared however late the gate's entry comes.
+        if order.good_until_us < order.interval_us - self.in_force().gate_lead_s * MICROS:
+            heapq.heappush(self._expiries, (order.good_until_us, order.priority, order_id))
         trades = []
         if order.venue is Venue.CONTINUOUS:
             planned = interval.book.plan(order)
@@ -334,9 +336,7 @@ class Exchange:
         interval = self._interval(interval_us)
         interval.rules = rules
         auction = {
-            order.priority: order
-            for order in interval.orders.values()
-            if order.venue is Venue.AUCTION and order.good_until_us >= now_us
+            order.priority: order for order in interval.orders.values() if order.venue is Venue.AUCTION
         }
         bids: dict[Side, list[Bid]] = {side: [] for side in Side}
         for order in auction.values():

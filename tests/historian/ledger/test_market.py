@@ -354,6 +354,17 @@ def test_the_gate_clears_the_auction_at_one_price_and_posts_all_trades(town: Tow
     assert town.desk.close_gates() == []
 
 
+def test_a_gate_that_closes_late_clears_what_was_good_until_it_should_have_closed(town: Town) -> None:
+    closes_us = FIRST_US - 300 * 1_000_000
+    town.trade("pv1", SELL, 100, 100_000, venue=Venue.AUCTION, good_until_us=closes_us)
+    town.trade("pv2", SELL, 100, 100_000, venue=Venue.AUCTION, good_until_us=closes_us - 1)
+    town.trade("home1", BUY, 200, 300_000, venue=Venue.AUCTION, good_until_us=closes_us)
+    town.now_us = FIRST_US + 10 * QUARTER_US
+    town.desk.close_gates()
+    assert [trade.wh for trade in town.community.trades] == [100, 100]
+    assert trades(town)[1] == ("", "pv1", 100, 300_000)
+
+
 def test_pay_as_bid_gives_each_its_own_price_and_the_community_the_rest(town: Town) -> None:
     town.desk.demand(replace(RULES, pay_as_bid=True))
     town.trade("pv1", SELL, 1_000, 100_000, venue=Venue.AUCTION)

@@ -1,0 +1,111 @@
+"""Does a list of things at a desk, each asked for by its own client id, and says each that is done.
+
+Started again, it asks for all of them again. Arguments: ledger, folder of keys. Time is the list's own.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from historian.ledger.book import Book
+from historian.ledger.coding import record_of
+from historian.ledger.desk import Desk
+from historian.ledger.facts import (
+    Fact,
+    Gate,
+    Order,
+    Price,
+    Reading,
+    ReadingQuality,
+    Reversal,
+    Settlement,
+    Side,
+    Venue,
+    Withdrawal,
+)
+from historian.ledger.keys import SigningKey
+from historian.ledger.market.price import ONE
+from historian.ledger.pen import Pen, client_id
+from historian.ledger.rules import price_of
+
+NAMES = ("pv1", "pv2", "home1", "home2", "bat")
+QUARTER_US = 900 * 1_000_000
+NOON_US = 1_795_262_400 * 1_000_000
+INTERVALS = [NOON_US + i * QUARTER_US for i in (4, 5)]
+STEP_US = 10_000_000
+
+
+def orders(round_: int, at_us: int) -> Iterator[tuple[int, str, Fact]]:
+    for index, name in enumerate(NAMES):
+        side = Side.BUY if name.startswith("home") else Side.SELL
+        for venue in Venue:
+            price = 180_000 + 7_001 * index + (60_000 if side is Side.BUY else 0)
+            wh = 301 + 97 * index + 11 * round_
+            order = Order(venue, side, at_us, f"{name}.dev", wh, price, "EUR", 0, at_us)
+            yield 0, name, order
+
+
+def things(desk: Desk) -> Iterator[tuple[int, str, Fact]]:
+    """When at the earliest, who, what."""
+    for round_, at_us in enumerate(INTERVALS):
+        yield from orders(round_, at_us)
+        yield 0, "home1", Withdrawal(5)
+    for round_, at_us in enumerate(INTERVALS):
+        yield at_us, "market", Gate(at_us)
+        at = Price(at_us, 200_000, 3, 7, 20, 0, 0, ONE, 0, 0, 0)
+        rules = desk.community.market.in_force()
+        yield 0, "market", price_of(rules, at)
+        end_us = at_us + QUARTER_US
+        for index, name in enumerate((*NAMES, "ev")):
+            for edge, wh in ((at_us, 400 * round_), (end_us, 400 * (round_ + 1))):
+                if round_ == 0 or edge == end_us:
+                    reading = Reading(f"{name}.meter", edge, wh + index, wh // 2, ReadingQuality.MEASURED)
+                    yield edge, "market", reading
+        yield end_us, "market", Settlement(at_us)
+    last_us = INTERVALS[-1] + QUARTER_US
+    known = desk.community.meters.reading("home2.meter", last_us)
+    assert known is not None
+    entry = corrected_entry(desk, last_us) or known.entry
+    yield 0, "market", Reversal("home2.meter", last_us, entry, "a digit")
+    yield 0, "market", Reading("home2.meter", last_us, 1_003, 400, ReadingQuality.MEASURED)
+    yield 0, "market", Settlement(INTERVALS[-1])
+
+
+def corrected_entry(desk: Desk, at_us: int) -> int:
+    """The entry that an earlier life reversed."""
+    for placed in desk.book.placed(-1):
+        if placed.statement.client == client_id(f"reading home2.meter {at_us}"):
+            return placed.sequence
+    return 0
+
+
+def main() -> None:
+    file, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    now_us = NOON_US + 60 * STEP_US
+
+    def clock() -> int:
+        return now_us
+
+    keys = {name: SigningKey.load(folder / f"{name}.pem") for name in (*NAMES, "market")}
+    with Book.open(file, clock) as book:
+        pens = {name: Pen(key, book.id, clock) for name, key in keys.items()}
+        desk = Desk(book, keys["market"], clock)
+        desk.start()
+        for number, (earliest_us, name, fact) in enumerate(things(desk)):
+            now_us = max(now_us + STEP_US, earliest_us + number)
+            named = f"thing {number}"
+            if (
+                isinstance(fact, Reading)
+                and fact.quality is ReadingQuality.MEASURED
+                and fact.import_wh != 1_003
+            ):
+                named = f"reading {fact.meter} {fact.at_us}"
+            pens[name].follow(book.state.authors[name].number)
+            bundle = keys[name].sign([pens[name].statement(record_of(fact), client_id(named))])
+            ((outcome,),) = desk.submit([bundle])
+            assert outcome.refused is None, (fact, outcome)
+            print(number, flush=True)
+    print("done", flush=True)
+
+
+main()
