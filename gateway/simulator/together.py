@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from gateway.config.logic import LogicSettings, Number
 from gateway.config.site import Site
+from gateway.config.system import DISPATCH_OWNER
 from gateway.simulator.devices.registers import Reading, Refusal, RegisterMap, Table
 from gateway.simulator.devices.roster import can_devices, controller_devices, devices, rtu_devices
 from gateway.simulator.devices.rtu import SCAN_S, PointKind
@@ -188,6 +189,8 @@ class Together:
     def _polls_of(self, site: Site, logic: LogicSettings) -> list[_Poll]:
         groups: dict[tuple[str, int], _Poll] = {}
         for wired in logic.inputs:
+            if wired.tag not in self._rows and site.tags[wired.tag].owner == DISPATCH_OWNER:
+                continue  # nobody plans here
             device, group, period_ms, row, source = self._rows[wired.tag]
             if self._delays.fast_ms is not None and period_ms <= 50:
                 period_ms = self._delays.fast_ms

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
 
 import numpy as np
 
-from gateway.config.dispatch import Course, DispatchSettings, PlannedVehicle
+from gateway.config.dispatch import (
+    Course,
+    DispatchSettings,
+    PlannedBattery,
+    PlannedDeferrable,
+    PlannedVehicle,
+)
 from historian.dispatch.axis import Axis
 from historian.dispatch.errors import DispatchError
 from historian.dispatch_job.binding import Read, bind
 from historian.dispatch_job.child import Failure
-from historian.dispatch_job.course import Standing
+from historian.dispatch_job.course import RETRY, Standing
 from historian.dispatch_job.foresight import Means, Source, foresee_all
 from historian.dispatch_job.kept import Kept
 from historian.dispatch_job.shadow import Measured
@@ -107,11 +113,25 @@ class Dispatcher:
             if answer is not None:
                 self.work = None
                 self.standing = self.standing.told(answer, now)
+                if self._without:  # it may be known soon
+                    self.standing = replace(self.standing, due=now + min(self.standing.period, RETRY))
                 self.kept.followed = self.standing.followed
                 self.must_keep = True
         elif self.standing.is_due(now):
             self._ask(read, now)
         return self._published(now)
+
+    def is_informed(self, read: Read, now: datetime) -> bool:
+        """Whether all is known that a first plan should know, or there has been one."""
+        if self.standing.due is not None or self.work is not None:
+            return True
+        self.kept.memory.look(self._settings, read, now)
+        return all(
+            asset.name in self.kept.memory.soc_pct
+            if isinstance(asset, PlannedBattery)
+            else isinstance(asset, PlannedVehicle | PlannedDeferrable) or read(asset.power) is not None
+            for asset in self._settings.assets
+        )
 
     def idle(self, read: Read, now: datetime) -> Published:
         """The same while nothing is asked of the solver: devices are not read yet."""

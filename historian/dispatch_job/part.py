@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 REFRESH_S = 20.0  # what stays is told again so often: every second would be kept for years
-FIRST_PLAN_S = 10.0  # after the start: devices are read by then
+FIRST_PLAN_S = 60.0  # after the start it waits so long at most for what has to be known
 NEVER = -1.0
 
 
@@ -102,7 +102,7 @@ def plan_on(
             while not stop.is_set():
                 now = datetime.now(UTC)
                 read = _reader(region, inputs, types)
-                if time.monotonic() - begun < first_plan_s and dispatcher.standing.due is None:
+                if time.monotonic() - begun < first_plan_s and not dispatcher.is_informed(read, now):
                     publisher.tell(dispatcher.idle(read, now), dispatcher, now)
                     stop.wait(look_s)
                     continue

@@ -83,6 +83,10 @@ class Image:
             bits = to_bits(np.array([value]), self.site.tags[self.index[name]].type)
             self._writer.write(tag, bits, Quality.GOOD, 1, 1)
 
+    def lose_one(self, name: str) -> None:
+        """What a driver does when a point is not read."""
+        self._writer.invalidate(Quality.BAD_NO_COMMUNICATION, 2, np.array([self.index[name]], np.uint32))
+
     def lose(self, owner: str) -> None:
         """What the root does when a part is dead."""
         self.region.claim(owner).invalidate(Quality.BAD_NO_COMMUNICATION, 2)
