@@ -33,7 +33,7 @@ from historian.dispatch.needs import ReserveNeed, reserve_need, shortfall_cost
 from historian.dispatch.plan import SMALL, Plan, Status, settle
 from historian.dispatch.together import SharedLimit, shared_limits
 
-COOLED = 1e-4
+COOLED = 1e-3
 """The last temperature, of the first."""
 
 TRIED = 100
@@ -300,10 +300,12 @@ def _is_taken(worse: float, temperature: float, random: np.random.Generator) -> 
 
 
 def _first_temperature(state: _State, random: np.random.Generator) -> float:
-    """The upper quartile of what moves that break nothing make worse; a guess where there are none."""
+    """The lower quartile of what moves that break nothing make worse: by more, little of a day is found again in
+    the moves there are. A guess where there are none.
+    """
     found = [state.move(random, 1e-12) for _ in range(TRIED)]
     worse = [each for each in found if each is not None and SMALL < each < 0.1 * state.penalty]
-    return float(np.quantile(worse, 0.75)) if worse else 1.0
+    return float(np.quantile(worse, 0.25)) if worse else 1.0
 
 
 def _plan(state: _State, began: float, done: int) -> Plan:
