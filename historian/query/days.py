@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, groupby
 from pathlib import Path
 from typing import Any
 
@@ -169,13 +169,12 @@ class DayView:
         try:
             if len(missing) > FEW_TAGS and self._count(self._opened) > MAX_KEPT_ROWS // 2:
                 return None
-            by_tag: dict[int, list[Stored]] = {tag: [] for tag in missing}
-            for block in self._select(f"tag IN {_ASKED} ORDER BY tag, first_time", (json.dumps(missing),)):
-                by_tag[block.tag].append(block)
+            rows = self._select(f"tag IN {_ASKED} ORDER BY tag, first_time", (json.dumps(missing),))
         except sqlite3.DatabaseError:
             return None
         found = {tag: known[tag] for tag in tags if tag in known}
-        fresh = {tag: tuple(blocks) for tag, blocks in by_tag.items()}
+        fresh: dict[int, tuple[Stored, ...]] = dict.fromkeys(missing, ())
+        fresh.update((tag, tuple(own)) for tag, own in groupby(rows, _tag_of))
         found.update(fresh)
         self._remembered.keep_rows(edition, fresh)
         return found
@@ -320,6 +319,10 @@ def _see_edition(opened: _OpenDay) -> None:
     (version,) = opened.database.execute("PRAGMA data_version").fetchone()
     if version != opened.version:
         opened.version, opened.edition, opened.rows = version, next(_editions), None
+
+
+def _tag_of(block: Stored) -> int:
+    return block.tag
 
 
 def _newest(rows: Sequence[Stored], end: int) -> Newest | None:

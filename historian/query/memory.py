@@ -45,17 +45,22 @@ class Memory(Generic[Key, Value]):
 
     def put(self, key: Key, value: Value, size: int) -> None:
         """Remember a value; what takes more than there is room for is not."""
+        self.put_many(((key, value),), size)
+
+    def put_many(self, pairs: Sequence[tuple[Key, Value]], size: int) -> None:
+        """`put` of each, all of the same size."""
         if size > self._room:
             return
         with self._turn:
-            before = self._known.pop(key, None)
-            if before is not None:
-                self._left += before[1]
-            self._known[key] = (value, size)
-            self._left -= size
-            while self._left < 0:
-                _, (_, freed) = self._known.popitem(last=False)
-                self._left += freed
+            for key, value in pairs:
+                before = self._known.pop(key, None)
+                if before is not None:
+                    self._left += before[1]
+                self._known[key] = (value, size)
+                self._left -= size
+                while self._left < 0:
+                    _, (_, freed) = self._known.popitem(last=False)
+                    self._left += freed
 
     def clear(self) -> None:
         """Forget all."""

@@ -42,16 +42,17 @@ class DayPart:
     """What a day holds of one tag.
 
     ``blocks`` are not decoded yet, ``pieces`` and ``decoded`` blocks are, and of those in ``recalled`` the sums by
-    interval are known, so that of their samples only the last is.
+    interval are known, so that of their samples only the last is. Tuples, as most of them are empty: a question may
+    be about thousands of tags, and each list would be one more for the garbage collector to look at.
     """
 
     path: Path | None
     low: int
     high: int
-    pieces: list[Piece]
-    blocks: list[tuple[Packed, Times | None]] = field(default_factory=list)
-    decoded: list[tuple[Stored, Samples]] = field(default_factory=list)
-    recalled: list[tuple[Stored, NDArray[np.float64]]] = field(default_factory=list)
+    pieces: tuple[Piece, ...]
+    blocks: tuple[tuple[Packed, Times | None], ...] = ()
+    decoded: tuple[tuple[Stored, Samples], ...] = ()
+    recalled: tuple[tuple[Stored, NDArray[np.float64]], ...] = ()
 
 
 @dataclass(slots=True)
@@ -62,8 +63,8 @@ class Gathered:
     start: int
     takes_before: bool
     days: list[DayPart] = field(default_factory=list)
-    summed: list[Stored] = field(default_factory=list)
-    damaged: list[Span] = field(default_factory=list)
+    summed: tuple[Stored, ...] = ()
+    damaged: tuple[Span, ...] = ()
 
     @property
     def count(self) -> int:
@@ -208,7 +209,7 @@ class Reader:
             low, high = max(start, day * DAY_NS), min(end, (day + 1) * DAY_NS)
             path = paths.get(day)
             for tag, one in gathered.items():
-                pieces = merge.cut_pieces(tails[tag], low, high) if tag in tails else []
+                pieces = tuple(merge.cut_pieces(tails[tag], low, high)) if tag in tails else ()
                 one.days.append(DayPart(path, low, high, pieces))
             if path is not None:
                 self._gather_day(gathered, day, path, low, high, sums, recall)
@@ -218,8 +219,8 @@ class Reader:
             for place, newest in enumerate(known):
                 one = gathered[newest.tag]
                 if not one.days:
-                    one.days.append(DayPart(None, start, end, []))
-                one.days[0].pieces.append((newest.sequence, samples[place : place + 1]))
+                    one.days.append(DayPart(None, start, end, ()))
+                one.days[0].pieces += ((newest.sequence, samples[place : place + 1]),)
         return gathered
 
     def newest(self, types: Types, end: int | None, *, across: bool = True) -> dict[int, Newest]:
@@ -282,19 +283,18 @@ class Reader:
             if sums is not None or recall is not None:
                 blocks = _sum_up(gathered, blocks, sums, recall)
             wanted: list[Stored] = []
-            for block in blocks:
-                samples = self.remembered.samples_of(block)
+            for block, samples in zip(blocks, self.remembered.samples_of_many(blocks), strict=True):
                 if samples is None:
                     wanted.append(block)
                 else:
-                    gathered[block.tag].days[-1].decoded.append((block, samples))
+                    gathered[block.tag].days[-1].decoded += ((block, samples),)
             times = view.times_of(wanted) if wanted else {}
             for packed in view.pack(wanted):
                 part = gathered[packed.block.tag].days[-1]
-                part.blocks.append((packed, times.get(packed.block.times)))
+                part.blocks += ((packed, times.get(packed.block.times)),)
             if view.is_damaged:
                 for one in gathered.values():
-                    one.damaged.append((low, high))
+                    one.damaged += ((low, high),)
 
     def _days_back(self, end: int | None) -> Iterator[tuple[int, Path]]:
         """Files from the newest day (of before ``end``) on back; the first may not be there."""
@@ -327,8 +327,8 @@ def _sum_up(
         if not is_alone or (part.pieces and _overlap(part.pieces, block)):
             rest.append(block)
         elif sums is not None and sums(block):
-            one.summed.append(block)
-            part.pieces.append((block.sequence, last_of(one.type, block)))
+            one.summed += (block,)
+            part.pieces += ((block.sequence, last_of(one.type, block)),)
         elif recall is not None:
             single.append(block)
         else:
@@ -338,7 +338,7 @@ def _sum_up(
             if known is None:
                 rest.append(block)
             else:
-                gathered[block.tag].days[-1].recalled.append((block, known))
+                gathered[block.tag].days[-1].recalled += ((block, known),)
     return rest
 
 

@@ -57,6 +57,10 @@ class Remembered:
         """What is in a block, if it is known."""
         return self._samples.get((block.edition, block.id))
 
+    def samples_of_many(self, blocks: Sequence[Stored]) -> list[Samples | None]:
+        """`samples_of` each."""
+        return self._samples.get_many([(block.edition, block.id) for block in blocks])
+
     def keep_samples(self, block: Stored, samples: Samples) -> None:
         """Remember what is in a block; its arrays are shared from now on, and so read-only."""
         samples.values.flags.writeable = False
@@ -68,9 +72,12 @@ class Remembered:
         """By edition, id and grid: values times seconds of blocks of which all is usable, where they are known."""
         return self._sums.get_many(asked)
 
-    def keep_sums(self, block: Stored, grid: Grid, sums: NDArray[np.float64]) -> None:
-        """Remember sums."""
-        self._sums.put((block.edition, block.id, grid), sums, sums.nbytes + BYTES_AN_ARRAY)
+    def keep_sums(self, blocks: Sequence[Stored], grid: Grid, sums: NDArray[np.float64]) -> None:
+        """Remember the sums of blocks, shape (blocks, intervals)."""
+        self._sums.put_many(
+            [((block.edition, block.id, grid), own) for block, own in zip(blocks, sums, strict=True)],
+            sums.nbytes // max(len(blocks), 1) + BYTES_AN_ARRAY,
+        )
 
     def forget(self) -> None:
         """Everything."""

@@ -39,9 +39,9 @@ class Run(NamedTuple):
     end: int | str  # strings have no averages
     block: Stored | None
     times: NDArray[np.int64] | None
-    packed: Packed | None = None
-    values: NDArray[Any] | None = None
-    sums: NDArray[np.float64] | None = None
+    packed: Packed | None
+    values: NDArray[Any] | None
+    sums: NDArray[np.float64] | None
 
 
 class _Row(NamedTuple):
@@ -86,33 +86,26 @@ def runs_of(one: Gathered) -> list[Run]:
         for block, sums in part.recalled:
             runs.append(Run(block.first_time, block.last_time, block.last, block, None, None, None, sums))
         for block, samples in part.decoded:
-            runs.append(_run_of(block, samples.times, values=samples.values))
-        for packed, times in part.blocks:
-            if not isinstance(times, np.ndarray) or len(times) != packed.block.size:
+            if not block.is_good:
                 return []
-            runs.append(_run_of(packed.block, times, packed=packed))
-        if (part.decoded or part.blocks) and not all(run.block is None or run.block.is_good for run in runs):
-            return []
+            values, times = samples.values, samples.times
+            runs.append(Run(block.first_time, block.last_time, block.last, block, times, None, values, None))
+        for packed, known in part.blocks:
+            block = packed.block
+            if not block.is_good or not isinstance(known, np.ndarray) or len(known) != block.size:
+                return []
+            runs.append(Run(block.first_time, block.last_time, block.last, block, known, packed, None, None))
         for _, samples in part.pieces:
             if samples.statuses.any():
                 return []
             times, values = samples.times, samples.values
             end = int(values[-1:].view(np.int64)[0])
-            runs.append(Run(int(times[0]), int(times[-1]), end, None, times, values=values))
+            runs.append(Run(int(times[0]), int(times[-1]), end, None, times, None, values, None))
     if len(runs) > 1:
         runs.sort(key=_first_of)
         if any(run.last >= later.first for run, later in pairwise(runs)):
             return []
     return runs
-
-
-def _run_of(
-    block: Stored,
-    times: NDArray[np.int64] | None,
-    packed: Packed | None = None,
-    values: NDArray[Any] | None = None,
-) -> Run:
-    return Run(block.first_time, block.last_time, block.last, block, times, packed, values)
 
 
 def _first_of(run: Run) -> int:
@@ -206,11 +199,15 @@ def _within(
         times = some[0].runs[number].times
         assert times is not None, "what is not recalled was read"
         _add(reckoned, some, number, weights_of(stretch.edges, times), room)
-        finite = np.atleast_1d(np.isfinite(reckoned).all(axis=1)).tolist()
-        for row, sums, is_finite in zip(some, reckoned, finite, strict=True):
-            block = row.runs[number].block
-            if block is not None and is_finite:
-                remembered.keep_sums(block, stretch.grid, sums.copy())
+        finite = np.atleast_1d(np.isfinite(reckoned).all(axis=1))
+        blocks = [row.runs[number].block for row in some]
+        kept = [
+            block
+            for block, is_finite in zip(blocks, finite.tolist(), strict=True)
+            if block is not None and is_finite
+        ]
+        if kept:
+            remembered.keep_sums(kept, stretch.grid, reckoned[finite])
         if len(missing) == len(rows):
             return reckoned
     left = iter(reckoned)
