@@ -66,7 +66,8 @@ def baseline(
     local, step = _civil(load_kw)
     index = _event_index(load_kw, event, step)
     wall = index.tz_localize(None)
-    window = _window(load_kw, event, rule.adjustment, step).tz_localize(None)
+    hours_before = _window(load_kw, event, rule.adjustment, step)
+    window = hours_before.tz_localize(None)
     own = event.start.astimezone(load_kw.index.tz).date()
     days = _similar_days(own, rule, holidays, (*others, event), load_kw.index.tz)
     every = wall.append(window)
@@ -101,7 +102,9 @@ def baseline(
     else:
         chosen = np.flatnonzero(complete)
         expected = _fitted(measured[chosen], [each[chosen] for each in regressors], now)
-    before = local.reindex(window).to_numpy(dtype=np.float64)
+    before = local.reindex(window).to_numpy(dtype=np.float64).copy()
+    for other in others:  # what an earlier event of the day took is not what the day is like
+        before[(hours_before + step > other.start) & (hours_before < other.end)] = np.nan
     asked, applied, words = _adjust(rule.adjustment, expected, len(wall), before)
     unadjusted = expected[: len(wall)]
     adjusted = unadjusted + applied if rule.adjustment.scaling is Scaling.DIFFERENCE else unadjusted * applied

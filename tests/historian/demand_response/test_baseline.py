@@ -108,6 +108,17 @@ def test_an_event_an_opted_in_day_and_a_gap_do_not_serve() -> None:
     assert found.days[:9] == tuple(left)
 
 
+def test_hours_of_an_earlier_event_of_the_day_do_not_move_the_baseline() -> None:
+    load = ten_days()
+    put(load, DAY, (10,), 88.0)
+    put(load, DAY, (11, 12), 30.0)
+    noon = Event("noon", datetime(2026, 6, 25, 11, tzinfo=ZONE), 2 * HOUR)
+    assert baseline(load, EVENT, others=[noon]).applied == pytest.approx(1.1)
+    assert baseline(load, EVENT).applied == pytest.approx(0.8)
+    morning = Event("morning", datetime(2026, 6, 25, 9, tzinfo=ZONE), 4 * HOUR)
+    assert "nothing was measured" in baseline(load, EVENT, others=[morning]).words
+
+
 def test_high_five_of_ten_takes_the_days_with_the_most_demand() -> None:
     found = baseline(ten_days(), EVENT, HIGH_FIVE_OF_TEN)
     assert found.days == tuple(BEFORE[5:10])
