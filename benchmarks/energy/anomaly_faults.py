@@ -5,7 +5,7 @@
     python benchmarks/energy/anomaly_faults.py train.npz day.npz FOLDER
     tieline anomaly score FOLDER/day.csv --labels FOLDER/labels.csv --train SHARE --detector ...
 
-What a faulty meter shows is reckoned by the simulator's own faults (`tieline fault`). What is learned from comes first.
+What a faulty meter shows is reckoned by the faults of `tieline fault`. What is learned from comes first.
 """
 
 from __future__ import annotations
