@@ -11,6 +11,7 @@ SITE ?= config/sites/demo/site.yaml
 STATE ?= build/demo
 SOURCES := $(shell git ls-files 'firmware/*.c' 'firmware/*.h')
 NODE_TESTS := tests/interop/opcua
+# Workers of pytest. Tests wait more than they work: two cores have time for three.
 JOBS ?= 3
 
 .PHONY: run test lint bench fuzz soak soak-history setup build test-c test-tsan test-python clean system interop

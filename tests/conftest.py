@@ -29,6 +29,9 @@ LONG = (
     "end_to_end/",
     "plc/test_tutorial.py",
     "plc/microgrid/",
+    "plc/thumb/",
+    "gateway/node/test_supervisor",
+    "gateway/simulator/test_controller.py",
 )
 END_TO_END = HERE / "end_to_end"  # one worker's: two whole sites at once would be in each other's way
 
@@ -55,6 +58,7 @@ class ByFile(LoadFileScheduling):
         return END_TO_END.name if END_TO_END.name in Path(file).parts else file
 
 
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist there is nothing to schedule
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     config.option.loadscopereorder = False  # not by the number of tests alone
     return ByFile(config, log)

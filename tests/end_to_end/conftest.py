@@ -139,7 +139,7 @@ class Demo:
 
     def assert_nothing_left(self, pids: Iterable[int]) -> None:
         """No process, no socket; and no region, or one that the next start removes."""
-        self.until(lambda: not any(is_alive(pid) for pid in pids), 6)
+        self.until(lambda: not any(is_alive(pid) for pid in pids), 8)  # 5 s is promised
         assert presence_of(self.region_name) is not Presence.LIVE
         assert not self.paths.command_socket.exists()
         assert not self.paths.simulator_socket.exists()

@@ -44,7 +44,7 @@ def test_a_cut_device_turns_bad_with_its_last_values_the_others_go_on_and_it_rec
     values_before = {name: region.sample(name).value for name in cut}
     control.set("ev3", Fault(FaultKind.STOPPED))
     try:
-        demo.until(lambda: all(is_bad(region.sample(name).status) for name in cut), stale_s + 1)
+        demo.until(lambda: all(is_bad(region.sample(name).status) for name in cut), stale_s + 3)
         assert {region.sample(name).status for name in cut} <= {
             Quality.BAD_COMMUNICATION_ERROR, Quality.BAD_NOT_SUPPORTED
         }  # fmt: skip

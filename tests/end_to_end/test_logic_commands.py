@@ -24,7 +24,7 @@ from gateway.tags.quality import Quality, is_good
 CONFIG = Path(__file__).parents[2] / "config"
 POINT, S = "battery1.power_setpoint_kw", "dispatch.battery_kw"
 MADE_SAFE_S = 3.1  # docs/commands.md: after the last refresh, of which the scan makes one a second
-BUSY_S = 0.5
+BUSY_S = 1.5
 EXPIRED = 2  # docs/scan.md, the reasons
 PROGRAM = """\
 VAR_GLOBAL
@@ -97,15 +97,15 @@ def image(plant):
 
 def wait_until_free(plant, image):
     """The setpoint has expired, and the drivers have seen it: by a count of later on, for the counts are behind."""
-    plant.until(lambda: image.sample(f"{S}.reason").value == EXPIRED, 10)
-    plant.until(lambda: image.sample(f"{POINT}.demand").status == Quality.BAD_NO_DATA, 10)
+    plant.until(lambda: image.sample(f"{S}.reason").value == EXPIRED, 30)
+    plant.until(lambda: image.sample(f"{POINT}.demand").status == Quality.BAD_NO_DATA, 30)
     released_ns = time.time_ns()
 
     def is_counted():
         held = image.sample("_system.follow.held")
         return held.value == 0 and held.receipt_time > released_ns
 
-    plant.until(is_counted, 10)
+    plant.until(is_counted, 30)
 
 
 @contextmanager
@@ -169,8 +169,8 @@ async def opcua(plant, folder):
 
 
 def test_a_setpoint_goes_through_the_scan_to_the_device_and_expires(plant, image):
-    assert isinstance(command(plant, S, 40, 3.0), Done)
-    plant.until(lambda: image.sample(POINT).value == 40.0, 2.9)
+    assert isinstance(command(plant, S, 40, 5.0), Done)
+    plant.until(lambda: image.sample(POINT).value == 40.0, 4.9)
     assert image.sample(f"{S}.accepted").value == 40.0
     refused = command(plant, POINT, 10)
     assert refused.code is Refusal.HELD
@@ -196,7 +196,7 @@ async def test_an_opcua_client_gets_the_scans_answer_as_a_status_code(plant, ima
         sequence = image.sample(f"{S}.sequence")
         await setpoint.write_value(ua.DataValue(ua.Variant(40.0, ua.VariantType.Double)))
         assert image.sample(f"{S}.sequence").value > (sequence.value if is_good(sequence.status) else 0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while float(await point.read_value()) != 40.0:  # noqa: ASYNC110 - the plant sets no event
                 await asyncio.sleep(0.05)
         # Right after one that is accepted, so that a slow machine gives no time to the rate.
@@ -212,7 +212,7 @@ async def test_an_opcua_client_gets_the_scans_answer_as_a_status_code(plant, ima
 def test_a_scan_that_is_gone_leaves_the_device_safe_in_the_stated_time(plant, image, number, within_s):
     assert isinstance(command(plant, S, 40, 60.0), Done)
     with battery_registers(plant) as power_setpoint_kw:
-        plant.until(lambda: power_setpoint_kw() == 40.0, 3)
+        plant.until(lambda: power_setpoint_kw() == 40.0)
         begin = time.monotonic()
         os.kill(plant.pid(image, "scan"), number)
         # At the device itself: the scan that replaces the killed one soon goes on with the 40, which are still valid.
@@ -222,11 +222,11 @@ def test_a_scan_that_is_gone_leaves_the_device_safe_in_the_stated_time(plant, im
 
 def test_killed_drivers_come_back_and_hold_what_the_scan_demands(plant, image):
     assert isinstance(command(plant, S, 40, 60.0), Done)
-    plant.until(lambda: image.sample(POINT).value == 40.0, 3)
+    plant.until(lambda: image.sample(POINT).value == 40.0)
     os.kill(plant.pid(image, "drivers"), signal.SIGKILL)
-    plant.until(lambda: image.sample("_system.follow.held").status == Quality.BAD_NO_COMMUNICATION, 5)
+    plant.until(lambda: image.sample("_system.follow.held").status == Quality.BAD_NO_COMMUNICATION)
     plant.until(lambda: is_good(image.sample("_system.follow.held").status)
-                and image.sample("_system.follow.held").value == 1, 20)  # fmt: skip
-    plant.until(lambda: image.sample("_system.follow.writes").value >= 3, 5)  # heartbeats
-    plant.until(lambda: image.sample(POINT).value == 40.0, 3)
+                and image.sample("_system.follow.held").value == 1)  # fmt: skip
+    plant.until(lambda: image.sample("_system.follow.writes").value >= 3)  # heartbeats
+    plant.until(lambda: image.sample(POINT).value == 40.0)
     assert image.sample(S).status == Quality.GOOD

@@ -41,10 +41,11 @@ def blocks() -> list[Block]:
 
 
 def free_ports() -> dict[str, int]:
-    """Others on this machine may run a site too. The simulator takes some forty ports in a row."""
-    for base in random.sample(
-        range(20_000, 31_000, SIMULATOR_PORTS), 100
-    ):  # below those that systems give out
+    """Others on this machine may run a site too. The simulator takes some forty ports in a row.
+
+    Below those of the end-to-end tests, whose sites may be about to take theirs.
+    """
+    for base in random.sample(range(10_000, 15_000, SIMULATOR_PORTS), 100):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for port in range(base, base + SIMULATOR_PORTS):
                 stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
