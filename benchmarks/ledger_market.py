@@ -20,6 +20,7 @@ import numpy as np
 from ledger import measure
 from scipy.optimize import linprog
 
+from historian.ledger.billing import Billing
 from historian.ledger.book import Book
 from historian.ledger.coding import record_of
 from historian.ledger.community import Community
@@ -36,13 +37,20 @@ from historian.ledger.facts import (
     MeterBinding,
     Order,
     ParticipantKind,
+    Reading,
+    ReadingQuality,
     Rules,
     Side,
+    Status,
+    Tariff,
     Venue,
+    Window,
 )
 from historian.ledger.keys import SigningKey
 from historian.ledger.market.auction import Bid, clear
+from historian.ledger.metering import Meters
 from historian.ledger.pen import Pen
+from historian.ledger.registry import Author, Registered, Registry
 from historian.ledger.state import Placed
 
 ORDERS = 20_000
@@ -53,6 +61,7 @@ HOUR_US = 3_600 * 1_000_000
 QUARTER_US = HOUR_US // 4
 AUCTION = 1_000  # orders a side
 ROUNDS = 21
+CONSUMERS = 30  # whose readings of a month fit the memory of a small machine
 
 RULES = Rules(
     currency="EUR",
@@ -252,12 +261,41 @@ def replace_priority(bid: Bid, priority: int, draw: random.Random) -> Bid:
     return Bid(priority, draw.randint(1, 5_000), 400_000 - bid.price)
 
 
+def bills(consumers: int) -> None:
+    """A month at 15 minutes each, by a tariff with a peak."""
+    registry = Registry()
+    meters = Meters(registry)
+    billing = Billing(meters)
+    operator = Author("market", is_operator=True)
+    first_us = 1_793_491_200 * 1_000_000  # 2026-11-01T00:00:00Z
+    months = 30 * 96
+    for i in range(consumers):
+        device = Device(f"m{i}", DeviceKind.METER, "", "", NO_DIGEST, "f", 10**6, 10**6, 0)
+        registry.devices[f"m{i}"] = Registered(f"c{i}", device, Status.ACTIVE)
+        registry.meters[f"m{i}"] = MeterBinding(f"m{i}", "i", "e", "market", True)
+        registry.mains[f"c{i}"] = [f"m{i}"]
+        for step in range(months + 1):
+            at_us = first_us + step * QUARTER_US
+            reading = Reading(f"m{i}", at_us, 250 * step, 0, ReadingQuality.MEASURED)
+            meters.read(operator, reading, step, at_us, QUARTER_US)
+    billing.add_tariff(operator, Tariff("t", 1, "Europe/Berlin", 250_000, 0, 0, 0, 0), 0)
+    billing.add_window(operator, Window("t", 1, 4095, 31, 1020, 1260, 1_500_000), 0)
+    end_us = first_us + months * QUARTER_US
+
+    def reckon() -> None:
+        for i in range(consumers):
+            assert billing.reckon(f"c{i}", "t", first_us, end_us, QUARTER_US).digest
+
+    measure("bills of a month at 15 minutes", consumers, reckon)
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else ORDERS
     print(f"{count:,} orders, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before it")
     with tempfile.TemporaryDirectory(dir=os.environ.get("TIELINE_BENCH_DIR")) as folder:
         entry(Path(folder), count)
     auction()
+    bills(CONSUMERS)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from historian.ledger import facts as f
+from historian.ledger.billing import Billing
 from historian.ledger.coding import fact_of
 from historian.ledger.entry import (
     Account,
@@ -36,9 +37,11 @@ from historian.ledger.settlement import (
     account_of,
     gate_transfer,
     line_transfer,
+    owed_by,
     reversed_transfer,
     settle,
     surplus_transfer,
+    tariff_transfer,
 )
 from historian.ledger.state import Placed
 
@@ -64,6 +67,7 @@ class Community:
         self.operator = ""
         self.registry = Registry()
         self.meters = Meters(self.registry)
+        self.billing = Billing(self.meters)
         self.limits = Limits(self.registry, self.meters)
         self.market = Exchange(self.registry, self.limits)
         self.settled: dict[int, Settled] = {}
@@ -95,6 +99,10 @@ class Community:
             f.Forecast: self._forecast,
             f.Withdrawal: self._withdraw,
             f.Settlement: self._settle,
+            f.Tariff: lambda at, author, fact: self.billing.add_tariff(author, fact, at.placed_at_us),
+            f.Window: lambda at, author, fact: self.billing.add_window(author, fact, at.placed_at_us),
+            f.Incentive: lambda _, author, fact: self.billing.add_incentive(author, fact),
+            f.BillIssue: self._issue_bill,
             f.Refusal: self._note_refusal,
         }
 
@@ -147,8 +155,11 @@ class Community:
         """What somebody paid in (or an operator took out) is there (or is not)."""
         if isinstance(body, Transfer):
             for posting in body.postings:
-                if self._is_deposit(posting.account):
-                    self.market.deposits[posting.account.rpartition(".")[0]] += posting.amount
+                name, _, purpose = posting.account.rpartition(".")
+                if purpose == "deposit" and name in self.registry.participants:
+                    self.market.deposits[name] += posting.amount
+                elif purpose == "current" and name in self.registry.participants:
+                    self.billing.note(name, "paid", -posting.amount)
         elif isinstance(body, Account):
             self.accounts.add(body.name)
 
@@ -181,10 +192,10 @@ class Community:
         missing = [name for name in names if name not in self.accounts]
         if missing and missing != names:
             raise Refused(Reason.EXISTS, f"some accounts of {fact.subject} are open, and not by approval")
-        if not missing and not set(names[1:]) <= self._own:
+        if not missing and names[2] not in self._own:
             raise Refused(Reason.EXISTS, f"the accounts of {fact.subject} are open, and not by approval")
         self.registry.approve(author, fact)
-        self._own |= set(names[1:])
+        self._own.add(names[2])
         if missing:
             units = (currency, currency, "Wh")
             self._owe(
@@ -286,6 +297,7 @@ class Community:
         deposit, current = account_of(author.name, "deposit"), account_of(author.name, "current")
         currency = self.market.in_force().currency
         self.market.deposits[author.name] -= fact.amount
+        self.billing.note(author.name, "deposit withdrawn", -fact.amount)
         self._owe(placed, [transfer("withdrawal", deposit, current, currency, fact.amount)])
 
     def _close_gate(self, placed: Placed, author: Author, fact: f.Gate) -> None:
@@ -342,9 +354,25 @@ class Community:
                     raise Refused(Reason.OVERFLOW, f"a settlement of {name} of more than {MOST_AMOUNT}")
                 transfers[name] = made
                 bodies.append(made)
+        for name in {*lines, *(known.lines if known else ())}:
+            self._note_line(name, lines.get(name), known.lines.get(name) if known else None)
         self.settled[at_us] = Settled(version, lines, transfers)
         self.market.release_cover(at_us)
         self._owe(placed, bodies)
+
+    def _note_line(self, name: str, line: Line | None, before: Line | None) -> None:
+        for what, owed in owed_by(before).items() if before else ():
+            self.billing.note(name, what, -owed)
+        for what, owed in owed_by(line).items() if line else ():
+            self.billing.note(name, what, owed)
+
+    def _issue_bill(self, placed: Placed, author: Author, fact: f.BillIssue) -> None:
+        self.registry.known(fact.participant)
+        currency = self.market.in_force().currency
+        bill = self.billing.issue(author, fact, placed.sequence, placed.placed_at_us, self._interval_us())
+        reference = f"bill {fact.from_us} {fact.to_us}"
+        posted = tariff_transfer(fact.participant, bill.charges, currency, reference)
+        self._owe(placed, [posted] if posted else [])
 
     def _lines(self, at_us: int, interval: Interval, price: f.Price) -> Iterator[tuple[str, Line]]:
         assert interval.rules is not None

@@ -16,7 +16,7 @@ from historian.ledger.coding import MOST_TEXT_BYTES, record_of
 from historian.ledger.community import Community
 from historian.ledger.entry import MOST_IN_BUNDLE, Statement
 from historian.ledger.errors import LedgerError, Reason, Refused
-from historian.ledger.facts import NO_DIGEST, Fact, Gate, Refusal, Settlement
+from historian.ledger.facts import NO_DIGEST, BillIssue, Fact, Gate, Refusal, Settlement
 from historian.ledger.keys import Bundle, SigningKey
 from historian.ledger.metering import MICROS
 from historian.ledger.pen import Pen, now_us
@@ -159,6 +159,13 @@ class Desk:
     def settle(self, interval_us: int) -> Outcome:
         """Settle an interval as its meters are now; where they have changed since, restate it."""
         (outcome,) = self.say(Settlement(interval_us))
+        return outcome
+
+    def bill(self, participant: str, tariff: str, from_us: int, to_us: int) -> Outcome:
+        """Issue a participant's bill as the ledger is now; ``Refused`` where it cannot be made."""
+        interval_us = self.community.market.in_force().interval_s * MICROS
+        made = self.community.billing.reckon(participant, tariff, from_us, to_us, interval_us)
+        (outcome,) = self.say(BillIssue(participant, tariff, from_us, to_us, made.amount, made.digest))
         return outcome
 
     # ------------------------------------------------------------ what follows

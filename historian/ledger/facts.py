@@ -285,6 +285,59 @@ class Settlement:
     interval_us: int
 
 
+# ---------------------------------------------------------------- billing
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What a utility charges from a time on: a kWh taken, a kWh given, a kW of the greatest interval, a bill."""
+
+    tariff: Name
+    valid_from_us: int
+    time_zone: Text
+    base_rate: int
+    export_credit: int
+    demand_charge: int
+    standing_charge: int
+    incentive_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a tariff's base rate is multiplied: months (bit 0: January), weekdays (bit 0: Monday), minutes."""
+
+    tariff: Name
+    valid_from_us: int
+    months: int
+    weekdays: int
+    from_minute: int
+    to_minute: int
+    multiplier: int
+
+
+@dataclass(frozen=True, slots=True)
+class Incentive:
+    """Measured kWh of a participant that its tariff rewards, at most ``cap``; counted by the bill of ``at_us``."""
+
+    participant: Name
+    at_us: int
+    wh: int
+    cap: int
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True)
+class BillIssue:
+    """A participant's bill of a period by a tariff; ``digest`` is that of all its lines."""
+
+    participant: Name
+    tariff: Name
+    from_us: int
+    to_us: int
+    amount: int
+    digest: Digest
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """What the ledger refused: SHA-256 of the bundle's statements, the rule, and how many more were not told."""
@@ -316,6 +369,10 @@ Fact = (
     | Forecast
     | Withdrawal
     | Settlement
+    | Tariff
+    | Window
+    | Incentive
+    | BillIssue
     | Refusal
 )
 
@@ -339,5 +396,9 @@ TOPICS: dict[str, type[Any]] = {
     "market.forecast": Forecast,
     "market.withdrawal": Withdrawal,
     "market.settlement": Settlement,
+    "billing.tariff": Tariff,
+    "billing.window": Window,
+    "billing.incentive": Incentive,
+    "billing.bill": BillIssue,
     "ledger.refusal": Refusal,
 }

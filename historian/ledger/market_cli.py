@@ -14,10 +14,12 @@ from historian.ledger.book import replay
 from historian.ledger.coding import fact_of
 from historian.ledger.community import Community
 from historian.ledger.entry import Record, Role, decode_entry
-from historian.ledger.errors import Refused
+from historian.ledger.errors import NotALedger, Refused
 from historian.ledger.market.exchange import OrderId
+from historian.ledger.merkle import leaf_hash
 from historian.ledger.rows import Rows
 from historian.ledger.state import Placed, State
+from historian.ledger.statement import as_csv, as_html
 
 SOUND, FAULTY = 0, 1
 
@@ -32,11 +34,16 @@ def add_verbs(add: Any) -> None:
     market.add_argument("file", metavar="FILE", type=Path)
     market.add_argument(
         "what",
-        choices=("trades", "clearings", "settlements", "participants"),
+        choices=("trades", "clearings", "settlements", "participants", "bills"),
         nargs="?",
         default="trades",
         help="which of them, as CSV (default: trades)",
     )
+
+    statement = add("statement", "print a bill", _statement)
+    statement.add_argument("file", metavar="FILE", type=Path)
+    statement.add_argument("entry", metavar="ENTRY", type=int, help="the entry that issued it")
+    statement.add_argument("--html", action="store_true", help="as a page instead of CSV")
 
 
 def community_of(file: Path) -> Community:
@@ -102,6 +109,7 @@ def _market(args: argparse.Namespace) -> int:
         "clearings": _clearings,
         "settlements": _settlements,
         "participants": _participants,
+        "bills": _bills,
     }[args.what](community_of(args.file))
     for row in rows:
         sys.stdout.write(",".join(map(str, row)) + "\n")
@@ -147,6 +155,30 @@ def _participants(community: Community) -> Iterator[tuple[Any, ...]]:
         meters = len(registry.mains.get(name, ()))
         deposit, reserved = market.deposits.get(name, 0), market.reserved.get(name, 0)
         yield name, who.kind.name.lower(), who.status.name.lower(), devices, meters, deposit, reserved
+
+
+def _bills(community: Community) -> Iterator[tuple[Any, ...]]:
+    yield "entry", "participant", "tariff", "from", "to", "amount", "digest"
+    for entry, bill in community.billing.bills:
+        period = iso(bill.from_us), iso(bill.to_us)
+        yield entry, bill.participant, bill.tariff, *period, bill.amount, bill.digest.hex()
+
+
+def _statement(args: argparse.Namespace) -> int:
+    community = community_of(args.file)
+    bill = next((bill for entry, bill in community.billing.bills if entry == args.entry), None)
+    if bill is None:
+        raise NotALedger(
+            f"entry {args.entry} of {args.file} issues no bill: `tieline ledger market FILE bills`"
+        )
+    currency = community.market.in_force().currency
+    if not args.html:
+        sys.stdout.write(as_csv(bill, currency))
+        return SOUND
+    with Rows(args.file) as rows:
+        ledger = leaf_hash(rows.entry(0).statement)
+    sys.stdout.write(as_html(bill, currency, args.entry, ledger))
+    return SOUND
 
 
 def _party(order: OrderId | None) -> str:

@@ -178,6 +178,13 @@ class Registry:
         if known is None and fact.is_main:
             self.mains.setdefault(found.owner, []).append(fact.meter)
 
+    def known(self, name: str) -> Participant:
+        """A participant who was approved once; ``Refused`` otherwise."""
+        found = self.participants.get(name)
+        if found is None or found.status is Status.APPLIED:
+            raise Refused(Reason.UNKNOWN, f"no participant {name}")
+        return found
+
     def trader(self, name: str) -> Participant:
         """A participant who may trade; ``Refused`` otherwise."""
         found = self.participants.get(name)

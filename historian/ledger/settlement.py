@@ -25,6 +25,7 @@ IMBALANCE = "market.imbalance"  # who is short pays into it, who is long is paid
 COMMUNITY_FEES = "fees.community"
 GRID_FEES = "fees.grid"
 LOSSES = "fees.losses"
+TARIFF = "fees.tariff"
 METERED_WH = "energy.metered-wh"  # taken through meters, less what was given
 GRID_WH = "energy.grid-wh"  # given to the grid beyond what was traded, less what was taken from it
 LOST_WH = "energy.lost-wh"
@@ -36,6 +37,7 @@ MONEY_ACCOUNTS = (
     (COMMUNITY_FEES, True),
     (GRID_FEES, True),
     (LOSSES, True),
+    (TARIFF, True),
 )
 ENERGY_ACCOUNTS = ((POOL_WH, True), (METERED_WH, True), (GRID_WH, True), (LOST_WH, True))
 
@@ -94,6 +96,23 @@ def settle(participant: str, position: Position, energy: Energy, price: Price, r
         losses=amount_up(lost_wh, price.price),
         lost_wh=lost_wh,
     )
+
+
+def owed_by(line: Line) -> dict[str, int]:
+    """What the line's participant owes, by what for; negative: what it is owed."""
+    return {
+        "market: sales": -line.sale,
+        "market: imbalance": -line.imbalance,
+        "market: community fee": line.community_fee,
+        "market: grid fee": line.grid_fee,
+        "market: losses": line.losses,
+    }
+
+
+def tariff_transfer(participant: str, charges: int, currency: str, reference: str) -> Transfer | None:
+    """What a bill's tariff charges."""
+    current = account_of(participant, "current")
+    return _transfer(reference, currency, {current: -charges, TARIFF: charges}, {})
 
 
 def gate_transfer(participant: str, position: Position, currency: str, reference: str) -> Transfer | None:

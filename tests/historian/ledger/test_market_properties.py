@@ -190,6 +190,7 @@ def check(feed: Feed) -> None:
         assert market.reserved[name] == reserved[name], name
         assert market.deposits[name] == feed.balances[f"{name}.deposit"]
         assert market.available(name) >= 0, name
+        assert feed.community.billing.owed(name) == -feed.balances[f"{name}.current"], name
         for at in INTERVALS:
             for side in Side:
                 device = f"{name}.dev"
