@@ -46,7 +46,7 @@ def run_record(frame: Any, running: str, *, gap_s: float = GAP_S) -> RunRecord:
     return RunRecord(
         float(held[runs & counts].sum()) / S_PER_H,
         starts,
-        longest / S_PER_H,
+        float(longest) / S_PER_H,
         float(held[counts].sum()) / whole if whole > 0 else 0.0,
     )
 
@@ -136,6 +136,6 @@ def fuel_line(
         first = last
     x, y = np.array(powers), np.array(rates)
     if len(x) < 3 or float(np.ptp(x)) <= 0.05 * float(np.abs(x).max()):
-        raise TooLittle(f"{len(x)} pieces of {piece_s:g} s at different powers: three are needed")
+        raise TooLittle(f"{len(x)} pieces of {piece_s:g} s: three at different powers are needed")
     slope, idle = np.polyfit(x, y, 1)
     return FuelLine(float(idle), float(slope), len(x))

@@ -208,7 +208,7 @@ def test_the_line_of_fuel_over_power() -> None:
     assert found.idle_l_per_h == pytest.approx(3.0, abs=1e-6)
     assert found.l_per_kwh == pytest.approx(0.25, abs=1e-8)
     assert found.expected_l_per_kwh(60.0) == pytest.approx(0.3)
-    with pytest.raises(TooLittle, match="three are needed"):
+    with pytest.raises(TooLittle, match="three at different powers are needed"):
         fuel_line(frame(10, fuel_l=level[:170], kw=power[:170], on=np.ones(170)), "fuel_l", "kw", "on")
 
 
