@@ -42,6 +42,9 @@ PAST_DAYS = 20
 MARGIN_TICKS = 3
 """By which jobs are planned to be done early: demand that turns out above its mean takes what they were left."""
 
+DEADLINE_S = 60.0
+"""Thousands of times what it takes: here a plan that is not found is a defect."""
+
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 SMALL_J = 1e-6
 
@@ -159,7 +162,7 @@ def _by_rule(days: Sequence[Day]) -> Result:
 def _by_foresight(days: Sequence[Day]) -> Result:
     jobs = [(number * TICKS, job) for number, day in enumerate(days) for job in day.jobs]
     site = _site(_demand_j(days), _sun_j(days), *_prices(days), 0.0, jobs)
-    plan = solve(site, EPOCH, TICK, len(days) * TICKS, gap=0.0, deadline_s=60.0)
+    plan = solve(site, EPOCH, TICK, len(days) * TICKS, gap=0.0, deadline_s=DEADLINE_S)
     assert plan.is_usable, plan.words
     bought = plan.powers_kw["grid"] / MW_PER_J_A_TICK
     store = plan.energies_kwh["store"] / MWH_PER_J
@@ -197,7 +200,7 @@ def plan_ticks(past: Sequence[Day], days: Iterable[Day]) -> Iterator[Tick]:
                 held,
                 [(-tick, _early(job, tick)) for job in left if _is_open(job, tick)],
             )
-            plan = solve(site, EPOCH, TICK, TICKS, gap=0.0)
+            plan = solve(site, EPOCH, TICK, TICKS, gap=0.0, deadline_s=DEADLINE_S)
             assert plan.is_usable, plan.words
             held = min(max(float(plan.energies_kwh["store"][0]) / MWH_PER_J, 0.0), STORE_J)
             bought = float(plan.powers_kw["grid"][0]) / MW_PER_J_A_TICK
