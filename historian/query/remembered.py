@@ -13,9 +13,9 @@ from historian.query.memory import Memory
 from historian.query.stored import Stored
 from historian.store.blocks import Samples
 
-MAX_KEPT_ROWS = 1 << 16  # of blocks, some 600 bytes each
-MAX_TIMES_BYTES = 16 << 20
-MAX_SAMPLES_BYTES = 64 << 20  # of decoded blocks: three million samples, or 38 days of a tag at 1 Hz
+MAX_KEPT_ROWS = 1 << 15  # of blocks, some 600 bytes each; several parts of a site have a history open
+MAX_TIMES_BYTES = 8 << 20
+MAX_SAMPLES_BYTES = 32 << 20  # of decoded blocks: 1.6 million samples, or 19 days of a tag at 1 Hz
 MAX_SUMS_BYTES = 16 << 20  # by interval: what 5,000 tags say of four hours by the minute
 BYTES_A_SAMPLE = 20  # at most: its time, if no other tag has the same times, its value and StatusCode
 BYTES_AN_ARRAY = 250  # besides what is in it, with its key
