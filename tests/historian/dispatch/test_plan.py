@@ -157,6 +157,21 @@ def test_a_phase_carries_no_more_than_it_may_and_three_share_alike() -> None:
     assert set(plan.shortfall_kwh) & {"a", "b"}
 
 
+def test_a_phase_or_a_part_kept_that_conflicts_is_named() -> None:
+    car = vehicle("car", phase=1, group="g", firm=True)
+    weak = plan_of(car, grid(), groups=(Group("g", 50.0, 0.0, phase_max_kw=2.0),))
+    assert {str(each).split(" (")[0] for each in weak.conflicts} == {
+        "car: leaves with 30 kWh",
+        "g: loads phase 1 with at most 2 kW",
+    }
+    kept = plan_of(car, grid(), groups=(Group("g", 9.0, 0.0, kept_kw=7.0),))
+    assert "g: keeps 7 kW for vehicles of priority 3" in {str(each).split(" (")[0] for each in kept.conflicts}
+    with pytest.raises(BadAsset, match=r"kept_kw is 9\.0: it must be at most draw_max_kw, 5"):
+        Group("g", 5.0, 0.0, kept_kw=9.0)
+    with pytest.raises(BadAsset, match=r"phase is 4: it must be 1, 2 or 3, or None"):
+        vehicle("car", phase=4)
+
+
 def test_hours_are_hours_over_the_night_the_clocks_go_forward() -> None:
     """In Vienna 29 March 2026 has 23 hours: a car from 0 h to 6 h on the wall is there for five."""
     vienna = ZoneInfo("Europe/Vienna")
