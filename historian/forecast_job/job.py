@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -127,13 +126,13 @@ class Jobs:
     def _ended(self, outcome: str, now: int) -> str:
         name = self.trainer.forecast
         job = next(job for job in self.jobs if job.forecast.name == name)
-        job.failure = outcome
         if outcome:
-            log.error("MODELS OF %s WERE NOT TRAINED: %s", name, outcome)
-            try:
-                self._store.keep_training(Training(name, Track.LONG, now, outcome, "", {}))
-            except sqlite3.Error as error:
-                log.error("the failed training of %s is not noted: %s", name, error)
+            job.failure = outcome
+            self._store.keep_training(Training(name, Track.LONG, now, outcome, "", {}))
+        else:
+            job.failure = "; ".join(self._store.failures(name, job.tried or 0))
+        if job.failure:
+            log.error("MODELS OF %s WERE NOT TRAINED: %s", name, job.failure)
         else:
             log.info("the models of %s are trained", name)
         return name

@@ -46,11 +46,12 @@ class Lane:
         changed = self._take_model()
         if issue == self._issued_at and not changed:
             return False
-        self._issued_at = issue
         if self._forecaster is None:
+            self._issued_at = issue
             return self._look_whether_primed(now)
         self.needed = 0
         self._issue(issue, now)
+        self._issued_at = issue  # not before: what an error of a disk kept from being issued is tried again
         return True
 
     def _issue(self, issue: int, now: int) -> None:

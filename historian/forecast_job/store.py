@@ -127,6 +127,14 @@ class ForecastStore:
     def between(self, forecast: str, track: Track, start: int, end: int) -> Iterator[Row]:
         return between(self._database, forecast, track, start, end)
 
+    def failures(self, forecast: str, since: int) -> list[str]:
+        """Why trainings from then on gave no model; one line a track."""
+        rows = self._database.execute(
+            "SELECT track, outcome FROM trainings WHERE forecast = ? AND at >= ? AND model = ''",
+            (forecast, since),
+        )
+        return [f"steps of {track}: {outcome}" for track, outcome in rows]
+
     def last_training(self, forecast: str) -> int | None:
         """When training of it was last tried."""
         row = self._database.execute(

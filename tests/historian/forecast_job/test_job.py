@@ -12,8 +12,9 @@ from historian_folder import NOON
 from gateway.tags.quality import Quality, is_bad, is_good
 from historian.forecast_job import NoForecast, issued_between, latest_forecast
 from historian.forecast_job.plan import S_NS, Track
-from historian.forecast_job.store import Issues
+from historian.forecast_job.store import Issues, Training
 
+NOTHING_LEARNED = Training("load", Track.LONG, 0, "no model could be compared: linear: too few", "", {})
 HOUR_NS = 3600 * S_NS
 DAY_NS = 24 * HOUR_NS
 STEP_NS = 900 * S_NS
@@ -186,6 +187,19 @@ def test_a_training_that_passes_its_deadline_is_killed_and_the_old_model_stays(t
     assert {path.name: path.read_bytes() for path in trained.forecasts.glob("*.model")} == before
     with Issues(trained.forecasts) as issues:
         assert issues.trainings("load")[0].outcome == "the deadline passed: the old model stays"
+
+
+def test_a_training_that_found_nothing_to_compare_says_so(plant):
+    plant.look()
+    plant.jobs.trainer.stop()
+    plant.jobs._store.keep_training(
+        dataclasses.replace(NOTHING_LEARNED, at=plant.clock()),
+    )
+    plant.jobs._ended("", plant.clock())
+    plant.teller.tell(plant.jobs.jobs, {"load"}, "")
+    assert plant.said("state").value == (
+        "no model is trained yet; training: steps of 15min: no model could be compared: linear: too few"
+    )
 
 
 def test_it_warns_where_the_limit_is_likely_exceeded(trained):
