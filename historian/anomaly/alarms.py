@@ -43,6 +43,11 @@ class Alarms:
         self._since = np.zeros(count, np.int64)  # of being above the threshold, or not
         self._ended = np.full(count, np.iinfo(np.int64).min // 2, np.int64)
 
+    def set_clock(self, time_ns: int) -> None:
+        """The clock was set back to this time: hold-offs begin anew, and what stands does so on."""
+        self._since[:] = time_ns
+        self._ended[:] = np.iinfo(np.int64).min // 2
+
     def push(self, time_ns: int, scores: Floats) -> NDArray[np.bool_]:
         """Which alarms stand, by the scores of this time."""
         is_high = np.where(np.isnan(scores), self._was_high, scores > self._settings.threshold)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from gateway.config.anomaly import OF_TAGS, Anomaly, DetectorKind
+from gateway.config.anomaly_section import TEXT_BYTES
 from gateway.config.part import PartContext
 from gateway.config.site import Site, Tag
 from gateway.config.system import ANOMALY_OWNER
@@ -91,6 +92,11 @@ def look_for_anomalies(
         history.close()
 
 
+def _shortened(text: str) -> str:
+    """To what a tag of text holds."""
+    return text.encode()[:TEXT_BYTES].decode("utf-8", "ignore")
+
+
 class Watch:
     """One detector of a site at work."""
 
@@ -135,6 +141,8 @@ class Watch:
             self._learn_s = steady + LEARN_AGAIN_S
         if now <= self._last_ns:
             self._detector.start_over()
+            self._alarms.set_clock(now)
+            self._told_ns[:] = now - REFRESH_NS
         self._last_ns = now
         if self._is_ready:
             values, is_doubtful = self._values(region, now)
@@ -224,4 +232,4 @@ class Watch:
         if state == self._told_state and 0 <= now - self._state_ns < REFRESH_NS:
             return
         self._told_state, self._state_ns = state, now
-        writer.write_texts(self._state_tag, [state[:200]], Quality.GOOD, now, now)
+        writer.write_texts(self._state_tag, [_shortened(state)], Quality.GOOD, now, now)

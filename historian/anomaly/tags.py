@@ -6,6 +6,7 @@ import numpy as np
 
 from historian.anomaly.detector import NS_PER_S, Detector, Floats, LimitDetector, Stream, Times, grade
 
+LEAST_VALUES = 60  # the deviation of so many is within a tenth of the true one two times of three
 GAP_S = 60.0  # after a longer silence what was before says nothing of what is after
 
 
@@ -15,7 +16,7 @@ class Gaussian(Detector):
     The window of ``window`` rows is made of ``blocks``; what is scored is not in it yet (windowed Gaussian, after
     the detector of that name of the Numenta Anomaly Benchmark: Lavin & Ahmad 2015; sums of blocks by Chan, Golub &
     LeVeque 1979). A value beyond the limit does not teach for ``refractory_s``: a fault does not become normal at
-    once, and a new level does at last. Fewer than ``least`` values in the window: no score.
+    once, and a new level does at last. Fewer than ``least`` values in the window (60, or half of it): no score.
 
     The standard deviation is at least ``least_share`` of the mean and ``least_spread``, which unless given is
     learned: the median of changes from row to row.
@@ -27,7 +28,7 @@ class Gaussian(Detector):
         limit: float = 5.0,
         *,
         blocks: int = 20,
-        least: int = 60,
+        least: int | None = None,
         refractory_s: float = 300.0,
         least_share: float = 0.005,
         least_spread: float | None = None,
@@ -35,8 +36,11 @@ class Gaussian(Detector):
         super().__init__()
         if blocks < 2 or window < blocks:
             raise ValueError(f"a window of {window} rows in {blocks} blocks: at least 2 blocks of a row")
-        if limit <= 0 or least < 2 or refractory_s < 0 or least_share < 0:
-            raise ValueError("limit must be above 0, least 2 or more, refractory_s and least_share 0 or more")
+        least = min(LEAST_VALUES, window // 2) if least is None else least
+        if not 2 <= least <= window:
+            raise ValueError(f"least {least} does not lie between 2 and the window of {window} rows")
+        if limit <= 0 or refractory_s < 0 or least_share < 0:
+            raise ValueError("limit must be above 0, refractory_s and least_share 0 or more")
         self.window, self.limit, self.blocks, self.least = window, limit, blocks, least
         self.refractory_s, self.least_share, self.least_spread = refractory_s, least_share, least_spread
 

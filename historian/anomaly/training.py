@@ -16,7 +16,6 @@ import numpy as np
 from gateway.config.anomaly import Anomaly
 from gateway.tags.quality import SEVERITY_BAD
 from historian.anomaly.detector import NS_PER_S, Floats, Times
-from historian.errors import HistoryError
 from historian.query.history import History
 
 log = logging.getLogger(__name__)
@@ -93,6 +92,3 @@ def _settings(anomaly: Anomaly) -> str:
     return repr(
         (str(anomaly.detector), anomaly.names, anomaly.parameters, anomaly.period_s, anomaly.learn_min)
     )
-
-
-__all__ = ["HistoryError", "Rows", "from_history", "keep", "recalled"]

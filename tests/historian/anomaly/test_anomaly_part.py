@@ -156,6 +156,17 @@ def test_a_clock_that_was_set_back_ends_nothing(plant):
     here.now -= 3600 * SECOND
     here.go((5, 5), (5, 5))
     assert here.told("a.power_kw.score") == (0.0, GOOD)
+    assert here.region.sample("anomaly.r.a.power_kw.score").source_time <= here.now
+
+
+def test_a_clock_that_was_set_back_holds_no_alarm_up(plant):
+    here = plant(RANGE)
+    here.go((20, 5))
+    here.now -= 3600 * SECOND
+    here.go((20, 5), (20, 5))
+    assert here.told("a.power_kw.alarm")[0] is False
+    here.go((20, 5))
+    assert here.told("a.power_kw.alarm")[0] is True
 
 
 def test_it_waits_for_history_to_learn_from_and_keeps_what_it_learned(plant, folder):

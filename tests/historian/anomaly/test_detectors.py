@@ -140,6 +140,17 @@ def test_a_spike_is_beyond_the_gaussian_limit_and_does_not_teach() -> None:
     assert (found[260:] < 0.5).all()
 
 
+def test_a_short_window_scores_with_half_of_its_values() -> None:
+    values = 100 + np.random.default_rng(1).normal(0, 1, (60, 1))
+    values[5] = values[40] = np.nan
+    found = (
+        Gaussian(20).fit(frame_of(np.arange(60), values, ["x"])).score(frame_of(np.arange(60), values, ["x"]))
+    )
+    assert found["x"].iloc[:10].isna().all()
+    assert found["x"].iloc[20:40].notna().all()
+    assert found["x"].isna().iloc[40]
+
+
 def test_a_new_level_becomes_normal_after_the_refractory_time() -> None:
     random = np.random.default_rng(1)
     values = 100 + random.normal(0, 1, (600, 1))
@@ -266,6 +277,7 @@ def test_too_little_to_learn_from_is_refused() -> None:
     ("make", "why"),
     [
         (lambda: Gaussian(10, blocks=20), "a window of 10 rows in 20 blocks"),
+        (lambda: Gaussian(100, least=101), "least 101 does not lie between 2 and the window"),
         (lambda: Rate(0.0), "a limit of 0.0 is not more than 0"),
         (lambda: Rate(margin=0.5), "a margin of 0.5"),
         (lambda: Range(5.0, 5.0), "low 5.0 is not below high 5.0"),
