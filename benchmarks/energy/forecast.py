@@ -1,17 +1,14 @@
-"""Features and forecasts: µs an update; fit and predict beside scikit-learn bare; scores on real demand.
+"""Features and forecasts: µs an update beside pandas; fit and 50 forecasts of 48 h beside scikit-learn bare.
 
-    python benchmarks/forecast.py [--demand FILE]
+    python benchmarks/energy/forecast.py
 
-FILE holds Taylor's half-hourly demand of England and Wales, 12 weeks of 2000: one number a line. pmdarima ships it:
-``python -c "from pmdarima.datasets import load_taylor; print(*load_taylor(), sep='\\n')"``.
+Scores on real series are measured by forecast_series.py.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -21,12 +18,11 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
 from historian.forecast import Civil, FeatureSet, FeatureStream, NetLoad, batch
-from historian.forecast.backtest import backtest
 from historian.forecast.forecaster import Forecaster
-from historian.forecast.models import MODELS
 
 STEP_NS = 900 * 10**9
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+SERIES = 50
 
 
 def cpu(action: Callable[[], Any]) -> float:
@@ -51,7 +47,22 @@ def features() -> None:
         f"{len(features.names)} features: {median(taken) * 1e6:.0f} µs an update, least {min(taken) * 1e6:.0f}; ",
         end="",
     )
-    print(f"in batch {whole / 2_000 * 1e6:.0f} µs of CPU a row")
+    print(f"in batch {whole / 2_000 * 1e6:.0f} µs of CPU a row", end="; ")
+    recent, taken = pd.DataFrame(values[:50], columns=list(signals)), []
+    for _ in range(50):
+        begin = time.process_time()
+        with_pandas(recent)
+        taken.append(time.process_time() - begin)
+    print(f"lags and statistics alone by pandas {median(taken) * 1e6:.0f} µs of CPU an update")
+
+
+def with_pandas(recent: Any) -> None:
+    """What a service that recomputes its last row by pandas does."""
+    for lag in range(1, 13):
+        recent.iloc[-1 - lag]
+    for window in (3, 6, 12, 48):
+        last = recent.iloc[-window:]
+        last.mean(), last.std(), last.min(), last.max()
 
 
 def forecasts() -> None:
@@ -59,10 +70,15 @@ def forecasts() -> None:
     index = pd.date_range("2026-01-05", periods=steps, freq="15min", tz="Europe/Berlin")
     noise = np.random.default_rng(0).normal(0, 2, steps)
     frame = pd.DataFrame({"load_kw": 100 + 30 * np.sin(np.arange(steps) / 96 * 2 * np.pi) + noise}, index)
-    forecaster = Forecaster(192, "15min", QUANTILES)
-    fit = cpu(lambda: forecaster.fit(frame))
-    recent = frame.iloc[-forecaster.plan_.steps_needed :]
-    predict = cpu(lambda: forecaster.predict(recent))
+    for model in ("linear", "gradient-boosting"):
+        forecaster = Forecaster(192, "15min", QUANTILES, model=model, calibration=0.1)
+        fit = cpu(lambda: forecaster.fit(frame))  # noqa: B023 - called at once
+        recent = frame.iloc[-forecaster.plan_.steps_wanted :]
+        predict = cpu(lambda: [forecaster.predict(recent) for _ in range(SERIES)])  # noqa: B023
+        print(
+            f"{model}: fit of {len(QUANTILES)} quantiles twice and calibration {fit:.1f} s of CPU; "
+            f"{SERIES} series, 192 steps ahead {predict:.2f} s"
+        )
     random = np.random.default_rng(0)
     table, target = random.normal(size=(20_000, len(forecaster.plan_.names))), random.normal(size=20_000)
     bare = [
@@ -73,33 +89,15 @@ def forecasts() -> None:
     ]
     with threadpool_limits(1, "openmp"):  # as ours: its threads spin, and their CPU would be counted
         bare_fit = cpu(lambda: [model.fit(table, target) for model in bare])
-        bare_predict = cpu(lambda: [model.predict(table[:192]) for model in bare])
+        bare_predict = cpu(lambda: [model.predict(table[:192]) for _ in range(SERIES) for model in bare])
     print(
-        f"fit of {len(QUANTILES)} quantiles, 20,000 rows: {fit:.1f} s of CPU; scikit-learn bare {bare_fit:.1f}"
+        f"scikit-learn bare: fit of 20,000 rows {bare_fit:.1f} s of CPU, {SERIES} times 192 rows {bare_predict:.2f}"
     )
-    print(
-        f"192 steps ahead: {predict * 1e3:.0f} ms of CPU a series; scikit-learn bare {bare_predict * 1e3:.0f}"
-    )
-
-
-def demand(file: Path) -> None:
-    values = np.loadtxt(file)
-    index = pd.date_range("2000-06-05", periods=len(values), freq="30min", tz="UTC")
-    frame = pd.DataFrame({"load_kw": values}, index)
-    for model in MODELS:
-        one = Forecaster(48, "30min", QUANTILES, model=model)
-        found = backtest(one, frame, index[48 * 7 * 8 - 1], every="6h").scores()
-        print(f"{model}: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--demand", type=Path)
-    args = parser.parse_args()
     features()
     forecasts()
-    if args.demand is not None:
-        demand(args.demand)
 
 
 if __name__ == "__main__":

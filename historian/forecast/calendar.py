@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -25,7 +26,11 @@ class Civil:
 
     def local(self, time_ns: int) -> datetime:
         """The civil time of a source time in ns since 1970; what lies below a second is dropped."""
-        return datetime.fromtimestamp(time_ns // 1_000_000_000, ZoneInfo(self.time_zone))
+        return datetime.fromtimestamp(time_ns // 1_000_000_000, _zone(self.time_zone))
+
+
+# ZoneInfo has a cache of its own, which costs more to ask.
+_zone = lru_cache(ZoneInfo)
 
 
 class _Moment(NamedTuple):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 LEAST_SCORES: Final = 20  # a 5 % tail of fewer is less than one value
-_CERTAIN: Final = 1e-6  # of the floor: a sun below the horizon is forecast so and teaches nothing
+_QUIET: Final = 0.05  # of the mean floor: nights of a sun are easily covered, and would excuse its days
 
 
 @dataclass(slots=True)
@@ -40,14 +40,17 @@ class Calibrator:
 
     ``window``: of how many forecasts the errors are remembered. ``rate``: how fast the asked share is steered (gamma
     of the paper); 0 is split-conformal calibration in a rolling window. Errors are measured in the model's own spread
-    between its outer quantiles, at least ``floor``: where it is unsure more is added.
+    between its outer quantiles, at least in ``floor`` (steps of a day,), that of the time of day: a sun below the
+    horizon is not missed by as much as one at noon, and where a model is unsure more is added. Times of day at which
+    hardly anything can be missed teach nothing.
     """
 
     def __init__(
-        self, quantiles: Sequence[float], horizon: int, window: int, rate: float, floor: float
+        self, quantiles: Sequence[float], horizon: int, window: int, rate: float, floor: Floats
     ) -> None:
         levels = np.asarray(quantiles, dtype=np.float64)
         self.rate, self.floor = rate, floor
+        self._teaches = floor >= _QUIET * floor.mean()
         self._outwards = np.sign(levels - 0.5)  # 0: the median stays the model's
         self._middle = int(np.argmin(np.abs(levels - 0.5)))
         self._has_median = bool(abs(levels[self._middle] - 0.5) < 1e-9)
@@ -60,9 +63,10 @@ class Calibrator:
         self.last_issue: int | None = None
         self._resolved: int | None = None
 
-    def spread(self, raw: Floats) -> Floats:
-        """In which errors are measured: (..., quantiles) gives (...)."""
-        return np.maximum(raw[..., -1] - raw[..., 0], self.floor)
+    def spread(self, step: int, raw: Floats) -> Floats:
+        """In which the errors of a forecast issued at ``step`` are measured: (horizon,)."""
+        floor = self.floor[(step + 1 + np.arange(len(raw))) % len(self.floor)]
+        return np.maximum(raw[:, -1] - raw[:, 0], floor)
 
     def shifts(self) -> Floats:
         """What is added to each quantile now, in spreads: (horizon, quantiles). 0 where too few were known."""
@@ -78,9 +82,9 @@ class Calibrator:
             self._shifts = np.where(count >= LEAST_SCORES, found * self._outwards, 0.0)
         return self._shifts
 
-    def calibrate(self, raw: Floats) -> Floats:
-        """A forecast (horizon, quantiles), moved; what has crossed is moved apart from the median outwards."""
-        moved: Floats = raw + self.shifts() * self.spread(raw)[:, None]
+    def calibrate(self, step: int, raw: Floats) -> Floats:
+        """A forecast (horizon, quantiles) issued at ``step``, moved; what crosses gives way to the median."""
+        moved: Floats = raw + self.shifts() * self.spread(step, raw)[:, None]
         if not self._has_median:
             return np.sort(moved, axis=1)
         middle = self._middle
@@ -91,7 +95,7 @@ class Calibrator:
     def issue(self, step: int, raw: Floats) -> None:
         """Remember a forecast issued at ``step``, later than the last, to learn from its outcomes."""
         assert self.last_issue is None or step > self.last_issue, (step, self.last_issue)
-        self._issued.append(_Issued(step, raw, self.spread(raw), self.shifts()))
+        self._issued.append(_Issued(step, raw, self.spread(step, raw), self.shifts()))
         self.last_issue = step
 
     def resolve(self, first: int, actual: Floats, until: int) -> None:
@@ -110,14 +114,12 @@ class Calibrator:
 
     def _learn(self, one: _Issued, leads: slice, outcomes: Floats) -> None:
         missed = outcomes[:, None] - one.raw[leads]
-        known = np.isfinite(missed).all(axis=1)
-        certain = (one.raw[leads, -1] - one.raw[leads, 0] <= _CERTAIN * self.floor) & (
-            np.abs(missed).max(axis=1) <= _CERTAIN * self.floor
-        )
-        where = np.arange(leads.start, leads.stop)[known & ~certain]
+        slots = (one.step + 1 + np.arange(leads.start, leads.stop)) % len(self.floor)
+        known = np.isfinite(missed).all(axis=1) & self._teaches[slots]
+        where = np.arange(leads.start, leads.stop)[known]
         if not len(where):
             return
-        errors = missed[known & ~certain] / one.spread[where, None]
+        errors = missed[known] / one.spread[where, None]
         self._errors[self._written[where] % len(self._errors), where] = errors
         # Before there was a shift, what was missed says nothing about one.
         steers = self._written[where] >= LEAST_SCORES

@@ -7,6 +7,7 @@ not depend on the shape and layout of the array. No sum drifts, and no vector de
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Final
@@ -40,6 +41,7 @@ class Kernel:
     def __init__(self, features: FeatureSet) -> None:
         self.features = features
         self.width = len(features.names)
+        self.buffer = features.buffer
         # Windows from the shortest to the longest: their steps, where each ends, what it adds to the one before.
         self._sizes = sorted(features.windows)
         self._sizes_column = np.array(self._sizes)[:, None]
@@ -62,7 +64,7 @@ class Kernel:
             self._load = column[features.net_load.load]
             self._sources = [column[source] for source in features.net_load.sources]
             steps = features.net_load.slope_steps
-            self._later, self._earlier = np.tril_indices(steps, -1)
+            self._later, self._earlier = (part.astype(np.intp) for part in np.tril_indices(steps, -1))
             self._slope_steps = steps
             self._least_pairs = max(1.0, features.missing.least_present * len(self._later))
             self._apart_h = (self._later - self._earlier) * (features.step_s / _HOUR_S)
@@ -82,7 +84,7 @@ class Kernel:
         at = signals
         if len(self._lag_rows):
             end = at + signals * len(self._lag_rows)
-            out[:, at:end] = windows[:, self._lag_rows].reshape(vectors, -1)
+            out[:, at:end] = windows.take(self._lag_rows, axis=1).reshape(vectors, -1)
             at = end
         if features.windows:
             at = self._statistics(windows, out, at)
@@ -105,17 +107,17 @@ class Kernel:
         """Mean, sample standard deviation (n - 1, two passes), least and greatest of each window."""
         sizes, longest, signals = self._sizes, self._sizes[-1], windows.shape[2]
         newest_first = np.ascontiguousarray(windows[:, : -longest - 1 : -1])
-        absent = np.isnan(newest_first)
-        holes = bool(np.logical_or.reduce(absent, axis=None))
+        # A sum of all is NaN where one is; where values beyond measure cancel out as well, which only costs time.
+        holes = math.isnan(np.add.reduce(newest_first, axis=None))
         # What is absent adds 0 to a sum, which changes no bit of it: vectors without holes come out the same
         # whether or not another vector of the same call has some.
-        present = np.where(absent, 0.0, newest_first) if holes else newest_first
-        count: Any = self._sizes_column
+        present, count = newest_first, self._sizes_column
         if holes:
+            absent = np.isnan(newest_first)
+            present = np.where(absent, 0.0, newest_first)
             count = np.add.accumulate(~absent, axis=1, dtype=np.int64)[:, self._size_ends]
-        means = np.add.accumulate(present, axis=1)[:, self._size_ends] / (
-            np.maximum(count, 1) if holes else count
-        )
+        means = np.add.accumulate(present, axis=1).take(self._size_ends, axis=1)
+        means /= np.maximum(count, 1) if holes else count
         squares = np.empty_like(means)
         for position, size in enumerate(sizes):
             away = present[:, :size] - means[:, position, None]
@@ -125,12 +127,8 @@ class Kernel:
             squares[:, position] = np.add.accumulate(away, axis=1, out=away)[:, -1]
         deviations = np.sqrt(squares / (np.maximum(count - 1, 1) if holes else count - 1))
         # The least of a window is that of the next shorter one and of the steps between. Exact in any order.
-        least = np.fmin.accumulate(
-            np.fmin.reduceat(newest_first[:, :longest], self._size_begins, axis=1), axis=1
-        )
-        greatest = np.fmax.accumulate(
-            np.fmax.reduceat(newest_first[:, :longest], self._size_begins, axis=1), axis=1
-        )
+        least = np.fmin.accumulate(np.fmin.reduceat(newest_first, self._size_begins, axis=1), axis=1)
+        greatest = np.fmax.accumulate(np.fmax.reduceat(newest_first, self._size_begins, axis=1), axis=1)
         if holes:
             few = count < self._least_present
             for statistic in (means, least, greatest):
@@ -155,10 +153,12 @@ class Kernel:
         out[:, 0] = renewable[:, -1] / np.where(np.abs(load_now) > LEAST_LOAD, load_now, np.nan)
         net = loads - renewable
         out[:, 1] = (net[:, -1] - net[:, -2]) / (self.features.step_s / _HOUR_S)
-        slopes = (net[:, self._later] - net[:, self._earlier]) / self._apart_h
+        slopes = net.take(self._later, axis=1)
+        slopes -= net.take(self._earlier, axis=1)
+        slopes /= self._apart_h
         slopes.sort(axis=1)  # NaN last
         pairs = slopes.shape[1]
-        if not np.logical_or.reduce(np.isnan(slopes[:, -1])):
+        if not math.isnan(np.add.reduce(slopes[:, -1])):
             out[:, 2] = (slopes[:, (pairs - 1) // 2] + slopes[:, pairs // 2]) / 2.0
             return
         count = pairs - np.add.reduce(np.isnan(slopes), axis=1)
@@ -178,6 +178,7 @@ class FeatureStream:
     def __init__(self, features: FeatureSet) -> None:
         self.features = features
         self.kernel = Kernel(features)
+        self._buffer, self._to_prime = features.buffer, features.steps_to_prime
         self._step_ns = features.step_s * NS_PER_S
         # Each observation is written twice, a buffer apart, so that the last ones always lie in one piece.
         self._twice = np.full((2 * features.buffer, len(features.signals)), np.nan)
@@ -190,7 +191,7 @@ class FeatureStream:
     @property
     def needed(self) -> int:
         """How many observations are missing until there is a vector; 0 when primed."""
-        return max(0, self.features.steps_to_prime - self._steps)
+        return max(0, self._to_prime - self._steps)
 
     @property
     def time_ns(self) -> int | None:
@@ -228,7 +229,7 @@ class FeatureStream:
         if self.needed:
             raise NotPrimed(self.needed)
         assert self._time_ns is not None
-        window = self._twice[None, self._next : self._next + self.features.buffer]
+        window = self._twice[None, self._next : self._next + self._buffer]
         vector: Floats = self.kernel.vectors(window, np.array([self._time_ns]))[0]
         return vector
 
@@ -238,8 +239,8 @@ class FeatureStream:
             self._age = np.where(absent, self._age + 1, 0)
             row = np.where(absent & (self._age <= self.features.missing.hold), self._held, row)
             self._held = np.where(absent, self._held, row)
-        self._twice[self._next] = self._twice[self._next + self.features.buffer] = row
-        self._next = (self._next + 1) % self.features.buffer
+        self._twice[self._next] = self._twice[self._next + self._buffer] = row
+        self._next = (self._next + 1) % self._buffer
         self._steps += 1
 
     def _start_over(self) -> None:

@@ -109,7 +109,7 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
         self.plan_ = plan
         self.digest_ = self._digest(plan)
         self.trained_from_, self.trained_until_ = frame.index[0], frame.index[-1]
-        self.calibrator_ = self._calibrator(grid.signals[:cut, 0])
+        self.calibrator_ = self._calibrator(plan.step_of(grid), grid.signals[:cut, 0])
         self.scores_: dict[str, float] = {}
         self.naive_scores_: dict[str, float] = {}
         if self.calibration:
@@ -180,8 +180,9 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
                 f"predict needs known={', '.join(self.plan_.known)} for the times that are forecast"
             )
         grid = self.plan_.grid(frame, more=self.horizon, known=known)
-        (raw,) = self._raw(grid, np.array([grid.steps - self.horizon - 1]))
-        forecasts = self._bounded(self.calibrator_.calibrate(raw))
+        issue = grid.steps - self.horizon - 1
+        (raw,) = self._raw(grid, np.array([issue]))
+        forecasts = self._bounded(self.calibrator_.calibrate(self.plan_.step_of(grid) + issue, raw))
         times = _pandas.date_range(frame.index[-1], periods=self.horizon + 1, freq=self.freq)[1:]
         found = _pandas.DataFrame(forecasts, index=times.rename("time"), columns=list(self.quantiles))
         found.attrs = {"issue": frame.index[-1], "target": self.plan_.target, "digest": self.digest_}
@@ -210,10 +211,9 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
         """Steps between forecasts whose outcomes calibrate."""
         return max(1, DAY_S // self.plan_.step_s // _PER_DAY)
 
-    def _calibrator(self, training: Floats) -> Calibrator:
-        change = seasonal_scale(training, self.plan_.season)
+    def _calibrator(self, first_step: int, training: Floats) -> Calibrator:
         window = int(self.window_days * DAY_S / (self.plan_.step_s * self._stride))
-        floor = _FLOOR * change if np.isfinite(change) and change > 0 else 1.0
+        floor = _FLOOR * self.plan_.change_by_time_of_day(first_step, training)
         return Calibrator(self.quantiles, self.horizon, max(window, 1), self.rate, floor)
 
     def _trained(self, grid: Grid, issues: Rows, vectors: Floats, within: tuple[int, int]) -> Model:
@@ -246,7 +246,7 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
 
         Between them, up to ``until``, forecasts are made whose outcomes calibrate those that follow.
         """
-        offset = grid.first_ns // (self.plan_.step_s * NS_PER_S)
+        offset = self.plan_.step_of(grid)
         until = int(asked.max()) if until is None else until
         begin = self.plan_.steps_needed - 1
         if calibrator.last_issue is not None:
@@ -265,7 +265,7 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
             for issue, raw in zip(some.tolist(), self._raw(grid, some), strict=True):
                 calibrator.resolve(offset, target[: issue + 1], issue + offset)
                 if issue in wanted:
-                    found[wanted[issue]] = self._bounded(calibrator.calibrate(raw))
+                    found[wanted[issue]] = self._bounded(calibrator.calibrate(issue + offset, raw))
                 if issue in teaches:
                     ahead = grid.known[issue + 1 : issue + 1 + self.horizon]
                     raw[np.isnan(ahead).any(axis=1)] = np.nan  # half blind: it says nothing of the others

@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 DAY_S: Final = 86_400
+_AROUND_S: Final = 3600  # sunrise comes earlier than it did, and summer time moves the clock
+_LEAST_CHANGE: Final = 0.01  # of the mean change over a season
 _CALENDAR: Final = ("hour", "weekday", "is_weekend", "hour_sin", "hour_cos", "year_sin", "year_cos")
 
 
@@ -65,6 +67,11 @@ class InputPlan:
         return self.season_s // self.step_s
 
     @property
+    def seasons(self) -> int:
+        """How many of them are looked back: a week of days, or a month of weeks."""
+        return 7 if self.season_s <= DAY_S else 4
+
+    @property
     def day(self) -> int:
         return max(1, DAY_S // self.step_s)
 
@@ -76,6 +83,7 @@ class InputPlan:
             SEASONAL,
             "season_before.rise",
             "second_season_before.rise",
+            "seasons_mean.rise",
             "day_before.away_rise",
             "day_before.rise",
             "now.rise",
@@ -99,7 +107,7 @@ class InputPlan:
     @property
     def steps_wanted(self) -> int:
         """Up to and with the issue: with fewer, inputs that look back more seasons are missing."""
-        return max(4 * self.season + self.day, self.steps_needed)
+        return max(self.seasons * self.season + self.day, self.steps_needed)
 
     def grid(self, frame: Any, more: int = 0, known: Any = None) -> Grid:
         """``frame`` on its grid, missing steps as NaN; with ``more`` steps after its last, whose ``known`` come from
@@ -139,6 +147,26 @@ class InputPlan:
         rows: Rows = (times - times[:1]) // step_ns
         return rows
 
+    def step_of(self, grid: Grid) -> int:
+        """The number of its first step, counted from 1970."""
+        return grid.first_ns // (self.step_s * NS_PER_S)
+
+    def change_by_time_of_day(self, first_step: int, target: Floats) -> Floats:
+        """Mean change over a season for each step of a day (of UTC), the greatest within an hour around: (day,).
+
+        At least a hundredth of the mean over all, and 1 where nothing is known.
+        """
+        change = np.abs(target[self.season :] - target[: -self.season])
+        known = np.isfinite(change)
+        slot = (first_step + self.season + np.arange(len(change))) % self.day
+        count = np.bincount(slot[known], minlength=self.day)
+        means = np.bincount(slot[known], change[known], self.day) / np.maximum(count, 1)
+        overall = float(change[known].mean()) if known.any() else 0.0
+        means = np.where(count > 0, means, overall)
+        around = max(0, _AROUND_S // self.step_s)
+        greatest = np.max([np.roll(means, by) for by in range(-around, around + 1)], axis=0)
+        return np.maximum(greatest, _LEAST_CHANGE * overall) if overall > 0 else np.ones(self.day)
+
     def issues(self, grid: Grid) -> tuple[Rows, Floats]:
         """Steps at which a forecast can be issued, and their features. Raises NotPrimed where there are none."""
         if grid.steps < self.steps_needed:
@@ -154,7 +182,7 @@ class InputPlan:
         at = issues + leads
         # As many whole seasons back as it takes to lie at or before the issue.
         before = at - season * -(-leads // season)
-        older = [_back(target, before, season * seasons) for seasons in (1, 2)]
+        older = [_back(target, before, season * seasons) for seasons in range(1, self.seasons)]
         # A hole in the last season is looked up in those before it.
         base = target[before]
         for one in older:
@@ -176,6 +204,7 @@ class InputPlan:
                 base,
                 older[0] - base,
                 older[1] - base,
+                _mean_of((base, *older)) - base,
                 target[day_before] - base,
                 target[day_before] - target[day_before - season],
                 target[issues] - target[now],
@@ -191,6 +220,14 @@ class InputPlan:
                 known - known_before,
             )
         )
+
+
+def _mean_of(columns: Sequence[Floats]) -> Floats:
+    """Of those present; NaN where none is."""
+    table = np.stack(columns)
+    present = np.isfinite(table)
+    count = present.sum(axis=0)
+    return np.where(count > 0, np.where(present, table, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
 def _back(values: Floats, at: Rows, steps: int) -> Floats:

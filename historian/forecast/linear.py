@@ -22,7 +22,7 @@ _DAY_TERMS: Final = ("target.hour_sin", "target.hour_cos", "target.is_weekend")
 _PENALTY: Final = 1e-5  # of a coefficient, for each row, on inputs of unit spread
 _ROUNDS: Final = 8  # of reweighting towards least absolute errors: more change nothing that can be seen
 _LEAST_ERROR: Final = 0.05  # of the spread; smaller errors weigh no more
-_LEAST_SPREAD: Final = 0.2  # of the mean one
+_LEAST_SPREAD: Final = 0.02  # of the mean one
 _LEAST_WHOLE: Final = 0.3  # of the rows; with fewer that lack nothing, all are learned from
 _CHUNK: Final = 16_384  # rows whose products are laid out at once
 
@@ -87,8 +87,9 @@ class SmoothLinear:
 
     def _day_products(self, inputs: Floats) -> Floats:
         sine, cosine, weekend = inputs[:, self._day].T
-        double = 2 * sine * cosine, cosine**2 - sine**2
-        table = np.column_stack((np.ones(len(inputs)), sine, cosine, *double, weekend))
+        turn = cosine + 1j * sine
+        waves = [part for times in (1, 2, 3) for part in ((turn**times).real, (turn**times).imag)]
+        table = np.column_stack((np.ones(len(inputs)), *waves, weekend))
         hats = self._hats(inputs[:, self._lead])
         products: Floats = (hats[:, :, None] * table[:, None, :]).reshape(len(inputs), -1)
         return products
