@@ -24,6 +24,7 @@ from historian.ledger.registry import Author, needs_operator
 
 LONGEST_PERIOD_US = 366 * 86_400 * MICROS
 CENT = 10_000  # millionths
+MOST_CHARGES = 10**15  # a billion of money; a thousand of them do not overflow an account
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -158,6 +159,8 @@ class Billing:
         bill = self.reckon(fact.participant, fact.tariff, fact.from_us, fact.to_us, interval_us)
         if (bill.amount, bill.digest) != (fact.amount, fact.digest):
             raise Refused(Reason.CONFLICT, f"the bill is {bill.amount}, {bill.digest.hex()}")
+        if abs(bill.charges) > MOST_CHARGES:
+            raise Refused(Reason.OVERFLOW, f"charges of {bill.charges}: {MOST_CHARGES} at most")
         self.bills.append((entry, bill))
         self.billed_to_us[fact.participant] = fact.to_us
         self._since[fact.participant].clear()

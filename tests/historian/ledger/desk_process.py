@@ -11,6 +11,7 @@ from historian.ledger.book import Book
 from historian.ledger.coding import record_of
 from historian.ledger.desk import Desk
 from historian.ledger.facts import (
+    BillIssue,
     Fact,
     Gate,
     Order,
@@ -20,6 +21,7 @@ from historian.ledger.facts import (
     Reversal,
     Settlement,
     Side,
+    Tariff,
     Venue,
     Withdrawal,
 )
@@ -47,6 +49,7 @@ def orders(round_: int, at_us: int) -> Iterator[tuple[int, str, Fact]]:
 
 def things(desk: Desk) -> Iterator[tuple[int, str, Fact]]:
     """When at the earliest, who, what."""
+    yield 0, "market", Tariff("home", INTERVALS[0], "UTC", 250_000, 80_000, 0, 500_000, 0)
     for round_, at_us in enumerate(INTERVALS):
         yield from orders(round_, at_us)
         yield 0, "home1", Withdrawal(5)
@@ -69,6 +72,14 @@ def things(desk: Desk) -> Iterator[tuple[int, str, Fact]]:
     yield 0, "market", Reversal("home2.meter", last_us, entry, "a digit")
     yield 0, "market", Reading("home2.meter", last_us, 1_003, 400, ReadingQuality.MEASURED)
     yield 0, "market", Settlement(INTERVALS[-1])
+    for index, name in enumerate(NAMES):
+        issued = desk.community.billing.bills  # those of an earlier life are asked for again as they are
+        made = (
+            issued[index][1]
+            if index < len(issued)
+            else desk.community.billing.reckon(name, "home", INTERVALS[0], last_us, QUARTER_US)
+        )
+        yield 0, "market", BillIssue(name, "home", INTERVALS[0], last_us, made.amount, made.digest)
 
 
 def corrected_entry(desk: Desk, at_us: int) -> int:

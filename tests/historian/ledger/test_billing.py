@@ -31,13 +31,15 @@ FROM_US = NOON_US + 2 * QUARTER_US
 TO_US = FIRST_US + 4 * QUARTER_US
 TARIFF = Tariff("home", FROM_US, "Europe/Berlin", 250_000, 80_000, 2_000_000, 500_000, 100_000)
 # FIRST_US is 14:00 in Berlin, on a Saturday in November.
+SUNDAYS = Window("home", FROM_US, (1 << 12) - 1, 1 << 6, 0, 1440, 3_000_000)
+SUMMER = Window("home", FROM_US, 0b111000000, 127, 0, 1440, 4_000_000)
 PEAK = Window("home", FROM_US, 1 << 10, 1 << 5, 14 * 60, 14 * 60 + 30, 1_500_000)
 
 
 @pytest.fixture
 def used(town: Town) -> Town:
     """home1 bought 1000 Wh for FIRST_US and took 1200 then, 400 in each other interval; it gave 10 in each."""
-    town.desk.demand(TARIFF, PEAK)
+    town.desk.demand(TARIFF, SUNDAYS, SUMMER, PEAK)
     town.trade("pv1", Side.SELL, 1_000, 200_000)
     town.trade("home1", Side.BUY, 1_000, 250_000)
     town.now_us = FIRST_US

@@ -1,4 +1,4 @@
-"""A desk killed at any moment of trading, clearing, settling and restating ends where one ends that was not."""
+"""A desk killed while it trades, clears, settles, restates and bills ends where one ends that was not."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def outcome(town: Town, file: Path) -> object:
         assert not community.owed
         settled = {at: (found.version, found.lines) for at, found in community.settled.items()}
         trades = [(t.interval_us, t.buyer, t.seller, t.wh, t.price, t.amount) for t in community.trades]
-        return book.state.balances(), trades, settled, sorted(community.voids)
+        bills = [bill for _, bill in community.billing.bills]
+        return book.state.balances(), trades, settled, sorted(community.voids), bills
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +69,10 @@ def undisturbed(built_town: Town, folder: Path) -> object:
     file.write_bytes(built_town.file.read_bytes())
     assert life(file, folder, None)[-1] == "done\n"
     found = outcome(built_town, file)
-    balances, trades, settled, _ = found  # type: ignore[misc]  # a tuple
+    balances, trades, settled, _, bills = found  # type: ignore[misc]  # a tuple
     assert {buyer is None for _, buyer, *_ in trades} == {True, False}, "both venues traded"
     assert {version for version, _ in settled.values()} == {1, 2}
-    assert balances["home1.current"] != 0
+    assert balances["home1.current"] == -bills[2].amount != 0
     return found
 
 
