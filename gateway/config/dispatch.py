@@ -125,7 +125,7 @@ class PlannedGenset:
 
 @dataclass(frozen=True, slots=True)
 class PlannedTie:
-    """``import_limit``: a tag that may lower ``import_max_kw``; ``closed``: the breaker's, None: it always is."""
+    """It is planned ``import_margin_kw`` below the limit. ``import_limit``: a tag that may lower ``import_max_kw``; ``closed``: the breaker's, None: it always is."""
 
     name: str
     group: str | None
@@ -138,6 +138,7 @@ class PlannedTie:
     import_limit: int | None
     closed: int | None
     demand_charge_per_kw: float
+    import_margin_kw: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

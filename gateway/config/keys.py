@@ -1925,6 +1925,13 @@ DISPATCH_ASSET = Section(
             when=When("kind", frozenset({"tie"})),
         ),
         Key(
+            "import_margin_kw",
+            Number(low=0),
+            "How far below its limit import is planned: room for what comes otherwise than foreseen.",
+            0.0,
+            when=When("kind", frozenset({"tie"})),
+        ),
+        Key(
             "closed",
             _SOURCE,
             "Its breaker; while it is open the site is planned as an island for an hour.",

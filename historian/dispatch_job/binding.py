@@ -233,6 +233,7 @@ def _tie(planned: PlannedTie, read: Read, axis: Axis, zone: tzinfo, peak_so_far_
     most_out = np.full(axis.horizon, planned.export_max_kw)
     if limit_kw is not None:
         most_in = np.minimum(most_in, max(limit_kw, 0.0))
+    most_in = np.maximum(most_in - planned.import_margin_kw, 0.0)
     if planned.closed is not None and read(planned.closed) == 0.0:
         open_steps = axis.touched(axis.start, axis.start + ISLAND)
         most_in[open_steps] = most_out[open_steps] = 0.0

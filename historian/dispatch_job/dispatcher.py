@@ -14,6 +14,7 @@ from gateway.config.dispatch import (
     DispatchSettings,
     PlannedBattery,
     PlannedDeferrable,
+    PlannedTie,
     PlannedVehicle,
 )
 from historian.dispatch.axis import Axis
@@ -59,6 +60,7 @@ class _Mean:
     vehicles: set[str] = field(default_factory=set)
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    is_island: bool = False
 
     def add(self, name: str, value: float) -> None:
         self.sums[name] = self.sums.get(name, 0.0) + value
@@ -226,11 +228,13 @@ class Dispatcher:
             power = read(asset.power)
             if power is not None:
                 mean.add(asset.name, power)
+            if isinstance(asset, PlannedTie) and asset.closed is not None:
+                mean.is_island |= read(asset.closed) == 0.0
         mean.add("", 1.0)
 
     def _account(self, mean: _Mean) -> None:
         powers = {name: total / mean.counts[name] for name, total in mean.sums.items() if name}
         vehicles = frozenset(name for name in mean.vehicles if name in mean.soc_pct)
-        measured = Measured(mean.start, self._step, powers, mean.soc_pct, vehicles)
+        measured = Measured(mean.start, self._step, powers, mean.soc_pct, vehicles, mean.is_island)
         self.kept.shadow.account(self._settings, measured, self._zone)
         self.must_keep = True

@@ -43,6 +43,7 @@ class Measured:
     powers_kw: Mapping[str, float]
     soc_pct: Mapping[str, float]
     vehicles: frozenset[str]
+    is_island: bool = False
 
 
 @dataclass(slots=True)
@@ -86,6 +87,9 @@ class Shadow:
         site = self._site(settings, measured, axis, zone, real, by_rule=False)
         powers, running = _as_measured(settings, measured)
         settled = settle(site, axis, powers, running)
+        if measured.is_island:
+            self._go_along(settings, measured, real, settled.energies_kwh)
+            return day
         cost = settled.costs
         day.cost += cost.total - cost.shortfall
         shadow_site = self._site(settings, measured, axis, zone, shade, by_rule=True)
@@ -175,6 +179,21 @@ class Shadow:
                 case _:
                     pass  # a store whose charge is not known takes no part
         return Site(tuple(assets), groups_of(settings.groups))
+
+    def _go_along(
+        self,
+        settings: DispatchSettings,
+        measured: Measured,
+        real: _Side,
+        energies: Mapping[str, NDArray[np.float64]],
+    ) -> None:
+        """An island costs neither: the shadow's stores carry it as the real ones do."""
+        own = self._own_kwh(settings, measured)
+        for name, kwh in energies.items():
+            change = float(kwh[-1]) - real.energy_kwh[name]
+            self.energy_kwh[name] = max(own[name] + change, 0.0)
+            if name in measured.vehicles:
+                self.real_kwh[name] = float(kwh[-1])
 
     def _remember(
         self,

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from gateway.config.dispatch import DispatchSettings
+from gateway.config.dispatch import DispatchSettings, PlannedTie
+from historian.dispatch import GridTie
+from historian.dispatch.axis import Axis
+from historian.dispatch_job.binding import Memory, bind
+from historian.dispatch_job.foresight import Foreseen
 from historian.dispatch_job.kept import Kept, keep, recall
 from historian.dispatch_job.shadow import Measured, Shadow
 
@@ -91,3 +97,34 @@ def test_what_is_kept_comes_back_as_it_was(settings: DispatchSettings, tmp_path:
     keep(path, kept)
     back = recall(path)
     assert (back.sequence, back.memory, back.shadow) == (7, kept.memory, kept.shadow)
+
+
+def test_an_island_costs_neither_and_the_shadow_carries_it_too(settings: DispatchSettings) -> None:
+    shadow = Shadow()
+    shadow.account(settings, measured(MIDNIGHT, {"battery": 0.0, "tie": 20.0}, {"battery": 60.0}), UTC)
+    before = shadow.energy_kwh["battery"]
+    day = shadow.today
+    assert day is not None
+    costs = day.cost, day.naive_cost
+    alone = measured(MIDNIGHT + STEP, {"battery": 20.0, "tie": 0.0}, {"battery": 60.0})
+    shadow.account(settings, replace(alone, is_island=True), UTC)
+    assert (day.cost, day.naive_cost) == costs
+    assert shadow.energy_kwh["battery"] == pytest.approx(before - 20 * 0.25 / 0.95)
+
+
+def test_import_is_planned_below_its_limit_by_the_margin(settings: DispatchSettings) -> None:
+    assets = tuple(
+        replace(asset, import_margin_kw=4.0) if isinstance(asset, PlannedTie) else asset
+        for asset in settings.assets
+    )
+    values: dict[int, float | None] = dict.fromkeys(settings.inputs, 10.0)
+    tie = next(asset for asset in settings.assets if isinstance(asset, PlannedTie))
+    assert tie.import_limit is not None
+    values[tie.import_limit] = 30.0
+    axis = Axis(MIDNIGHT, STEP, 4)
+    flat = {name: Foreseen(np.full(4, 5.0), "", None) for name in ("load", "sun")}
+    bound = bind(replace(settings, assets=assets), values.get, Memory(), flat, axis, UTC)
+    planned = bound.site.by_name["tie"]
+    assert isinstance(planned, GridTie)
+    assert np.asarray(planned.import_max_kw).tolist() == [26.0] * 4
+    assert bound.without == ("battery: its state of charge is not known",)
