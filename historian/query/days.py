@@ -10,8 +10,7 @@ import json
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, groupby
 from pathlib import Path
@@ -62,7 +61,7 @@ class DayView:
     """
 
     def __init__(self, day: int, path: Path, opened: _OpenDay | None, remembered: Remembered) -> None:
-        self._day = day
+        self.day = day
         self.path = path
         self._opened = opened
         self._database = None if opened is None else opened.database
@@ -157,6 +156,11 @@ class DayView:
             DamagedBlock(self.path, block.id, block.first_time, block.last_time, str(why))
         )
 
+    def end(self) -> None:
+        """Let go of the file as it was."""
+        if self._database is not None:
+            self._database.execute("ROLLBACK")
+
     def _rows(self, tags: Sequence[int]) -> RowsOf | None:
         """All blocks of each tag; None where they are too many to be read for a part of the day, or damaged."""
         if self._opened is None:
@@ -223,7 +227,7 @@ class DayView:
 
     def _spoilt(self, error: Exception) -> None:
         self.is_damaged = True
-        self._remembered.report(_whole(self._day, self.path, error))
+        self._remembered.report(_whole(self.day, self.path, error))
 
 
 class Days:
@@ -250,6 +254,8 @@ class Days:
     def between(self, start: int, end: int) -> Mapping[int, Path]:
         """Files of the days in [start, end), in order; some may not be there."""
         first, last = day_of(start), day_of(end - 1)
+        if first == last and first in self._near:
+            return {first: self._near[first]}
         if last - first >= FEW_DAYS:
             return {day: path for day, path in self.paths().items() if first <= day <= last}
         if len(self._near) > MAX_NEAR_DAYS:
@@ -259,29 +265,30 @@ class Days:
                 self._near[day] = day_path(self._directory, day)
         return {day: self._near[day] for day in range(first, last + 1)}
 
-    @contextmanager
-    def view(self, day: int, path: Path) -> Iterator[DayView | None]:
+    def view(self, day: int, path: Path) -> _Look:
         """One transaction on a file; None where it is gone. That it cannot be read is reported, and the view's."""
+        return _Look(self, day, path)
+
+    def begin(self, day: int, path: Path) -> DayView | None:
+        """What `view` gives; `end` it."""
         try:
             opened = self._opened(day, path)
             opened.database.execute("BEGIN")
             _see_edition(opened)
         except FileNotFoundError:
-            yield None
-            return
+            return None
         except (UnknownFormat, sqlite3.DatabaseError) as error:
             self._drop(day)
             self._report(_whole(day, path, error))
-            yield DayView(day, path, None, self.remembered)
-            return
-        view = DayView(day, path, opened, self.remembered)
-        try:
-            yield view
-        finally:
-            if view.is_damaged:
-                self._drop(day)
-            else:
-                opened.database.execute("ROLLBACK")
+            return DayView(day, path, None, self.remembered)
+        return DayView(day, path, opened, self.remembered)
+
+    def end(self, view: DayView) -> None:
+        """Let go of a view; of a file that could not be read, altogether."""
+        if view.is_damaged:
+            self._drop(view.day)
+        else:
+            view.end()
 
     def _opened(self, day: int, path: Path) -> _OpenDay:
         """An open file. Raises FileNotFoundError, UnknownFormat, sqlite3.DatabaseError."""
@@ -312,6 +319,24 @@ class Days:
         known = self._open.pop(day, None)
         if known is not None:
             known.database.close()
+
+
+class _Look:
+    """A view for as long as a ``with`` lasts; no generator, which takes a short question a fiftieth of its time."""
+
+    __slots__ = ("_day", "_days", "_path", "_view")
+
+    def __init__(self, days: Days, day: int, path: Path) -> None:
+        self._days, self._day, self._path = days, day, path
+        self._view: DayView | None = None
+
+    def __enter__(self) -> DayView | None:
+        self._view = self._days.begin(self._day, self._path)
+        return self._view
+
+    def __exit__(self, *_: object) -> None:
+        if self._view is not None:
+            self._days.end(self._view)
 
 
 def _see_edition(opened: _OpenDay) -> None:
