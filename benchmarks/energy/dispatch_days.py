@@ -154,7 +154,8 @@ class Days:
         self.courses: dict[Course, int] = defaultdict(int)
         self.rows: list[tuple[float, ...]] = []
         self.finished: list[Day] = []
-        self.over_s = 0
+        self.over_s = self.short_s = 0
+        self.over_at: list[tuple[float, float]] = []
         self.most_kw = 0.0
         self._sequence = -1
         self._closed_s = 0
@@ -292,7 +293,10 @@ class Days:
         self._closed_s = self._closed_s + 1 if self.grid.tie.breaker_closed else 0
         if published is not None and self._closed_s > 60:
             self.most_kw = max(self.most_kw, self.grid.tie.power_kw)
-            self.over_s += self.grid.tie.power_kw > self.limit_kw + 5.0
+            if self.grid.tie.power_kw > self.limit_kw + 5.0:
+                self.over_s += 1
+                self.short_s += bool(self.program["tracking.is_short"])
+                self.over_at.append((self.second / 3600, 100 * self.grid.battery.charge_share))
         if (self.second + 1) % step_s == 0:
             for name, total in self._sums.items():
                 self.history[name].append(total / step_s)
@@ -356,8 +360,13 @@ def main() -> None:
     least = f"; least {shares[0]:.1%}" if shares else ""
     print(f"vehicles: {len(sessions)} left, {full} with 99 % of their energy or more{least}")
     print(
-        f"import: limit {args.limit_kw:g} kW, highest second {days.most_kw:.1f}, seconds over by 5 kW: {days.over_s}"
+        f"import: limit {args.limit_kw:g} kW, highest second {days.most_kw:.1f}, over by 5 kW: {days.over_s} s, "
+        f"of these with nothing left to give: {days.short_s}"
     )
+    hours = sorted({round(at, 1) for at, _ in days.over_at})
+    if hours:
+        least = min(charge for _, charge in days.over_at)
+        print(f"  in the hours {', '.join(map(str, hours[:12]))}; charge then {least:.0f} % at the least")
     print(
         "courses, s: " + ", ".join(f"{course.text} {count}" for course, count in sorted(days.courses.items()))
     )
