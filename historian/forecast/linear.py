@@ -22,7 +22,8 @@ _DAY_TERMS: Final = ("target.hour_sin", "target.hour_cos", "target.is_weekend")
 _PENALTY: Final = 1e-5  # of a coefficient, for each row, on inputs of unit spread
 _ROUNDS: Final = 8  # of reweighting towards least absolute errors: more change nothing that can be seen
 _LEAST_ERROR: Final = 0.05  # of the spread; smaller errors weigh no more
-_LEAST_SPREAD: Final = 0.02  # of the mean one
+_LEAST_SPREAD: Final = 0.05  # of the mean one
+_SIZE_ROWS: Final = 20.0  # what is known beforehand about the size of errors weighs so many rows
 _LEAST_WHOLE: Final = 0.3  # of the rows; with fewer that lack nothing, all are learned from
 _CHUNK: Final = 16_384  # rows whose products are laid out at once
 
@@ -56,8 +57,10 @@ class SmoothLinear:
             self._coefficients = self._ridge(inputs, away, weights, self._products)
             errors = away - self._applied(inputs, self._coefficients, self._products)
             weights = 1.0 / np.maximum(np.abs(errors), _LEAST_ERROR)
-        self._sizes = self._ridge(inputs, np.abs(errors), np.ones(len(away)), self._day_products)
-        self._least = _LEAST_SPREAD * float(np.mean(np.abs(errors)))
+        self._size = float(np.mean(np.abs(errors)))
+        self._least = _LEAST_SPREAD * self._size
+        beyond = np.abs(errors) - self._size  # few rows leave it at the mean
+        self._sizes = self._ridge(inputs, beyond, np.ones(len(away)), self._day_products, _SIZE_ROWS)
         shares = errors / self._spread(inputs)
         self._tails = np.quantile(shares, self._quantiles) - np.median(shares)
 
@@ -71,7 +74,7 @@ class SmoothLinear:
         return self.middle(inputs)[:, None] + self._unit * self._spread(inputs)[:, None] * self._tails
 
     def _spread(self, inputs: Floats) -> Floats:
-        return np.maximum(self._applied(inputs, self._sizes, self._day_products), self._least)
+        return np.maximum(self._size + self._applied(inputs, self._sizes, self._day_products), self._least)
 
     def _hats(self, leads: Floats) -> Floats:
         """(n, knots): each is 1 at its knot and falls to 0 at its neighbours, evenly in the logarithm."""
@@ -94,7 +97,9 @@ class SmoothLinear:
         products: Floats = (hats[:, :, None] * table[:, None, :]).reshape(len(inputs), -1)
         return products
 
-    def _ridge(self, inputs: Floats, wanted: Floats, weights: Floats, products: object) -> Floats:
+    def _ridge(
+        self, inputs: Floats, wanted: Floats, weights: Floats, products: object, penalty: float = 0.0
+    ) -> Floats:
         assert callable(products)
         square: Floats | float = 0.0
         side: Floats | float = 0.0
@@ -105,7 +110,7 @@ class SmoothLinear:
             square, side = square + heavy.T @ table, side + heavy.T @ wanted[some]
         square = np.asarray(square)
         found: Floats = np.linalg.solve(
-            square + _PENALTY * weights.sum() * np.eye(len(square)), np.asarray(side)
+            square + (_PENALTY * weights.sum() + penalty) * np.eye(len(square)), np.asarray(side)
         )
         return found
 

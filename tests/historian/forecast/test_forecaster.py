@@ -210,7 +210,7 @@ def test_the_estimator_keeps_the_conventions_of_scikit_learn(frame) -> None:
 def test_missing_history_is_no_zero(frame) -> None:
     holes = frame[["load_kw"]].copy()
     holes.iloc[::7] = np.nan
-    fitted = made("linear", max_rows=400).fit(holes.drop(holes.index[500:520]))
+    fitted = made("linear").fit(holes.drop(holes.index[500:520]))
     found = fitted.predict(holes)
     assert np.nanmin(found.to_numpy()) > 40  # the load is never below
 
