@@ -43,6 +43,8 @@ class ForecastModel(StrEnum):
     GRADIENT_BOOSTING = "gradient-boosting"
     LIGHTGBM = "lightgbm"
     LINEAR = "linear"
+    ENSEMBLE = "ensemble"
+    GENETIC = "genetic"
     SEASONAL_NAIVE = "seasonal-naive"
 
 
