@@ -71,8 +71,11 @@ $(NODE_TESTS)/node_modules/.made: $(NODE_TESTS)/package-lock.json
 test-python: build interop
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n $(JOBS) --dist loadfile --durations=25
 
+# `make bench BENCHMARKS=benchmarks/kernel.py` runs one.
+BENCHMARKS ?= benchmarks/*.py benchmarks/energy/anomaly.py benchmarks/energy/dispatch.py benchmarks/energy/dispatch_days.py \
+  benchmarks/energy/forecast.py benchmarks/historian benchmarks/historian/startup.py
 bench: build
-	for file in benchmarks/*.py benchmarks/historian; do $(BIN)/python $$file; done
+	failed=; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file || failed="$$failed $$file"; done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 # Not among the project's own needs: it has wheels for some versions of Python only.
 FUZZ_S ?= 60

@@ -125,7 +125,10 @@ class PlannedGenset:
 
 @dataclass(frozen=True, slots=True)
 class PlannedTie:
-    """It is planned ``import_margin_kw`` below the limit. ``import_limit``: a tag that may lower ``import_max_kw``; ``closed``: the breaker's, None: it always is."""
+    """It is planned ``import_margin_kw`` below the limit.
+
+    ``import_limit``: a tag that may lower ``import_max_kw``. ``closed``: the breaker's, None: it always is.
+    """
 
     name: str
     group: str | None
