@@ -291,3 +291,10 @@ def test_scores_by_lead_are_those_of_their_rows(backtests) -> None:
     found = backtests["seasonal-naive"].by_lead()
     assert len(found) == 24
     assert found["mase"].mean() == pytest.approx(backtests["seasonal-naive"].scores()["mase"])
+
+
+@pytest.mark.parametrize("model", ["lightgbm", "genetic", "ensemble"])
+def test_every_model_beats_the_season_before_on_what_it_has_not_seen(frame, model) -> None:
+    fitted = made(model, max_rows=600).fit(frame.iloc[: 24 * 7 * 7], known=["temperature_c"])
+    assert fitted.scores_["pinball"] < fitted.naive_scores_["pinball"]
+    assert fitted.predict(frame.iloc[:1_100], frame.iloc[1_100:1_124]).notna().all(axis=None)
