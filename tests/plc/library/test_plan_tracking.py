@@ -105,6 +105,14 @@ def test_the_limit_takes_from_charging_first_then_from_the_battery_then_from_veh
     assert tracking["is_short"]
 
 
+def test_the_battery_stands_in_for_vehicles_until_they_have_come_down(tracking: Any) -> None:
+    plan = {**PLAN, "plan_battery_kw": 0.0}
+    tracking.at(0, **plan, import_kw=110.0, fleet_kw=-40.0, limit_kw=90.0)
+    assert setpoints(tracking) == (20.0, -20.0)  # 70 without vehicles, which still take 40
+    tracking.at(1, import_kw=90.0, fleet_kw=-20.0, battery_kw=0.0)
+    assert setpoints(tracking) == (0.0, -20.0)
+
+
 def test_what_vehicles_must_take_they_get_at_the_limit_too(tracking: Any) -> None:
     tracking.at(0, **PLAN, limit_kw=40.0, fleet_must_take_kw=35.0)
     assert setpoints(tracking) == (45.0, -35.0)
@@ -186,5 +194,5 @@ def test_no_setpoint_is_beyond_what_can_be_and_the_limit_is_held_or_told(
     assert -100.0 <= given_kw <= 100.0
     assert given_kw <= 0.0 or soc > 20.0
     assert -can[0] - 1e-3 <= fleet_kw <= can[1] + 1e-3
-    assert fleet_kw <= -min(must, can[0]) + 1e-3 or must <= 0.0
+    assert fleet_kw <= -min(must, can[0]) + 1e-3 or must < 1e-3
     assert short or others - given_kw - fleet_kw <= limit + 1e-2
