@@ -50,7 +50,7 @@ def show(args: argparse.Namespace, place: Place) -> int:
         "inputs": "something was missing" if row.is_doubtful else "complete",
         **({"last training": trainings[0].outcome} if trainings else {}),
     }
-    scores = _scores(place, plan, row)
+    scores = _scores(place, plan, row, now)
     text = _text(args.format, head, scores, frame)
     if args.output is not None:
         args.output.write_text(text, encoding="utf-8")
@@ -75,14 +75,17 @@ def _came(place: Place, plan: Plan, row: Row, now: int) -> Any:
     return came
 
 
-def _scores(place: Place, plan: Plan, row: Row) -> dict[str, float]:
-    """Of this forecast, as far as outcomes are known; empty where none is."""
+def _scores(place: Place, plan: Plan, row: Row, now: int) -> dict[str, float]:
+    """Of this forecast, as far as its steps are over; empty where none is."""
     from historian.forecast_job import library
 
+    end = min(row.end, plan.issue_at(now))
+    if end <= row.issue:
+        return {}
     history = place.open()
     try:
         season = plan.forecast.season.days * plan.day * plan.step_ns
-        came, columns, _ = outcomes(history, plan, [row], row.issue, row.end)
+        came, columns, _ = outcomes(history, plan, [row], row.issue, end)
         before = actual(history, plan, row.issue - 2 * season, row.issue)
     finally:
         history.close()

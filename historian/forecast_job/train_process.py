@@ -17,16 +17,15 @@ from historian.forecast_job.trainer import Request
 from historian.forecast_job.training import train_all
 from historian.query.history import History
 
-NICENESS: Final = 10
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
 def main() -> int:
     """Exit status 0 where training ran to its end; 1 where it could not, and why is on standard error."""
-    os.nice(NICENESS)
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     request = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our parent, over a pipe that it made
     assert isinstance(request, Request)
+    os.nice(request.niceness)
     # Whoever started this may be gone without a trace: the kernel ends it then, even in the middle of a fit.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(math.ceil(request.deadline_s) + 1)

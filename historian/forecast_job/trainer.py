@@ -21,6 +21,7 @@ from historian.forecast_job.plan import S_NS, Plan
 COMMAND: Final = (sys.executable, "-P", "-m", "historian.forecast_job.train_process")
 AGAIN_NS: Final = 3600 * S_NS  # without a model, it is tried again so soon
 DRIFT_AGAIN_NS: Final = 6 * 3600 * S_NS
+NICENESS: Final = 10
 KILLED_S: Final = 5.0  # a killed process is gone at once, but for one that waits for a disk
 # Threads of the numerical libraries wait for each other by spinning, which a running site pays for.
 _ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -35,6 +36,7 @@ class Request:
     plans: tuple[Plan, ...]
     zone: str
     deadline_s: float
+    niceness: int
 
 
 def is_due(
@@ -71,12 +73,13 @@ class Trainer:
         self._zone = zone
         self._process: subprocess.Popen[bytes] | None = None
         self._until = 0.0
+        self.niceness = NICENESS
         self.forecast = ""  # the one that is being trained
 
     def start(self, plans: Sequence[Plan], deadline_s: float) -> None:
         """Begin. Raises OSError."""
         assert self._process is None, "one training at a time"
-        request = Request(self._history, self._folder, tuple(plans), self._zone, deadline_s)
+        request = Request(self._history, self._folder, tuple(plans), self._zone, deadline_s, self.niceness)
         with self.log_path(plans[0].forecast.name).open("wb") as log:
             process = subprocess.Popen(
                 COMMAND,

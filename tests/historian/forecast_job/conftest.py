@@ -52,6 +52,8 @@ forecasts:
   load: {target: a.power_kw, kind: load, area: loads, season: day, horizon_h: 24, short_min: 15,
          models: [seasonal-naive], train_days: 11, train_at: "02:30", alert_above: 140, alert_probability: 0.6}
 """
+ALERT = ", alert_above: 140, alert_probability: 0.6"
+assert ALERT in SITE
 
 
 def load_kw(time_ns: int) -> float:
@@ -143,6 +145,17 @@ def make_plant(folder: Any, tmp_path: Path) -> Iterator[Callable[[Site], Plant]]
 def bare(make_plant: Callable[[Site], Plant], site: Site) -> Plant:
     """Without any history."""
     return make_plant(site)
+
+
+@pytest.fixture
+def long_plant(make_plant: Callable[[Site], Plant], tmp_path: Path) -> Plant:
+    """With history, and steps of 15 min alone: one model to train."""
+    file = tmp_path / "long.yaml"
+    file.write_text(SITE.replace("short_min: 15", "short_min: 0").replace(ALERT, ""))
+    plant = make_plant(load_site(file))
+    plant.record(NOON - HISTORY_DAYS * DAY_NS, NOON)
+    plant.put(load_kw(NOON))
+    return plant
 
 
 @pytest.fixture

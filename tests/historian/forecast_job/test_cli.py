@@ -78,6 +78,7 @@ def test_more_days_than_there_are_cannot_be_tested_on(run):
 
 def test_show_prints_a_forecast_and_what_came(run, trained, tmp_path):
     trained.look()
+    assert json.loads(run("show", "--format", "json")[1])["scores"] == {}, "its first step is not over"
     later = NOON + 4 * STEP_NS
     trained.record(NOON, later)
     trained.clock.now = later + 20 * S_NS
