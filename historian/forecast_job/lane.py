@@ -56,7 +56,8 @@ class Lane:
 
     def _issue(self, issue: int, now: int) -> None:
         plan = self.plan
-        frame = past_frame(self._history, plan, issue, library.steps_to_issue(self._forecaster), self._zone)
+        rows = library.steps_to_read(self._forecaster, plan)
+        frame = past_frame(self._history, plan, issue, rows, self._zone)
         if not len(frame):
             self.why = f"there is no history of {plan.forecast.target}"
             return

@@ -17,6 +17,7 @@ MODEL_KEY: Final = "model-key.pem"  # of this site; who may read it may say what
 ISSUE_EVERY: Final = {Track.LONG: "3h", Track.SHORT: "20min", Track.SPIKE: "5min"}  # in a comparison
 CALIBRATION: Final = 0.25  # share of time
 MOST_CALIBRATION: Final = 0.6
+CATCH_UP_DAYS: Final = 2  # a restart in the evening, after a night whose training failed
 Tell = Callable[[str], None]
 
 
@@ -51,8 +52,12 @@ def fit(forecaster: Any, plan: Plan, frame: Any) -> Any:
 
 
 def predict(forecaster: Any, plan: Plan, frame: Any, known: Any) -> NDArray[np.float32]:
-    """Quantiles of each step after the last row of ``frame``, (steps, quantiles). Raises ValueError (NotPrimed)."""
-    found = forecaster.predict(frame, known=known if plan.forecast.known else None)
+    """Quantiles of each step after the last row of ``frame``, (steps, quantiles). Raises ValueError (NotPrimed).
+
+    What has come since the last one, or since the training, calibrates it first.
+    """
+    ahead = known if plan.forecast.known else None
+    found = forecaster.observe(frame, ahead).predict(frame, known=ahead)
     values: NDArray[np.float32] = found.to_numpy(np.float32)
     return values
 
@@ -66,9 +71,9 @@ def test(forecaster: Any, plan: Plan, frame: Any, start: Any) -> Any:
     return backtest(forecaster, frame, start, target=plan.target, known=known, every=every)
 
 
-def steps_to_issue(forecaster: Any) -> int:
-    """Rows that `predict` needs."""
-    return int(forecaster.plan_.steps_needed)
+def steps_to_read(forecaster: Any, plan: Plan) -> int:
+    """Rows for `predict`: what its inputs look back, and what came since the training, which calibrates it."""
+    return int(forecaster.plan_.steps_wanted) + CATCH_UP_DAYS * plan.day
 
 
 def scores(actual: Any, columns: Any, quantiles: tuple[float, ...], scale: float) -> dict[str, float]:

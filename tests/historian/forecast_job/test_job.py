@@ -239,3 +239,17 @@ def test_what_came_is_scored_over_the_last_days(trained):
     assert trained.said("mape_pct").value == standing.mape
     assert trained.said("coverage_pct").value == 100 * standing.coverage
     assert trained.said("drift").value is False
+
+
+def test_between_trainings_outcomes_widen_what_was_too_narrow(trained):
+    trained.look()
+    before = latest_forecast(trained.state, "load").frame
+    later = NOON + 8 * HOUR_NS
+    times = list(range(NOON, later, 300 * S_NS))
+    trained.folder.write("a.power_kw", times, [load_kw_at(trained, time - DAY_NS) + 20 for time in times])
+    trained.clock.now = later + 10 * S_NS
+    trained.look()
+    after = latest_forecast(trained.state, "load").frame
+    for frame in (before, after):
+        frame["width"] = frame[0.95] - frame[0.05]
+    assert after["width"].iloc[:4].min() > 2 * before["width"].iloc[:4].max()
