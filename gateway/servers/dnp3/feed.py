@@ -20,7 +20,7 @@ from gateway.tags.quality import Quality, is_bad, is_good
 from gateway.tags.sample import Samples, from_bits
 from gateway.tags.tag import ValueType
 
-REST_S = 0.02  # a site writes hundreds of times a second: waking for each took a sixth of a core
+REST_S = 0.01  # a site writes hundreds of times a second: waking for each took a sixth of a core
 WAIT_S = 0.5  # of a quiet journal, before looking whether to stop
 RECORDS = 512  # at once, an owner: between, what is due goes out
 NS_A_MS = 1_000_000
