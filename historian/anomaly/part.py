@@ -128,6 +128,7 @@ class Watch:
         self._is_ready = False
         self._learn_s = 0.0
         self._state = self._told_state = ""
+        self._cannot_learn = False
         self._state_ns = 0
         if not anomaly.learns:
             self._detector.learn(anomaly.names, np.empty(0, np.int64), np.empty((0, len(self._inputs))))
@@ -151,11 +152,14 @@ class Watch:
             self._tell(writer, now, scores, statuses, self._alarms.push(now, scores))
         else:
             count = len(self._score_tags)
-            waiting = np.full(count, Quality.BAD_WAITING_FOR_INITIAL_DATA, np.uint32)
-            self._tell(writer, now, np.full(count, np.nan), waiting, self._alarms.is_active)
+            # That it learns is no fault, and nobody is to be alarmed by it; that it cannot is one.
+            why = Quality.BAD_OUT_OF_SERVICE if self._cannot_learn else Quality.BAD_NO_DATA
+            statuses = np.full(count, why, np.uint32)
+            self._tell(writer, now, np.full(count, np.nan), statuses, self._alarms.is_active)
         self._tell_state(writer, now)
 
     def _learn(self, now: int) -> None:
+        self._cannot_learn = False
         rows = recalled(self._directory, self._of)
         try:
             found = from_history(self._history, self._of, now) if rows is None else rows
@@ -166,6 +170,7 @@ class Watch:
         except TooLittle as error:
             self._state = f"learns: {error}"
         except (HistoryError, OSError, ImportError, ValueError) as error:
+            self._cannot_learn = True
             state = f"cannot learn: {error}"
             if state != self._state:
                 log.error("%s %s", self._of.name, state)

@@ -24,7 +24,7 @@ from historian.anomaly.part import Watch, run
 NOON = 1_795_262_400 * 10**9  # 2026-11-21T12:00:00Z
 SECOND = 10**9
 GOOD, UNCERTAIN, BAD, NO_DATA = 0, 0x4090_0000, 0x8005_0000, 0x809B_0000
-WAITING, LAST_USABLE, SUB_NORMAL = 0x8032_0000, 0x4090_0000, 0x40A4_0000
+OUT_OF_SERVICE, LAST_USABLE, SUB_NORMAL = 0x808D_0000, 0x4090_0000, 0x40A4_0000
 
 PLANT = """\
 site: {name: plant}
@@ -172,7 +172,7 @@ def test_a_clock_that_was_set_back_holds_no_alarm_up(plant):
 def test_it_waits_for_history_to_learn_from_and_keeps_what_it_learned(plant, folder):
     here = plant(LEARNED)
     here.go((5, 5))
-    assert here.told("a.power_kw.score")[1] == WAITING
+    assert here.told("a.power_kw.score")[1] == NO_DATA
     assert here.told("state")[0] == "learns: 120 rows of history are missing"
     times = [NOON + second * SECOND for second in range(-200, 40)]
     for name in ("a.power_kw", "b.power_kw"):
@@ -198,6 +198,21 @@ def test_it_waits_for_history_to_learn_from_and_keeps_what_it_learned(plant, fol
     here.go((8, 5))
     assert here.told("a.power_kw.score")[0] < 0.6
     assert here.told("state")[0] == "scores"
+
+
+def test_what_it_cannot_keep_it_does_not_learn_and_that_is_a_fault(plant, folder):
+    here = plant(LEARNED)
+    here.directory.write_text("")  # where a folder should be
+    times = [NOON + second * SECOND for second in range(-200, 40)]
+    for name in ("a.power_kw", "b.power_kw"):
+        folder.write(name, times, 5 + np.sin(np.arange(240)))
+    here.look(41)
+    assert here.told("state")[0].startswith("cannot learn: ")
+    assert here.told("a.power_kw.score")[1] == OUT_OF_SERVICE
+    here.directory.unlink()
+    here.look(41)
+    here.go((5, 5))
+    assert here.told("a.power_kw.score")[1] == GOOD
 
 
 def test_a_damaged_file_is_learned_anew_and_one_of_other_settings_too(plant, folder):
