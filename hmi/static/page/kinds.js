@@ -143,7 +143,7 @@ export const TRENDS = [
   { label: "Load", total: "load", unit: "kW", decimals: 1, leastSpan: 10 },
 ];
 
-// Values of good quality that an operator should see first. `says` is put after the device's name.
+// Values of good quality that an operator should see first. `says` is put after the device's name; or makes it of the tag.
 export const ATTENTION = [
   { name: /\.breaker_closed$/, value: false, says: "breaker OPEN" },
   { name: /\.islanded$/, value: true, says: "ISLANDED" },
@@ -152,6 +152,8 @@ export const ATTENTION = [
   { name: /^_system\.history\.writing$/, value: false, says: "NOT WRITTEN" },
   { name: /^_system\.history\.shedding$/, value: true, says: "disk nearly full: old days go" },
   { name: /^_system\.parts\.[^.]+\.running$/, value: false, says: "not running" },
+  { name: /^anomaly\..+\.alarm$/, value: true, says: ({ point }) => `ODD: ${point.replace(/\.alarm$/, "")}` },
+  { name: /^forecast\..+\.spike_alert$/, value: true, says: ({ point }) => `${point.replace(/\.spike_alert$/, "")} soon above its limit` },
   { state: /fault|trip|alarm|fail|error/i, says: null }, // any enumerated value whose name says so
 ];
 
@@ -162,7 +164,7 @@ export function kindOf(device) {
 export function attentionOf(tag, stateText) {
   for (const rule of ATTENTION) {
     if (rule.name ? rule.name.test(tag.name) && tag.value === rule.value : stateText !== null && rule.state.test(stateText)) {
-      return rule.says ?? stateText.toUpperCase();
+      return typeof rule.says === "function" ? rule.says(tag) : (rule.says ?? stateText.toUpperCase());
     }
   }
   return null;
