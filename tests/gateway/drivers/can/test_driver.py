@@ -277,13 +277,13 @@ async def test_feedback_is_what_the_device_says_after_the_command(tmp_path: Path
 
 
 async def test_a_command_that_nobody_repeats_ends_after_its_hold_time(tmp_path: Path) -> None:
-    async with running(tmp_path, hold="hold_ms: 200") as here:
+    async with running(tmp_path, hold="hold_ms: 1000") as here:
         await here.driver.operate(here.tag("battery.power_kw"), 5.0)
-        await here.is_good("battery.power_kw")
+        await until(lambda: len(here.battery.commands()) > 2, "it is sent again and again")
         bad = Quality.BAD_COMMUNICATION_ERROR
         await until(lambda: here.sample("battery.power_kw").status == bad, "it is no longer sent")
         count = len(here.battery.commands())
-        assert 5 <= count <= 13
+        assert count <= 53  # every 20 ms for the second; a busy machine sends fewer
         await here.driver.operate(here.tag("battery.power_kw"), 6.0)
         await until(lambda: len(here.battery.commands()) > count + 2, "it is sent again")
 
