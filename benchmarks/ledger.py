@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from historian.ledger.book import Book
 from historian.ledger.entry import Account, transfer
-from historian.ledger.keys import SigningKey
 from historian.ledger.pen import Pen
 from historian.ledger.verify import verify
+from historian.signing import SigningKey
 
 ENTRIES = 100_000
 BATCH = 1_000  # entries made durable at once

@@ -46,12 +46,12 @@ from historian.ledger.facts import (
     Venue,
     Window,
 )
-from historian.ledger.keys import SigningKey
 from historian.ledger.market.auction import Bid, clear
 from historian.ledger.metering import Meters
 from historian.ledger.pen import Pen
 from historian.ledger.registry import Author, Registered, Registry
 from historian.ledger.state import Placed
+from historian.signing import SigningKey
 
 ORDERS = 20_000
 MEMBERS = 20

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from gateway.config.part import PartContext, Reload
+from gateway.config.part import PartContext, Reload, work_in_thread
 from gateway.config.site import HistorianSettings, Tag
 from gateway.config.sizes import size_text
 from gateway.tags.image import DEFAULT_JOURNAL_RECORDS, Region
@@ -46,32 +46,26 @@ async def run(context: PartContext) -> None:
 
     Raises DirectoryInUse where another historian has the folder, RegionError where there is no region.
     """
-    loop = asyncio.get_running_loop()
-    stop = threading.Event()
-    changes: SimpleQueue[Change] = SimpleQueue()
-    work = asyncio.create_task(
-        asyncio.to_thread(
-            record,
+    site, changes = context.site, SimpleQueue[Change]()
+
+    def work(stop: threading.Event, ready: Callable[[], object]) -> None:
+        record(
             context.region_name,
             context.paths.history,
-            context.site.tags,
-            context.site.historian,
+            site.tags,
+            site.historian,
             stop,
-            lambda: loop.call_soon_threadsafe(context.ready.set),
+            ready,
             changes,
-            context.site.time_zone,
-            context.site.journal_records,
+            site.time_zone,
+            site.journal_records,
         )
-    )
+
     changing = asyncio.create_task(_pass_on(context.reloads, changes))
-    stopped = asyncio.create_task(context.stop.wait())
     try:
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await work_in_thread(context, work)
     finally:
-        stop.set()
-        stopped.cancel()
         changing.cancel()
-        await work
 
 
 @dataclass(frozen=True, slots=True)

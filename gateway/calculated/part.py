@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
@@ -13,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.calculated.evaluate import Evaluator
 from gateway.calculated.totaliser import Recall, Totaliser
-from gateway.config.part import PartContext
+from gateway.config.part import PartContext, work_in_thread
 from gateway.config.site import Site
 from gateway.config.system import CALCULATED_OWNER
 from gateway.tags.image import Region
@@ -29,26 +28,12 @@ async def run(context: PartContext, recall: Recall) -> None:
     """Calculate until stopped; ``recall`` reads history. Raises RegionError where there is no region, or somebody
     else calculates.
     """
-    loop = asyncio.get_running_loop()
-    stop = threading.Event()
-    work = asyncio.create_task(
-        asyncio.to_thread(
-            calculate,
-            context.region_name,
-            context.site,
-            context.paths.totals,
-            recall,
-            stop,
-            lambda: loop.call_soon_threadsafe(context.ready.set),
-        )
-    )
-    stopped = asyncio.create_task(context.stop.wait())
-    try:
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stop.set()
-        stopped.cancel()
-        await work
+    site, totals = context.site, context.paths.totals
+
+    def work(stop: threading.Event, ready: Callable[[], object]) -> None:
+        calculate(context.region_name, site, totals, recall, stop, ready)
+
+    await work_in_thread(context, work)
 
 
 def calculate(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.config.paths import RunPaths
@@ -36,3 +38,24 @@ class PartContext:
     stop: asyncio.Event
     ready: asyncio.Event
     reloads: asyncio.Queue[Reload] = field(default_factory=asyncio.Queue)
+
+
+async def work_in_thread(
+    context: PartContext, work: Callable[[threading.Event, Callable[[], object]], None]
+) -> None:
+    """Run ``work(stop, ready)`` in a thread until the part is stopped or ``work`` ends; raises what it raises.
+
+    For parts that block: they wait on ``stop`` and call ``ready()`` once, from their thread.
+    """
+    loop = asyncio.get_running_loop()
+    stop = threading.Event()
+    working = asyncio.create_task(
+        asyncio.to_thread(work, stop, lambda: loop.call_soon_threadsafe(context.ready.set))
+    )
+    stopped = asyncio.create_task(context.stop.wait())
+    try:
+        await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.set()
+        stopped.cancel()
+        await working

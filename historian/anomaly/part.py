@@ -6,7 +6,6 @@ it has to learn it learns from history, once; until there is enough its scores a
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
@@ -18,7 +17,7 @@ import numpy as np
 
 from gateway.config.anomaly import OF_TAGS, Anomaly, DetectorKind
 from gateway.config.anomaly_section import TEXT_BYTES
-from gateway.config.part import PartContext
+from gateway.config.part import PartContext, work_in_thread
 from gateway.config.site import Site, Tag
 from gateway.config.system import ANOMALY_OWNER
 from gateway.tags.image import Region, Writer
@@ -44,26 +43,12 @@ _SCORING = "scores"
 
 async def run(context: PartContext) -> None:
     """Look until stopped. Raises RegionError where there is no region, or somebody else looks."""
-    loop = asyncio.get_running_loop()
-    stop = threading.Event()
-    work = asyncio.create_task(
-        asyncio.to_thread(
-            look_for_anomalies,
-            context.region_name,
-            context.site,
-            context.paths.history,
-            context.paths.anomalies,
-            stop,
-            lambda: loop.call_soon_threadsafe(context.ready.set),
-        )
-    )
-    stopped = asyncio.create_task(context.stop.wait())
-    try:
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stop.set()
-        stopped.cancel()
-        await work
+    site, paths = context.site, context.paths
+
+    def work(stop: threading.Event, ready: Callable[[], object]) -> None:
+        look_for_anomalies(context.region_name, site, paths.history, paths.anomalies, stop, ready)
+
+    await work_in_thread(context, work)
 
 
 def look_for_anomalies(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 import threading
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from gateway.config.dispatch import DispatchSettings, PlannedBattery
 from gateway.config.dispatch_section import TEXT_BYTES
-from gateway.config.part import PartContext
+from gateway.config.part import PartContext, work_in_thread
 from gateway.config.site import Site
 from gateway.config.system import DISPATCH_OWNER
 from gateway.tags.image import Region, Writer
@@ -42,26 +41,12 @@ NEVER = -1.0
 
 async def run(context: PartContext) -> None:
     """Plan until stopped. Raises RegionError where there is no region, or somebody else plans."""
-    loop = asyncio.get_running_loop()
-    stop = threading.Event()
-    work = asyncio.create_task(
-        asyncio.to_thread(
-            plan_on,
-            context.region_name,
-            context.site,
-            context.paths.state,
-            context.paths.history,
-            stop,
-            lambda: loop.call_soon_threadsafe(context.ready.set),
-        )
-    )
-    stopped = asyncio.create_task(context.stop.wait())
-    try:
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stop.set()
-        stopped.cancel()
-        await work
+    site, paths = context.site, context.paths
+
+    def work(stop: threading.Event, ready: Callable[[], object]) -> None:
+        plan_on(context.region_name, site, paths.state, paths.history, stop, ready)
+
+    await work_in_thread(context, work)
 
 
 def plan_on(

@@ -6,7 +6,6 @@ found. A flag whose newest sample is not in history yet is looked at again.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 import threading
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from gateway.config.events import Event
-from gateway.config.part import PartContext
+from gateway.config.part import PartContext, work_in_thread
 from gateway.tags.image import Region
 from gateway.tags.quality import is_bad
 from gateway.tags.sample import Samples
@@ -40,25 +39,12 @@ _LAST = 2**62
 
 async def run(context: PartContext) -> None:
     """Keep frames until stopped. Raises RegionError where there is no region, UnknownFormat."""
-    loop = asyncio.get_running_loop()
-    stop = threading.Event()
-    work = asyncio.create_task(
-        asyncio.to_thread(
-            keep_frames,
-            context.region_name,
-            context.paths.history,
-            context.site.events,
-            stop,
-            lambda: loop.call_soon_threadsafe(context.ready.set),
-        )
-    )
-    stopped = asyncio.create_task(context.stop.wait())
-    try:
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stop.set()
-        stopped.cancel()
-        await work
+    site, paths = context.site, context.paths
+
+    def work(stop: threading.Event, ready: Callable[[], object]) -> None:
+        keep_frames(context.region_name, paths.history, site.events, stop, ready)
+
+    await work_in_thread(context, work)
 
 
 def keep_frames(

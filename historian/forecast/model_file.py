@@ -27,7 +27,7 @@ from typing import Any, Final
 
 import orjson
 
-from historian.ledger.keys import SigningKey, is_signed_digest
+from historian.signing import SigningKey, is_signed_digest
 
 _MAGIC: Final = b"tieline-model 1\n"
 _LENGTHS: Final = struct.Struct(">IQ")

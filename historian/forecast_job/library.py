@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from historian.forecast_job.plan import Plan, Track
-from historian.ledger.errors import KeyFileError
-from historian.ledger.keys import SigningKey
+from historian.signing import KeyFileError, SigningKey
 
 MODEL_KEY: Final = "model-key.pem"  # of this site; who may read it may say what the site runs
 ISSUE_EVERY: Final = {Track.LONG: "3h", Track.SHORT: "20min", Track.SPIKE: "5min"}  # in a comparison

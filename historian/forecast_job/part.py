@@ -5,7 +5,6 @@ Once a second it looks whether a step has ended, issues what is due, and tells i
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 import threading
@@ -17,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from gateway.config.forecasts_section import REFRESH_MS
-from gateway.config.part import PartContext
+from gateway.config.part import PartContext, work_in_thread
 from gateway.config.site import Site
 from gateway.config.system import FORECAST_OWNER
 from gateway.tags.image import Region, Writer
@@ -37,25 +36,12 @@ REFRESH_NS: Final = REFRESH_MS * 10**6
 
 async def run(context: PartContext) -> None:
     """Forecast until stopped. Raises RegionError where there is no region, UnknownFormat, OSError."""
-    loop = asyncio.get_running_loop()
-    stop = threading.Event()
-    work = asyncio.create_task(
-        asyncio.to_thread(
-            forecast,
-            context.region_name,
-            context.paths.state,
-            context.site,
-            stop,
-            lambda: loop.call_soon_threadsafe(context.ready.set),
-        )
-    )
-    stopped = asyncio.create_task(context.stop.wait())
-    try:
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stop.set()
-        stopped.cancel()
-        await work
+    site, paths = context.site, context.paths
+
+    def work(stop: threading.Event, ready: Callable[[], object]) -> None:
+        forecast(context.region_name, paths.state, site, stop, ready)
+
+    await work_in_thread(context, work)
 
 
 def forecast(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from historian.ledger.bundle import Bundle, is_signed_by_its_signer, sign
 from historian.ledger.entry import (
     MOST_IN_BUNDLE,
     NO_LEDGER,
@@ -21,11 +22,11 @@ from historian.ledger.entry import (
     encode_entry,
 )
 from historian.ledger.errors import LedgerError, NotALedger, Reason, Refused
-from historian.ledger.keys import Bundle, SigningKey, is_signed_by_its_signer
 from historian.ledger.merkle import leaf_hash
 from historian.ledger.pen import VALIDITY_US, now_us
 from historian.ledger.rows import BUSY_S, SCHEMA, check_file
 from historian.ledger.state import Placed, State
+from historian.signing import SigningKey
 
 MOST_IN_BATCH = 10 * MOST_IN_BUNDLE  # about half a second of one core
 
@@ -88,7 +89,7 @@ class Book:
             for line in SCHEMA:
                 self._connection.execute(line)
             batch = _Batch()
-            self._place(key.sign([statement]), batch)
+            self._place(sign(key, [statement]), batch)
             self._write(batch)
         except (LedgerError, sqlite3.Error):
             self._connection.execute("ROLLBACK")
@@ -161,7 +162,7 @@ class Book:
             statement = Statement(
                 state.ledger, key.public, number, os.urandom(16), now, now + VALIDITY_US, body
             )
-            return self._place(key.sign([statement]), batch)
+            return self._place(sign(key, [statement]), batch)
 
         return self._transact(place)[0]
 

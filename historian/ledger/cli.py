@@ -23,12 +23,12 @@ from historian.ledger.entry import (
     decode_statement,
 )
 from historian.ledger.errors import LedgerError
-from historian.ledger.keys import SigningKey
 from historian.ledger.market_cli import add_verbs, record_as_json
 from historian.ledger.merkle import leaf_hash
 from historian.ledger.proof import Inclusion, from_json, prove_consistency, prove_inclusion, to_json
 from historian.ledger.rows import Rows
 from historian.ledger.verify import verify
+from historian.signing import KeyFileError, SigningKey
 
 SOUND, FAULTY, USAGE = 0, 1, 2  # exit statuses
 MOST_PROOF_BYTES = 1_000_000  # an entry of 64 KiB in hex, and two paths
@@ -93,7 +93,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 def _explained(run: Any, args: argparse.Namespace) -> int:
     try:
         return int(run(args))
-    except (LedgerError, OSError) as error:
+    except (LedgerError, KeyFileError, OSError) as error:
         print(f"tieline ledger: {error}", file=sys.stderr)
         return USAGE
 

@@ -12,15 +12,16 @@ from hashlib import sha256
 from itertools import islice
 
 from historian.ledger.book import MOST_IN_BATCH, Book, Receipt
+from historian.ledger.bundle import Bundle, sign
 from historian.ledger.coding import MOST_TEXT_BYTES, record_of
 from historian.ledger.community import Community
 from historian.ledger.entry import MOST_IN_BUNDLE, Statement
 from historian.ledger.errors import LedgerError, Reason, Refused
 from historian.ledger.facts import NO_DIGEST, BillIssue, Fact, Gate, Refusal, Settlement
-from historian.ledger.keys import Bundle, SigningKey
 from historian.ledger.metering import MICROS
 from historian.ledger.pen import Pen, now_us
 from historian.ledger.state import Placed
+from historian.signing import SigningKey
 
 # A flood of forgeries must not fill the ledger: beyond these a minute, refusals are counted and told with the next.
 MOST_REFUSALS = 60
@@ -129,7 +130,7 @@ class Desk:
     def say(self, *facts: Fact) -> list[Outcome]:
         """Facts by the operator."""
         pen = self._pen_now()
-        (outcomes,) = self.submit([self._key.sign([pen.statement(record_of(fact)) for fact in facts])])
+        (outcomes,) = self.submit([sign(self._key, [pen.statement(record_of(fact)) for fact in facts])])
         return outcomes
 
     def demand(self, *facts: Fact) -> None:
@@ -186,10 +187,10 @@ class Desk:
     def _append(self, statements: list[Statement]) -> None:
         """The desk's own; its numbers may have been overtaken by another process with the operator's key."""
         try:
-            self.book.append([self._key.sign(statements)])
+            self.book.append([sign(self._key, statements)])
         except Refused as refused:
             if refused.reason is not Reason.REORDERED:
                 raise
             pen = self._pen_now()
             again = [pen.statement(statement.body, statement.client) for statement in statements]
-            self.book.append([self._key.sign(again)])
+            self.book.append([sign(self._key, again)])

@@ -2,7 +2,6 @@
 
 LedgerError
 ├── Refused       a statement that does not count; ``reason`` says of which kind
-├── KeyFileError  a file of a key that cannot be used
 └── NotALedger    a file that is none, or of another version, or damaged
 """
 
@@ -44,10 +43,6 @@ class Refused(LedgerError):  # noqa: N818 - reads as the claim it makes
         super().__init__(f"{reason.value}: {why}")
         self.reason = reason
         self.why = why
-
-
-class KeyFileError(LedgerError):
-    """A file of a key that cannot be used."""
 
 
 class NotALedger(LedgerError):  # noqa: N818

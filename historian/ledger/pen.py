@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
+from historian.ledger.bundle import Bundle, sign
 from historian.ledger.entry import Body, Statement
-from historian.ledger.keys import Bundle, SigningKey
+from historian.signing import SigningKey
 
 VALIDITY_US = 3600 * 1_000_000  # unless said otherwise, a statement not placed within an hour is late
 
@@ -48,8 +49,8 @@ class Pen:
 
     def sign(self, bodies: Sequence[Body]) -> Bundle:
         """These, as one bundle of new requests."""
-        return self.key.sign([self.statement(body) for body in bodies])
+        return sign(self.key, [self.statement(body) for body in bodies])
 
     def request(self, client: str, body: Body) -> Bundle:
         """One request by the author's own name for it: said again, it is done once."""
-        return self.key.sign([self.statement(body, client_id(client))])
+        return sign(self.key, [self.statement(body, client_id(client))])

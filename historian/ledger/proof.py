@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from historian.ledger.bundle import is_signed
 from historian.ledger.entry import decode_entry, signer_of
 from historian.ledger.errors import NotALedger, Refused
-from historian.ledger.keys import is_signed
 from historian.ledger.merkle import (
     consistency_path,
     inclusion_path,

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from historian.ledger.book import replay
+from historian.ledger.bundle import is_signed
 from historian.ledger.entry import MOST_IN_BUNDLE, Entry, PeriodClose, decode_entry, signer_of
 from historian.ledger.errors import NotALedger, Refused
-from historian.ledger.keys import is_signed
 from historian.ledger.merkle import leaf_hash, root
 from historian.ledger.rows import Rows
 from historian.ledger.state import State

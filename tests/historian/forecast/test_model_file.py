@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from historian.forecast import model_file
 from historian.forecast.forecaster import Forecaster
 from historian.forecast.model_file import ModelFileError
-from historian.ledger.keys import SigningKey
+from historian.signing import SigningKey
 
 
 @pytest.fixture(scope="module")

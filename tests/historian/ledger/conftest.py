@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from historian.ledger.book import Book
+from historian.ledger.bundle import Bundle, sign
 from historian.ledger.coding import record_of
 from historian.ledger.community import Community
 from historian.ledger.desk import Desk, Outcome
@@ -37,11 +38,11 @@ from historian.ledger.facts import (
     Stored,
     Venue,
 )
-from historian.ledger.keys import Bundle, SigningKey
 from historian.ledger.market.price import ONE
 from historian.ledger.pen import Pen, client_id
 from historian.ledger.rules import price_of
 from historian.ledger.state import Placed
+from historian.signing import SigningKey
 
 QUARTER_US = 900 * 1_000_000
 NOON_US = 1_795_262_400 * 1_000_000  # 2026-11-21T12:00:00Z
@@ -197,7 +198,7 @@ class Town:
         return client
 
     def request(self, name: str, fact: Fact, client: bytes) -> Bundle:
-        return self.keys[name].sign([self.pens[name].statement(record_of(fact), client)])
+        return sign(self.keys[name], [self.pens[name].statement(record_of(fact), client)])
 
     def read(
         self, name: str, at_us: int, imported: int, exported: int, quality: object = ReadingQuality.MEASURED

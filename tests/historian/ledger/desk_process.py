@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from historian.ledger.book import Book
+from historian.ledger.bundle import sign
 from historian.ledger.coding import record_of
 from historian.ledger.desk import Desk
 from historian.ledger.facts import (
@@ -25,10 +26,10 @@ from historian.ledger.facts import (
     Venue,
     Withdrawal,
 )
-from historian.ledger.keys import SigningKey
 from historian.ledger.market.price import ONE
 from historian.ledger.pen import Pen, client_id
 from historian.ledger.rules import price_of
+from historian.signing import SigningKey
 
 NAMES = ("pv1", "pv2", "home1", "home2", "bat")
 QUARTER_US = 900 * 1_000_000
@@ -112,7 +113,7 @@ def main() -> None:
             ):
                 named = f"reading {fact.meter} {fact.at_us}"
             pens[name].follow(book.state.authors[name].number)
-            bundle = keys[name].sign([pens[name].statement(record_of(fact), client_id(named))])
+            bundle = sign(keys[name], [pens[name].statement(record_of(fact), client_id(named))])
             ((outcome,),) = desk.submit([bundle])
             assert outcome.refused is None, (fact, outcome)
             print(number, flush=True)

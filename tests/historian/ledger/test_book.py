@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from historian.ledger.book import Book
+from historian.ledger.bundle import Bundle, sign
 from historian.ledger.entry import (
     INT64_HIGH,
     Account,
@@ -25,9 +26,9 @@ from historian.ledger.entry import (
     transfer,
 )
 from historian.ledger.errors import NotALedger, Reason, Refused
-from historian.ledger.keys import Bundle, SigningKey
 from historian.ledger.pen import Pen, client_id
 from historian.ledger.verify import verify
+from historian.signing import SigningKey
 
 START_US = 1_795_300_000_000_000
 MINUTE_US = 60_000_000
@@ -194,14 +195,14 @@ def test_the_same_request_twice_in_a_batch_is_done_once(site: Site) -> None:
     assert [receipt.is_new for receipt in receipts] == [True, False]
     assert receipts[0].sequence == receipts[1].sequence
     twice = [site.by_ev1.statement(Record("note", b""), client_id("same")) for _ in range(2)]
-    is_refused(site, Reason.CONFLICT, site.ev1.sign(twice))
+    is_refused(site, Reason.CONFLICT, sign(site.ev1, twice))
 
 
 def test_a_bundle_that_is_placed_in_part_is_refused(site: Site) -> None:
     site.book.append([site.by_ev1.request("a", transfer("", *PAY, 5))])
     a = site.by_ev1.statement(transfer("", *PAY, 5), client_id("a"))
     b = site.by_ev1.statement(transfer("", *PAY, 5), client_id("b"))
-    is_refused(site, Reason.CONFLICT, site.ev1.sign([a, b]))
+    is_refused(site, Reason.CONFLICT, sign(site.ev1, [a, b]))
 
 
 def test_reordered_late_early_and_endless_messages_are_refused(site: Site) -> None:
@@ -212,9 +213,9 @@ def test_reordered_late_early_and_endless_messages_are_refused(site: Site) -> No
     site.now_us += 61 * MINUTE_US
     is_refused(site, Reason.LATE, waits)
     ahead = replace(site.by_ev1.statement(Record("note", b"")), made_at_us=site.now_us + 6 * MINUTE_US)
-    is_refused(site, Reason.EARLY, site.ev1.sign([replace(ahead, good_until_us=ahead.made_at_us + 1)]))
+    is_refused(site, Reason.EARLY, sign(site.ev1, [replace(ahead, good_until_us=ahead.made_at_us + 1)]))
     endless = site.by_ev1.statement(Record("note", b""), validity_us=8 * 24 * 60 * MINUTE_US)
-    is_refused(site, Reason.MALFORMED, site.ev1.sign([endless]))
+    is_refused(site, Reason.MALFORMED, sign(site.ev1, [endless]))
 
 
 def test_a_message_for_another_ledger_is_refused(site: Site, tmp_path: Path) -> None:
@@ -228,7 +229,7 @@ def test_oversized_statements_and_batches_are_refused(site: Site) -> None:
         site.by_ev1.sign([Record("note", bytes(65_536))])
     (small,) = site.by_ev1.sign([Record("note", b"")]).statements
     huge = small + bytes(65_536)
-    bundle = site.ev1.sign([site.by_ev1.statement(Record("note", b""))])
+    bundle = sign(site.ev1, [site.by_ev1.statement(Record("note", b""))])
     is_refused(site, Reason.FORGED, replace(bundle, statements=(huge,)))
     is_refused(site, Reason.OVERSIZED, *[bundle] * 10_241)
 
@@ -324,4 +325,4 @@ def test_signing_refuses_a_statement_in_another_name(site: Site) -> None:
     statement = site.by_ev1.statement(Record("note", b""))
     assert encode_statement(statement)
     with pytest.raises(Refused, match=r"another key"):
-        site.pv7.sign([statement])
+        sign(site.pv7, [statement])

@@ -10,15 +10,16 @@ import pytest
 from ledger_town import FIRST_US, QUARTER_US, Town
 
 from historian.ledger.book import Book
+from historian.ledger.bundle import Bundle, sign
 from historian.ledger.coding import record_of
 from historian.ledger.community import Community
 from historian.ledger.desk import MOST_REFUSALS, Desk
 from historian.ledger.entry import Record, transfer
 from historian.ledger.errors import LedgerError, Reason
 from historian.ledger.facts import Gate, Side
-from historian.ledger.keys import Bundle, SigningKey
 from historian.ledger.pen import Pen, client_id
 from historian.ledger.verify import verify
+from historian.signing import SigningKey
 
 BUY, SELL = Side.BUY, Side.SELL
 
@@ -56,14 +57,14 @@ def test_forged_reordered_late_and_foreign_orders_are_refused_on_the_record(busy
     on_record(busy, replace(good, signature=bytes(64)), Reason.FORGED)
     on_record(busy, _by_nobody(busy), Reason.KEY_NOT_VALID)
     number = busy.book.state.authors["pv1"].number
-    on_record(busy, key.sign([replace(pen.statement(fact), number=number)]), Reason.REORDERED)
+    on_record(busy, sign(key, [replace(pen.statement(fact), number=number)]), Reason.REORDERED)
     late = replace(pen.statement(fact), good_until_us=busy.now_us - 1, made_at_us=busy.now_us - 9)
-    on_record(busy, key.sign([late]), Reason.LATE)
+    on_record(busy, sign(key, [late]), Reason.LATE)
     ahead = pen.statement(fact)
     skewed = replace(ahead, made_at_us=busy.now_us + 10**9, good_until_us=busy.now_us + 10**9)
-    on_record(busy, key.sign([skewed]), Reason.EARLY)
+    on_record(busy, sign(key, [skewed]), Reason.EARLY)
     foreign = replace(pen.statement(fact), ledger=bytes(32))
-    on_record(busy, key.sign([foreign]), Reason.WRONG_LEDGER)
+    on_record(busy, sign(key, [foreign]), Reason.WRONG_LEDGER)
     on_record(busy, Bundle((b"garbage",), bytes(64)), Reason.FORGED)
 
 

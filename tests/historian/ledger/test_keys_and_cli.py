@@ -13,9 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from historian.ledger import cli
 from historian.ledger.book import Book
 from historian.ledger.entry import Account, transfer
-from historian.ledger.errors import KeyFileError
-from historian.ledger.keys import SigningKey
 from historian.ledger.pen import Pen
+from historian.signing import KeyFileError, SigningKey
 
 
 def test_a_key_comes_back_from_its_file_which_is_its_owners_only(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from historian.ledger.book import Book
 from historian.ledger.entry import Account
-from historian.ledger.keys import SigningKey
 from historian.ledger.pen import Pen
 from historian.ledger.verify import verify
+from historian.signing import SigningKey
 
 HERE = Path(__file__).parent
 BATCH = 50  # of writer_process

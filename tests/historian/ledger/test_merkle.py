@@ -141,10 +141,10 @@ def test_garbage_is_no_proof(first: int, size: int, steps: list[bytes]) -> None:
 def test_the_ledgers_proofs_lead_to_the_root_that_its_operator_signed(tmp_path: Path) -> None:
     from historian.ledger.book import Book
     from historian.ledger.entry import Record
-    from historian.ledger.keys import SigningKey
     from historian.ledger.pen import Pen
     from historian.ledger.proof import from_json, periods, prove_consistency, prove_inclusion, to_json
     from historian.ledger.rows import Rows
+    from historian.signing import SigningKey
 
     key = SigningKey.generate()
     file = tmp_path / "l.db"

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from historian.ledger.book import Book
+from historian.ledger.bundle import sign
 from historian.ledger.entry import (
     INT64_HIGH,
     INT64_LOW,
@@ -23,9 +24,9 @@ from historian.ledger.entry import (
     encode_statement,
 )
 from historian.ledger.errors import Refused
-from historian.ledger.keys import SigningKey
 from historian.ledger.pen import Pen, client_id
 from historian.ledger.verify import verify
+from historian.signing import SigningKey
 
 KEY = SigningKey.generate()
 UNITS = {"bank": "EUR", "a": "EUR", "b": "EUR", "grid": "Wh", "x": "Wh", "y": "Wh"}
@@ -67,7 +68,7 @@ def test_units_are_conserved_nothing_is_overdrawn_and_requests_are_done_once(
         for batch in batches:
             before = book.state.encode()
             try:
-                bundles = [KEY.sign([pen.statement(t, client_id(str(n)))]) for n, t in batch]
+                bundles = [sign(KEY, [pen.statement(t, client_id(str(n)))]) for n, t in batch]
                 receipts = book.append(bundles)
             except Refused:
                 assert book.state.encode() == before

@@ -22,8 +22,8 @@ from historian.ledger.facts import (
     Status,
     StatusChange,
 )
-from historian.ledger.keys import SigningKey
 from historian.ledger.pen import Pen
+from historian.signing import SigningKey
 
 DEVICE = Device("pv1.new", DeviceKind.SOURCE, "X1", "roof", NO_DIGEST, "f1", 5_000, 0, 0)
 

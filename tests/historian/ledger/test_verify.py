@@ -21,11 +21,11 @@ from historian.ledger.entry import (
     encode_entry,
     transfer,
 )
-from historian.ledger.keys import SigningKey
 from historian.ledger.merkle import leaf_hash
 from historian.ledger.pen import Pen
 from historian.ledger.rows import Rows
 from historian.ledger.verify import check_chunk, check_rows, verify
+from historian.signing import SigningKey
 
 OPERATOR = SigningKey.generate()
 MEMBER = SigningKey.generate()

@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 
 from historian.ledger.book import Book
+from historian.ledger.bundle import sign
 from historian.ledger.entry import transfer
-from historian.ledger.keys import SigningKey
 from historian.ledger.pen import Pen, client_id
+from historian.signing import SigningKey
 
 BATCH = 50
 PERIOD = 4  # batches
@@ -17,7 +18,7 @@ with Book.open(Path(sys.argv[1])) as book:
     number = int(sys.argv[3])
     while True:
         bodies = [(f"{number}/{i}", transfer(str(number), "bank", "a", "EUR", 1)) for i in range(BATCH)]
-        bundle = key.sign([pen.statement(body, client_id(name)) for name, body in bodies])
+        bundle = sign(key, [pen.statement(body, client_id(name)) for name, body in bodies])
         last = book.append([bundle])[-1]
         print(number, last.sequence, last.hash.hex(), flush=True)
         number += 1

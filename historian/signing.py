@@ -1,40 +1,24 @@
-"""Ed25519 keys: files that only their owner reads, and bundles of statements signed at once."""
+"""Ed25519 keys in files that only their owner reads: authors of a ledger and models of forecasts."""
 
 from __future__ import annotations
 
 import os
 import stat
-import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from historian.ledger.entry import MOST_IN_BUNDLE, Statement, encode_statement, signer_of
-from historian.ledger.errors import KeyFileError, Reason, Refused
-from historian.ledger.merkle import leaf_hash, root
-
-_CONTEXT = b"tieline ledger bundle 1\0"  # a signature for another purpose never fits
 _LEAST_PURPOSE = 4  # characters: it cannot be left out
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """Statements of one signer, placed all or none."""
-
-    statements: tuple[bytes, ...]
-    signature: bytes
-
-
-def _signed_bytes(size: int, tree_root: bytes) -> bytes:
-    return _CONTEXT + struct.pack(">H", size) + tree_root
+class KeyFileError(Exception):
+    """A file of a key that cannot be used."""
 
 
 class SigningKey:
-    """A private key in memory."""
+    """A private key in memory; ``public`` is its 32 bytes."""
 
     __slots__ = ("_private", "public")
 
@@ -82,40 +66,17 @@ class SigningKey:
         except OSError as error:
             raise KeyFileError(f"{file}: {error.strerror}") from error
 
-    def sign(self, statements: Sequence[Statement]) -> Bundle:
-        """One signature for all of them."""
-        encoded = tuple(map(encode_statement, statements))
-        if not 1 <= len(encoded) <= MOST_IN_BUNDLE:
-            raise Refused(Reason.OVERSIZED, f"a bundle of {len(encoded)} statements: 1 to {MOST_IN_BUNDLE}")
-        for statement in encoded:
-            if signer_of(statement) != self.public:
-                raise Refused(Reason.FORGED, "a statement names another key as its signer")
-        return Bundle(
-            encoded, self._private.sign(_signed_bytes(len(encoded), root(list(map(leaf_hash, encoded)))))
-        )
+    def sign_content(self, content: bytes) -> bytes:
+        """The signature of ``content``, whose first bytes say what it is: it must fit nothing else."""
+        return self._private.sign(content)
 
     def sign_digest(self, purpose: str, digest: bytes) -> bytes:
         """The signature of a SHA-256 ``digest`` for a ``purpose``: it fits no other purpose and no bundle."""
         return self._private.sign(_purpose_bytes(purpose, digest))
 
 
-def is_signed(key: bytes, size: int, tree_root: bytes, signature: bytes) -> bool:
-    """Whether ``key`` signed the bundle with this root."""
-    return _fits(key, _signed_bytes(size, tree_root), signature)
-
-
-def is_signed_digest(key: bytes, purpose: str, digest: bytes, signature: bytes) -> bool:
-    """Whether ``key`` signed this digest for this purpose."""
-    return _fits(key, _purpose_bytes(purpose, digest), signature)
-
-
-def _purpose_bytes(purpose: str, digest: bytes) -> bytes:
-    assert len(purpose) >= _LEAST_PURPOSE, purpose
-    assert len(digest) == 32, digest
-    return b"tieline " + purpose.encode() + b"\0" + digest
-
-
-def _fits(key: bytes, content: bytes, signature: bytes) -> bool:
+def is_signed_content(key: bytes, content: bytes, signature: bytes) -> bool:
+    """Whether ``key`` signed ``content``."""
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, content)
     except (InvalidSignature, ValueError):
@@ -123,12 +84,12 @@ def _fits(key: bytes, content: bytes, signature: bytes) -> bool:
     return True
 
 
-def is_signed_by_its_signer(bundle: Bundle) -> bool:
-    """Whether all statements are of one signer who signed them."""
-    if not 1 <= len(bundle.statements) <= MOST_IN_BUNDLE:
-        return False
-    signers = set(map(signer_of, bundle.statements))
-    if len(signers) != 1:
-        return False
-    tree_root = root(list(map(leaf_hash, bundle.statements)))
-    return is_signed(signers.pop(), len(bundle.statements), tree_root, bundle.signature)
+def is_signed_digest(key: bytes, purpose: str, digest: bytes, signature: bytes) -> bool:
+    """Whether ``key`` signed this digest for this purpose."""
+    return is_signed_content(key, _purpose_bytes(purpose, digest), signature)
+
+
+def _purpose_bytes(purpose: str, digest: bytes) -> bytes:
+    assert len(purpose) >= _LEAST_PURPOSE, purpose
+    assert len(digest) == 32, digest
+    return b"tieline " + purpose.encode() + b"\0" + digest
