@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from historian.dispatch.errors import DispatchError
@@ -19,25 +19,58 @@ TO_SPARE = 1 / 4
 """Of the deadline: a program a third longer than one solved within it takes less than the deadline, mostly."""
 
 
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """``steps`` are planned next: ``longest`` where there is time, ``shortest`` where there is none."""
+
+    longest: int
+    shortest: int
+    steps: int
+
+    @classmethod
+    def full(cls, longest: int, shortest: int) -> Horizon:
+        """Raises DispatchError."""
+        if not 1 <= shortest <= longest:
+            raise DispatchError(
+                f"shortest {shortest} and longest {longest}: 1 or more, and no more than the other"
+            )
+        return cls(longest, shortest, longest)
+
+    def after(self, status: Status, solver_s: float, deadline_s: float) -> Horizon:
+        """After a plan of ``steps`` that was or was not found."""
+        if status is Status.LATE:
+            wanted = math.floor(self.steps * HALVED)
+        elif status is Status.FEASIBLE:
+            wanted = math.floor(self.steps * SHORTENED)
+        elif status is Status.OPTIMAL and solver_s <= deadline_s * TO_SPARE:
+            wanted = math.ceil(self.steps * LENGTHENED)
+        else:
+            wanted = self.steps
+        return replace(self, steps=min(max(wanted, self.shortest), self.longest))
+
+
 @dataclass(slots=True)
 class Rolling:
-    """``longest`` steps are planned where there is time, ``shortest`` where there is none."""
+    """``longest`` steps are planned where there is time, ``shortest`` where there is none.
+
+    For who asks one solver after another in its own process; in a site, `historian.dispatch_job` asks one beside it.
+    """
 
     longest: int
     shortest: int
     deadline_s: float = 10.0
     gap: float = 0.005
-    horizon: int = field(init=False)
-    """Of the next plan."""
     plan: Plan | None = field(init=False, default=None)
     """The last usable one."""
+    _horizon: Horizon = field(init=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.shortest <= self.longest:
-            raise DispatchError(
-                f"shortest {self.shortest} and longest {self.longest}: 1 or more, and no more than the other"
-            )
-        self.horizon = self.longest
+        self._horizon = Horizon.full(self.longest, self.shortest)
+
+    @property
+    def horizon(self) -> int:
+        """Of the next plan."""
+        return self._horizon.steps
 
     def replan(self, site: Site, start: datetime, step: timedelta) -> Plan:
         """What ``solve`` found, kept in ``plan`` if it is usable. ``site``'s series have ``longest`` steps."""
@@ -49,20 +82,8 @@ class Rolling:
         )
         if found.is_usable:
             self.plan = found
-        self.horizon = self.next_horizon(found)
+        self._horizon = self._horizon.after(found.status, found.solver_s, self.deadline_s)
         return found
-
-    def next_horizon(self, found: Plan) -> int:
-        """After a plan, or none, of ``horizon`` steps."""
-        if found.status is Status.LATE:
-            wanted = math.floor(self.horizon * HALVED)
-        elif found.status is Status.FEASIBLE:
-            wanted = math.floor(self.horizon * SHORTENED)
-        elif found.status is Status.OPTIMAL and found.solver_s <= self.deadline_s * TO_SPARE:
-            wanted = math.ceil(self.horizon * LENGTHENED)
-        else:
-            wanted = self.horizon
-        return min(max(wanted, self.shortest), self.longest)
 
     def plan_at(self, time: datetime) -> Plan | None:
         """The one to follow; None where the last one does not reach so far, so that it takes a rule."""

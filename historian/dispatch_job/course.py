@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gateway.config.dispatch import Course
 from historian.dispatch.plan import Plan, Status
+from historian.dispatch.rolling import Horizon
 from historian.dispatch_job.child import Failure
 from historian.dispatch_job.solver import Solved
 
@@ -41,12 +42,12 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """``horizon`` is that of the next try; ``due`` when it is."""
+    """``horizon`` is that of the next try, at most; ``due`` when it is."""
 
-    steps: int
+    horizon: Horizon
+    deadline_s: float
     period: timedelta
     keep: timedelta
-    horizon: int
     due: datetime | None = None
     followed: Followed | None = None
     is_failing: bool = False
@@ -60,16 +61,16 @@ class Standing:
     def told(self, answer: Solved | Failure, now: datetime) -> Standing:
         """What follows from what the solver said."""
         if isinstance(answer, Failure):
-            return self._failed(answer.words, now, shorten=True)
+            # Killed by whom or what, memory perhaps: in any case less is asked next.
+            return self._failed(answer.words, Status.LATE, 0.0, now)
         plan = answer.plan
         if not plan.is_usable:
-            # A shorter horizon does not mend what cannot be: it is tried again when things may have changed.
-            late = plan.status is not Status.INFEASIBLE
-            return self._failed(words_of(plan), now, shorten=late)
-        followed = Followed(plan, now, answer.naive_cost, plan.horizon < self.steps, answer.reserve_pct)
+            return self._failed(words_of(plan), plan.status, plan.solver_s, now)
+        is_shortened = plan.horizon == self.horizon.steps < self.horizon.longest
+        followed = Followed(plan, now, answer.naive_cost, is_shortened, answer.reserve_pct)
         return replace(
             self,
-            horizon=min(self.steps, self.horizon * 2),
+            horizon=self.horizon.after(plan.status, plan.solver_s, self.deadline_s),
             due=now + self.period,
             followed=followed,
             is_failing=False,
@@ -78,7 +79,7 @@ class Standing:
 
     def cannot(self, words: str, now: datetime) -> Standing:
         """Nothing could be asked of the solver."""
-        return self._failed(words, now, shorten=False)
+        return self._failed(words, Status.FAILED, 0.0, now)
 
     def course(self, now: datetime) -> Course:
         """Which plan holds now."""
@@ -102,11 +103,10 @@ class Standing:
         is_old = now - self.followed.made > self.keep
         return step if 0 <= step < plan.horizon and not is_old else None
 
-    def _failed(self, words: str, now: datetime, *, shorten: bool) -> Standing:
-        horizon = max(self.horizon // 2, min(LEAST_STEPS, self.steps)) if shorten else self.horizon
+    def _failed(self, words: str, status: Status, solver_s: float, now: datetime) -> Standing:
         return replace(
             self,
-            horizon=horizon,
+            horizon=self.horizon.after(status, solver_s, self.deadline_s),
             due=now + min(self.period, RETRY),
             is_failing=True,
             failures=self.failures + 1,

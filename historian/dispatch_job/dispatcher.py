@@ -19,9 +19,10 @@ from gateway.config.dispatch import (
 )
 from historian.dispatch.axis import Axis
 from historian.dispatch.errors import DispatchError
+from historian.dispatch.rolling import Horizon
 from historian.dispatch_job.binding import Read, bind
 from historian.dispatch_job.child import Failure
-from historian.dispatch_job.course import RETRY, Standing
+from historian.dispatch_job.course import LEAST_STEPS, RETRY, Standing
 from historian.dispatch_job.foresight import Means, Source, foresee_all
 from historian.dispatch_job.kept import Kept
 from historian.dispatch_job.shadow import Measured
@@ -89,10 +90,10 @@ class Dispatcher:
         self._begin = begin
         self._step = timedelta(minutes=settings.step_min)
         self.standing = Standing(
-            settings.steps,
+            Horizon.full(settings.steps, min(LEAST_STEPS, settings.steps)),
+            settings.deadline_s,
             timedelta(seconds=settings.period_s),
             timedelta(hours=settings.keep_h),
-            settings.steps,
             followed=kept.followed,
         )
         self.work: Work | None = None
@@ -158,7 +159,7 @@ class Dispatcher:
 
     def job(self, read: Read, now: datetime) -> Job | str:
         """What the solver is asked now, or why it can not be."""
-        axis = Axis(self._floor(now), self._step, self.standing.horizon)
+        axis = Axis(self._floor(now), self._step, self.standing.horizon.steps)
         foreseen = foresee_all(self._settings, self._names, read, axis, self._means, self._source)
         self._forecast = "; ".join(f"{name}: {each.words}" for name, each in foreseen.items())
         issued = [each.issued for each in foreseen.values() if each.issued is not None]

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from dispatch_instances import site_of
 
-from historian.dispatch import DispatchError, GridTie, Load, Plan, Rolling, Site, Status
+from historian.dispatch import DispatchError, GridTie, Load, Rolling, Site, Status
+from historian.dispatch.rolling import Horizon
 
 START = datetime(2026, 3, 28, 17, tzinfo=UTC)
 STEP = timedelta(minutes=30)
@@ -57,9 +58,7 @@ def test_a_plan_that_cannot_be_changes_neither_the_last_one_nor_the_horizon() ->
     ],
 )
 def test_the_horizon_goes_by_the_time_it_took(status: Status, solver_s: float, horizon: int) -> None:
-    rolling = Rolling(longest=20, shortest=4, deadline_s=8.0)
-    rolling.horizon = 12
-    assert rolling.next_horizon(Plan(START, STEP, 12, status, solver_s=solver_s)) == horizon
+    assert Horizon(longest=20, shortest=4, steps=12).after(status, solver_s, deadline_s=8.0).steps == horizon
 
 
 def test_a_plan_is_followed_to_its_end_and_no_further() -> None:
