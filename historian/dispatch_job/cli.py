@@ -17,6 +17,7 @@ import orjson
 from gateway.config.cli import load_or_explain
 from gateway.config.dispatch import DispatchSettings
 from gateway.config.paths import RunPaths, run_paths
+from gateway.config.plant_time import NS, WALL_TIME, PlantTime, plant_time, speed_of
 from gateway.config.site import Site
 from historian.dispatch.axis import Axis
 from historian.dispatch.errors import DispatchError
@@ -37,7 +38,7 @@ from historian.dispatch_job.report import (
 from historian.dispatch_job.simulate import simulate
 from historian.dispatch_job.solver import Job, solve_job
 from historian.errors import HistoryError
-from historian.query.history import History
+from historian.query.plant import open_history
 from historian.times import parse_time
 
 DONE, NO_PLAN, USAGE = 0, 1, 2  # exit statuses
@@ -86,6 +87,7 @@ class _Asked:
         self.names = {tag: site.tags[tag].name for tag in settings.inputs}
         self.zone: tzinfo = UTC if site.time_zone == "UTC" else ZoneInfo(site.time_zone)
         self.paths: RunPaths = run_paths(site.name, args.state)
+        self.plant: PlantTime = WALL_TIME
         self.table: Table | None = None
         self.source: Source = NoForecasts()
         self.means: Means
@@ -95,13 +97,14 @@ class _Asked:
             return
         if not self.paths.history.is_dir():
             raise ValueError(f"no history in {self.paths.history}: run the site first, or give --csv FILE")
-        self.means = means_of(History(self.paths.history))
+        self.plant = plant_time(self.paths.state, speed_of(site))
+        self.means = means_of(open_history(self.paths.history, self.plant))
         if site.forecasts:
             self.source = StoredForecasts(self.paths.state)
 
     def time(self, text: str) -> datetime:
-        ns = parse_time(text, time.time_ns(), self.zone)
-        return datetime.fromtimestamp(ns / 1e9, UTC)
+        ns = parse_time(text, self.plant.plant_ns(time.time_ns()), self.zone)
+        return datetime.fromtimestamp(ns / NS, UTC)
 
     def floor(self, at: datetime) -> datetime:
         return at - timedelta(seconds=at.timestamp() % (self.settings.step_min * 60))

@@ -53,6 +53,7 @@ class Standing:
     is_failing: bool = False
     failures: int = 0
     words: str = ""
+    retry: timedelta = RETRY
 
     def is_due(self, now: datetime) -> bool:
         """A clock that was set back does not put it off for long."""
@@ -107,7 +108,7 @@ class Standing:
         return replace(
             self,
             horizon=self.horizon.after(status, solver_s, self.deadline_s),
-            due=now + min(self.period, RETRY),
+            due=now + min(self.period, self.retry),
             is_failing=True,
             failures=self.failures + 1,
             words=words,

@@ -69,7 +69,9 @@ class _Mean:
 
 
 class Dispatcher:
-    """``names`` are the tags' names by their places; ``begin`` starts a solver. Times are aware."""
+    """``names`` are the tags' names by their places; ``begin`` starts a solver. Times are aware, and the plant's,
+    which goes ``speed`` times as fast as the wall; the period is of the wall, as the solver's deadline is.
+    """
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class Dispatcher:
         means: Means,
         source: Source,
         begin: Callable[[Job], Work],
+        speed: float = 1.0,
     ) -> None:
         self._settings = settings
         self._names = names
@@ -92,9 +95,10 @@ class Dispatcher:
         self.standing = Standing(
             Horizon.full(settings.steps, min(LEAST_STEPS, settings.steps)),
             settings.deadline_s,
-            timedelta(seconds=settings.period_s),
+            timedelta(seconds=settings.period_s) * speed,
             timedelta(hours=settings.keep_h),
             followed=kept.followed,
+            retry=RETRY * speed,
         )
         self.work: Work | None = None
         self._mean: _Mean | None = None
@@ -117,7 +121,9 @@ class Dispatcher:
                 self.work = None
                 self.standing = self.standing.told(answer, now)
                 if self._without:  # it may be known soon
-                    self.standing = replace(self.standing, due=now + min(self.standing.period, RETRY))
+                    self.standing = replace(
+                        self.standing, due=now + min(self.standing.period, self.standing.retry)
+                    )
                 self.kept.followed = self.standing.followed
                 self.must_keep = True
         elif self.standing.is_due(now):

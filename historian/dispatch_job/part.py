@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gateway.config.dispatch import DispatchSettings, PlannedBattery
 from gateway.config.dispatch_section import TEXT_BYTES
 from gateway.config.part import PartContext, work_in_thread
+from gateway.config.plant_time import NS, WALL_TIME, PlantTime, keep_plant_time, speed_of
 from gateway.config.site import Site
 from gateway.config.system import DISPATCH_OWNER
 from gateway.tags.image import Region, Writer
@@ -30,10 +31,12 @@ from historian.dispatch_job.kept import FILE, keep, recall
 from historian.dispatch_job.solver import Job
 from historian.errors import HistoryError
 from historian.query.history import History
+from historian.query.plant import open_history
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+FAST_LOOK_S = 0.25  # where the plant's time goes faster: a step of 15 min is 15 s at 60 times
 REFRESH_S = 20.0  # what stays is told again so often: every second would be kept for years
 FIRST_PLAN_S = 60.0  # after the start it waits so long at most for what has to be known
 NEVER = -1.0
@@ -58,14 +61,16 @@ def plan_on(
     ready: Callable[[], object],
     *,
     first_plan_s: float = FIRST_PLAN_S,
-    look_s: float = LOOK_S,
+    look_s: float | None = None,
     begin: Callable[[Job], Child] = Child,
 ) -> None:
     """Plan until ``stop``."""
     settings = site.dispatch
     assert settings is not None, "the site has a section `dispatch`"
     zone: tzinfo = UTC if site.time_zone == "UTC" else ZoneInfo(site.time_zone)
-    history = History(history_folder)
+    plant = keep_plant_time(state, speed_of(site))
+    look_s = look_s or (LOOK_S if plant.speed <= 1.0 else FAST_LOOK_S)
+    history = open_history(history_folder, plant)
     path = state / FILE
     inputs = np.array(settings.inputs, np.uint32)
     dispatcher = Dispatcher(
@@ -76,16 +81,17 @@ def plan_on(
         means_of(history),
         StoredForecasts(state) if site.forecasts else NoForecasts(),
         begin,
+        plant.speed,
     )
     with Region.attach(region_name) as region:
         types = [region.type_of(int(tag)) for tag in inputs]
-        publisher = _Publisher(settings, region.claim(DISPATCH_OWNER))
+        publisher = _Publisher(settings, region.claim(DISPATCH_OWNER), plant)
         begun = time.monotonic()
         complaint = ""
         try:
             ready()
             while not stop.is_set():
-                now = datetime.now(UTC)
+                now = plant_now(plant)
                 read = _reader(region, inputs, types)
                 if time.monotonic() - begun < first_plan_s and not dispatcher.is_informed(read, now):
                     publisher.tell(dispatcher.idle(read, now), dispatcher, now)
@@ -105,6 +111,13 @@ def plan_on(
         finally:
             dispatcher.end()
             history.close()
+
+
+def plant_now(plant: PlantTime) -> datetime:
+    """What the plant's clock shows."""
+    if plant.is_wall:
+        return datetime.now(UTC)
+    return datetime.fromtimestamp(plant.plant_ns(time.time_ns()) / NS, UTC)
 
 
 def means_of(history: History) -> Callable[[Sequence[str], datetime, timedelta, int], Mapping[str, Floats]]:
@@ -137,10 +150,13 @@ def _reader(
 
 
 class _Publisher:
-    """Writes what changed at once, and what stays now and then."""
+    """Writes what changed at once, and what stays now and then. Until when it holds is told by the wall, ages by
+    the plant's time, as all that plans are made of.
+    """
 
-    def __init__(self, settings: DispatchSettings, writer: Writer) -> None:
+    def __init__(self, settings: DispatchSettings, writer: Writer, plant: PlantTime = WALL_TIME) -> None:
         self._settings = settings
+        self._plant = plant
         self._writer = writer
         self._told: dict[int, float | int | None] = {}
         self._texts: dict[int, str] = {}
@@ -192,7 +208,7 @@ class _Publisher:
         has_plan = bool(published.powers_kw)
         numbers: dict[int, float | int | None] = {
             tags.status: published.course.value,
-            tags.valid_until: round(published.valid_until.timestamp() * 1e9) if has_plan else None,
+            tags.valid_until: self._wall_ns(published.valid_until) if has_plan else None,
             tags.age_s: None if followed is None else (now - followed.made).total_seconds(),
             tags.horizon_h: None if plan is None else plan.horizon * plan.step / timedelta(hours=1),
             tags.gap_pct: None if plan is None else min(plan.gap * 100, 100.0),
@@ -215,12 +231,16 @@ class _Publisher:
             numbers[tags.sequence] = published.sequence
             # From the moment at which the sequence grew, which is when the logic begins to count.
             if self._told.get(tags.sequence) != published.sequence or tags.valid_for_s not in self._told:
-                numbers[tags.valid_for_s] = (published.valid_until - now).total_seconds()
+                left_s = (published.valid_until - now).total_seconds()
+                numbers[tags.valid_for_s] = left_s / self._plant.speed  # the logic counts on the wall
             else:
                 numbers[tags.valid_for_s] = self._told[tags.valid_for_s]
         else:
             numbers[tags.sequence] = numbers[tags.valid_for_s] = None
         return numbers
+
+    def _wall_ns(self, time: datetime) -> int:
+        return self._plant.wall_ns(round(time.timestamp() * NS))
 
 
 def _cut(text: str) -> str:

@@ -20,6 +20,7 @@ from gateway.config.cli import load_or_explain
 from gateway.config.forecasts import Forecast, ForecastModel
 from gateway.config.paths import run_paths
 from gateway.config.place import SITE_VARIABLE, add_place, complete_place
+from gateway.config.plant_time import PlantTime, plant_time, speed_of
 from gateway.config.site import Site
 from historian.errors import HistoryError
 from historian.forecast_job import training
@@ -28,6 +29,7 @@ from historian.forecast_job.plan import Plan, Track, plans_of
 from historian.forecast_job.store import FOLDER, NoForecast
 from historian.query.history import History
 from historian.query.libraries import load
+from historian.query.plant import open_history
 
 ANSWERED, INCOMPLETE, USAGE, FAULTY_SITE = 0, 1, 2, 1  # exit statuses
 _LIKE_A_TIME = re.compile(r"-\d")
@@ -42,10 +44,15 @@ class Place:
     history: Path
     folder: Path
     state: Path
+    plant: PlantTime
 
     def open(self) -> History:
-        """Its history, as of now; to be closed."""
-        return History(self.history, clock=time.time_ns)
+        """Its history by the plant's time, as of now; to be closed."""
+        return open_history(self.history, self.plant)
+
+    def now(self) -> int:
+        """The plant's time."""
+        return self.plant.plant_ns(time.time_ns())
 
     def forecasts(self, name: str | None) -> list[Forecast]:
         """All, or the one of this name. Raises ValueError."""
@@ -125,7 +132,8 @@ def _explained(run: Run, verb: str, args: argparse.Namespace) -> int:
         return FAULTY_SITE
     state = run_paths(site.name, args.state).state
     try:
-        return run(args, Place(site, state / "history", state / FOLDER, state))
+        plant = plant_time(state, speed_of(site))
+        return run(args, Place(site, state / "history", state / FOLDER, state, plant))
     except BrokenPipeError:
         # The reader (head, less) has seen enough. What is left in the buffer must not be tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -143,7 +151,7 @@ def _train(args: argparse.Namespace, place: Place) -> int:
     history = place.open()
     try:
         with progress(sum(training.steps_of(plan) for plan in plans)) as tell:
-            found = training.train_all(history, place.folder, plans, place.site.time_zone, tell, time.time_ns)
+            found = training.train_all(history, place.folder, plans, place.site.time_zone, tell, place.now)
     finally:
         history.close()
     for each in found:
@@ -181,7 +189,7 @@ def _backtest(args: argparse.Namespace, place: Place) -> int:
 def _compared(
     history: History, plan: Plan, place: Place, args: argparse.Namespace, tell: training.Tell
 ) -> training.Trained:
-    return training.compare(history, plan, time.time_ns(), place.site.time_zone, tell, args.models, args.days)
+    return training.compare(history, plan, place.now(), place.site.time_zone, tell, args.models, args.days)
 
 
 @contextmanager

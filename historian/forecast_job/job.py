@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.config.forecasts import Forecast
+from gateway.config.plant_time import WALL_TIME, PlantTime
 from historian.forecast_job.lane import Lane
 from historian.forecast_job.plan import DAY_S, S_NS, Track, plans_of
 from historian.forecast_job.standing import (
@@ -22,6 +23,7 @@ from historian.forecast_job.standing import (
 from historian.forecast_job.store import ForecastStore, Training
 from historian.forecast_job.trainer import Trainer, is_due
 from historian.query.history import History
+from historian.query.plant import open_history
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +35,18 @@ class Job:
     """One forecast."""
 
     def __init__(
-        self, forecast: Forecast, history: History, store: ForecastStore, folder: Path, zone: str
+        self,
+        forecast: Forecast,
+        history: History,
+        store: ForecastStore,
+        folder: Path,
+        zone: str,
+        speed: float = 1.0,
     ) -> None:
         self.forecast = forecast
-        self.lanes = {plan.track: Lane(plan, history, store, folder, zone) for plan in plans_of(forecast)}
+        self.lanes = {
+            plan.track: Lane(plan, history, store, folder, zone, speed) for plan in plans_of(forecast)
+        }
         self.standing = Standing()
         self.alerts = NOTHING
         self.failure = ""  # of the last training
@@ -86,14 +96,21 @@ class Jobs:
         folder: Path,
         zone: str,
         clock: Callable[[], int],
+        plant: PlantTime = WALL_TIME,
     ) -> None:
-        """Raises OSError, sqlite3.Error, UnknownFormat."""
-        self._history = History(history, clock=clock)
+        """``clock`` is the wall's; all that is reckoned and kept is of the plant's time.
+
+        Raises OSError, sqlite3.Error, UnknownFormat.
+        """
+        self._history = open_history(history, plant, clock)
         self._store = ForecastStore(folder)
         self._zone = zone
-        self._clock = clock
-        self.trainer = Trainer(history, folder, zone)
-        self.jobs = [Job(forecast, self._history, self._store, folder, zone) for forecast in forecasts]
+        self._speed = plant.speed
+        self._clock = plant.clock(clock)
+        self.trainer = Trainer(history, folder, zone, plant)
+        self.jobs = [
+            Job(forecast, self._history, self._store, folder, zone, plant.speed) for forecast in forecasts
+        ]
 
     def close(self) -> None:
         self.trainer.stop()
@@ -116,7 +133,9 @@ class Jobs:
         for job in self.jobs:
             ready = [lane.plan for lane in job.lanes.values() if lane.has_model or not lane.needed]
             complete = all(lane.has_model for lane in job.lanes.values() if lane.plan in ready)
-            if ready and is_due(job.forecast, job.tried, complete, job.is_drifting, now, self._zone):
+            if ready and is_due(
+                job.forecast, job.tried, complete, job.is_drifting, now, self._zone, self._speed
+            ):
                 job.tried = now
                 self.trainer.start(ready, job.forecast.deadline_min * 60)
                 log.info("trains the models of %s", job.forecast.name)

@@ -14,6 +14,7 @@ from historian.forecast_job.training import TooLittle
 from historian.query.history import History
 
 GRACE_NS: Final = 5 * S_NS  # after the end of a step: its last samples are in history by then
+LEAST_GRACE_NS: Final = 3 * S_NS // 2  # of it on the wall, where the plant's time goes faster
 LOOK_AGAIN_NS: Final = 900 * S_NS  # whether there is enough history to train with
 RECENT_ROWS: Final = 2  # without the target in one of these, a forecast is doubtful
 
@@ -21,8 +22,17 @@ RECENT_ROWS: Final = 2  # without the target in one of these, a forecast is doub
 class Lane:
     """Blocking; raises OSError, HistoryError and sqlite3.Error, after which it may be asked again."""
 
-    def __init__(self, plan: Plan, history: History, store: ForecastStore, folder: Any, zone: str) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        history: History,
+        store: ForecastStore,
+        folder: Any,
+        zone: str,
+        speed: float = 1.0,
+    ) -> None:
         self.plan = plan
+        self.grace_ns = max(GRACE_NS, round(LEAST_GRACE_NS * speed))
         self.row: Row | None = store.newest(plan.forecast.name, plan.track)
         self.description: dict[str, Any] = {}
         self.why = "begins"  # why the newest step has no forecast; empty where it has one
@@ -42,7 +52,7 @@ class Lane:
 
     def look(self, now: int) -> bool:
         """Issue the forecast of the step that begins, where that was not done; True where something is new."""
-        issue = self.plan.issue_at(now - GRACE_NS)
+        issue = self.plan.issue_at(now - self.grace_ns)
         changed = self._take_model()
         if issue == self._issued_at and not changed:
             return False
@@ -117,7 +127,7 @@ class Lane:
             return False
         self._looked_at = now
         plan = self.plan
-        rows = rows_of_target(self._history, plan, plan.issue_at(now - GRACE_NS), plan.steps_to_train)
+        rows = rows_of_target(self._history, plan, plan.issue_at(now - self.grace_ns), plan.steps_to_train)
         self.needed = max(0, plan.steps_to_train - rows)
         self.why = str(TooLittle(plan, self.needed)) if self.needed else self._without_model()
         return True

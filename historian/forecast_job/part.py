@@ -17,6 +17,7 @@ import numpy as np
 
 from gateway.config.forecasts_section import REFRESH_MS
 from gateway.config.part import PartContext, work_in_thread
+from gateway.config.plant_time import WALL_TIME, PlantTime, keep_plant_time, speed_of
 from gateway.config.site import Site
 from gateway.config.system import FORECAST_OWNER
 from gateway.tags.image import Region, Writer
@@ -55,9 +56,10 @@ def forecast(
     """Forecast until ``stop``."""
     with Region.attach(region_name) as region:
         writer = region.claim(FORECAST_OWNER)
-        jobs = Jobs(site.forecasts, state / "history", state / FOLDER, site.time_zone, clock)
+        plant = keep_plant_time(state, speed_of(site), clock)
+        jobs = Jobs(site.forecasts, state / "history", state / FOLDER, site.time_zone, clock, plant)
         try:
-            teller = Teller(writer, region, site.time_zone, clock)
+            teller = Teller(writer, region, site.time_zone, clock, plant)
             ready()
             complaint = ""
             while not stop.is_set():
@@ -76,13 +78,21 @@ def forecast(
 
 
 class Teller:
-    """Writes what is new to the tags, and all of it every minute."""
+    """Writes what is new to the tags, and all of it every minute. ``clock`` is the wall's."""
 
-    def __init__(self, writer: Writer, region: Region, zone: str, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        region: Region,
+        zone: str,
+        clock: Callable[[], int],
+        plant: PlantTime = WALL_TIME,
+    ) -> None:
         self._writer = writer
         self._region = region
         self._zone = zone
         self._clock = clock
+        self._plant = plant
         self._told: dict[str, int] = {}
 
     def tell(self, jobs: Sequence[Job], new: set[str], training: str) -> None:
@@ -100,7 +110,9 @@ class Teller:
         everything: list[Told] = []
         for job, status in zip(due, targets["status"].tolist(), strict=True):
             self._told[job.forecast.name] = now
-            everything += told(job, now, is_bad(status), training == job.forecast.name, self._zone)
+            everything += told(
+                job, self._plant.plant_ns(now), is_bad(status), training == job.forecast.name, self._zone
+            )
         self._write(everything, now)
 
     def _write(self, everything: Sequence[Told], now: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ def show(args: argparse.Namespace, place: Place) -> int:
     if len(forecasts) > 1:
         raise ValueError(f"say which by --name: {', '.join(one.name for one in forecasts)}")
     plan = Plan(forecasts[0], Track(args.track))
-    now = time.time_ns()
+    now = place.now()
     zone = UTC if args.utc else zone_named(place.site.time_zone)
     with Issues(place.folder) as issues:
         row = issues.newest(plan.forecast.name, plan.track, parse_time(args.at, now, zone))

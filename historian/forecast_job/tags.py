@@ -13,7 +13,7 @@ from gateway.config.forecasts import QuantileTag
 from gateway.config.forecasts_section import PEAK_S, TEXT_BYTES
 from gateway.tags.quality import SEVERITY_BAD, Quality
 from historian.forecast_job.job import Job
-from historian.forecast_job.lane import GRACE_NS, Lane
+from historian.forecast_job.lane import Lane
 from historian.forecast_job.plan import DAY_S, S_NS, Track
 from historian.forecast_job.standing import chance_above
 from historian.forecast_job.store import Row
@@ -54,7 +54,7 @@ def status_of(lane: Lane, now: int, target_is_bad: bool) -> int:
         return Quality.BAD_OUT_OF_SERVICE
     if not lane.has_model:
         return Quality.UNCERTAIN_LAST_USABLE_VALUE
-    if now - row.issue >= LATE_STEPS * lane.plan.step_ns + GRACE_NS or now < row.issue:
+    if now - row.issue >= LATE_STEPS * lane.plan.step_ns + lane.grace_ns or now < row.issue:
         return Quality.UNCERTAIN_LAST_USABLE_VALUE
     is_old = now - row.trained > lane.plan.forecast.max_model_days * DAY_S * S_NS
     if row.is_doubtful or target_is_bad or is_old:

@@ -15,7 +15,7 @@ from historian.errors import HistoryError
 from historian.forecast_job.library import ModelError
 from historian.forecast_job.trainer import Request
 from historian.forecast_job.training import train_all
-from historian.query.history import History
+from historian.query.plant import open_history
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
@@ -30,8 +30,9 @@ def main() -> int:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(math.ceil(request.deadline_s) + 1)
     try:
-        history = History(request.history)
-        found = train_all(history, request.folder, request.plans, request.zone, tell)
+        history = open_history(request.history, request.plant)
+        clock = request.plant.clock()
+        found = train_all(history, request.folder, request.plans, request.zone, tell, clock)
     except (OSError, HistoryError, ModelError, ImportError, sqlite3.Error) as error:
         print(error, file=sys.stderr)
         return 1

@@ -16,6 +16,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from gateway.config.forecasts import Forecast
+from gateway.config.plant_time import WALL_TIME, PlantTime
 from historian.forecast_job.plan import S_NS, Plan
 
 COMMAND: Final = (sys.executable, "-P", "-m", "historian.forecast_job.train_process")
@@ -37,20 +38,27 @@ class Request:
     zone: str
     deadline_s: float
     niceness: int
+    plant: PlantTime = WALL_TIME
 
 
 def is_due(
-    forecast: Forecast, last: int | None, has_model: bool, is_drifting: bool, now: int, zone: str
+    forecast: Forecast,
+    last: int | None,
+    has_model: bool,
+    is_drifting: bool,
+    now: int,
+    zone: str,
+    speed: float = 1.0,
 ) -> bool:
     """Whether it is to be trained: it was not since its time of day came last, or it has no model, or it drifts.
 
-    A night that was missed is made up for.
+    A night that was missed is made up for. Times are the plant's; tries again are as far apart on the wall as ever.
     """
     if last is None:
         return True
-    if not has_model and now - last >= AGAIN_NS:
+    if not has_model and now - last >= AGAIN_NS * speed:
         return True
-    if is_drifting and now - last >= DRIFT_AGAIN_NS:
+    if is_drifting and now - last >= DRIFT_AGAIN_NS * speed:
         return True
     return last < last_time(forecast.train_at, now, zone) or last > now  # the clock was set back
 
@@ -67,8 +75,9 @@ def last_time(at: tuple[int, int], now: int, zone: str) -> int:
 class Trainer:
     """At most one process at a time: a site has better use for its processors."""
 
-    def __init__(self, history: Path, folder: Path, zone: str) -> None:
+    def __init__(self, history: Path, folder: Path, zone: str, plant: PlantTime = WALL_TIME) -> None:
         self._history = history
+        self._plant = plant
         self._folder = folder
         self._zone = zone
         self._process: subprocess.Popen[bytes] | None = None
@@ -79,7 +88,10 @@ class Trainer:
     def start(self, plans: Sequence[Plan], deadline_s: float) -> None:
         """Begin. Raises OSError."""
         assert self._process is None, "one training at a time"
-        request = Request(self._history, self._folder, tuple(plans), self._zone, deadline_s, self.niceness)
+        request = Request(
+            *(self._history, self._folder, tuple(plans), self._zone, deadline_s, self.niceness),
+            self._plant,
+        )
         with self.log_path(plans[0].forecast.name).open("wb") as log:
             process = subprocess.Popen(
                 COMMAND,
