@@ -94,6 +94,7 @@ class Community:
             f.Amendment: self._amend,
             f.Cancellation: lambda _, author, fact: self.market.cancel(author.name, fact.order),
             f.Gate: self._close_gate,
+            f.Halt: self._close_gate,
             f.Session: self._open_session,
             f.Stored: self._set_level,
             f.Forecast: self._forecast,
@@ -300,10 +301,13 @@ class Community:
         self.billing.note(author.name, "deposit withdrawn", -fact.amount)
         self._owe(placed, [transfer("withdrawal", deposit, current, currency, fact.amount)])
 
-    def _close_gate(self, placed: Placed, author: Author, fact: f.Gate) -> None:
+    def _close_gate(self, placed: Placed, author: Author, fact: f.Gate | f.Halt) -> None:
         needs_operator(author, "closes gates")
+        is_halt = isinstance(fact, f.Halt)
         before = len(interval.trades) if (interval := self.market.intervals.get(fact.interval_us)) else 0
-        interval = self.market.close_gate(fact.interval_us, placed.sequence, placed.placed_at_us)
+        interval = self.market.close_gate(
+            fact.interval_us, placed.sequence, placed.placed_at_us, has_auction=not is_halt
+        )
         self.trades += interval.trades[before:]
         self.limits.forget(fact.interval_us - DAY_US)
         self._owe(placed, list(self._gate_transfers(interval, f"gate {fact.interval_us}")))

@@ -244,6 +244,14 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Halt:
+    """Trading of an interval ends without an auction, since the market could not go on: what is open ends."""
+
+    interval_us: int
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A vehicle is plugged in, and may give and take so much."""
 
@@ -364,6 +372,7 @@ Fact = (
     | Amendment
     | Cancellation
     | Gate
+    | Halt
     | Session
     | Stored
     | Forecast
@@ -391,6 +400,7 @@ TOPICS: dict[str, type[Any]] = {
     "market.amendment": Amendment,
     "market.cancellation": Cancellation,
     "market.gate": Gate,
+    "market.halt": Halt,
     "market.session": Session,
     "market.stored": Stored,
     "market.forecast": Forecast,

@@ -151,6 +151,20 @@ class Meters:
         times = self._times.get(meter, [])
         return bool(times) and times[0] <= at_us
 
+    def last_us(self, meter: str) -> int | None:
+        """When its last reading is of; None where it has none."""
+        times = self._times.get(meter, [])
+        return times[-1] if times else None
+
+    def estimates(self, meter: str, from_us: int) -> list[int]:
+        """When its readings from then on are estimates."""
+        times = self._times.get(meter, [])
+        return [
+            at_us
+            for at_us in times[bisect_left(times, from_us) :]
+            if self._kept[meter, at_us].quality is ReadingQuality.ESTIMATED
+        ]
+
     def reading(self, meter: str, at_us: int) -> Kept | None:
         """What counts there."""
         return self._kept.get((meter, at_us))

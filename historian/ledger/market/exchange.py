@@ -323,8 +323,8 @@ class Exchange:
 
     # ------------------------------------------------------------ the gate
 
-    def close_gate(self, interval_us: int, entry: int, now_us: int) -> Interval:
-        """Trading of an interval ends: the auction is cleared, what is open ends. Deposits have paid."""
+    def close_gate(self, interval_us: int, entry: int, now_us: int, *, has_auction: bool = True) -> Interval:
+        """Trading of an interval ends: the auction (if any) is cleared, what is open ends. Deposits have paid."""
         rules = self.in_force()
         interval = self.intervals.get(interval_us)
         if interval is not None and interval.is_gated:
@@ -336,7 +336,9 @@ class Exchange:
         interval = self._interval(interval_us)
         interval.rules = rules
         auction = {
-            order.priority: order for order in interval.orders.values() if order.venue is Venue.AUCTION
+            order.priority: order
+            for order in interval.orders.values()
+            if has_auction and order.venue is Venue.AUCTION
         }
         bids: dict[Side, list[Bid]] = {side: [] for side in Side}
         for order in auction.values():
