@@ -7,6 +7,7 @@ Scores on real series are measured by forecast_series.py.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from statistics import median
@@ -44,7 +45,8 @@ def features() -> None:
             taken.append(time.perf_counter() - begin)
     whole = cpu(lambda: batch(features, np.arange(2_000) * STEP_NS, values))
     print(
-        f"{len(features.names)} features: {median(taken) * 1e6:.0f} µs an update, least {min(taken) * 1e6:.0f}; ",
+        f"{len(features.names)} features: {median(taken) * 1e6:.0f} µs an update, least {min(taken) * 1e6:.0f}, "
+        f"at load {os.getloadavg()[0]:.1f}; ",
         end="",
     )
     print(f"in batch {whole / 2_000 * 1e6:.0f} µs of CPU a row", end="; ")

@@ -1,14 +1,14 @@
 """Feature vectors of signals: one kernel for a whole table (batch) and for one observation after the other (stream).
 
 Both give the same numbers to the last bit. Each vector is computed anew from the observations it looks at, and
-every sum runs from the newest to the oldest by ``np.add.accumulate``, whose order, unlike that of ``np.sum``, does
-not depend on the shape and layout of the array. No sum drifts, and no vector depends on when the stream began.
+every sum is by ``np.add.reduceat``, which goes along one window after the other, in an order that depends on the
+window's length alone; that of ``np.sum`` depends on the shape and layout of the array. No sum drifts, and no vector
+depends on when the stream began.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -42,20 +42,21 @@ class Kernel:
         self.features = features
         self.width = len(features.names)
         self.buffer = features.buffer
-        # Windows from the shortest to the longest: their steps, where each ends, what it adds to the one before.
-        self._sizes = sorted(features.windows)
-        self._sizes_column = np.array(self._sizes)[:, None]
-        self._size_ends = np.array(self._sizes, dtype=np.intp) - 1
-        self._size_begins = np.array([0, *self._sizes[:-1]], dtype=np.intp)
-        places = [features.windows.index(size) for size in self._sizes]
-        in_order = places == sorted(places)  # a slice is faster than positions
-        self._size_places: Any = slice(None) if in_order else np.array(places, dtype=np.intp)
-        self._least_present = features.missing.least_present * self._sizes_column
+        newest = features.buffer - 1
+        self._lag_rows = newest - np.array([0, *features.lags], dtype=np.intp)
+        # All windows behind one another, each from its newest row to its oldest: what a call of NumPy costs is the
+        # bound of a stream, so each is of all windows and signals at once.
+        sizes = features.windows
+        self._window_rows = newest - np.concatenate([np.arange(size) for size in (*sizes, 0)]).astype(np.intp)
+        self._window_begins = np.array([0, *np.cumsum(sizes)[:-1]], dtype=np.intp)
+        self._window_of_row = np.repeat(np.arange(len(sizes)), sizes)
+        self._longest = sizes.index(max(sizes)) if sizes else 0
+        self._sizes = np.array(sizes, dtype=np.float64)[:, None]
+        self._sizes_less_one = self._sizes - 1.0
+        self._least_present = features.missing.least_present * self._sizes
         column = {name: position for position, name in enumerate(features.signals)}
-        self._lag_rows = features.buffer - 1 - np.array(features.lags, dtype=np.intp)
         terms = (*features.calendar, *(term for _, term in features.interactions))
         self._terms = tuple(dict.fromkeys(terms))
-        self._calendar = np.array([self._terms.index(term) for term in features.calendar], dtype=np.intp)
         self._product_terms = np.array(
             [self._terms.index(t) for _, t in features.interactions], dtype=np.intp
         )
@@ -69,30 +70,26 @@ class Kernel:
             self._least_pairs = max(1.0, features.missing.least_present * len(self._later))
             self._apart_h = (self._later - self._earlier) * (features.step_s / _HOUR_S)
 
-    def vectors(self, windows: Floats, times_ns: NDArray[np.int64]) -> Floats:
+    def vectors(self, windows: Floats, times_ns: Sequence[int]) -> Floats:
         """``windows``: (vectors, buffer, signals), oldest first, missing as NaN; returns (vectors, features)."""
         with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # values near the greatest double: squares are infinite
+            over="ignore", invalid="ignore", divide="ignore"
+        ):  # squares of values near the greatest double are infinite; a load may be 0
             return self._vectors(windows, times_ns)
 
-    def _vectors(self, windows: Floats, times_ns: NDArray[np.int64]) -> Floats:
+    def _vectors(self, windows: Floats, times_ns: Sequence[int]) -> Floats:
         features, signals = self.features, len(self.features.signals)
         vectors = len(windows)
         out = np.empty((vectors, self.width))
-        out[:, :signals] = windows[:, -1]
-        at = signals
-        if len(self._lag_rows):
-            end = at + signals * len(self._lag_rows)
-            out[:, at:end] = windows.take(self._lag_rows, axis=1).reshape(vectors, -1)
-            at = end
+        at = signals * len(self._lag_rows)
+        out[:, :at] = windows.take(self._lag_rows, axis=1).reshape(vectors, at)
         if features.windows:
             at = self._statistics(windows, out, at)
         if self._terms:
             civil = features.civil
-            terms = np.array([calendar_terms(time, self._terms, civil) for time in times_ns.tolist()])
-            end = at + len(self._calendar)
-            out[:, at:end] = terms[:, self._calendar]
+            terms = np.array([calendar_terms(time, self._terms, civil) for time in times_ns])
+            end = at + len(features.calendar)
+            out[:, at:end] = terms[:, : len(features.calendar)]
             at = end
         if len(self._product_terms):
             end = at + len(self._product_terms)
@@ -100,65 +97,79 @@ class Kernel:
             at = end
         if features.net_load is not None:
             self._net_load(windows, out[:, at:])
-        out[np.isnan(out)] = np.nan  # one pattern of bits for all that is missing
+        missing = np.isnan(out)
+        if np.count_nonzero(missing):
+            out[missing] = np.nan  # one pattern of bits for all that is missing
         return out
 
     def _statistics(self, windows: Floats, out: Floats, at: int) -> int:
         """Mean, sample standard deviation (n - 1, two passes), least and greatest of each window."""
-        sizes, longest, signals = self._sizes, self._sizes[-1], windows.shape[2]
-        newest_first = np.ascontiguousarray(windows[:, : -longest - 1 : -1])
+        sizes, signals = len(self._sizes), windows.shape[2]
+        end: int = at + sizes * len(STATISTICS) * signals
+        block = out[:, at:end].reshape(len(out), sizes, len(STATISTICS), signals)
+        means, deviations, least, greatest = (block[:, :, place] for place in range(len(STATISTICS)))
+        assert means.base is not None  # a view: what is written here lands in ``out``
+        begins = self._window_begins
+        rows = windows.take(self._window_rows, axis=1)
+        sums = np.add.reduceat(rows, begins, axis=1)
         # A sum of all is NaN where one is; where values beyond measure cancel out as well, which only costs time.
-        holes = math.isnan(np.add.reduce(newest_first, axis=None))
-        # What is absent adds 0 to a sum, which changes no bit of it: vectors without holes come out the same
-        # whether or not another vector of the same call has some.
-        present, count = newest_first, self._sizes_column
-        if holes:
-            absent = np.isnan(newest_first)
-            present = np.where(absent, 0.0, newest_first)
-            count = np.add.accumulate(~absent, axis=1, dtype=np.int64)[:, self._size_ends]
-        means = np.add.accumulate(present, axis=1).take(self._size_ends, axis=1)
-        means /= np.maximum(count, 1) if holes else count
-        squares = np.empty_like(means)
-        for position, size in enumerate(sizes):
-            away = present[:, :size] - means[:, position, None]
-            if holes:
-                away[absent[:, :size]] = 0.0
-            np.multiply(away, away, out=away)
-            squares[:, position] = np.add.accumulate(away, axis=1, out=away)[:, -1]
-        deviations = np.sqrt(squares / (np.maximum(count - 1, 1) if holes else count - 1))
-        # The least of a window is that of the next shorter one and of the steps between. Exact in any order.
-        least = np.fmin.accumulate(np.fmin.reduceat(newest_first, self._size_begins, axis=1), axis=1)
-        greatest = np.fmax.accumulate(np.fmax.reduceat(newest_first, self._size_begins, axis=1), axis=1)
-        if holes:
-            few = count < self._least_present
-            for statistic in (means, least, greatest):
-                statistic[few] = np.nan
-            deviations[few | (count < 2)] = np.nan
-        end: int = at + len(sizes) * len(STATISTICS) * signals
-        block = out[:, at:end].reshape(len(out), len(sizes), len(STATISTICS), signals)
-        assert block.base is not None  # a view: what is written here lands in ``out``
+        if np.count_nonzero(np.isnan(sums[:, self._longest])):
+            return self._statistics_of_present(rows, block, end)
+        np.divide(sums, self._sizes, out=means)
+        np.minimum.reduceat(rows, begins, axis=1, out=least)
+        np.maximum.reduceat(rows, begins, axis=1, out=greatest)
+        rows -= means.take(self._window_of_row, axis=1)
+        rows *= rows
+        squares = np.add.reduceat(rows, begins, axis=1)
+        squares /= self._sizes_less_one
+        np.sqrt(squares, out=deviations)
+        return end
+
+    def _statistics_of_present(self, rows: Floats, block: Floats, end: int) -> int:
+        """The same where values are missing. What is absent adds 0 to a sum, which changes no bit of it: vectors
+        without holes come out the same whether or not another vector of the same call has some.
+        """
+        begins, absent = self._window_begins, np.isnan(rows)
+        count = np.add.reduceat((~absent).astype(np.float64), begins, axis=1)
+        np.copyto(rows, np.inf, where=absent)
+        least = np.minimum.reduceat(rows, begins, axis=1)
+        np.copyto(rows, -np.inf, where=absent)
+        greatest = np.maximum.reduceat(rows, begins, axis=1)
+        np.copyto(rows, 0.0, where=absent)
+        means = np.add.reduceat(rows, begins, axis=1)
+        means /= np.maximum(count, 1.0)
+        rows -= means.take(self._window_of_row, axis=1)
+        np.copyto(rows, 0.0, where=absent)
+        rows *= rows
+        deviations = np.sqrt(np.add.reduceat(rows, begins, axis=1) / np.maximum(count - 1.0, 1.0))
+        few = count < self._least_present
+        for statistic in (means, least, greatest):
+            statistic[few] = np.nan
+        deviations[few | (count < 2)] = np.nan
         for place, statistic in enumerate((means, deviations, least, greatest)):
-            block[:, self._size_places, place] = statistic
+            block[:, :, place] = statistic
         return end
 
     def _net_load(self, windows: Floats, out: Floats) -> None:
         """Renewable penetration; ramp; the median of the slopes of all pairs (Theil 1950, Sen 1968), per hour."""
-        recent = windows[:, -self._slope_steps :]
-        loads = recent[:, :, self._load]
-        renewable = recent[:, :, self._sources[0]]
+        begin = -self._slope_steps
+        loads = windows[:, begin:, self._load]
+        renewable = windows[:, begin:, self._sources[0]]
         for source in self._sources[1:]:
-            renewable = renewable + recent[:, :, source]
-        # Without a load there is no share of it: missing, not zero. It may exceed 1.
+            renewable = renewable + windows[:, begin:, source]
         load_now = loads[:, -1]
-        out[:, 0] = renewable[:, -1] / np.where(np.abs(load_now) > LEAST_LOAD, load_now, np.nan)
+        np.divide(renewable[:, -1], load_now, out=out[:, 0])  # it may exceed 1
+        none = np.abs(load_now) <= LEAST_LOAD
+        if np.count_nonzero(none):
+            out[none, 0] = np.nan  # without a load there is no share of it: missing, not zero
         net = loads - renewable
-        out[:, 1] = (net[:, -1] - net[:, -2]) / (self.features.step_s / _HOUR_S)
         slopes = net.take(self._later, axis=1)
         slopes -= net.take(self._earlier, axis=1)
         slopes /= self._apart_h
+        out[:, 1] = slopes[:, -1]  # the last pair is that of the last two
         slopes.sort(axis=1)  # NaN last
         pairs = slopes.shape[1]
-        if not math.isnan(np.add.reduce(slopes[:, -1])):
+        if not np.count_nonzero(np.isnan(slopes[:, -1])):
             out[:, 2] = (slopes[:, (pairs - 1) // 2] + slopes[:, pairs // 2]) / 2.0
             return
         count = pairs - np.add.reduce(np.isnan(slopes), axis=1)
@@ -204,20 +215,21 @@ class FeatureStream:
         Raises ValueError for a time off the grid or not after the last one, and a wrong number of values; nothing is
         changed then.
         """
-        row = _cleaned(np.asarray(values, dtype=np.float64))
-        if row.shape != (len(self.features.signals),):
+        row = np.array(values, dtype=np.float64)
+        if row.shape != self._held.shape:
             raise ValueError(
                 f"{len(self.features.signals)} values are expected, one a signal, not {row.shape}"
             )
         if time_ns % self._step_ns:
             raise ValueError(f"time {time_ns} ns is no multiple of the step of {self.features.step_s} s")
+        _clean(row)
         if self._time_ns is not None:
-            steps, _ = divmod(time_ns - self._time_ns, self._step_ns)
+            steps = (time_ns - self._time_ns) // self._step_ns
             if steps < 1:
                 raise ValueError(f"time {time_ns} ns is not after the last one, {self._time_ns} ns")
             if steps - 1 > self.features.missing.longest_gap:
                 self._start_over()
-            else:
+            elif steps > 1:
                 nothing = np.full(len(row), np.nan)
                 for _ in range(steps - 1):
                     self._append(nothing)
@@ -230,7 +242,7 @@ class FeatureStream:
             raise NotPrimed(self.needed)
         assert self._time_ns is not None
         window = self._twice[None, self._next : self._next + self._buffer]
-        vector: Floats = self.kernel.vectors(window, np.array([self._time_ns]))[0]
+        vector: Floats = self.kernel.vectors(window, (self._time_ns,))[0]
         return vector
 
     def _append(self, row: Floats) -> None:
@@ -257,7 +269,8 @@ def batch(features: FeatureSet, times_ns: ArrayLike, values: ArrayLike) -> tuple
     one, and ValueError for times off the grid or out of order.
     """
     times = np.asarray(times_ns, dtype=np.int64)
-    table = _cleaned(np.asarray(values, dtype=np.float64))
+    table = np.array(values, dtype=np.float64)
+    _clean(table)
     if table.shape != (len(times), len(features.signals)):
         raise ValueError(
             f"{len(times)} rows of {len(features.signals)} values are expected, not {table.shape}"
@@ -285,7 +298,7 @@ def batch(features: FeatureSet, times_ns: ArrayLike, values: ArrayLike) -> tuple
         for begin in range(0, len(ready), chunk):
             some = ready[begin : begin + chunk]
             rows.append(first + some)
-            vectors.append(kernel.vectors(windows[where[some] - features.buffer + 1], times[first + some]))
+            vectors.append(kernel.vectors(windows[where[some] - features.buffer + 1], times[first + some].tolist()))
     if not vectors:
         raise NotPrimed(features.steps_to_prime - steps)
     return np.concatenate(rows), np.concatenate(vectors)
@@ -322,9 +335,12 @@ def row_of(features: FeatureSet, values: Mapping[str, float]) -> Floats:
     return np.array([values.get(signal, np.nan) for signal in features.signals])
 
 
-def _cleaned(values: Floats) -> Floats:
-    """Infinite values are missing; -0.0 becomes 0.0, since which of both is the least depends on the order."""
-    return np.where(np.isfinite(values), values + 0.0, np.nan)
+def _clean(values: Floats) -> None:
+    """In place: infinite values are missing, and -0.0 becomes 0.0: which of both is the least depends on the order."""
+    values += 0.0
+    finite = np.isfinite(values)
+    if np.count_nonzero(finite) < values.size:
+        values[~finite] = np.nan
 
 
 def _stretches(times: NDArray[np.int64], step_ns: int, longest_gap: int) -> Iterator[tuple[int, int]]:
