@@ -298,7 +298,9 @@ def batch(features: FeatureSet, times_ns: ArrayLike, values: ArrayLike) -> tuple
         for begin in range(0, len(ready), chunk):
             some = ready[begin : begin + chunk]
             rows.append(first + some)
-            vectors.append(kernel.vectors(windows[where[some] - features.buffer + 1], times[first + some].tolist()))
+            vectors.append(
+                kernel.vectors(windows[where[some] - features.buffer + 1], times[first + some].tolist())
+            )
     if not vectors:
         raise NotPrimed(features.steps_to_prime - steps)
     return np.concatenate(rows), np.concatenate(vectors)
@@ -336,7 +338,7 @@ def row_of(features: FeatureSet, values: Mapping[str, float]) -> Floats:
 
 
 def _clean(values: Floats) -> None:
-    """In place: infinite values are missing, and -0.0 becomes 0.0: which of both is the least depends on the order."""
+    """In place: infinite values are missing, -0.0 becomes 0.0 (which of both is the least depends on the order)."""
     values += 0.0
     finite = np.isfinite(values)
     if np.count_nonzero(finite) < values.size:
