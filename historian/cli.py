@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
 import re
 import sys
 import time
@@ -18,9 +17,10 @@ import numpy as np
 from gateway.config.place import add_place, place_of
 from historian import aggregates_cli, export
 from historian.annotations.cli import add_verbs as add_annotation_verbs
-from historian.errors import DamagedBlock, HistoryError
+from historian.answered import ANSWERED, INCOMPLETE, answered
+from historian.errors import DamagedBlock
 from historian.events.cli import add_verbs as add_event_verbs
-from historian.export import Answer, MissingLibrary
+from historian.export import Answer
 from historian.forward.cli import add_verb as add_forward
 from historian.keeping.cli import add_verbs
 from historian.keeping.quarantine import read_quarantined
@@ -29,7 +29,6 @@ from historian.query.average import Averages
 from historian.query.history import History
 from historian.times import day_edges, parse_duration, parse_time, whole_days
 
-ANSWERED, INCOMPLETE, USAGE = 0, 1, 2  # exit statuses
 DEFAULT_INTERVAL = "1m"
 _LIKE_A_TIME = re.compile(r"-\d")
 
@@ -92,23 +91,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "--format", choices=("table", "csv", "json", "parquet"), default="table", help="how they are printed"
     )
     history.add_argument("--output", type=Path, metavar="FILE", help="write there instead of printing")
-    history.set_defaults(run=run_history)
-
-
-def run_history(args: argparse.Namespace) -> int:
-    """Exit status 0 where all was read, 1 where something is missing or damaged, 2 where the question is wrong."""
-    try:
-        return _run(args)
-    except (ValueError, MissingLibrary) as error:
-        print(f"tieline history: {error}", file=sys.stderr)
-        return USAGE
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough. What is left in the buffer must not be tried again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ANSWERED
-    except (OSError, HistoryError) as error:
-        print(f"tieline history: {error}", file=sys.stderr)
-        return INCOMPLETE
+    history.set_defaults(run=answered("history", _run))
 
 
 def _run(args: argparse.Namespace) -> int:

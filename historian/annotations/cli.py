@@ -7,7 +7,6 @@ import csv
 import difflib
 import getpass
 import io
-import os
 import re
 import sys
 import time
@@ -20,17 +19,15 @@ import orjson
 
 from gateway.config.place import add_place, place_of
 from historian.annotations.store import MOST_FOUND, Annotation, Annotations
-from historian.errors import HistoryError
+from historian.answered import ANSWERED, INCOMPLETE, answered
 from historian.keeping.zone import zone_of
 from historian.query.history import History
 from historian.times import iso_of, parse_time
 
-DONE, INCOMPLETE, USAGE = 0, 1, 2  # exit statuses
 _LIKE_A_TIME = re.compile(r"-\d")
 _FIRST, _LAST = -(2**62), 2**62
 
 AddVerb = Callable[[str, str], argparse.ArgumentParser]
-Run = Callable[[argparse.Namespace], int]
 
 
 def add_verbs(add_verb: AddVerb) -> None:
@@ -48,7 +45,7 @@ def add_verbs(add_verb: AddVerb) -> None:
     which.add_argument("--edit", type=int, metavar="ID", help="give this note another text")
     which.add_argument("--delete", type=int, metavar="ID", help="delete this note; its versions stay")
     parser.add_argument("--by", metavar="NAME", help="who notes it (default: the user of this session)")
-    parser.set_defaults(run=_answered("annotate", _annotate))
+    parser.set_defaults(run=answered("history annotate", _annotate))
 
     parser = add_verb("annotations", "print notes")
     parser._negative_number_matcher = _LIKE_A_TIME
@@ -63,27 +60,7 @@ def add_verbs(add_verb: AddVerb) -> None:
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of printing")
     parser.add_argument("--utc", action="store_true", help="UTC instead of the site's time zone")
-    parser.set_defaults(run=_answered("annotations", _annotations))
-
-
-def _answered(verb: str, run: Run) -> Run:
-    """0 done, 1 nothing found or the file cannot be used, 2 the question is wrong."""
-
-    def answer(args: argparse.Namespace) -> int:
-        try:
-            return run(args)
-        except ValueError as error:
-            print(f"tieline history {verb}: {error}", file=sys.stderr)
-            return USAGE
-        except BrokenPipeError:
-            # The reader has seen enough. What is left in the buffer must not be tried again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return DONE
-        except (OSError, HistoryError) as error:
-            print(f"tieline history {verb}: {error}", file=sys.stderr)
-            return INCOMPLETE
-
-    return answer
+    parser.set_defaults(run=answered("history annotations", _annotations))
 
 
 def _annotate(args: argparse.Namespace) -> int:
@@ -108,7 +85,7 @@ def _annotate(args: argparse.Namespace) -> int:
         made = annotations.add(tag, at, text, author)
     what = "deleted" if made.is_deleted else f"version {made.version}"
     print(f"annotation {made.id}, {what}: {made.tag} at {iso_of(made.time, zone_of(paths.history))}")
-    return DONE
+    return ANSWERED
 
 
 def _is_known(directory: Path, tag: str) -> bool:
@@ -152,7 +129,7 @@ def _annotations(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write(text)
         sys.stdout.flush()
-    return DONE if found else INCOMPLETE
+    return ANSWERED if found else INCOMPLETE
 
 
 def as_table(found: Sequence[Annotation], zone: tzinfo = UTC, *, with_versions: bool = False) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import os
 import re
 import sys
 import time
@@ -17,14 +16,13 @@ from typing import Any
 import orjson
 
 from gateway.config.place import add_place, place_of
-from historian.errors import HistoryError
+from historian.answered import ANSWERED, INCOMPLETE, answered
 from historian.events.frame import Frame, SummaryValue
 from historian.events.query import MOST_FRAMES, Events
 from historian.export import quality_name
 from historian.keeping.zone import zone_of
 from historian.times import iso_of, parse_time
 
-ANSWERED, INCOMPLETE, USAGE = 0, 1, 2  # exit statuses
 NS = 1e-9
 _LIKE_A_TIME = re.compile(r"-\d")
 
@@ -51,23 +49,7 @@ def add_verbs(add_verb: AddVerb) -> None:
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of printing")
     parser.add_argument("--utc", action="store_true", help="UTC instead of the site's time zone")
-    parser.set_defaults(run=run_events)
-
-
-def run_events(args: argparse.Namespace) -> int:
-    """Exit status 0 where frames were found, 1 where none or a file is damaged, 2 where the question is wrong."""
-    try:
-        return _run(args)
-    except ValueError as error:
-        print(f"tieline history events: {error}", file=sys.stderr)
-        return USAGE
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough. What is left in the buffer must not be tried again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ANSWERED
-    except (OSError, HistoryError) as error:
-        print(f"tieline history events: {error}", file=sys.stderr)
-        return INCOMPLETE
+    parser.set_defaults(run=answered("history events", _run))
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-UNCERTAIN_DATA_SUB_NORMAL = 0x40A4_0000  # OPC 10000-13 4.2.2.2: made from less than all good data
-
 
 @dataclass(frozen=True, slots=True)
 class SummaryValue:

@@ -21,10 +21,10 @@ from gateway.tags.image import Region
 from gateway.tags.quality import is_bad
 from gateway.tags.sample import Samples
 from historian.errors import HistoryError
-from historian.events.frame import UNCERTAIN_DATA_SUB_NORMAL
 from historian.events.store import EventStore
 from historian.events.summary import summaries_of
 from historian.events.track import FlagSample, Gap, Track, follow
+from historian.query.average import UNCERTAIN_DATA_SUB_NORMAL
 from historian.query.history import History
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gateway.config.events import Event
-from historian.events.frame import UNCERTAIN_DATA_SUB_NORMAL, SummaryValue
+from historian.events.frame import SummaryValue
 from historian.events.track import Followed, Track
+from historian.query.average import UNCERTAIN_DATA_SUB_NORMAL
 from historian.store.database import create, open_to_write, prepare
 
 _SCHEMA = """

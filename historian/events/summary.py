@@ -11,7 +11,8 @@ from gateway.config.events import Summary, WantedSummary
 from gateway.tags.history import Series
 from gateway.tags.quality import SEVERITY_BAD, Quality
 from gateway.tags.tag import ValueType
-from historian.events.frame import UNCERTAIN_DATA_SUB_NORMAL, SummaryValue
+from historian.events.frame import SummaryValue
+from historian.query.average import UNCERTAIN_DATA_SUB_NORMAL
 from historian.query.history import History
 
 STEP_NS = 6 * 3_600 * 10**9  # read at once: 216,000 samples at 10 Hz

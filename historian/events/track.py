@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from gateway.config.events import Event
 from gateway.tags.quality import is_bad
-from historian.events.frame import UNCERTAIN_DATA_SUB_NORMAL, Frame
+from historian.events.frame import Frame
+from historian.query.average import UNCERTAIN_DATA_SUB_NORMAL
 
 SETTLE_NS = 2 * 10**9  # what a sample takes from its source into history: a poll, a flush
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -16,8 +15,7 @@ from gateway.config.paths import RunPaths
 from gateway.config.place import add_place, place_of
 from gateway.config.site import HistorianSettings
 from gateway.config.sizes import size_text
-from historian.errors import HistoryError
-from historian.export import MissingLibrary
+from historian.answered import ANSWERED, INCOMPLETE, answered
 from historian.keeping import backup, restore, stats, verify
 from historian.keeping.progress import progress
 from historian.keeping.restore import FolderSource, Source
@@ -26,11 +24,9 @@ from historian.keeping.verify import Fault, Tally
 from historian.store.layout import day_of
 from historian.times import iso_of
 
-DONE, FAULT, USAGE = 0, 1, 2  # exit statuses
 TAGS_SHOWN = 10
 
 AddVerb = Callable[[str, str], argparse.ArgumentParser]
-Run = Callable[[argparse.Namespace], int]
 
 
 def add_verbs(add_verb: AddVerb) -> None:
@@ -47,55 +43,34 @@ def add_verbs(add_verb: AddVerb) -> None:
         metavar="N",
         help="afterwards keep only the newest N in DIR (default: all)",
     )
-    parser.set_defaults(run=_answered("backup", _backup))
+    parser.set_defaults(run=answered("history backup", _backup))
 
     parser = add_verb("restore", "make a backup the history of a site that has none")
     parser.add_argument(
         "backup", metavar="BACKUP", type=Path, help="a tar file, a backup, or DIR for its newest"
     )
     add_place(parser)
-    parser.set_defaults(run=_answered("restore", _restore))
+    parser.set_defaults(run=answered("history restore", _restore))
 
     parser = add_verb("verify", "read all of history, or of a backup, and name what is damaged")
     parser.add_argument(
         "backup", metavar="BACKUP", type=Path, nargs="?", help="a backup, instead of a site's history"
     )
     add_place(parser)
-    parser.set_defaults(run=_answered("verify", _verify))
+    parser.set_defaults(run=answered("history verify", _verify))
 
     parser = add_verb("import", "take samples of another historian, from CSV or Parquet; also while it runs")
     add_import(parser)
-    parser.set_defaults(run=_answered("import", run_import))
+    parser.set_defaults(run=answered("history import", run_import))
 
     parser = add_verb("export", "write many tags over a long time into CSV or Parquet")
     add_export(parser)
-    parser.set_defaults(run=_answered("export", run_export))
+    parser.set_defaults(run=answered("history export", run_export))
 
     parser = add_verb("stats", "tell what history holds, what it costs, and how long the disk lasts")
     add_place(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text", help="how it is printed")
-    parser.set_defaults(run=_answered("stats", _stats))
-
-
-def _answered(verb: str, run: Run) -> Run:
-    """Expected trouble as a line and a status; a reader of the pipe that has seen enough ends it in peace."""
-
-    def answered(args: argparse.Namespace) -> int:
-        try:
-            status = run(args)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return DONE
-        except (ValueError, MissingLibrary) as error:
-            print(f"tieline history {verb}: {error}", file=sys.stderr)
-            return USAGE
-        except (OSError, HistoryError) as error:
-            print(f"tieline history {verb}: {error}", file=sys.stderr)
-            return FAULT
-        return status
-
-    return answered
+    parser.set_defaults(run=answered("history stats", _stats))
 
 
 def _backup(args: argparse.Namespace) -> int:
@@ -121,7 +96,7 @@ def _backup(args: argparse.Namespace) -> int:
         print(f"removed {path}")
     for name in made.damaged:
         print(f"tieline history backup: {name} is damaged, and copied as it lies", file=sys.stderr)
-    return FAULT if made.damaged else DONE
+    return INCOMPLETE if made.damaged else ANSWERED
 
 
 def _restore(args: argparse.Namespace) -> int:
@@ -140,7 +115,7 @@ def _restore(args: argparse.Namespace) -> int:
     )
     for path in left:
         print(f"{path} is there already, and stays as it is: it is newer than the backup's")
-    return DONE
+    return ANSWERED
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -166,7 +141,7 @@ def _verify(args: argparse.Namespace) -> int:
             f"{tally.days} days, {tally.blocks:,} blocks, {tally.samples:,} samples, {tally.segments} journal"
             f" segments, {tally.frames:,} frames read: {verdict}"
         )
-    return FAULT if faults else DONE
+    return INCOMPLETE if faults else ANSWERED
 
 
 def _verify_backup(source: Source, tally: Tally) -> int:
@@ -202,7 +177,7 @@ def _stats(args: argparse.Namespace) -> int:
         print(orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2).decode())
     else:
         print("\n".join(stats_lines(found)))
-    return FAULT if found.unreadable else DONE
+    return INCOMPLETE if found.unreadable else ANSWERED
 
 
 def stats_lines(found: stats.Stats) -> list[str]:

@@ -12,8 +12,9 @@ from gateway.tags.aggregate import Aggregate, AggregateConfiguration
 from gateway.tags.sample import from_bits
 from gateway.tags.tag import ValueType
 from historian.query.aggregates.intervals import Intervals
-from historian.query.aggregates.known import BAD, BAD_NO_DATA, NOTHING_COVERED, Covered, Known, judge
+from historian.query.aggregates.known import BAD, NOTHING_COVERED, Covered, Known, judge
 from historian.query.aggregates.table import BY_STRETCH, is_stepped
+from historian.query.average import BAD_NO_DATA
 from historian.query.knots import RESYNCED, can_sum
 from historian.query.reader import Span
 from historian.query.stored import Stored

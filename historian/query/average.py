@@ -18,8 +18,8 @@ from gateway.tags.quality import Quality
 from historian.query.remembered import NO_GRID, Grid
 from historian.store.blocks import NS
 
-BAD_NO_DATA = 0x809B_0000  # OPC 10000-4 7.39.2: nothing usable in the interval
-UNCERTAIN_DATA_SUB_NORMAL = 0x40A4_0000  # OPC 10000-13 4.2.2.2: computed from less than all good data
+BAD_NO_DATA = int(Quality.BAD_NO_DATA)  # OPC 10000-4 7.39.2: nothing usable in the interval
+UNCERTAIN_DATA_SUB_NORMAL = int(Quality.UNCERTAIN_DATA_SUB_NORMAL)
 MAX_INTERVALS = 1_000_000  # eleven days by the second; more belongs in several questions
 
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from gateway.tags.aggregate import InfoBits
 from gateway.tags.quality import SEVERITY_BAD, SEVERITY_MASK
-from historian.query.aggregates.known import BAD_NO_DATA, UNCERTAIN_DATA_SUB_NORMAL, Judged
+from historian.query.aggregates.known import Judged
+from historian.query.average import BAD_NO_DATA, UNCERTAIN_DATA_SUB_NORMAL
 
 INTERPOLATED_GOOD = np.uint32(InfoBits.INTERPOLATED)
 _INTERPOLATED_UNCERTAIN = np.uint32(UNCERTAIN_DATA_SUB_NORMAL | InfoBits.INTERPOLATED)

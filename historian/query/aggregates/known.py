@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.tags.quality import SEVERITY_BAD, SEVERITY_MASK, SEVERITY_UNCERTAIN
+from historian.query.average import BAD_NO_DATA
 
-BAD_NO_DATA = 0x809B_0000  # OPC 10000-4, 7.39.2
-UNCERTAIN_DATA_SUB_NORMAL = 0x40A4_0000
 BAD = 0x8000_0000
 
 

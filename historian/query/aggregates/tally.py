@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from gateway.tags.aggregate import AggregateConfiguration, InfoBits
 from historian.query.aggregates.intervals import Intervals
-from historian.query.aggregates.known import BAD, BAD_NO_DATA, UNCERTAIN_DATA_SUB_NORMAL, Judged, Known
+from historian.query.aggregates.known import BAD, Judged, Known
+from historian.query.average import BAD_NO_DATA, UNCERTAIN_DATA_SUB_NORMAL
 
 CALCULATED = np.uint32(InfoBits.CALCULATED)
 PARTIAL = np.uint32(InfoBits.PARTIAL)

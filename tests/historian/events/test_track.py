@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from gateway.config.calculated import CalculatedTag
 from gateway.config.events import Event
 from gateway.config.formula.tree import Constant, Formula
-from historian.events.frame import UNCERTAIN_DATA_SUB_NORMAL, Frame
+from historian.events.frame import Frame
 from historian.events.track import Followed, Track, follow
+from historian.query.average import UNCERTAIN_DATA_SUB_NORMAL
 
 S = 10**9
 BAD = 0x8005_0000
