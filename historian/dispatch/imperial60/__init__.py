@@ -4,7 +4,7 @@ Sun, demand, prices and jobs come from a generator with seeds, so that any day i
 50 J, a panel and a tie are planned against them. ``python -m historian.dispatch.imperial60`` shows what that saves.
 """
 
-from historian.dispatch.imperial60.day import TICK, TICKS, Day, Job, day_of
+from gateway.scenarios.imperial60 import TICK, TICKS, Day, Job, day_of
 from historian.dispatch.imperial60.live import Result, play
 
 __all__ = ["TICK", "TICKS", "Day", "Job", "Result", "day_of", "play"]

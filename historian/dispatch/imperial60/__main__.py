@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from historian.dispatch.imperial60.day import TICKS, Day
+from gateway.scenarios.imperial60 import TICKS, Day
 from historian.dispatch.imperial60.live import Played, play, watch
 from historian.dispatch.model import Floats
 

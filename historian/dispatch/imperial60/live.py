@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from historian.dispatch.imperial60.day import TICK, TICKS, Day, Job, day_of
+from gateway.scenarios.imperial60 import DEMAND_MAX_J, LOSS_J, STORE_J, TICK, TICKS, Day, Job, day_of
 from historian.dispatch.model import (
     Asset,
     Battery,
@@ -27,9 +27,6 @@ from historian.dispatch.model import (
 from historian.dispatch.naive import naive
 from historian.dispatch.planning import solve
 
-STORE_J = 50.0
-DEMAND_MAX_J = 20.0
-LOSS_J = 2.0
 TIE_MAX_J = 100.0
 """A tick; above all that the plant could draw or give at once, as its tie has no limit of its own."""
 

@@ -8,9 +8,9 @@ import random
 import numpy as np
 import pytest
 
+from gateway.scenarios.imperial60 import DEMAND_MAX_J, LOSS_J, STORE_J
 from historian.dispatch.imperial60 import TICKS, day_of, play
 from historian.dispatch.imperial60.__main__ import main
-from historian.dispatch.imperial60.live import DEMAND_MAX_J, LOSS_J, STORE_J
 
 
 def served(number: int, tick: int) -> tuple[float, float, float, int, int]:

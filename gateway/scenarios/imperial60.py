@@ -1,4 +1,4 @@
-"""What a day brings: sun, demand, prices and jobs, by the rules of the server that the desk-top grids trade with.
+"""Days of sixty ticks: sun, demand, prices and jobs, by the rules of the server that desk-top grids trade with.
 
 A day has 300 s, a tick 5 s. Every tick draws one normal number with the seed day × 60 + tick, and demand and price
 both go by it; every day draws its jobs with its own number as the seed.
@@ -13,8 +13,9 @@ from datetime import timedelta
 from random import Random
 
 import numpy as np
+from numpy.typing import NDArray
 
-from historian.dispatch.model import Floats
+Floats = NDArray[np.float64]
 
 TICKS = 60
 TICK = timedelta(seconds=5)
@@ -38,6 +39,12 @@ JOBS = (
 """Ranges of first tick, last tick and joules."""
 SHORTEST_JOB = 10
 """Ticks."""
+
+STORE_J = 50.0
+DEMAND_MAX_J = 20.0
+"""A tick, with the jobs."""
+LOSS_J = 2.0
+"""A tick."""
 
 
 @dataclass(frozen=True, slots=True)
