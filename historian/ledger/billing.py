@@ -24,6 +24,10 @@ from historian.ledger.registry import Author, needs_operator
 
 LONGEST_PERIOD_US = 366 * 86_400 * MICROS
 CENT = 10_000  # millionths
+# Lines that are no charges of the bill: what earlier ones left, and what was paid for them.
+BROUGHT_FORWARD = frozenset(
+    ("owed before", "paid", "paid back", "paid out", "written off", "deposit withdrawn")
+)
 MOST_CHARGES = 10**15  # a billion of money; a thousand of them do not overflow an account
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -58,6 +62,11 @@ class Bill:
     def charges(self) -> int:
         """What of it the tariff makes, and is posted with the bill."""
         return sum(line.amount for line in self.lines if line.what.startswith("tariff"))
+
+    @property
+    def own(self) -> int:
+        """What it adds to what was owed before."""
+        return sum(line.amount for line in self.lines if line.what not in BROUGHT_FORWARD)
 
     @property
     def digest(self) -> bytes:
@@ -150,6 +159,11 @@ class Billing:
     def owed(self, participant: str) -> int:
         """What it owes before the charges of a bill to come: its current account with the sign turned."""
         return sum(self._since[participant].values()) if participant in self._since else 0
+
+    def billed(self, participant: str) -> int:
+        """What it owes of the bills that were issued, less what was paid since."""
+        since: dict[str, int] = self._since.get(participant, defaultdict(int))
+        return sum(owed for what, owed in since.items() if what in BROUGHT_FORWARD)
 
     def issue(self, author: Author, fact: BillIssue, entry: int, now_us: int, interval_us: int) -> Bill:
         """The bill, where it is what the fact says it is."""

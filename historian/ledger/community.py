@@ -13,6 +13,7 @@ from typing import Any
 
 from historian.ledger import facts as f
 from historian.ledger.billing import Billing
+from historian.ledger.chart import Chart
 from historian.ledger.coding import fact_of
 from historian.ledger.entry import (
     Account,
@@ -28,7 +29,9 @@ from historian.ledger.errors import Reason, Refused
 from historian.ledger.market.exchange import Exchange, Interval, Position, Trade
 from historian.ledger.market.limits import Level, Limits
 from historian.ledger.metering import MICROS, Meters
+from historian.ledger.payment_facts import PaymentFact
 from historian.ledger.registry import Author, Registry, needs_operator
+from historian.ledger.reward_facts import RewardFact
 from historian.ledger.rules import check_price, check_rules
 from historian.ledger.settlement import (
     ENERGY_ACCOUNTS,
@@ -44,6 +47,7 @@ from historian.ledger.settlement import (
     tariff_transfer,
 )
 from historian.ledger.state import Placed
+from historian.ledger.treasury import Treasury
 
 MOST_AMOUNT = 10**15  # of one posting; a thousand of them do not overflow an account
 DAY_US = 86_400 * MICROS
@@ -64,7 +68,7 @@ class Community:
 
     def __init__(self) -> None:
         self.sequence = -1
-        self.operator = ""
+        self.chart = Chart()
         self.registry = Registry()
         self.meters = Meters(self.registry)
         self.billing = Billing(self.meters)
@@ -76,8 +80,8 @@ class Community:
         self.trades: list[Trade] = []
         self.owed: dict[bytes, Body] = {}
         self.strays: list[tuple[int, str]] = []  # the operator's postings that no fact asked for
-        self.accounts: set[str] = set()
-        self._own: set[str] = set()  # accounts that only what is owed may touch
+        self.treasury = Treasury(self.registry, self.meters, self.billing, self.market, self.chart)
+        self.accounts, self._own = self.chart.open, self.chart.own
         self._now_us = 0
         self._do: dict[type[Any], Callable[[Placed, Author, Any], None]] = {
             f.Join: lambda _, author, fact: self.registry.join(author, fact),
@@ -105,6 +109,7 @@ class Community:
             f.Incentive: lambda _, author, fact: self.billing.add_incentive(author, fact),
             f.BillIssue: self._issue_bill,
             f.Refusal: self._note_refusal,
+            **dict.fromkeys(self.treasury.knows(), self._judge),
         }
 
     def take(self, placed: Placed) -> None:
@@ -126,7 +131,12 @@ class Community:
             case KeyChange(KeyAction.REVOKE, author, _, _):
                 self.market.cancel_all(author)
             case Genesis(_, operator):
-                self.operator = operator
+                self.chart.operator = operator
+
+    @property
+    def operator(self) -> str:
+        """The author that began the ledger, who posts what is owed."""
+        return self.chart.operator
 
     def _take_record(self, placed: Placed, record: Record) -> None:
         try:
@@ -161,6 +171,7 @@ class Community:
                     self.market.deposits[name] += posting.amount
                 elif purpose == "current" and name in self.registry.participants:
                     self.billing.note(name, "paid", -posting.amount)
+                    self.treasury.payments.follow(name, self._now_us)
         elif isinstance(body, Account):
             self.accounts.add(body.name)
 
@@ -299,6 +310,7 @@ class Community:
         currency = self.market.in_force().currency
         self.market.deposits[author.name] -= fact.amount
         self.billing.note(author.name, "deposit withdrawn", -fact.amount)
+        self.treasury.payments.follow(author.name, placed.placed_at_us)
         self._owe(placed, [transfer("withdrawal", deposit, current, currency, fact.amount)])
 
     def _close_gate(self, placed: Placed, author: Author, fact: f.Gate | f.Halt) -> None:
@@ -377,6 +389,10 @@ class Community:
         reference = f"bill {fact.from_us} {fact.to_us}"
         posted = tariff_transfer(fact.participant, bill.charges, currency, reference)
         self._owe(placed, [posted] if posted else [])
+        self.treasury.payments.add_bill(placed.sequence, bill, placed.placed_at_us)
+
+    def _judge(self, placed: Placed, author: Author, fact: PaymentFact | RewardFact) -> None:
+        self._owe(placed, self.treasury.judge(placed, author, fact))
 
     def _lines(self, at_us: int, interval: Interval, price: f.Price) -> Iterator[tuple[str, Line]]:
         assert interval.rules is not None

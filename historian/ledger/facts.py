@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, Any
+from typing import Any
 
-Name = Annotated[str, "name"]
-Text = Annotated[str, "text"]
-ClientId = Annotated[bytes, 16]
-Digest = Annotated[bytes, 32]
-NO_DIGEST = bytes(32)
+from historian.ledger.fields import NO_DIGEST as NO_DIGEST  # callers have it from here
+from historian.ledger.fields import ClientId, Digest, Name, Text
+from historian.ledger.payment_facts import PAYMENT_TOPICS, PaymentFact
+from historian.ledger.reward_facts import REWARD_TOPICS, RewardFact
 
 
 class ParticipantKind(IntEnum):
@@ -383,6 +382,8 @@ Fact = (
     | Incentive
     | BillIssue
     | Refusal
+    | PaymentFact
+    | RewardFact
 )
 
 TOPICS: dict[str, type[Any]] = {
@@ -411,4 +412,6 @@ TOPICS: dict[str, type[Any]] = {
     "billing.incentive": Incentive,
     "billing.bill": BillIssue,
     "ledger.refusal": Refusal,
+    **PAYMENT_TOPICS,
+    **REWARD_TOPICS,
 }
