@@ -21,6 +21,9 @@ IDLE_L_PER_H, L_PER_KWH = 3.0, 0.25
 UNLOADED_KW = 5.0
 LOW_PU = 0.92  # of frequency; on line below this: trip
 _SPIN = lag(STEP_S, 0.8)
+ENGINE_SHARE = min(
+    STEP_S / ENGINE_S, 1.0
+)  # of the way that the engine goes in a step; 1: a coarse step, at its end
 
 
 class State(IntEnum):

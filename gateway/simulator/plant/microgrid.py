@@ -108,6 +108,15 @@ class Microgrid:
         """Simulated since the start."""
         return self.steps * STEP_S
 
+    @property
+    def hour(self) -> float:
+        """Of the solar day, 24 and more on the days after the first."""
+        return self.start_hour + self.seconds / SECONDS_PER_HOUR
+
+    def set_hour(self, hour: float) -> None:
+        """Go on at another hour of the day; all else stays as it is."""
+        self.start_hour = hour - self.seconds / SECONDS_PER_HOUR
+
     def command_tie(self, close: bool) -> bool:
         """Open or close the tie breaker; False where the synch-check refuses."""
         return self.tie.command(close, self.utility, self.voltage_v, self.frequency_hz)
@@ -145,7 +154,7 @@ class Microgrid:
         self._account()
 
     def _weather(self) -> None:
-        hour = self.start_hour + self.seconds / SECONDS_PER_HOUR
+        hour = self.hour
         self.utility.weather()
         self.solar.weather(hour)
         self.wind.weather()
@@ -216,7 +225,7 @@ class Microgrid:
         wanted_kw = min(max(wanted_kw, 0.0), diesel.MOST_KW)
         if voltage_pu < BLOCKED_BELOW_PU:
             wanted_kw = genset.engine_kw = 0.0  # nothing can be fed into a collapsed bus: the rack closes
-        genset.engine_kw += (wanted_kw - genset.engine_kw) * STEP_S / diesel.ENGINE_S
+        genset.engine_kw += (wanted_kw - genset.engine_kw) * diesel.ENGINE_SHARE
         genset.power_kw = genset.engine_kw - genset.inertia_kw_s_per_hz * rocof_hz_s
 
     def _swing(self, fed_kw: float, demand_kw: float) -> float:
@@ -232,7 +241,7 @@ class Microgrid:
             genset.inertia_kw_s_per_hz if on_line else 0.0
         )
         battery_droop, genset_droop = battery.droop_kw_per_hz, genset.droop_kw_per_hz
-        engine_kw = genset.engine_kw
+        engine_kw = genset.engine_kw if on_line else 0.0
         slope = frequency_slope(demand_kw, self.nominal.hz)
         drawn_kw = demand_kw - slope * self.nominal.hz + self.losses_kw - fed_kw
         start_hz = hz = self.frequency_hz

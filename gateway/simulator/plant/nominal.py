@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from dataclasses import dataclass
 
-STEP_S = 0.005  # of the whole plant; the swing inside an islanded step runs at SWING_STEPS a step, 1 ms
+FINE_STEP_S = 0.005
+STEP_S = FINE_STEP_S  # of the whole plant; the swing inside an islanded step runs at SWING_STEPS a step, 1 ms
 SWING_STEPS = 5
 WEATHER_STEPS = 20  # sun, wind, load profiles and vehicles change every 20 steps, 100 ms
 WEATHER_S = WEATHER_STEPS * STEP_S
+# Above a speed, a longer step: devices are looked at every 10 ms of the wall, 0.2 s of the plant at 20 times as fast.
+COARSER_STEPS = ((20.0, FINE_STEP_S), (100.0, 0.05), (math.inf, 0.5))
 SECONDS_PER_HOUR = 3600.0
 BLOCKED_BELOW_PU = (
     0.5  # momentary cessation: below this voltage converters feed nothing (IEEE 1547-2018 6.4.2)
 )
+
+
+def step_for(speed: float) -> float:
+    """The step of a plant that goes so many times as fast as the wall; s."""
+    return next(step_s for most, step_s in COARSER_STEPS if speed <= most)
+
+
+def coarsen(step_s: float) -> None:
+    """Have the plant step so coarsely, in all of this process, before anything else of it is loaded.
+
+    A step is whole ms, 5 to 500: the swing of an island stays at 1 ms, and lags are exact at any step.
+    """
+    global STEP_S, SWING_STEPS, WEATHER_STEPS, WEATHER_S
+    loaded = [
+        name for name in sys.modules if name.startswith("gateway.simulator.plant.") and name != __name__
+    ]
+    assert not loaded, f"{loaded[0]} has the other step already"
+    STEP_S, SWING_STEPS = step_s, round(step_s * 1000)
+    WEATHER_STEPS = max(round(0.1 / step_s), 2)
+    WEATHER_S = WEATHER_STEPS * STEP_S
 
 
 @dataclass(frozen=True, slots=True)

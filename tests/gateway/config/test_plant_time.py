@@ -63,7 +63,8 @@ def test_at_60_times_a_minute_is_an_hour_and_days_are_the_zone_s_own() -> None:
 
 def test_at_speed_1_there_is_one_time_and_no_file(tmp_path: Path) -> None:
     time = keep_plant_time(tmp_path, 1.0)
-    assert time.is_wall and time.plant_ns(5) == time.wall_ns(5) == 5
+    assert time.is_wall
+    assert time.plant_ns(5) == time.wall_ns(5) == 5
     assert not (tmp_path / FILE).exists()
 
 
@@ -87,7 +88,8 @@ def test_parts_that_begin_at_once_agree(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 8 and len(set(found)) == 1
+    assert len(found) == 8
+    assert len(set(found)) == 1
 
 
 def test_who_only_looks_writes_nothing(tmp_path: Path) -> None:
