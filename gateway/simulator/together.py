@@ -124,7 +124,7 @@ class Together:
         self.written: list[Written] = []
         self._delays = delays or Delays()
         self._random = random.Random(f"{seed}:together")
-        self._rows = _rows_by_tag(grid, site)
+        self._rows = rows_by_tag(grid, site)
         self._polls = self._polls_of(site, site.logic)
         self._outputs = [self._output(one) for one in site.logic.outputs]
         self._queue: list[tuple[int, int, Callable[[], None]]] = []  # due ms, order, what
@@ -225,7 +225,7 @@ def _deliver(taken: list[tuple[_Input, Any, bool]]) -> None:
                 one.put_good(is_good)
 
 
-def _rows_by_tag(grid: Microgrid, site: Site) -> dict[int, tuple[str, int, int, Readable, object]]:
+def rows_by_tag(grid: Microgrid, site: Site) -> dict[int, tuple[str, int, int, Readable, object]]:
     """By tag: device, a number of those that are read together there, their period, and where the value is had."""
     return dict(
         (
