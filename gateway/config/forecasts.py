@@ -25,6 +25,11 @@ class ForecastKind(StrEnum):
     def is_never_negative(self) -> bool:
         return self in (ForecastKind.PV, ForecastKind.WIND)
 
+    @property
+    def is_of_people(self) -> bool:
+        """Whether holidays are other days."""
+        return self in (ForecastKind.LOAD, ForecastKind.NET_LOAD, ForecastKind.PRICE, ForecastKind.EV)
+
 
 class Season(StrEnum):
     """After how long the target is about as it was."""
@@ -46,6 +51,23 @@ class ForecastModel(StrEnum):
     ENSEMBLE = "ensemble"
     GENETIC = "genetic"
     SEASONAL_NAIVE = "seasonal-naive"
+
+
+CLEAR_SKY = "clear_sky_w_m2"  # the columns of what is reckoned ahead
+HOLIDAYS = ("holiday", "before_holiday", "after_holiday")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where the site is (latitude, longitude) and whose holidays count (ISO 3166), where it says so."""
+
+    place: tuple[float, float] | None = None
+    holidays: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the tables that models learn from."""
+        return (*((CLEAR_SKY,) if self.place else ()), *(HOLIDAYS if self.holidays else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +106,7 @@ class Forecast:
     target_tag: int
     past: tuple[str, ...]
     known: tuple[KnownInput, ...]
+    surroundings: Surroundings  # what of them is used
     season: Season
     quantiles: tuple[float, ...]
     horizon_h: int

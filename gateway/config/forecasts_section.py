@@ -12,9 +12,11 @@ from gateway.config.forecasts import (
     MAX_QUANTILES,
     Alert,
     Forecast,
+    ForecastKind,
     ForecastModel,
     KnownInput,
     QuantileTag,
+    Surroundings,
 )
 from gateway.config.keys import FORECAST, FORECASTS, KNOWN_INPUTS, KNOWN_LEADS
 from gateway.config.kinds import Reading, Settings
@@ -54,16 +56,29 @@ _SPIKE_ROWS: tuple[tuple[str, ValueType, str | None, int | None, str], ...] = (
 )
 
 
+def read_surroundings(site: Settings | None, faults: FaultLog) -> Surroundings:
+    """Out of the section `site`."""
+    if site is None:
+        return Surroundings()
+    latitude, longitude = site["latitude"], site["longitude"]
+    for given, other in (("latitude", "longitude"), ("longitude", "latitude")):
+        if given in site and other not in site:
+            faults.add(site.key_at(given), f"{quote(given)} without {quote(other)}", f"add '{other}: ...'")
+    place = None if latitude is None or longitude is None else (float(latitude), float(longitude))
+    return Surroundings(place, site["holidays"])
+
+
 def read_forecasts(
     entries: Mapping[str, tuple[ScalarNode, Node]],
     tags: list[Tag],
     areas: Mapping[str, Place],
+    surroundings: Surroundings,
     faults: FaultLog,
     *,
     is_unsure: bool,
 ) -> tuple[Forecast, ...]:
     """The forecasts, whose tags are added to ``tags``; of no use where faults were added."""
-    section = _Section(tags, areas, faults, is_unsure)
+    section = _Section(tags, areas, surroundings, faults, is_unsure)
     for place, (name, node) in enumerate(entries.values()):
         if place == MAX_FORECASTS:
             faults.add(name.place, f"{len(entries)} forecasts", f"write at most {MAX_FORECASTS}")
@@ -77,10 +92,16 @@ def read_forecasts(
 
 class _Section:
     def __init__(
-        self, tags: list[Tag], areas: Mapping[str, Place], faults: FaultLog, is_unsure: bool
+        self,
+        tags: list[Tag],
+        areas: Mapping[str, Place],
+        surroundings: Surroundings,
+        faults: FaultLog,
+        is_unsure: bool,
     ) -> None:
         self._tags = tags
         self._areas = areas
+        self._surroundings = surroundings
         self._faults = faults
         self._is_unsure = is_unsure
         self._index = {tag.name: place for place, tag in enumerate(tags) if tag.name}
@@ -92,6 +113,7 @@ class _Section:
         target = self._tag(s["target"], s.at("target"))
         past = [self._tag(tag, s.at("past")) for tag in s["past"] or ()]
         known = tuple(self._known(s))
+        surroundings = self._used(s, [each.name for each in known])
         quantiles = self._quantiles(s)
         self._lengths(s)
         if "alert_above" in s and s["short_min"] == 0:
@@ -116,6 +138,7 @@ class _Section:
                 target_tag=target,
                 past=tuple(dict.fromkeys(self._tags[tag].name for tag in inputs)),
                 known=known,
+                surroundings=surroundings,
                 season=s["season"],
                 quantiles=quantiles,
                 horizon_h=s["horizon_h"],
@@ -164,6 +187,31 @@ class _Section:
             if isinstance(item, MappingNode) and not item.entries:
                 self._faults.add(key.place, f"{quote(key.text)} without a tag", "write '24: ...'")
             yield KnownInput(key.text, tuple(sorted(leads)))
+
+    def _used(self, s: Settings, told: Sequence[str]) -> Surroundings:
+        """What of the site's surroundings this forecast reckons with."""
+        kind, site = s["kind"], self._surroundings
+        is_of_people = isinstance(kind, ForecastKind) and kind.is_of_people
+        # Unless it is said: what there is of use to its kind.
+        clear_sky = kind is ForecastKind.PV if s["clear_sky"] is None else s["clear_sky"]
+        holidays = is_of_people if s["holidays"] is None else s["holidays"]
+        if clear_sky and site.place is None and "clear_sky" in s and not self._is_unsure:
+            self._faults.add(
+                s.at("clear_sky"),
+                "'clear_sky' at a site that does not say where it is",
+                "add 'latitude: ...' and 'longitude: ...' to 'site'",
+            )
+        if holidays and site.holidays is None and "holidays" in s and not self._is_unsure:
+            self._faults.add(
+                s.at("holidays"),
+                "'holidays' at a site that does not say whose",
+                "add 'holidays: DE', say, to 'site'",
+            )
+        used = Surroundings(site.place if clear_sky else None, site.holidays if holidays else None)
+        for name in used.columns:
+            if name in told:
+                self._faults.add(s.at("known"), f"{quote(name)} is reckoned ahead already", "rename it")
+        return used
 
     def _quantiles(self, s: Settings) -> tuple[float, ...]:
         quantiles: Sequence[float] = s["quantiles"] or ()

@@ -105,6 +105,14 @@ SITE = Section(
             "Where people there read the clock; days of history and times without an offset are of it.",
             UTC,
         ),
+        Key("latitude", Number(low=-90, high=90), "Where the site is, in degrees; north is positive.", None),
+        Key("longitude", Number(low=-180, high=180), "Likewise; east is positive.", None),
+        Key(
+            "holidays",
+            Text("a country or a part of it, as in DE or DE-BY", r"[A-Z]{2}(?:-[A-Z0-9]{1,3})?", 64),
+            "Whose public holidays count: its ISO 3166 code.",
+            None,
+        ),
     ),
 )
 
@@ -1693,6 +1701,19 @@ FORECAST = Section(
             "known",
             Later(KNOWN_INPUTS),
             "What is told ahead: a name for each, and the tag that tells it so many hours ahead.",
+            None,
+        ),
+        Key(
+            "clear_sky",
+            Boolean(),
+            "Whether the sun of a clear sky is known ahead; of `pv` it is where the site says where it is.",
+            None,
+        ),
+        Key(
+            "holidays",
+            Boolean(),
+            "Whether holidays are known ahead; of `load`, `net_load`, `price` and `ev` they are where the site says "
+            "whose.",
             None,
         ),
         Key("season", choice(Season), "After how long the target is about as it was.", Season.WEEK),

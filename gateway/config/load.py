@@ -37,7 +37,7 @@ from gateway.config.document import (
 from gateway.config.events_section import read_events
 from gateway.config.expand import Expansion
 from gateway.config.fault import FaultLog, Place, quote, suggestion
-from gateway.config.forecasts_section import read_forecasts
+from gateway.config.forecasts_section import read_forecasts, read_surroundings
 from gateway.config.forward_section import read_forward
 from gateway.config.keys import (
     ANOMALIES,
@@ -286,8 +286,9 @@ class Loading:
             gathered.named["anomalies"], tags, areas, self._faults, is_unsure=is_unsure
         )
         events = read_events(gathered.named["events"], tags, self._faults, is_unsure=is_unsure)
+        surroundings = read_surroundings(header, self._faults)
         forecasts = read_forecasts(
-            gathered.named["forecasts"], tags, areas, self._faults, is_unsure=is_unsure
+            gathered.named["forecasts"], tags, areas, surroundings, self._faults, is_unsure=is_unsure
         )
         dispatch = read_dispatch(
             declared_dispatch, tags, {each.name for each in forecasts}, self._faults, is_unsure=is_unsure

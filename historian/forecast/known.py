@@ -29,18 +29,21 @@ def holidays(index: Any, country: str, subdivision: str | None = None) -> Any:
     return pandas.DataFrame(columns, index=index)
 
 
-def clear_sky(index: Any, latitude: float, longitude: float, altitude_m: float = 0.0) -> Any:
+def clear_sky(
+    index: Any, latitude: float, longitude: float, altitude_m: float = 0.0, *, to_middle: Any = None
+) -> Any:
     """Column ``clear_sky_w_m2``: global horizontal irradiance in a clear sky, in W/m², at the middle of each step.
 
     By pvlib: Haurwitz 1945, which needs nothing but where the sun is. Times of the index are those at which steps
-    end. Raises ValueError for places that are none and an index without a time zone or of one step.
+    end, unless ``to_middle``, a Timedelta, leads from them to the middle. Raises ValueError for places that are none
+    and an index without a time zone or of one step.
     """
     pandas, solar = load("pandas", "clear sky"), load("pvlib.solarposition", "clear sky")
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
         raise ValueError(f"there is no place at latitude {latitude}, longitude {longitude}")
-    if getattr(index, "tz", None) is None or len(index) < 2:
+    if getattr(index, "tz", None) is None or (to_middle is None and len(index) < 2):
         raise ValueError("the index must be of at least two times with a time zone")
-    middle = index - (index[1] - index[0]) / 2
+    middle = index + ((index[0] - index[1]) / 2 if to_middle is None else to_middle)
     zenith = solar.get_solarposition(middle, latitude, longitude, altitude_m)["apparent_zenith"]
     found = load("pvlib.clearsky", "clear sky").haurwitz(zenith)["ghi"].to_numpy()
     return pandas.DataFrame({"clear_sky_w_m2": found}, index=index)

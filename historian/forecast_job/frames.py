@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gateway.config.forecasts import KnownInput
 from gateway.tags.aggregate import Aggregate
+from historian.forecast_job import library
 from historian.forecast_job.plan import PEAK_COLUMN, S_NS, Plan, Track
 from historian.query.history import History
 from historian.query.libraries import load
@@ -111,6 +112,10 @@ def _first_row(target: Floats, longest_gap: int) -> int:
 def _frame(columns: Table, start: int, first: int, plan: Plan, zone: str) -> Any:
     pandas = load("pandas", "a forecast")
     rows = len(next(iter(columns.values()))) if columns else plan.horizon
+    surroundings = plan.forecast.surroundings
     times = start + (first + np.arange(rows, dtype=np.int64)) * plan.step_ns
     index = pandas.DatetimeIndex(times.view("M8[ns]"), name="time").tz_localize("UTC").tz_convert(zone)
-    return pandas.DataFrame(dict(columns), index=index)
+    frame = pandas.DataFrame(dict(columns), index=index)
+    if surroundings.columns and rows:
+        return frame.join(library.reckoned(index, surroundings, plan.step_s))
+    return frame

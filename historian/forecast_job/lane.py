@@ -71,7 +71,7 @@ class Lane:
         if not len(frame):
             self.why = f"there is no history of {plan.forecast.target}"
             return
-        known = known_frame(self._history, plan, issue, self._zone) if plan.forecast.known else None
+        known = known_frame(self._history, plan, issue, self._zone) if plan.known else None
         try:
             values = library.predict(self._forecaster, plan, frame, known)
         except ValueError as error:

@@ -9,7 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.config.forecasts import Surroundings
 from historian.forecast_job.plan import Plan, Track
+from historian.query.libraries import load
 from historian.signing import KeyFileError, SigningKey
 
 MODEL_KEY: Final = "model-key.pem"  # of this site; who may read it may say what the site runs
@@ -47,7 +49,7 @@ def new_forecaster(plan: Plan, model: str, zone: str, rows: int) -> Any:
 
 def fit(forecaster: Any, plan: Plan, frame: Any) -> Any:
     """The same, fitted. Raises ValueError where there is too little to learn from."""
-    return forecaster.fit(frame, target=plan.target, known=[known.name for known in plan.forecast.known])
+    return forecaster.fit(frame, target=plan.target, known=list(plan.known))
 
 
 def predict(forecaster: Any, plan: Plan, frame: Any, known: Any) -> NDArray[np.float32]:
@@ -55,7 +57,7 @@ def predict(forecaster: Any, plan: Plan, frame: Any, known: Any) -> NDArray[np.f
 
     What has come since the last one, or since the training, calibrates it first.
     """
-    ahead = known if plan.forecast.known else None
+    ahead = known if plan.known else None
     found = forecaster.observe(frame, ahead).predict(frame, known=ahead)
     values: NDArray[np.float32] = found.to_numpy(np.float32)
     return values
@@ -65,9 +67,8 @@ def test(forecaster: Any, plan: Plan, frame: Any, start: Any) -> Any:
     """A rolling backtest of what lies after ``start``, trained once on what lies before. Raises ValueError."""
     from historian.forecast.backtest import backtest
 
-    known = [known.name for known in plan.forecast.known]
     every = ISSUE_EVERY[plan.track]
-    return backtest(forecaster, frame, start, target=plan.target, known=known, every=every)
+    return backtest(forecaster, frame, start, target=plan.target, known=list(plan.known), every=every)
 
 
 def steps_to_read(forecaster: Any, plan: Plan) -> int:
@@ -87,6 +88,28 @@ def seasonal_scale(values: Any, plan: Plan) -> float:
     from historian.forecast.scores import seasonal_scale as scale_of
 
     return scale_of(values, plan.forecast.season.days * plan.day)
+
+
+def reckoned(index: Any, surroundings: Surroundings, step_s: int) -> Any:
+    """What is known of steps that begin at these times without being told: a column each. Raises ValueError,
+    ImportError.
+    """
+    from historian.forecast.known import clear_sky, holidays
+
+    pandas = load("pandas", "a forecast")
+    columns = []
+    if surroundings.place is not None:
+        latitude, longitude = surroundings.place
+        columns.append(clear_sky(index, latitude, longitude, to_middle=pandas.Timedelta(step_s / 2, "s")))
+    if surroundings.holidays is not None:
+        country, _, subdivision = surroundings.holidays.partition("-")
+        try:
+            columns.append(holidays(index, country, subdivision or None))
+        except NotImplementedError as error:
+            raise ValueError(
+                f"the site's holidays {surroundings.holidays!r} are not known: {error}"
+            ) from None
+    return pandas.concat(columns, axis=1)
 
 
 def model_path(folder: Path, plan: Plan) -> Path:

@@ -17,7 +17,7 @@ DAY_S: Final = 86_400
 PEAK_COLUMN: Final = "highest"  # of a spike's frame: no tag has a name without a dot
 SPIKE_QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)  # more of them where alerts are decided
 CALIBRATION_DAYS: Final = 3.0  # 8 outcomes a day and lead; a 5 % tail needs 20
-RECIPE: Final = 1  # counted up when models of older programs must not be used
+RECIPE: Final = 2  # counted up when models of older programs must not be used
 
 
 class Track(StrEnum):
@@ -64,6 +64,11 @@ class Plan:
         return PEAK_COLUMN if self.track is Track.SPIKE else self.forecast.target
 
     @property
+    def known(self) -> tuple[str, ...]:
+        """The columns that are known ahead: what tags tell, and what is reckoned."""
+        return (*(known.name for known in self.forecast.known), *self.forecast.surroundings.columns)
+
+    @property
     def day(self) -> int:
         """Steps of a day."""
         return DAY_S // self.step_s
@@ -98,6 +103,7 @@ class Plan:
             "known": [
                 [known.name, [[lead, tag] for lead, tag, _ in known.leads]] for known in self.forecast.known
             ],
+            "surroundings": [self.forecast.surroundings.place, self.forecast.surroundings.holidays],
             "shape": [self.step_s, self.horizon, self.quantiles, self.forecast.season.days],
         }
         return hashlib.sha256(orjson.dumps(told)).hexdigest()

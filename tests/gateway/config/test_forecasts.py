@@ -6,7 +6,14 @@ import pickle
 
 import pytest
 
-from gateway.config.forecasts import DEFAULT_QUANTILES, Alert, ForecastKind, ForecastModel, Season
+from gateway.config.forecasts import (
+    DEFAULT_QUANTILES,
+    Alert,
+    ForecastKind,
+    ForecastModel,
+    Season,
+    Surroundings,
+)
 
 SITE = """\
 site: {name: plant}
@@ -81,3 +88,26 @@ def test_what_is_told_ahead_is_in_the_order_of_its_leads(forecast):
 def test_a_site_with_forecasts_goes_to_its_parts(forecast):
     site, _ = forecast("")
     assert pickle.loads(pickle.dumps(site)).forecasts == site.forecasts  # noqa: S301 - our own
+
+
+def test_a_site_that_says_where_it_is_knows_the_sun_and_the_holidays_ahead(load):
+    own = SITE.replace("{name: plant}", "{name: plant, latitude: 48.1, longitude: 11.6, holidays: DE-BY}")
+    forecasts = "".join(
+        f"  {name}: {{target: meter.power_kw, area: loads, {rest}}}\n"
+        for name, rest in (
+            *(("pv", "kind: pv"), ("load", "kind: load"), ("wind", "kind: wind")),
+            ("net", "kind: net_load, clear_sky: true"),
+            ("shop", "kind: load, holidays: false"),
+        )
+    )
+    found = {one.name: one.surroundings for one in load(own + forecasts).forecasts}
+    assert found == {
+        "pv": Surroundings((48.1, 11.6), None),
+        "load": Surroundings(None, "DE-BY"),
+        "wind": Surroundings(),
+        "net": Surroundings((48.1, 11.6), "DE-BY"),
+        "shop": Surroundings(),
+    }
+    assert {one.surroundings for one in load(SITE + forecasts.replace("clear_sky: true", "")).forecasts} == {
+        Surroundings()
+    }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from historian_folder import NOON
 
-from gateway.config.forecasts import KnownInput
+from gateway.config.forecasts import CLEAR_SKY, KnownInput, Surroundings
 from historian.forecast_job.frames import highest, known_frame, past_frame
 from historian.forecast_job.plan import S_NS, Plan, Track, plans_of
 from historian.query.history import History
@@ -111,3 +111,36 @@ def test_the_greatest_of_a_step_counts_what_held_when_it_began(folder, history, 
         "a.power_kw", [NOON - 3 * step, NOON - 2 * step + S_NS, NOON - step + S_NS], [90.0, 20.0, 30.0]
     )
     assert highest(history, "a.power_kw", NOON - 4 * step, NOON, step).tolist()[1:] == [90.0, 90.0, 30.0]
+
+
+def test_sun_and_holidays_are_reckoned_for_the_middle_and_the_day_of_each_step(folder, history, site):
+    """Noon in Munich is at 11:00 UTC; Saturday, 2026-11-21, is no holiday, New Year's day is one in Bavaria."""
+    surroundings = Surroundings((48.1, 11.6), "DE-BY")
+    (plan, *others) = plans_of(dataclasses.replace(site.forecasts[0], surroundings=surroundings))
+    folder.write("a.power_kw", [NOON - 2 * STEP], [1.0])
+    past, ahead = past_frame(history, plan, NOON, 4, ZONE), known_frame(history, plan, NOON, ZONE)
+    assert list(past.columns) == ["a.power_kw", *plan.known]
+    assert (list(ahead.columns), len(ahead)) == (list(plan.known), plan.horizon)
+    sun = ahead[CLEAR_SKY]
+    assert sun.iloc[0] > 300, "W/m² at noon in November"
+    assert (sun.iloc[6 * 4 : 15 * 4] == 0).all(), "the night"
+    assert sun.between_time("11:30", "12:15").max() == pytest.approx(sun.max(), rel=0.01)
+    assert ahead["holiday"].sum() == 0
+    january = known_frame(history, plan, (NOON // DAY + 41) * DAY, "Europe/Berlin")
+    assert january["holiday"].tolist()[3:90] == [1.0] * 87
+    for spike in others:
+        assert known_frame(history, spike, NOON, ZONE)[CLEAR_SKY].iloc[0] > 300
+
+
+def test_what_differs_in_its_surroundings_is_another_recipe(site):
+    here, there = (
+        plans_of(dataclasses.replace(site.forecasts[0], surroundings=Surroundings(place)))[0]
+        for place in (None, (48.1, 11.6))
+    )
+    assert here.recipe != there.recipe
+
+
+def test_holidays_of_no_country_are_told_with_their_code(folder, history, site):
+    forecast = dataclasses.replace(site.forecasts[0], surroundings=Surroundings(None, "XX"))
+    with pytest.raises(ValueError, match="holidays 'XX' are not known"):
+        known_frame(history, plans_of(forecast)[0], NOON, ZONE)
