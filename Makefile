@@ -10,11 +10,13 @@ BIN := $(VENV)/bin
 SITE ?= config/sites/demo/site.yaml
 STATE ?= build/demo
 SOURCES := $(shell git ls-files 'firmware/*.c' 'firmware/*.h')
-NODE_TESTS := tests/interop/opcua
+NODE_TESTS := tests/interop/opcua tests/interop/evm
+CONTRACTS := historian/ledger/contracts/solidity
+COMPILE_CONTRACTS := node --liftoff-only tests/interop/evm/compile.js
 # Workers of pytest. Tests wait more than they work: two cores have time for three.
 JOBS ?= 3
 
-.PHONY: run test lint bench fuzz soak soak-history setup build test-c test-tsan test-python clean system interop
+.PHONY: contracts run test lint bench fuzz soak soak-history setup build test-c test-tsan test-python clean system interop
 
 run: build
 	$(BIN)/tieline run $(SITE) --state $(STATE) --new-passwords
@@ -61,10 +63,18 @@ test-tsan:
 	cmake --build build/c-tsan
 	ctest --test-dir build/c-tsan --output-on-failure
 
-interop: $(NODE_TESTS)/node_modules/.made
-$(NODE_TESTS)/node_modules/.made: $(NODE_TESTS)/package-lock.json
-	cd $(NODE_TESTS) && npm ci --no-audit --no-fund --ignore-scripts --silent
+interop: $(NODE_TESTS:%=%/node_modules/.made) build/contracts-checked
+%/node_modules/.made: %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund --ignore-scripts --silent
 	touch $@
+
+# What is shipped of the contracts is what their sources make, by this compiler.
+build/contracts-checked: tests/interop/evm/node_modules/.made tests/interop/evm/compile.js $(wildcard $(CONTRACTS)/* tests/interop/evm/*.sol)
+	$(COMPILE_CONTRACTS) --check $(CONTRACTS) tests/interop/evm
+	@mkdir -p build && touch $@
+
+contracts: tests/interop/evm/node_modules/.made
+	$(COMPILE_CONTRACTS) $(CONTRACTS) tests/interop/evm
 
 # A file is one worker's: what its tests share is made once. Tests start hundreds of processes: what Python has compiled
 # for one is kept for the next, also where the environment says that nothing be kept.
@@ -96,4 +106,4 @@ soak-history: build
 	  tests/historian/test_kill.py tests/historian/test_power_cut.py
 
 clean:
-	rm -rf build $(VENV) $(NODE_TESTS)/node_modules
+	rm -rf build $(VENV) $(NODE_TESTS:%=%/node_modules)

@@ -15,6 +15,7 @@ from historian.ledger.facts import TOPICS, Fact
 
 VERSION = 1
 MOST_TEXT_BYTES = 512  # a place, a model, a reason; not a document
+MOST_BYTES = 4096  # a call of a contract has a few hundred
 _TOPIC_OF = {of: topic for topic, of in TOPICS.items()}
 
 _Put = Callable[[Any], bytes]
@@ -53,6 +54,20 @@ def _take_text(content: bytes, at: int) -> tuple[str, int]:
     return content[start:end].decode(), end
 
 
+def _put_bytes(value: bytes) -> bytes:
+    if len(value) > MOST_BYTES:
+        raise Refused(Reason.OVERSIZED, f"{len(value)} bytes: {MOST_BYTES} at most")
+    return _U16.pack(len(value)) + value
+
+
+def _take_bytes(content: bytes, at: int) -> tuple[bytes, int]:
+    start = at + 2
+    end = start + _U16.unpack_from(content, at)[0]
+    if end - start > MOST_BYTES or end > len(content):
+        raise Refused(Reason.MALFORMED, f"{end - start} bytes: {MOST_BYTES} at most")
+    return content[start:end], end
+
+
 def _coder(hint: Any) -> tuple[_Put, _Take]:
     if get_origin(hint) is Annotated:
         of, how = get_args(hint)
@@ -61,6 +76,8 @@ def _coder(hint: Any) -> tuple[_Put, _Take]:
         if how == "text":
             return _put_text, _take_text
         assert of is bytes, hint
+        if how == "bytes":
+            return _put_bytes, _take_bytes
         return _bytes_coder(how)
     if hint is int:
         return _put_integer, _take_integer

@@ -15,6 +15,7 @@ from historian.ledger import facts as f
 from historian.ledger.billing import Billing
 from historian.ledger.chart import Chart
 from historian.ledger.coding import fact_of
+from historian.ledger.contracts.calls import Calls
 from historian.ledger.entry import (
     Account,
     Body,
@@ -82,6 +83,7 @@ class Community:
         self.strays: list[tuple[int, str]] = []  # the operator's postings that no fact asked for
         self.treasury = Treasury(self.registry, self.meters, self.billing, self.market, self.chart)
         self.accounts, self._own = self.chart.open, self.chart.own
+        self.calls: Calls | None = None  # of contracts; none yet
         self._now_us = 0
         self._do: dict[type[Any], Callable[[Placed, Author, Any], None]] = {
             f.Join: lambda _, author, fact: self.registry.join(author, fact),
@@ -109,6 +111,7 @@ class Community:
             f.Incentive: lambda _, author, fact: self.billing.add_incentive(author, fact),
             f.BillIssue: self._issue_bill,
             f.Refusal: self._note_refusal,
+            f.Call: self._call,
             **dict.fromkeys(self.treasury.knows(), self._judge),
         }
 
@@ -184,6 +187,11 @@ class Community:
             self.owed[_OWED_ID.pack(placed.sequence, index, b"owed")] = body
             if isinstance(body, Account):
                 self.accounts.add(body.name)
+
+    @property
+    def now_us(self) -> int:
+        """The ledger's time: when its last entry was placed."""
+        return self._now_us
 
     def _interval_us(self) -> int:
         return self.market.in_force().interval_s * MICROS
@@ -391,8 +399,23 @@ class Community:
         self._owe(placed, [posted] if posted else [])
         self.treasury.payments.add_bill(placed.sequence, bill, placed.placed_at_us)
 
+    def _call(self, placed: Placed, _: Author, fact: f.Call) -> None:
+        if self.calls is None:
+            self.calls = Calls(self.market, self.chart)
+        self._owe(placed, self.calls.judge(placed, fact))
+
     def _judge(self, placed: Placed, author: Author, fact: PaymentFact | RewardFact) -> None:
         self._owe(placed, self.treasury.judge(placed, author, fact))
+
+    def lines_now(self, at_us: int) -> dict[str, Line] | None:
+        """An interval's settlement as its meters stand now; None where it cannot be made."""
+        interval, price = self.market.intervals.get(at_us), self.market.prices.get(at_us)
+        if interval is None or not interval.is_gated or price is None:
+            return None
+        try:
+            return dict(self._lines(at_us, interval, price))
+        except Refused:
+            return None
 
     def _lines(self, at_us: int, interval: Interval, price: f.Price) -> Iterator[tuple[str, Line]]:
         assert interval.rules is not None

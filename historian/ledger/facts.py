@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from historian.ledger.contract_facts import CONTRACT_TOPICS
+from historian.ledger.contract_facts import Call as Call
 from historian.ledger.fields import NO_DIGEST as NO_DIGEST  # callers have it from here
 from historian.ledger.fields import ClientId, Digest, Name, Text
 from historian.ledger.payment_facts import PAYMENT_TOPICS, PaymentFact
@@ -384,6 +386,7 @@ Fact = (
     | Refusal
     | PaymentFact
     | RewardFact
+    | Call
 )
 
 TOPICS: dict[str, type[Any]] = {
@@ -414,4 +417,5 @@ TOPICS: dict[str, type[Any]] = {
     "ledger.refusal": Refusal,
     **PAYMENT_TOPICS,
     **REWARD_TOPICS,
+    **CONTRACT_TOPICS,
 }

@@ -6,6 +6,7 @@ from typing import Annotated
 
 Name = Annotated[str, "name"]
 Text = Annotated[str, "text"]
+Bytes = Annotated[bytes, "bytes"]
 ClientId = Annotated[bytes, 16]
 Digest = Annotated[bytes, 32]
 NO_DIGEST = bytes(32)

@@ -23,6 +23,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         _, how = get_args(hint)
         if how == "name":
             return st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}", fullmatch=True)
+        if how == "bytes":
+            return st.binary(max_size=100)
         return st.text(max_size=100) if how == "text" else st.binary(min_size=how, max_size=how)
     if hint is bool:
         return st.booleans()
