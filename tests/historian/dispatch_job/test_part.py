@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gateway.config.dispatch import Course
-from gateway.config.site import Site
+from gateway.config.plant_time import plant_time
+from gateway.config.site import SimulatorSettings, Site
 from historian.dispatch_job.child import Child
 from historian.dispatch_job.kept import FILE
 from historian.dispatch_job.part import plan_on
@@ -219,3 +221,25 @@ def test_a_battery_of_unknown_charge_is_left_out_and_said_so(image: Any, state: 
         assert image["dispatch.battery_kw"] is None
         assert image["dispatch.tie_kw"] is not None
         assert image["dispatch.words"] == "battery: its state of charge is not known"
+
+
+def test_a_plan_of_a_plant_that_is_fast_has_its_steps_and_holds_by_the_wall(image: Any, state: Path) -> None:
+    image.site = replace(image.site, simulator=SimulatorSettings(speed=180.0))  # 15 min are 5 s
+    solvers = Solvers()
+    with planning(image, state, solvers):
+        until(lambda: image["dispatch.status"] == Course.OPTIMAL)
+        until(lambda: image["dispatch.valid_for_s"] is not None)
+        assert 0.0 < image["dispatch.valid_for_s"] <= 5.0
+        assert image["dispatch.valid_until"] / 1e9 - time.time() <= 5.0
+        assert image["dispatch.horizon_h"] == 12.0
+        sequence = image["dispatch.sequence"]
+        until(lambda: image["dispatch.sequence"] > sequence)  # the next step of the same plan
+        assert len(solvers.jobs) == 1  # the period is 15 min of the wall
+    job = solvers.jobs[0]
+    kept = plant_time(state, 180.0)
+    begins = kept.plant_ns(time.time_ns()) / 1e9 - job.start.timestamp()
+    assert job.step == timedelta(minutes=15)
+    assert 0.0 < begins < 180.0 * PATIENCE_S
+    assert job.start.timestamp() % 900.0 == 0.0
+    assert job.start.timestamp() * 1e9 >= kept.anchor_ns - 900e9
+    assert job.deadline_s == 10.0
