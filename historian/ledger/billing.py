@@ -116,10 +116,7 @@ class Billing:
             raise Refused(
                 Reason.EXISTS, f"{fact.tariff} has a version from {versions[-1].valid_from_us} µs on"
             )
-        try:
-            ZoneInfo(fact.time_zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise Refused(Reason.UNKNOWN, f"no time zone {fact.time_zone!r}") from None
+        check_zone(fact.time_zone)
         for what in ("base_rate", "export_credit", "demand_charge", "standing_charge", "incentive_rate"):
             rate = getattr(fact, what)
             if not 0 <= rate <= MOST_RATE:
@@ -259,6 +256,14 @@ def distributed(amount: int, shares: dict[str, int]) -> dict[str, int]:
         raise Refused(Reason.NEGATIVE, f"{amount} over {len(names)} shares")
     parts = pro_rata(amount, [(index, shares[name]) for index, name in enumerate(names)])
     return {name: parts[index] for index, name in enumerate(names)}
+
+
+def check_zone(name: str) -> None:
+    """``Refused`` where there is no such time zone."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise Refused(Reason.UNKNOWN, f"no time zone {name!r}") from None
 
 
 def _is_ahead(valid_from_us: int, now_us: int) -> None:

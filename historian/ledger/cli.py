@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from historian.ledger.billing_cli import add_billing_verbs
 from historian.ledger.book import Book
 from historian.ledger.entry import (
     Account,
@@ -88,12 +89,13 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     export.add_argument("--output", type=Path, metavar="NEWFILE", help="write there instead of printing")
 
     add_verbs(add)
+    add_billing_verbs(add)
 
 
 def _explained(run: Any, args: argparse.Namespace) -> int:
     try:
         return int(run(args))
-    except (LedgerError, KeyFileError, OSError) as error:
+    except (LedgerError, KeyFileError, OSError, ImportError) as error:
         print(f"tieline ledger: {error}", file=sys.stderr)
         return USAGE
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from historian.ledger.market.exchange import OrderId
 from historian.ledger.merkle import leaf_hash
 from historian.ledger.rows import Rows
 from historian.ledger.state import Placed, State
-from historian.ledger.statement import as_csv, as_html
+from historian.ledger.statement import as_csv, as_html, statement_of
+from historian.ledger.statement_pdf import as_pdf
 
 SOUND, FAULTY = 0, 1
 
@@ -43,12 +45,22 @@ def add_verbs(add: Any) -> None:
     statement = add("statement", "print a bill", _statement)
     statement.add_argument("file", metavar="FILE", type=Path)
     statement.add_argument("entry", metavar="ENTRY", type=int, help="the entry that issued it")
-    statement.add_argument("--html", action="store_true", help="as a page instead of CSV")
+    form = statement.add_mutually_exclusive_group()
+    form.add_argument("--html", action="store_true", help="as a page instead of CSV")
+    form.add_argument("--pdf", metavar="NEWFILE", type=Path, help="write it as PDF there; prints its SHA-256")
 
 
 def community_of(file: Path) -> Community:
     """The community that a ledger's entries make; ``NotALedger`` at the first that breaks a rule of the ledger."""
-    state, community = State(), Community()
+    community = Community()
+    for placed in entries_of(file):
+        community.take(placed)
+    return community
+
+
+def entries_of(file: Path) -> Iterator[Placed]:
+    """A ledger's entries, each once it was found to keep the ledger's rules; ``NotALedger`` at one that does not."""
+    state = State()
     with Rows(file) as rows:
         for _, content, kept in rows.raw(0, rows.last()):
             statement = replay(state, content, kept)
@@ -56,8 +68,7 @@ def community_of(file: Path) -> Community:
             author = state.keys[statement.signer]
             is_operator = state.authors[author].role is Role.OPERATOR
             at_us = decode_entry(content).placed_at_us
-            community.take(Placed(state.head.sequence, at_us, author, is_operator, statement))
-    return community
+            yield Placed(state.head.sequence, at_us, author, is_operator, statement)
 
 
 def record_as_json(record: Record) -> dict[str, Any]:
@@ -172,12 +183,16 @@ def _statement(args: argparse.Namespace) -> int:
             f"entry {args.entry} of {args.file} issues no bill: `tieline ledger market FILE bills`"
         )
     currency = community.market.in_force().currency
-    if not args.html:
-        sys.stdout.write(as_csv(bill, currency))
-        return SOUND
     with Rows(args.file) as rows:
         ledger = leaf_hash(rows.entry(0).statement)
-    sys.stdout.write(as_html(bill, currency, args.entry, ledger))
+    statement = statement_of(bill, currency, args.entry, ledger)
+    if args.pdf:
+        content = as_pdf(statement)
+        with args.pdf.open("xb") as output:
+            output.write(content)
+        print(sha256(content).hexdigest())
+    else:
+        sys.stdout.write(as_html(statement) if args.html else as_csv(bill, currency))
     return SOUND
 
 

@@ -165,6 +165,10 @@ class Meters:
             if self._kept[meter, at_us].quality is ReadingQuality.ESTIMATED
         ]
 
+    def times(self, meter: str) -> tuple[int, ...]:
+        """When it was read, ascending."""
+        return tuple(self._times.get(meter, ()))
+
     def reading(self, meter: str, at_us: int) -> Kept | None:
         """What counts there."""
         return self._kept.get((meter, at_us))

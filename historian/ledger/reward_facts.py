@@ -89,11 +89,12 @@ class StakeRule:
 
 @dataclass(frozen=True, slots=True)
 class RewardEvent:
-    """A call of which participants know from this entry on."""
+    """A call of which participants know from this entry on; days of its baseline are those of its time zone."""
 
     event: Name
     from_us: int
     to_us: int
+    time_zone: Text
 
 
 @dataclass(frozen=True, slots=True)

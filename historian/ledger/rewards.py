@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
+from historian.ledger.billing import check_zone
 from historian.ledger.certificates import Certificates
 from historian.ledger.chart import POINTS, POINTS_EXPIRED, POINTS_ISSUED, POINTS_SLASHED, Chart, moved
 from historian.ledger.entry import Body
@@ -140,6 +141,7 @@ class Rewards:
             raise Refused(Reason.MALFORMED, "an event is whole intervals")
         if fact.from_us <= now_us:
             raise Refused(Reason.LATE, f"event {fact.event} is announced before it begins")
+        check_zone(fact.time_zone)
         self.events[fact.event] = (now_us, fact)
         return []
 

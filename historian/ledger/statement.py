@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from html import escape
 
-from historian.ledger.billing import Bill
+from historian.ledger.billing import CENT, Bill
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
@@ -23,7 +24,7 @@ code {{ font-size: .75rem; overflow-wrap: anywhere; }}
 @media print {{ body {{ margin: 0; }} }}
 </style>
 <h1>{title}</h1>
-<p>{period}, tariff {tariff}</p>
+<p>{period}</p>
 <table>
 <thead><tr><th>For</th><th class="n">Quantity</th><th class="n">{currency}</th></tr></thead>
 <tbody>
@@ -31,7 +32,7 @@ code {{ font-size: .75rem; overflow-wrap: anywhere; }}
 </tbody>
 <tfoot><tr><th>{total_is}</th><th></th><th class="n">{total}</th></tr></tfoot>
 </table>
-<p>Entry {entry} of the ledger <code>{ledger}</code><br>SHA-256 of this bill <code>{digest}</code></p>
+<p>{entry}<br>{digest}</p>
 </html>
 """
 
@@ -49,29 +50,68 @@ def as_csv(bill: Bill, currency: str) -> str:
     return out.getvalue()
 
 
-def as_html(bill: Bill, currency: str, entry: int, ledger: bytes, zone: tzinfo = UTC) -> str:
-    """A page of its own, for a screen or a printer."""
-    rows = [
-        f'<tr><td>{escape(line.what)}</td><td class="n">{_quantity(line.quantity, line.unit)}</td>'
-        f'<td class="n">{_money(cents)}</td></tr>'
-        for line, cents in zip(bill.lines, bill.cents(), strict=True)
-    ]
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a statement says, whatever it is drawn on; each row is what for, how much of it, and money."""
+
+    title: str
+    period: str
+    currency: str
+    rows: tuple[tuple[str, str, str], ...]
+    total_is: str
+    total: str
+    entry: str
+    digest: str
+
+
+def statement_of(bill: Bill, currency: str, entry: int, ledger: bytes, zone: tzinfo = UTC) -> Statement:
+    """A bill in words; times in ``zone``."""
     start, end = (
         datetime.fromtimestamp(at_us / 1e6, zone).strftime("%Y-%m-%d %H:%M")
         for at_us in (bill.from_us, bill.to_us)
     )
-    return _PAGE.format(
-        title=escape(f"Bill of {bill.participant}"),
-        period=escape(f"{start} to {end} {zone.tzname(None) or ''}".strip()),
-        tariff=escape(bill.tariff),
-        currency=escape(currency),
-        rows="\n".join(rows),
+    period = f"{start} to {end} {zone.tzname(None) or ''}".strip()
+    return Statement(
+        title=f"Bill of {bill.participant}",
+        period=f"{period}, tariff {bill.tariff}",
+        currency=currency,
+        rows=tuple(
+            (line.what, _quantity(line.quantity, line.unit), _money(cents))
+            for line, cents in zip(bill.lines, bill.cents(), strict=True)
+        ),
         total_is="To pay" if bill.amount >= 0 else "You get",
         total=_money(abs(sum(bill.cents()))),
-        entry=entry,
-        ledger=ledger.hex(),
-        digest=bill.digest.hex(),
+        entry=f"Entry {entry} of the ledger {ledger.hex()}",
+        digest=f"SHA-256 of this bill {bill.digest.hex()}",
     )
+
+
+def as_html(statement: Statement) -> str:
+    """A page of its own, for a screen or a printer."""
+    rows = [
+        f'<tr><td>{escape(what)}</td><td class="n">{quantity}</td><td class="n">{money}</td></tr>'
+        for what, quantity, money in statement.rows
+    ]
+    return _PAGE.format(
+        title=escape(statement.title),
+        period=escape(statement.period),
+        currency=escape(statement.currency),
+        rows="\n".join(rows),
+        total_is=statement.total_is,
+        total=statement.total,
+        entry=_with_code(statement.entry),
+        digest=_with_code(statement.digest),
+    )
+
+
+def _with_code(text: str) -> str:
+    words, _, code = text.rpartition(" ")
+    return f"{escape(words)} <code>{escape(code)}</code>"
+
+
+def money_of(amount: int) -> str:
+    """Millionths as money, to the nearest hundredth."""
+    return _money((amount + CENT // 2) // CENT)
 
 
 def _money(cents: int) -> str:

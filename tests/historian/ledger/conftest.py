@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,6 +178,26 @@ class Town:
             list(community.trades),
             {at: (settled.version, settled.lines) for at, settled in community.settled.items()},
             dict(community.owed),
+            self.treasury_picture(),
+        )
+
+    def treasury_picture(self) -> object:
+        """The same of payments, fees, certificates and points."""
+        treasury = self.community.treasury
+        payments, finance = treasury.payments, treasury.finance
+        certificates, rewards = treasury.certificates, treasury.rewards
+        return deepcopy(
+            (
+                {name: self.community.billing.owed(name) for name in self.KINDS},
+                (payments.terms, payments.claims, payments.paid),
+                ({name: fees for name, fees in finance.fees.items() if fees}, finance.items),
+                {device: shares for device, shares in finance.shares.items() if shares},
+                {batch: earned for batch, earned in finance.earned.items() if earned.amount},
+                (certificates.sources, certificates.batches, certificates.held),
+                {device: left for device, left in certificates.left.items() if left},
+                (rewards.rules, rewards.staking, rewards.events, rewards.awards, rewards.stakes),
+                {name: lots for name, lots in rewards.lots.items() if lots},
+            )
         )
 
     # ------------------------------------------------------------ trading

@@ -25,7 +25,7 @@ from historian.ledger.facts import (
     Tariff,
     Window,
 )
-from historian.ledger.statement import as_csv, as_html
+from historian.ledger.statement import as_csv, as_html, statement_of
 
 FROM_US = NOON_US + 2 * QUARTER_US
 TO_US = FIRST_US + 4 * QUARTER_US
@@ -209,12 +209,12 @@ def test_a_statement_adds_up_and_says_what_it_is_of(used: Town, capsys: pytest.C
     assert rows[0] == "for,quantity,unit,EUR_millionths,EUR"
     money = [round(float(row.rsplit(",", 1)[1]) * 100) for row in rows[1:]]
     assert money[-1] == sum(money[:-1])
-    page = as_html(bill, "EUR", entry, used.book.id)
+    page = as_html(statement_of(bill, "EUR", entry, used.book.id))
     assert bill.digest.hex() in page
     assert "2026-11-21 12:30 to 2026-11-21 14:00 UTC" in page
     assert "To pay" in page
     evil = replace(bill, lines=(BillLine("<script>", 1, "", 5),))
-    assert "<script>" not in as_html(evil, "EUR", entry, used.book.id)
+    assert "<script>" not in as_html(statement_of(evil, "EUR", entry, used.book.id))
     assert printed(capsys, used.file, "market", "bills")[0].splitlines()[1].endswith(bill.digest.hex())
     assert printed(capsys, used.file, "statement", str(entry)) == (as_csv(bill, "EUR"), cli.SOUND)
     assert printed(capsys, used.file, "statement", str(entry), "--html") == (page, cli.SOUND)
