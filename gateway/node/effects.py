@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from gateway.config.plant_time import speed_of
 from gateway.config.site import Site, Tag
 from gateway.node.parts import SCAN, parts_of
 
@@ -104,6 +105,12 @@ def _differ(*names: str) -> Why:
                 yield f"{name.replace('_', ' ')} changed"
 
     return why
+
+
+def _pace(old: Site, new: Site) -> Iterator[str]:
+    """The plant's time, by which forecasts and plans go."""
+    if speed_of(old) != speed_of(new):
+        yield f"the simulator's speed: {speed_of(old):g} → {speed_of(new):g}"
 
 
 def _named(names: dict[str, str]) -> Why:
@@ -240,10 +247,13 @@ _RULES: dict[str, tuple[Why, Why]] = {
     "events": (_differ("events"), _never),
     "anomaly": (_all(_differ("anomalies"), _wired(_of_anomalies, _for_calculated)), _never),
     "dispatch": (
-        _all(_differ("dispatch", "forecasts", "time_zone"), _wired(_of_dispatch, _for_calculated)),
+        _all(_differ("dispatch", "forecasts", "time_zone"), _pace, _wired(_of_dispatch, _for_calculated)),
         _never,
     ),
-    "forecast": (_all(_differ("forecasts", "time_zone"), _wired(_of_forecasts, _for_calculated)), _never),
+    "forecast": (
+        _all(_differ("forecasts", "time_zone"), _pace, _wired(_of_forecasts, _for_calculated)),
+        _never,
+    ),
     "calculated": (
         _all(_differ("calculated", "events", "totals", "time_zone"), _wired(_of_calculated, _for_calculated)),
         _never,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 from gateway.config.part import PartContext
+from gateway.config.plant_time import keep_plant_time
 from gateway.config.site import Site
 from gateway.simulator.can_bus import CanBus, CanNode
 from gateway.simulator.control import Control
@@ -39,7 +43,15 @@ async def run(context: PartContext) -> None:
     settings = context.site.simulator
     assert settings is not None, "the root starts the simulator only where the site has one"
     nominal = Nominal(settings.nominal_hz, settings.nominal_v, settings.remote)
-    grid = Microgrid(settings.seed, settings.ev_chargers, settings.feeders, settings.start_hour, nominal)
+    hour: Callable[[], float] | None = None
+    if settings.speed != 1.0:
+        plant_time, zone = (
+            keep_plant_time(context.paths.state, settings.speed),
+            ZoneInfo(context.site.time_zone),
+        )
+        hour = lambda: plant_time.hour(time.time_ns(), zone)  # noqa: E731 - the day's, of a plant that is fast
+    start_hour = settings.start_hour if hour is None else hour()
+    grid = Microgrid(settings.seed, settings.ev_chargers, settings.feeders, start_hour, nominal)
     for _ in range(round(SETTLE_S / STEP_S)):
         grid.step()
     served, doors = serve(grid, context.site)
@@ -49,7 +61,7 @@ async def run(context: PartContext) -> None:
             await door.start()
         await control.start()
         context.ready.set()
-        await live(grid, settings.speed, context.stop)
+        await live(grid, settings.speed, context.stop, hour)
     finally:
         await control.stop()
         for door in doors:
@@ -98,19 +110,30 @@ def serve(grid: Microgrid, site: Site) -> tuple[dict[str, Device], list[Door]]:
     return served, doors
 
 
-async def live(grid: Microgrid, speed: float, stop: asyncio.Event) -> None:
-    """Step the plant in time until ``stop``."""
+async def live(
+    grid: Microgrid, speed: float, stop: asyncio.Event, hour: Callable[[], float] | None = None
+) -> None:
+    """Step the plant in time until ``stop``. Where its hour of the day is told by ``hour``, it keeps to that also
+    after time was left out: sun and loads go on at the right hour, as if nothing had happened meanwhile.
+    """
     clock = asyncio.get_running_loop()
+    if hour is not None:
+        grid.set_hour(hour())
     pace = Pace(clock.time(), speed)
     next_s = clock.time()
-    told_s, told_dropped_s = -math.inf, 0.0
+    told_s, told_dropped_s, set_dropped_s = -math.inf, 0.0, 0.0
     while not stop.is_set():
         for _ in range(pace.due(clock.time())):
             grid.step()
+        if hour is not None and pace.dropped_s > set_dropped_s:
+            set_dropped_s = pace.dropped_s
+            grid.set_hour(hour())
         next_s += TICK_S
         now_s = clock.time()
         if pace.dropped_s > told_dropped_s and now_s > told_s + TOLD_EVERY_S:
-            log.warning("the simulator fell behind; %.1f s were left out", pace.dropped_s - told_dropped_s)
+            left_out_s = pace.dropped_s - told_dropped_s
+            told = "the simulator fell behind; %.1f s were left out (%.0f s of the plant)"
+            log.warning(told, left_out_s, left_out_s * speed)
             told_s, told_dropped_s = now_s, pace.dropped_s
         if next_s < now_s:
             next_s = now_s  # late: the steps are made up for, the ticks are not
