@@ -7,10 +7,11 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from gateway.config.part import PartContext
-from gateway.config.plant_time import keep_plant_time
+from gateway.config.plant_time import keep_plant_time, speed_of
 from gateway.config.site import Site
 from gateway.simulator.can_bus import CanBus, CanNode
 from gateway.simulator.control import Control
@@ -43,13 +44,7 @@ async def run(context: PartContext) -> None:
     settings = context.site.simulator
     assert settings is not None, "the root starts the simulator only where the site has one"
     nominal = Nominal(settings.nominal_hz, settings.nominal_v, settings.remote)
-    hour: Callable[[], float] | None = None
-    if settings.speed != 1.0:
-        plant_time, zone = (
-            keep_plant_time(context.paths.state, settings.speed),
-            ZoneInfo(context.site.time_zone),
-        )
-        hour = lambda: plant_time.hour(time.time_ns(), zone)  # noqa: E731 - the day's, of a plant that is fast
+    hour = hour_of(context.site, context.paths.state)
     start_hour = settings.start_hour if hour is None else hour()
     grid = Microgrid(settings.seed, settings.ev_chargers, settings.feeders, start_hour, nominal)
     for _ in range(round(SETTLE_S / STEP_S)):
@@ -66,6 +61,15 @@ async def run(context: PartContext) -> None:
         await control.stop()
         for door in doors:
             await door.stop()
+
+
+def hour_of(site: Site, state: Path) -> Callable[[], float] | None:
+    """The hour of the day by plant time, for a plant that is fast; None for one that is not. Raises OSError."""
+    speed = speed_of(site)
+    if speed == 1.0:
+        return None
+    plant_time, zone = keep_plant_time(state, speed), ZoneInfo(site.time_zone)
+    return lambda: plant_time.hour(time.time_ns(), zone)
 
 
 def serve(grid: Microgrid, site: Site) -> tuple[dict[str, Device], list[Door]]:
