@@ -18,6 +18,7 @@ h1 {{ font-size: 1.5rem; margin: 0; }}
 p {{ color: #57606a; margin: .2rem 0 1.5rem; }}
 table {{ border-collapse: collapse; width: 100%; }}
 th, td {{ text-align: left; padding: .35rem .5rem; border-bottom: 1px solid #d8dee4; }}
+td {{ overflow-wrap: anywhere; }}
 .n {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
 tfoot th {{ border-bottom: 0; border-top: 2px solid #1b1f24; }}
 code {{ font-size: .75rem; overflow-wrap: anywhere; }}

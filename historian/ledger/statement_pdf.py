@@ -53,7 +53,8 @@ class _Drawing:
         said = self._statement
         self._begin_page()
         for what, quantity, money in said.rows:
-            if self._at < _MARGIN + 2 * _ROW:
+            lines = len(self._lines(what, _FONT))
+            if self._at - _ROW - (lines - 1) * _WRAPPED < _MARGIN:
                 self._end_page()
                 self._begin_page()
             self._row(what, quantity, money, _FONT)
@@ -63,7 +64,7 @@ class _Drawing:
             self._begin_page()
         self._rule(_DARK, 1.4)
         self._row(said.total_is, "", said.total, _BOLD)
-        self._at -= 8
+        self._at -= 24
         for text in (said.entry, said.digest):
             self._write(self._left, text, _FONT, _SMALL, _GREY)
             self._at -= 14
@@ -91,7 +92,7 @@ class _Drawing:
 
     def _row(self, what: str, quantity: str, money: str, font: str) -> None:
         self._at -= _ROW
-        first, *others = self._lines(what, font, self._quantity_at - 80 - self._left)
+        first, *others = self._lines(what, font)
         self._write(self._left, first, font, _SIZE, _DARK)
         self._canvas.drawRightString(self._quantity_at, self._at, quantity)
         self._canvas.drawRightString(self._right, self._at, money)
@@ -99,8 +100,9 @@ class _Drawing:
             self._at -= _WRAPPED
             self._write(self._left, line, font, _SIZE, _DARK)
 
-    def _lines(self, text: str, font: str, room: float) -> list[str]:
+    def _lines(self, text: str, font: str) -> list[str]:
         """The text in lines that fit, broken at spaces where there are any."""
+        room = self._quantity_at - 80 - self._left
         lines = []
         while self._canvas.stringWidth(text, font, _SIZE) > room:
             most = next(
