@@ -7,7 +7,10 @@ convention; ``planned_kw`` is the tag of an asset's own plan.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import IntEnum, StrEnum
+
+CIVIL_DAY_S = 86_400
 
 
 class AssetKind(StrEnum):
@@ -128,6 +131,7 @@ class PlannedTie:
     """It is planned ``import_margin_kw`` below the limit.
 
     ``import_limit``: a tag that may lower ``import_max_kw``. ``closed``: the breaker's, None: it always is.
+    ``import_price`` and ``export_price``: tags that tell what a kWh is worth now; None: the tariffs do.
     """
 
     name: str
@@ -142,6 +146,8 @@ class PlannedTie:
     closed: int | None
     demand_charge_per_kw: float
     import_margin_kw: float = 0.0
+    import_price: int | None = None
+    export_price: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,19 +175,27 @@ class PlannedRenewable:
 
 @dataclass(frozen=True, slots=True)
 class PlannedDeferrable:
-    """``energy_kwh`` every day between two hours of the day; ``done`` is a tag that tells how much of it has been."""
+    """``energy_kwh`` every day between two hours of the day; ``done`` is a tag that tells how much of it has been.
+
+    Or, where hours and energy are None, what the tags ``energy``, ``opens_in`` and ``closes_in`` say now.
+    It is planned to be done ``margin_s`` early.
+    """
 
     name: str
     group: str | None
     planned_kw: int
     power: int
-    from_h: float
-    to_h: float
-    energy_kwh: float
+    from_h: float | None
+    to_h: float | None
+    energy_kwh: float | None
     power_max_kw: float
     done: int | None
     priority: int
     firm: bool
+    energy: int | None = None
+    opens_in: int | None = None
+    closes_in: int | None = None
+    margin_s: float = 0.0
 
 
 PlannedAsset = (
@@ -240,9 +254,29 @@ class DispatchTags:
     forecast: int
 
 
+ROLES = (
+    "power",
+    "state_of_charge",
+    "connected",
+    "stay",
+    "import_limit",
+    "import_price",
+    "export_price",
+    "closed",
+    "done",
+    "energy",
+    "opens_in",
+    "closes_in",
+)
+"""Keys of assets that name a tag which plans are made of."""
+
+
 @dataclass(frozen=True, slots=True)
 class DispatchSettings:
-    """``keep_h`` is how long the last plan is followed while there is no newer one."""
+    """``keep_h`` is how long the last plan is followed while there is no newer one.
+
+    ``step_s`` and ``horizon_s``, where they are given, stand in for ``step_min`` and ``horizon_h``.
+    """
 
     assets: tuple[PlannedAsset, ...]
     groups: tuple[PlannedGroup, ...]
@@ -256,17 +290,29 @@ class DispatchSettings:
     currency: str
     shortfall_cost_per_kwh: float
     tags: DispatchTags
+    step_s: int | None = None
+    horizon_s: int | None = None
+    day_s: int = CIVIL_DAY_S
+    ends_with_day: bool = False
+    past_days: int | None = None
+    wait_s: float = 0.0
+
+    @property
+    def step(self) -> timedelta:
+        return timedelta(minutes=self.step_min) if self.step_s is None else timedelta(seconds=self.step_s)
 
     @property
     def steps(self) -> int:
         """Of the whole horizon."""
-        return self.horizon_h * 60 // self.step_min
+        horizon = (
+            timedelta(hours=self.horizon_h) if self.horizon_s is None else timedelta(seconds=self.horizon_s)
+        )
+        return horizon // self.step
 
     @property
     def inputs(self) -> tuple[int, ...]:
         """Tags that plans are made of, each once."""
-        roles = ("power", "state_of_charge", "connected", "stay", "import_limit", "closed", "done")
-        found = [getattr(asset, role, None) for asset in self.assets for role in roles]
+        found = [getattr(asset, role, None) for asset in self.assets for role in ROLES]
         return tuple(sorted({tag for tag in found if tag is not None}))
 
 

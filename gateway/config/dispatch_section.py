@@ -11,6 +11,8 @@ from typing import Any
 
 from gateway.config.calculated_section import check_area
 from gateway.config.dispatch import (
+    CIVIL_DAY_S,
+    ROLES,
     AssetKind,
     Course,
     DispatchSettings,
@@ -34,12 +36,14 @@ from gateway.config.keys import DISPATCH_ASSETS, DISPATCH_GROUPS, TARIFF_PERIODS
 from gateway.config.kinds import Named, Reading, Settings
 from gateway.config.site import Tag
 from gateway.config.system import AREA, DISPATCH_OWNER
+from gateway.config.units import UNITS
 from gateway.tags.tag import ValueType
 
 DEVICE = "device"  # what the tags of an asset call the device that it is of
 FOLDER = "dispatch"
 # Told every second; five missed, and the part is taken for hung by who uses them.
 STALE_AFTER_MS = 5_000
+MOST_STEPS = 4_000  # of a plan; what `historian.dispatch` takes
 TEXT_BYTES = 400
 
 _CLASSES: Mapping[AssetKind, type[Any]] = {
@@ -51,16 +55,25 @@ _CLASSES: Mapping[AssetKind, type[Any]] = {
     AssetKind.RENEWABLE: PlannedRenewable,
     AssetKind.DEFERRABLE: PlannedDeferrable,
 }
-# Roles of tags in an asset, with the units they may have; None: a bool.
+# Roles of tags in an asset, with the units they may have; None: a bool. PER_KWH: of the currency, a kWh.
+PER_KWH = "per kWh"
 _ROLES: Mapping[str, str | None] = {
     "power": "kW",
     "state_of_charge": "%",
     "connected": None,
     "stay": "h",
     "import_limit": "kW",
+    "import_price": PER_KWH,
+    "export_price": PER_KWH,
     "closed": None,
     "done": "kWh",
+    "energy": "kWh",
+    "opens_in": "s",
+    "closes_in": "s",
 }
+assert _ROLES.keys() == set(ROLES)
+_DAILY = ("from_h", "to_h", "energy_kwh")
+_TOLD = ("energy", "opens_in", "closes_in")
 
 # name, type, unit, decimals, description
 _TAGS: tuple[tuple[str, ValueType, str | None, int | None, str], ...] = (
@@ -169,16 +182,17 @@ def read_dispatch(
         return None
     before = len(faults)
     with faults.within("dispatch"):
-        if s["step_min"] and 60 % s["step_min"]:
-            faults.add(
-                s.at("step_min"), f"'step_min' is {s['step_min']}", "write a divisor of 60: 5, 10, 15, 30"
-            )
+        _check_times(s, faults)
         if not declared.assets and not is_unsure and len(faults) == before:
             faults.add(s.at("assets"), "no asset", "name the battery, the tie, the loads...")
         if sum(asset.kind is AssetKind.TIE for asset in declared.assets) > 1:
             faults.add(s.at("assets"), "more than one tie", "dispatch plans for one tie to the grid")
         reading = _Reading(s, tags, forecasts, faults, is_unsure)
         assets = [reading.asset(asset) for asset in declared.assets]
+        for asset in declared.assets:
+            if asset.name in reading.groups:
+                found = f"{quote(asset.name)}, an asset and a group"
+                faults.add(s.at("groups"), found, "give one of them another name")
         if len(faults) > before:
             return None
         reserve = s["reserve"]
@@ -197,9 +211,51 @@ def read_dispatch(
                     "gap_pct",
                     "keep_h",
                     "currency",
+                    "shortfall_cost_per_kwh",
+                    "step_s",
+                    "horizon_s",
+                    "day_s",
+                    "ends_with_day",
+                    "past_days",
+                    "wait_s",
                 )
             },
-            shortfall_cost_per_kwh=s["shortfall_cost_per_kwh"],
+        )
+
+
+def _check_times(s: Settings, faults: FaultLog) -> None:
+    """Steps, horizon, days and period fit each other."""
+    for either, other in (("step_s", "step_min"), ("horizon_s", "horizon_h")):
+        if either in s and other in s:
+            faults.add(s.key_at(either), f"both {quote(either)} and {quote(other)}", "remove one of them")
+    if s["step_min"] and 60 % s["step_min"]:
+        faults.add(s.at("step_min"), f"'step_min' is {s['step_min']}", "write a divisor of 60: 5, 10, 15, 30")
+    if s["step_s"] and 3_600 % s["step_s"]:
+        faults.add(
+            s.at("step_s"), f"'step_s' is {s['step_s']}", "write a divisor of 3600: 1, 5, 10, 30, 60, 300"
+        )
+    if not s.is_sound("step_min", "step_s", "horizon_h", "horizon_s", "day_s", "period_s", "wait_s"):
+        return
+    step_s = s["step_s"] or s["step_min"] * 60
+    horizon_s = s["horizon_s"] or s["horizon_h"] * 3_600
+    horizon = "horizon_s" if "horizon_s" in s else "horizon_h"
+    if not step_s <= horizon_s <= step_s * MOST_STEPS:
+        faults.add(
+            s.at(horizon),
+            f"{horizon_s / step_s:g} steps of {step_s} s in {horizon_s} s",
+            f"a plan has 1 to {MOST_STEPS} steps",
+        )
+    if s["day_s"] % step_s:
+        faults.add(
+            s.at("day_s"), f"'day_s' is {s['day_s']}, a step {step_s} s", "write a whole number of steps"
+        )
+    if s["ends_with_day"] and s["day_s"] == CIVIL_DAY_S:
+        faults.add(s.at("ends_with_day"), "'ends_with_day' without 'day_s'", "say how long a day is")
+    if s["wait_s"] >= s["period_s"]:
+        faults.add(
+            s.at("wait_s"),
+            f"'wait_s' is {s['wait_s']:g}, 'period_s' {s['period_s']}",
+            "wait for less than the period",
         )
 
 
@@ -300,6 +356,7 @@ class _Reading:
         self._tags = tags
         self._faults = faults
         self._is_unsure = is_unsure
+        self._price_unit = f"{s['currency']}/kWh"  # as far as units know the currency
         self._index = {tag.name: place for place, tag in enumerate(tags) if tag.name}
         self._tariffs = {
             key.text: self._tariff(each) for key, each in _entries(s, "tariffs", TARIFFS, faults)
@@ -332,6 +389,7 @@ class _Reading:
                 elif name not in ("name", "planned_kw", "planned_kwh"):
                     values[name] = s[name]
             self._check_pairs(s)
+            self._check_one_way(s, declared.kind)
         if len(self._faults) > before:
             return None
         if declared.kind is AssetKind.BATTERY:
@@ -352,6 +410,10 @@ class _Reading:
                 self._faults.add(s.at(role), f"the unknown tag {quote(name)}", mend)
             return None
         tag, unit = self._tags[index], _ROLES[role]
+        if unit == PER_KWH:
+            unit = self._price_unit
+            if unit not in UNITS:
+                return index  # what a site's own currency is per kWh, no unit says
         if unit is None and tag.type is not ValueType.BOOL:
             self._faults.add(s.at(role), f"{quote(name)} is no bool", "name a tag that is true or false")
         elif unit is not None and tag.unit != unit:
@@ -379,6 +441,29 @@ class _Reading:
             if low in s and s.is_sound(low, high) and s[low] > s[high]:
                 found = f"{quote(low)} {s[low]:g} is above {quote(high)} {s[high]:g}"
                 self._faults.add(s.at(low), found, "write the lower one there")
+
+    def _check_one_way(self, s: Settings, kind: AssetKind) -> None:
+        """What may be told in two ways is told in one."""
+        if kind is AssetKind.TIE:
+            for way in ("import", "export"):
+                price, tariff = f"{way}_price", f"{way}_tariff"
+                if price in s and tariff in s:
+                    found = f"both {quote(price)} and {quote(tariff)}"
+                    self._faults.add(s.key_at(price), found, "remove one of them")
+            if "import_price" not in s and "import_tariff" not in s:
+                found = "neither 'import_tariff' nor 'import_price'"
+                self._faults.add(s.place, found, "say what import costs, by one of them")
+        elif kind is AssetKind.DEFERRABLE:
+            daily, told = ([name for name in names if name in s] for names in (_DAILY, _TOLD))
+            if daily and told:
+                found = f"both {quote(daily[0])} and {quote(told[0])}"
+                self._faults.add(
+                    s.key_at(told[0]), found, "give hours and energy, or the tags that tell them"
+                )
+            elif len(daily) != len(_DAILY) and len(told) != len(_TOLD):
+                missing = [name for name in (_TOLD if told else _DAILY) if name not in s]
+                words = " and ".join(quote(name) for name in missing)
+                self._faults.add(s.place, f"no {words}", "say when it is wanted, and how much")
 
     def _tariff(self, s: Settings) -> Tariff:
         node, periods = s["periods"], []

@@ -11,7 +11,7 @@ from gateway.config.can_canopen import ObjectType
 from gateway.config.can_j1939 import HIGHEST_ADDRESS, HIGHEST_PGN, MAX_BYTES
 from gateway.config.control import Seat
 from gateway.config.deviation import Deviation
-from gateway.config.dispatch import AssetKind, Weekday
+from gateway.config.dispatch import CIVIL_DAY_S, AssetKind, Weekday
 from gateway.config.dnp3 import ControlModel, PointKind
 from gateway.config.dnp3_device import (
     AnalogForm,
@@ -57,6 +57,7 @@ from gateway.config.site import (
     Role,
     SimulatorSettings,
     TimeResolution,
+    SimulatedPlant,
     Trust,
 )
 from gateway.config.sizes import Size
@@ -1393,16 +1394,42 @@ CONTROL = Section(
 
 SIMULATOR = Section(
     "the simulator",
+_OF_MICROGRID = When("plant", frozenset({"microgrid"}))
     (
         Key("seed", Integer(0, 2**32 - 1), "Same seed, same day.", _SIMULATOR.seed),
         Key("speed", Number(above=0, high=1_000), "Simulated seconds a second.", _SIMULATOR.speed),
+        Key("plant", choice(SimulatedPlant), "What is simulated (docs/simulator.md).", _SIMULATOR.plant),
         Key("host", HOST, "Address its devices listen on.", _SIMULATOR.host),
         Key("base_port", Integer(1, 65_000), "Port of its first device.", _SIMULATOR.base_port),
-        Key("ev_chargers", Integer(0, 200), "Chargers it has.", _SIMULATOR.ev_chargers),
-        Key("feeders", Integer(0, 10), "Load feeders it has.", _SIMULATOR.feeders),
-        Key("start_hour", Number(low=0, high=24), "Hour of the day it starts at.", _SIMULATOR.start_hour),
-        Key("nominal_hz", Number(low=45, high=65), "Frequency it is built for.", _SIMULATOR.nominal_hz),
-        Key("nominal_v", Number(low=100, high=1_000), "Its voltage, line to line.", _SIMULATOR.nominal_v),
+        Key(
+            "ev_chargers",
+            Integer(0, 200),
+            "Chargers it has.",
+            _SIMULATOR.ev_chargers,
+            when=_OF_MICROGRID,
+        ),
+        Key("feeders", Integer(0, 10), "Load feeders it has.", _SIMULATOR.feeders, when=_OF_MICROGRID),
+        Key(
+            "start_hour",
+            Number(low=0, high=24),
+            "Hour of the day it starts at.",
+            _SIMULATOR.start_hour,
+            when=_OF_MICROGRID,
+        ),
+        Key(
+            "nominal_hz",
+            Number(low=45, high=65),
+            "Frequency it is built for.",
+            _SIMULATOR.nominal_hz,
+            when=_OF_MICROGRID,
+        ),
+        Key(
+            "nominal_v",
+            Number(low=100, high=1_000),
+            "Its voltage, line to line.",
+            _SIMULATOR.nominal_v,
+            when=_OF_MICROGRID,
+        ),
         Key(
             "remote",
             Boolean(),
@@ -1410,6 +1437,7 @@ SIMULATOR = Section(
             _SIMULATOR.remote,
         ),
     ),
+            when=_OF_MICROGRID,
 )
 
 JOURNAL = Section(
@@ -1928,7 +1956,8 @@ DISPATCH_ASSET = Section(
         Key(
             "import_tariff",
             Text("the name of a tariff", WORD, 64),
-            "What import costs.",
+            "What import costs; this, or `import_price`.",
+            None,
             when=When("kind", frozenset({"tie"})),
         ),
         Key(
@@ -1940,6 +1969,20 @@ DISPATCH_ASSET = Section(
         ),
         Key(
             "import_limit",
+        Key(
+            "import_price",
+            _SOURCE,
+            "A tag that tells what a kWh of import costs now, in `currency`/kWh; foreseen by history.",
+            None,
+            when=When("kind", frozenset({"tie"})),
+        ),
+        Key(
+            "export_price",
+            _SOURCE,
+            "The same of what export earns.",
+            None,
+            when=When("kind", frozenset({"tie"})),
+        ),
             _SOURCE,
             "A tag that lowers `import_max_kw`: the peak limit in force.",
             None,
@@ -2000,17 +2043,53 @@ DISPATCH_ASSET = Section(
             "From this hour of the day on.",
             when=When("kind", frozenset({"deferrable"})),
         ),
+            None,
         Key(
             "to_h",
             Number(low=0, high=24),
             "It is done by this one; where it is not later, of the next day.",
             when=When("kind", frozenset({"deferrable"})),
         ),
-        Key("energy_kwh", Number(above=0), "Of each day.", when=When("kind", frozenset({"deferrable"}))),
+            None,
+            when=When("kind", frozenset({"deferrable"})),
+        ),
+        Key(
+            "energy_kwh",
+            Number(above=0),
+            "Of each day. These three, or the three tags that follow.",
+            None,
+            when=When("kind", frozenset({"deferrable"})),
+        ),
+        Key(
+            "energy",
+            _SOURCE,
+            "A tag that tells the energy of its window, kWh.",
+            None,
+            when=When("kind", frozenset({"deferrable"})),
+        ),
+        Key(
+            "opens_in",
+            _SOURCE,
+            "A tag that tells how long until its window opens, s; 0 or less once it has.",
+            None,
+            when=When("kind", frozenset({"deferrable"})),
+        ),
+        Key(
+            "closes_in",
+            _SOURCE,
+            "A tag that tells how long until it has to be done, s; 0 or less while it is not wanted.",
+            None,
+            when=When("kind", frozenset({"deferrable"})),
+        ),
+        Key(
+            "margin_s",
+            Number(low=0, high=86_400),
+            "How long before its end it is planned to be done.",
+            0.0,
         Key(
             "done",
             _SOURCE,
-            "A tag that tells how much of it has been since `from_h`, kWh.",
+            "A tag that tells how much of it has been since its window opened, kWh.",
             None,
             when=When("kind", frozenset({"deferrable"})),
         ),
@@ -2049,7 +2128,29 @@ DISPATCH = Section(
         Key("reserve", DISPATCH_RESERVE, "What is held back for an island.", None),
         Key("step_min", Integer(1, 60, "min"), "Length of a step; a divisor of an hour.", 15),
         Key("horizon_h", Integer(1, 336, "h"), "How far it looks ahead.", 48),
-        Key("period_s", Integer(5, 86_400, "s"), "How often it plans anew.", 900),
+        Key("horizon_s", Integer(10, 1_209_600, "s"), "The same in seconds, in place of `horizon_h`.", None),
+        Key(
+            "day_s",
+            Integer(60, CIVIL_DAY_S, "s"),
+            "Length of a day: costs are summed by it, and history looks back by it. Other than of 24 h, days are"
+            " counted from 1970 on, UTC.",
+            CIVIL_DAY_S,
+        ),
+        Key("ends_with_day", Boolean(), "Plans look no further than to the end of the day.", False),
+        Key(
+            "past_days",
+            Integer(1, 60, "days"),
+            "What history foresees is the mean of so many days before; unless given, of a day and a week before.",
+            None,
+        ),
+        Key("period_s", Integer(5, 86_400, "s"), "How often it plans anew, by the clock.", 900),
+        Key(
+            "wait_s",
+            Number(low=0, high=60),
+            "How long after that it plans: until tags tell of the step that has begun.",
+            0.0,
+        ),
+        Key("step_s", Integer(1, 1_800, "s"), "The same in seconds, in place of `step_min`.", None),
         Key("deadline_s", Number(above=0, high=600), "How long the solver may take.", 10.0),
         Key("gap_pct", Number(low=0, high=50), "How far from the best a plan may be.", 0.5),
         Key(

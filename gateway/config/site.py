@@ -198,10 +198,21 @@ class HmiSettings:
 
 @dataclass(frozen=True, slots=True)
 class SimulatorSettings:
-    """The simulated microgrid of this site: device servers on ``host`` from ``base_port`` upwards."""
+class SimulatedPlant(StrEnum):
+    """What the simulator is."""
+
+    MICROGRID = "microgrid"
+    IMPERIAL60 = "imperial60"
+
+
+    """The simulated plant of this site: device servers on ``host`` from ``base_port`` upwards.
+
+    From ``ev_chargers`` on all is of the microgrid only.
+    """
 
     seed: int = 1
     speed: float = 1.0
+    plant: SimulatedPlant = SimulatedPlant.MICROGRID
     host: str = "127.0.0.1"
     base_port: int = 15020
     ev_chargers: int = 12

@@ -33,7 +33,7 @@ MOST_DRIFT_HZ_S = 40.0  # of the small islands that the literature has
 class Control:
     """Lets whoever may open the socket at ``path`` (mode 0600) set and clear faults."""
 
-    def __init__(self, path: Path, devices: Mapping[str, Device], utility: Utility) -> None:
+    def __init__(self, path: Path, devices: Mapping[str, Device], utility: Utility | None) -> None:
         self._path = path
         self._devices = devices
         self._utility = utility
@@ -95,10 +95,13 @@ class Control:
                 case {"do": "clear", "device": str(name)}:
                     await self._device(name).suffer(None)
                 case {"do": "clear", **rest} if not rest:
-                    self._utility.lose(False)
+                    if self._utility is not None:
+                        self._utility.lose(False)
                     for device in self._devices.values():
                         await device.suffer(None)
                 case {"do": "utility", "live": bool(live), **rest} if set(rest) <= {"drift_hz_s"}:
+                    if self._utility is None:
+                        return _refusal("this plant's utility is never lost")
                     self._utility.lose(not live, _drift(rest.get("drift_hz_s", 0.0)))
                 case _:
                     return _refusal("do is list, set (device, fault), clear (device) or utility (live)")
@@ -109,7 +112,7 @@ class Control:
     def _list(self) -> dict[str, Any]:
         return {
             "ok": True,
-            "utility": "lost" if self._utility.lost else "live",
+            "utility": "lost" if self._utility is not None and self._utility.lost else "live",
             "devices": {
                 name: {"port": device.port, "fault": device.fault and device.fault.as_json()}
                 for name, device in self._devices.items()

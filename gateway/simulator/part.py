@@ -6,15 +6,17 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from gateway.config.part import PartContext
-from gateway.config.plant_time import keep_plant_time, speed_of
-from gateway.config.site import Site
+from gateway.config.plant_time import NS, keep_plant_time, speed_of
+from gateway.config.site import SimulatedPlant, Site
 from gateway.simulator.can_bus import CanBus, CanNode
 from gateway.simulator.control import Control
+from gateway.simulator.devices.imperial60 import imperial60_devices
 from gateway.simulator.devices.roster import (
     CAN_BUS,
     CAN_OFFSET,
@@ -27,11 +29,13 @@ from gateway.simulator.devices.roster import (
 )
 from gateway.simulator.door import Device, Door
 from gateway.simulator.pace import Pace
+from gateway.simulator.plant.imperial60 import Imperial60
 from gateway.simulator.plant.microgrid import Microgrid
 from gateway.simulator.plant.nominal import STEP_S, Nominal
 from gateway.simulator.server import DeviceServer
 
 TICK_S = 0.01  # between two looks at the clock: a device answers with values at most this old
+CLOCK_S = 0.05  # the same where the plant follows the clock itself, a hundredth of a tick
 TOLD_EVERY_S = 60.0  # at most one line of the log so often about time that was left out
 BOOT_S = 4.0  # the genset's controller loads thousands of nodes; first the site's own parts start
 SETTLE_S = 5.0  # simulated before the doors open, so that nobody sees lags starting from zero
@@ -43,24 +47,49 @@ async def run(context: PartContext) -> None:
     """Until ``context.stop``. Raises OSError where a port is taken."""
     settings = context.site.simulator
     assert settings is not None, "the root starts the simulator only where the site has one"
+    if settings.plant is SimulatedPlant.IMPERIAL60:
+        clock = keep_plant_time(context.paths.state, settings.speed).clock()
+        plant = Imperial60(settings.seed, clock() / NS)
+        doors = [
+            DeviceServer(name, settings.host, settings.base_port + offset, map, source)
+            for name, offset, map, source in imperial60_devices(plant)
+        ]
+        control = Control(context.paths.simulator_socket, {door.name: door for door in doors}, None)
+        await _open(context, doors, control, follow_clock(plant, clock, context.stop))
+        return
     nominal = Nominal(settings.nominal_hz, settings.nominal_v, settings.remote)
     hour = hour_of(context.site, context.paths.state)
     start_hour = settings.start_hour if hour is None else hour()
     grid = Microgrid(settings.seed, settings.ev_chargers, settings.feeders, start_hour, nominal)
     for _ in range(round(SETTLE_S / STEP_S)):
         grid.step()
-    served, doors = serve(grid, context.site)
+    served, grid_doors = serve(grid, context.site)
     control = Control(context.paths.simulator_socket, served, grid.utility)
+    await _open(context, grid_doors, control, live(grid, settings.speed, context.stop, hour))
+
+
+async def _open(
+    context: PartContext, doors: Sequence[Door], control: Control, living: Coroutine[Any, Any, None]
+) -> None:
+    """All doors, and what is behind them alive, until it ends."""
     try:
         for door in doors:
             await door.start()
         await control.start()
         context.ready.set()
-        await live(grid, settings.speed, context.stop, hour)
+        await living
     finally:
+        living.close()
         await control.stop()
         for door in doors:
             await door.stop()
+
+
+async def follow_clock(plant: Imperial60, clock: Callable[[], int], stop: asyncio.Event) -> None:
+    """Go on with the clock (UTC ns) until ``stop``."""
+    while not stop.is_set():
+        plant.step(clock() / NS)
+        await asyncio.sleep(CLOCK_S)
 
 
 def hour_of(site: Site, state: Path) -> Callable[[], float] | None:

@@ -20,6 +20,7 @@ from gateway.config.dispatch import (
     PlannedVehicle,
 )
 from historian.dispatch.axis import Axis
+from historian.dispatch.errors import BadSite
 from historian.dispatch.model import (
     Asset,
     Battery,
@@ -34,8 +35,9 @@ from historian.dispatch.model import (
     Series,
     Site,
 )
-from historian.dispatch_job.foresight import Foreseen
-from historian.dispatch_job.prices import prices, window_at
+from historian.dispatch_job.foresight import Foreseen, price_name
+from historian.dispatch_job.prices import prices
+from historian.dispatch_job.windows import window_of
 
 RUNS_ABOVE_KW = 1.0
 """A genset that gives more is on."""
@@ -107,8 +109,11 @@ def bind(
     axis: Axis,
     zone: tzinfo,
     peak_so_far_kw: float = 0.0,
+    now: datetime | None = None,
 ) -> Bound:
-    """The site as it is at ``axis.start``. ``foreseen`` has each load and renewable. Raises BadAsset, BadSite."""
+    """The site as it is at ``axis.start``; tags are of ``now``, where it is later. ``foreseen`` has what
+    `foresee_all` gives. Raises BadAsset, BadSite.
+    """
     assets: list[Asset] = []
     without: list[str] = []
     for planned in settings.assets:
@@ -125,7 +130,7 @@ def bind(
                 running, since = memory.running.get(planned.name, (False, axis.start - timedelta(days=1)))
                 assets.append(genset(planned, running, max(axis.start - since, timedelta(0))))
             case PlannedTie():
-                assets.append(_tie(planned, read, axis, zone, peak_so_far_kw))
+                assets.append(_tie(planned, read, foreseen, axis, zone, peak_so_far_kw))
             case PlannedLoad():
                 power = np.maximum(foreseen[planned.name].values, 0.0)
                 assets.append(load(planned, power))
@@ -133,7 +138,11 @@ def bind(
                 power = np.maximum(foreseen[planned.name].values, 0.0)
                 assets.append(Renewable(planned.name, power, planned.curtailable, planned.group))
             case PlannedDeferrable():
-                assets.append(_deferrable(planned, read, axis, zone))
+                wanted = _deferrable(planned, read, now or axis.start, axis, zone)
+                if wanted is None:
+                    without.append(f"{planned.name}: its window is not known")
+                else:
+                    assets.append(wanted)
     reserve = settings.reserve
     return Bound(
         Site(
@@ -227,7 +236,14 @@ def _vehicle(planned: PlannedVehicle, read: Read, memory: Memory, axis: Axis) ->
     return vehicle(planned, memory.soc_pct.get(planned.name, 0.0), axis.start, departure)
 
 
-def _tie(planned: PlannedTie, read: Read, axis: Axis, zone: tzinfo, peak_so_far_kw: float) -> GridTie:
+def _tie(
+    planned: PlannedTie,
+    read: Read,
+    foreseen: Mapping[str, Foreseen],
+    axis: Axis,
+    zone: tzinfo,
+    peak_so_far_kw: float,
+) -> GridTie:
     limit_kw = None if planned.import_limit is None else read(planned.import_limit)
     most_in = np.full(axis.horizon, planned.import_max_kw)
     most_out = np.full(axis.horizon, planned.export_max_kw)
@@ -237,17 +253,34 @@ def _tie(planned: PlannedTie, read: Read, axis: Axis, zone: tzinfo, peak_so_far_
     if planned.closed is not None and read(planned.closed) == 0.0:
         open_steps = axis.touched(axis.start, axis.start + ISLAND)
         most_in[open_steps] = most_out[open_steps] = 0.0
-    return tie(planned, most_in, most_out, axis, zone, peak_so_far_kw)
+    told = {
+        way: foreseen[name].values
+        for way in ("import", "export")
+        if (name := price_name(planned.name, way)) in foreseen
+    }
+    return tie(planned, most_in, most_out, told, axis, zone, peak_so_far_kw)
 
 
 def tie(
-    planned: PlannedTie, most_in: Series, most_out: Series, axis: Axis, zone: tzinfo, peak_so_far_kw: float
+    planned: PlannedTie,
+    most_in: Series,
+    most_out: Series,
+    told: Mapping[str, Series],
+    axis: Axis,
+    zone: tzinfo,
+    peak_so_far_kw: float,
 ) -> GridTie:
+    """``told``: prices of import and export that tags tell; the others go by tariff. Raises BadSite."""
     times = [axis.time(k) for k in range(axis.horizon)]
+    tariffs = {"import": planned.import_tariff, "export": planned.export_tariff}
+    series = {way: told[way] if way in told else prices(tariffs[way], times, zone) for way in tariffs}
+    for way, values in series.items():
+        if np.isnan(values).any():
+            raise BadSite(f"{planned.name}: what {way} costs is not known")
     return GridTie(
         planned.name,
-        prices(planned.import_tariff, times, zone),
-        prices(planned.export_tariff, times, zone),
+        series["import"],
+        series["export"],
         most_in,
         most_out,
         planned.demand_charge_per_kw,
@@ -256,15 +289,19 @@ def tie(
     )
 
 
-def _deferrable(planned: PlannedDeferrable, read: Read, axis: Axis, zone: tzinfo) -> Deferrable:
-    start, end = window_at(axis.start, planned.from_h, planned.to_h, zone)
-    done = None if planned.done is None or start > axis.start else read(planned.done)
-    left = max(planned.energy_kwh - (done or 0.0), 0.0)
+def _deferrable(
+    planned: PlannedDeferrable, read: Read, now: datetime, axis: Axis, zone: tzinfo
+) -> Deferrable | None:
+    """None where nobody knows when it is wanted."""
+    window = window_of(planned, read, now, zone)
+    if window is None:
+        return None
+    start, end = window.on(axis, now, timedelta(seconds=planned.margin_s))
     return Deferrable(
         planned.name,
         start,
         end,
-        left,
+        window.left_kwh,
         planned.power_max_kw,
         None,
         planned.priority,

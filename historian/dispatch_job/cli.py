@@ -23,6 +23,7 @@ from historian.dispatch.axis import Axis
 from historian.dispatch.errors import DispatchError
 from historian.dispatch_job.binding import Memory, bind
 from historian.dispatch_job.course import words_of
+from historian.dispatch_job.days import horizon_at, step_began
 from historian.dispatch_job.foresight import Means, NoForecasts, Source, StoredForecasts, foresee_all
 from historian.dispatch_job.kept import FILE, recall
 from historian.dispatch_job.part import means_of
@@ -43,7 +44,10 @@ from historian.times import parse_time
 
 DONE, NO_PLAN, USAGE = 0, 1, 2  # exit statuses
 NOW = timedelta(minutes=1)
-"""What counts as now of a record: the mean of so long before."""
+"""What counts as now of a record: the mean of so long before, or of a fifth of a step."""
+HOUR = timedelta(hours=1)
+LONG = 6 * HOUR
+"""A plan that is so long is printed by hours, a shorter one by steps."""
 _LIKE_A_TIME = re.compile(r"-\d")
 
 
@@ -107,7 +111,7 @@ class _Asked:
         return datetime.fromtimestamp(ns / NS, UTC)
 
     def floor(self, at: datetime) -> datetime:
-        return at - timedelta(seconds=at.timestamp() % (self.settings.step_min * 60))
+        return step_began(self.settings, at)
 
 
 def run_plan(args: argparse.Namespace) -> int:
@@ -144,15 +148,17 @@ def _plan(args: argparse.Namespace, asked: _Asked) -> int:
     settings = asked.settings
     default = asked.table.end.isoformat() if asked.table is not None else "now"
     at = asked.time(args.at or default)
-    length = asked.table.step if asked.table is not None else NOW
+    length = asked.table.step if asked.table is not None else min(NOW, settings.step / 5)
     told = asked.means(list(asked.names.values()), at - length, length, 1)
     values = {tag: float(told[name][0]) for tag, name in asked.names.items()}
     memory = Memory() if args.csv is not None or args.at else recall(asked.paths.state / FILE).memory
+    known_at = at if asked.table is None else at - length
     read = _reader(values)
     memory.look(settings, read, at)
-    axis = Axis(asked.floor(at), timedelta(minutes=settings.step_min), settings.steps)
+    start = asked.floor(at)
+    axis = Axis(start, settings.step, horizon_at(settings, start, settings.steps))
     foreseen = foresee_all(settings, asked.names, read, axis, until(asked.means, at), asked.source)
-    bound = bind(settings, read, memory, foreseen, axis, asked.zone)
+    bound = bind(settings, read, memory, foreseen, axis, asked.zone, now=known_at)
     job = Job(
         bound.site, axis.start, axis.step, axis.horizon, settings.deadline_s, settings.gap_pct / 100, None
     )
@@ -165,7 +171,8 @@ def _plan(args: argparse.Namespace, asked: _Asked) -> int:
     if args.format == "json":
         sys.stdout.buffer.write(orjson.dumps(plan_json(solved, settings), option=orjson.OPT_INDENT_2) + b"\n")
     else:
-        hours = 1 if args.steps else max(60 // settings.step_min, 1)
+        is_long = axis.end - start >= LONG
+        hours = max(round(HOUR / axis.step), 1) if is_long and not args.steps else 1
         print(plan_table(solved, settings, asked.zone, hours))
         print("\n".join(f"{name}: {each.words}" for name, each in foreseen.items()))
     if args.plot is not None:

@@ -54,6 +54,8 @@ class Standing:
     failures: int = 0
     words: str = ""
     retry: timedelta = RETRY
+    wait: timedelta = timedelta(0)
+    """How long after a period of the clock began it is due."""
 
     def is_due(self, now: datetime) -> bool:
         """A clock that was set back does not put it off for long."""
@@ -72,11 +74,15 @@ class Standing:
         return replace(
             self,
             horizon=self.horizon.after(plan.status, plan.solver_s, self.deadline_s),
-            due=now + self.period,
+            due=now + self.period - self._into_period(now),
             followed=followed,
             is_failing=False,
             words="" if not followed.is_shortened else "the horizon is shorter as the solver was late",
         )
+
+    def _into_period(self, now: datetime) -> timedelta:
+        seconds = (now - self.wait).timestamp() % self.period.total_seconds()
+        return timedelta(seconds=seconds)
 
     def cannot(self, words: str, now: datetime) -> Standing:
         """Nothing could be asked of the solver."""

@@ -23,10 +23,12 @@ from historian.dispatch.rolling import Horizon
 from historian.dispatch_job.binding import Read, bind
 from historian.dispatch_job.child import Failure
 from historian.dispatch_job.course import LEAST_STEPS, RETRY, Standing
-from historian.dispatch_job.foresight import Means, Source, foresee_all
+from historian.dispatch_job.days import day_name, horizon_at, step_began
+from historian.dispatch_job.foresight import Means, Source, foresee_all, price_name
 from historian.dispatch_job.kept import Kept
 from historian.dispatch_job.shadow import Measured
 from historian.dispatch_job.solver import Job, Solved
+from historian.dispatch_job.windows import Window, window_of
 
 
 class Work(Protocol):
@@ -62,6 +64,8 @@ class _Mean:
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     is_island: bool = False
+    windows: dict[str, Window] = field(default_factory=dict)
+    """As they were last told in it."""
 
     def add(self, name: str, value: float) -> None:
         self.sums[name] = self.sums.get(name, 0.0) + value
@@ -91,7 +95,7 @@ class Dispatcher:
         self._means = means
         self._source = source
         self._begin = begin
-        self._step = timedelta(minutes=settings.step_min)
+        self._step = settings.step
         self.standing = Standing(
             Horizon.full(settings.steps, min(LEAST_STEPS, settings.steps)),
             settings.deadline_s,
@@ -99,6 +103,7 @@ class Dispatcher:
             timedelta(hours=settings.keep_h),
             followed=kept.followed,
             retry=RETRY * speed,
+            wait=timedelta(seconds=settings.wait_s) * speed,
         )
         self.work: Work | None = None
         self._mean: _Mean | None = None
@@ -165,16 +170,18 @@ class Dispatcher:
 
     def job(self, read: Read, now: datetime) -> Job | str:
         """What the solver is asked now, or why it can not be."""
-        axis = Axis(self._floor(now), self._step, self.standing.horizon.steps)
+        start = step_began(self._settings, now)
+        steps = horizon_at(self._settings, start, self.standing.horizon.steps)
+        axis = Axis(start, self._step, steps)
         foreseen = foresee_all(self._settings, self._names, read, axis, self._means, self._source)
         self._forecast = "; ".join(f"{name}: {each.words}" for name, each in foreseen.items())
         issued = [each.issued for each in foreseen.values() if each.issued is not None]
         self._issued = min(issued, default=None)
         day = self.kept.shadow.today
-        is_same_day = day is not None and day.day == now.astimezone(self._zone).date()
+        is_same_day = day is not None and day.day == day_name(self._settings, now, self._zone)
         peak_kw = day.peak_kw if day is not None and is_same_day else 0.0
         try:
-            bound = bind(self._settings, read, self.kept.memory, foreseen, axis, self._zone, peak_kw)
+            bound = bind(self._settings, read, self.kept.memory, foreseen, axis, self._zone, peak_kw, now)
         except DispatchError as error:
             return str(error)
         self._without = bound.without
@@ -184,11 +191,6 @@ class Dispatcher:
             self._settings.gap_pct / 100,
             None if followed is None else followed.plan,
         )
-
-    def _floor(self, now: datetime) -> datetime:
-        """When the step began that now is in; steps begin with the UTC hour, which civil time shares to 15 min."""
-        seconds = now.timestamp() % self._step.total_seconds()
-        return now - timedelta(seconds=seconds)
 
     def _published(self, now: datetime) -> Published:
         course, step = self.standing.course(now), self.standing.step(now)
@@ -224,7 +226,7 @@ class Dispatcher:
 
     def _measure(self, read: Read, now: datetime) -> None:
         """Means of the step; when it is over, its costs. One after a pause does not count."""
-        start = self._floor(now)
+        start = step_began(self._settings, now)
         mean = self._mean
         if mean is None or mean.start != start:
             if mean is not None and start - mean.start == self._step:
@@ -237,11 +239,31 @@ class Dispatcher:
                 mean.add(asset.name, power)
             if isinstance(asset, PlannedTie) and asset.closed is not None:
                 mean.is_island |= read(asset.closed) == 0.0
+            if isinstance(asset, PlannedTie):
+                for way, tag in (("import", asset.import_price), ("export", asset.export_price)):
+                    price = None if tag is None else read(tag)
+                    if price is not None:
+                        mean.add(price_name(asset.name, way), price)
+            if isinstance(asset, PlannedDeferrable) and asset.energy is not None:
+                window = window_of(asset, read, now, self._zone)
+                if window is not None:
+                    mean.windows[asset.name] = window
         mean.add("", 1.0)
 
     def _account(self, mean: _Mean) -> None:
-        powers = {name: total / mean.counts[name] for name, total in mean.sums.items() if name}
+        means = {name: total / mean.counts[name] for name, total in mean.sums.items() if name}
+        prices: dict[str, dict[str, float]] = {}
+        for asset in self._settings.assets:
+            if isinstance(asset, PlannedTie):
+                told = {way: price_name(asset.name, way) for way in ("import", "export")}
+                prices[asset.name] = {way: means[name] for way, name in told.items() if name in means}
+                if asset.import_price is not None and "import" not in prices[asset.name]:
+                    return  # nobody knows what the step cost
         vehicles = frozenset(name for name in mean.vehicles if name in mean.soc_pct)
-        measured = Measured(mean.start, self._step, powers, mean.soc_pct, vehicles, mean.is_island)
+        measured = Measured(
+            *(mean.start, self._step, means, mean.soc_pct, vehicles, mean.is_island),
+            prices=prices,
+            windows=mean.windows,
+        )
         self.kept.shadow.account(self._settings, measured, self._zone)
         self.must_keep = True

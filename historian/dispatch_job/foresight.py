@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.config.dispatch import DispatchSettings, PlannedLoad, PlannedRenewable
+from gateway.config.dispatch import (
+    CIVIL_DAY_S,
+    DispatchSettings,
+    PlannedLoad,
+    PlannedRenewable,
+    PlannedTie,
+)
 from historian.dispatch.axis import Axis
 from historian.forecast_job.plan import S_NS, Track
 from historian.forecast_job.store import FOLDER, Issues, NoForecast
@@ -52,15 +58,38 @@ class Foreseen:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A tag to be foreseen; ``now`` is its value, None while it is Bad."""
+    """A tag to be foreseen; ``now`` is its value, None while it is Bad. Prices may be below 0, powers not."""
 
     tag: str
     forecast: str | None
     now: float | None
+    is_price: bool = False
 
 
-def foresee(wanted: Sequence[Wanted], axis: Axis, means: Means, source: Source) -> list[Foreseen]:
-    """One for each. What nothing is known of is taken to stay as it is now, or else to be 0, and said so."""
+@dataclass(frozen=True, slots=True)
+class Past:
+    """By which history foresees: the mean of ``days`` days of length ``day``; None: of a day and a week before."""
+
+    day: timedelta = timedelta(days=1)
+    days: int | None = None
+    is_now_known: bool = False
+    """The value of now is that of the whole step that has begun."""
+
+    @classmethod
+    def of(cls, settings: DispatchSettings) -> Past:
+        days = settings.past_days if settings.day_s == CIVIL_DAY_S else settings.past_days or 1
+        return cls(timedelta(seconds=settings.day_s), days, settings.step_s is not None)
+
+
+CIVIL = Past()
+
+
+def foresee(
+    wanted: Sequence[Wanted], axis: Axis, means: Means, source: Source, past: Past = CIVIL
+) -> list[Foreseen]:
+    """One for each. What nothing is known of is taken to stay as it is now, or else to be 0, and said so; a price
+    is then NaN.
+    """
     found: list[Foreseen | None] = []
     for each in wanted:
         told = None if each.forecast is None else source.ahead(each.forecast, axis)
@@ -68,8 +97,11 @@ def foresee(wanted: Sequence[Wanted], axis: Axis, means: Means, source: Source) 
     asked = [
         each.tag for each, has in zip(wanted, found, strict=True) if has is None or np.isnan(has.values).any()
     ]
-    past = _seasons(asked, axis, means)
-    return [_whole(each, has, past, axis) for each, has in zip(wanted, found, strict=True)]
+    before = _seasons(asked, axis, means) if past.days is None else _days(asked, axis, means, past)
+    foreseen = [_whole(each, has, before, axis) for each, has in zip(wanted, found, strict=True)]
+    if past.is_now_known:
+        foreseen = [_with_now(each, has) for each, has in zip(wanted, foreseen, strict=True)]
+    return foreseen
 
 
 def foresee_all(
@@ -80,11 +112,22 @@ def foresee_all(
     means: Means,
     source: Source,
 ) -> dict[str, Foreseen]:
-    """Of each load and renewable."""
-    assets = [asset for asset in settings.assets if isinstance(asset, PlannedLoad | PlannedRenewable)]
-    wanted = [Wanted(names[asset.power], asset.forecast, read(asset.power)) for asset in assets]
-    found = foresee(wanted, axis, means, source)
-    return {asset.name: each for asset, each in zip(assets, found, strict=True)}
+    """Of each load and renewable by its name, and of each price that a tag tells by `price_name`."""
+    wanted: dict[str, Wanted] = {}
+    for asset in settings.assets:
+        if isinstance(asset, PlannedLoad | PlannedRenewable):
+            wanted[asset.name] = Wanted(names[asset.power], asset.forecast, read(asset.power))
+        elif isinstance(asset, PlannedTie):
+            for way, tag in (("import", asset.import_price), ("export", asset.export_price)):
+                if tag is not None:
+                    wanted[price_name(asset.name, way)] = Wanted(names[tag], None, read(tag), True)
+    found = foresee(list(wanted.values()), axis, means, source, Past.of(settings))
+    return dict(zip(wanted, found, strict=True))
+
+
+def price_name(tie: str, way: str) -> str:
+    """``way`` is import or export."""
+    return f"{tie}.{way}_price"
 
 
 def _whole(
@@ -100,9 +143,12 @@ def _whole(
         words, issued = f"{told.words}, then {words}", told.issued
     missing = np.isnan(values)
     if missing.any():
-        stays = 0.0 if wanted.now is None else max(wanted.now, 0.0)
+        if wanted.is_price:
+            stays = np.nan if wanted.now is None else wanted.now
+        else:
+            stays = 0.0 if wanted.now is None else max(wanted.now, 0.0)
         values = np.where(missing, stays, values)
-        how = "as now" if wanted.now is not None else "0, as it is Bad"
+        how = "as now" if wanted.now is not None else "unknown" if wanted.is_price else "0, as it is Bad"
         words = how if missing.all() else f"{words}, else {how}"
     return Foreseen(values, words, issued)
 
@@ -123,6 +169,33 @@ def _seasons(tags: Sequence[str], axis: Axis, means: Means) -> dict[str, tuple[F
             if has.any()
         ]
         found[tag] = values, f"history of {' and '.join(parts)}" if parts else "no history"
+    return found
+
+
+def _with_now(wanted: Wanted, foreseen: Foreseen) -> Foreseen:
+    if wanted.now is None:
+        return foreseen
+    values = foreseen.values.copy()
+    values[0] = wanted.now if wanted.is_price else max(wanted.now, 0.0)
+    return replace(foreseen, values=values)
+
+
+def _days(tags: Sequence[str], axis: Axis, means: Means, past: Past) -> dict[str, tuple[Floats, str]]:
+    """Each step by the mean of the same step of the days before, as far as they are known."""
+    if not tags:
+        return {}
+    assert past.days is not None
+    steps = max(round(past.day / axis.step), 1)
+    known = means(tags, axis.start - past.days * steps * axis.step, axis.step, past.days * steps)
+    places = np.arange(axis.horizon) % steps
+    found: dict[str, tuple[Floats, str]] = {}
+    for tag in tags:
+        rows = np.asarray(known[tag], dtype=np.float64).reshape(past.days, steps)
+        has = ~np.isnan(rows)
+        counts = has.sum(axis=0)
+        mean = np.where(counts > 0, np.where(has, rows, 0.0).sum(axis=0) / np.maximum(counts, 1), np.nan)
+        days = int(has.any(axis=1).sum())
+        found[tag] = mean[places], f"history of {days} days" if days else "no history"
     return found
 
 

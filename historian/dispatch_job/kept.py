@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def _read(content: dict[str, Any]) -> Kept:
 
 
 def _to_day(kept: dict[str, Any] | None) -> Day | None:
-    return None if kept is None else Day(**{**kept, "day": date.fromisoformat(kept["day"])})
+    return None if kept is None else Day(**kept)
 
 
 def _of_followed(followed: Followed) -> dict[str, Any]:

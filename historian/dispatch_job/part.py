@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 FAST_LOOK_S = 0.25  # where the plant's time goes faster: a step of 15 min is 15 s at 60 times
+FAST_STEP = timedelta(minutes=1)  # below, steps are looked at so often too
 REFRESH_S = 20.0  # what stays is told again so often: every second would be kept for years
 FIRST_PLAN_S = 60.0  # after the start it waits so long at most for what has to be known
 NEVER = -1.0
@@ -69,7 +70,8 @@ def plan_on(
     assert settings is not None, "the site has a section `dispatch`"
     zone: tzinfo = UTC if site.time_zone == "UTC" else ZoneInfo(site.time_zone)
     plant = keep_plant_time(state, speed_of(site))
-    look_s = look_s or (LOOK_S if plant.speed <= 1.0 else FAST_LOOK_S)
+    is_fast = plant.speed > 1.0 or settings.step < FAST_STEP
+    look_s = look_s or (FAST_LOOK_S if is_fast else LOOK_S)
     history = open_history(history_folder, plant)
     path = state / FILE
     inputs = np.array(settings.inputs, np.uint32)

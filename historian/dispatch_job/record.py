@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.config.dispatch import DispatchSettings
+from gateway.config.dispatch import ROLES, DispatchSettings
 from historian.dispatch_job.foresight import Floats, Means
 
 TIME = "time"
 MOST_ROWS = 200_000  # two years of 5 minutes; a longer file is one of another kind
-ROLES = ("power", "state_of_charge", "connected", "stay", "import_limit", "closed", "done")
 
 
 class BadTable(ValueError):  # noqa: N818 - reads as the claim it makes

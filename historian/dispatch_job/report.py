@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from historian.dispatch_job.solver import Solved
 from historian.query.libraries import load
 
 Floats = NDArray[np.float64]
+MINUTE = timedelta(minutes=1)
 READY = 0.99
 """Of its energy that a vehicle has to leave with to count as ready."""
 _COLUMNS: tuple[tuple[str, type[Any]], ...] = (
@@ -46,12 +47,13 @@ def plan_table(solved: Solved, settings: DispatchSettings, zone: tzinfo, steps_a
     plan = solved.plan
     sums = _sums(plan.powers_kw, settings)
     soc = _charge(plan, settings)
+    form = "%Y-%m-%d %H:%M" if plan.step >= MINUTE else "%m-%d %H:%M:%S  "
     lines = [f"{'time':<18}" + "".join(f"{name + ' kW':>15}" for name in sums) + f"{'charge %':>10}"]
     for first in range(0, plan.horizon, steps_a_row):
         time = plan.times[first].astimezone(zone)
         row = slice(first, first + steps_a_row)
         cells = "".join(f"{values[row].mean():>15.1f}" for values in sums.values())
-        lines.append(f"{time:%Y-%m-%d %H:%M}  {cells}{soc[row][-1]:>10.1f}")
+        lines.append(f"{time:{form}}  {cells}{soc[row][-1]:>10.1f}")
     costs = plan.costs
     lines.append("")
     lines.append(
@@ -80,17 +82,17 @@ def plan_json(solved: Solved, settings: DispatchSettings) -> dict[str, Any]:
 
 
 def simulation_table(course: Course, settings: DispatchSettings) -> str:
-    lines = [
-        f"{'day':<12}{'cost':>10}{'naive':>10}{'saving':>10}{'peak kW':>10}{'naive kW':>10}  ({settings.currency})"
-    ]
+    width = max((len(day.day) for day in course.days), default=3) + 2
+    heads = "".join(f"{head:>10}" for head in ("cost", "naive", "saving", "peak kW", "naive kW"))
+    lines = [f"{'day':<{width}}{heads}  ({settings.currency})"]
     for day in course.days:
         lines.append(
-            f"{day.day!s:<12}{day.cost:>10.2f}{day.naive_cost:>10.2f}{day.saving:>10.2f}"
+            f"{day.day:<{width}}{day.cost:>10.2f}{day.naive_cost:>10.2f}{day.saving:>10.2f}"
             f"{day.peak_kw:>10.1f}{day.naive_peak_kw:>10.1f}"
         )
     saving = sum(day.saving for day in course.days)
     lines.append(
-        f"saved {saving:.2f} {settings.currency} in {len(course.times)} steps of {settings.step_min} min"
+        f"saved {saving:.2f} {settings.currency} in {len(course.times)} steps of {_words(settings.step)}"
     )
     if course.departures:
         ready = sum(departure.share >= READY for departure in course.departures)
@@ -108,7 +110,7 @@ def simulation_table(course: Course, settings: DispatchSettings) -> str:
 def simulation_json(course: Course, settings: DispatchSettings) -> dict[str, Any]:
     return {
         "currency": settings.currency,
-        "days": [{**asdict(day), "day": day.day.isoformat(), "saving": day.saving} for day in course.days],
+        "days": [{**asdict(day), "saving": day.saving} for day in course.days],
         "departures": [
             {"name": each.name, "at": each.at.isoformat(), "share": each.share} for each in course.departures
         ],
@@ -182,3 +184,7 @@ def _plot(
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def _words(step: timedelta) -> str:
+    return f"{step / MINUTE:g} min" if step >= MINUTE else f"{step.total_seconds():g} s"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,8 @@ from historian.dispatch.model import Asset, Deferrable, Load, Renewable, Site
 from historian.dispatch.naive import naive
 from historian.dispatch.plan import settle
 from historian.dispatch_job.binding import RUNS_ABOVE_KW, battery, genset, groups_of, tie, vehicle
-from historian.dispatch_job.prices import window_at
+from historian.dispatch_job.days import day_name
+from historian.dispatch_job.windows import Window, window_of
 
 STAYS = timedelta(days=1)
 """A shadow's vehicle charges at once: when it will leave does not matter."""
@@ -44,13 +45,17 @@ class Measured:
     soc_pct: Mapping[str, float]
     vehicles: frozenset[str]
     is_island: bool = False
+    prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Of a tie whose prices tags tell, by way: import, export."""
+    windows: Mapping[str, Window] = field(default_factory=dict)
+    """Of deferrables whose windows tags tell."""
 
 
 @dataclass(slots=True)
 class Day:
     """Costs of a day so far; ``peaks_kw`` are the highest mean imports, as measured and of the shadow."""
 
-    day: date
+    day: str
     cost: float = 0.0
     naive_cost: float = 0.0
     peak_kw: float = 0.0
@@ -80,7 +85,7 @@ class Shadow:
     def account(self, settings: DispatchSettings, measured: Measured, zone: tzinfo) -> Day:
         """Add a step to its day, both ways."""
         axis = Axis(measured.start, measured.step, 1)
-        day = self._day(measured.start.astimezone(zone).date())
+        day = self._day(day_name(settings, measured.start, zone))
         self._depart(settings, measured, day)
         real = _Side(day.peak_kw, self._real_kwh(settings, measured))
         shade = _Side(day.naive_peak_kw, self._own_kwh(settings, measured))
@@ -109,7 +114,7 @@ class Shadow:
                 )
         return day
 
-    def _day(self, day: date) -> Day:
+    def _day(self, day: str) -> Day:
         if self.today is None or self.today.day != day:
             self.yesterday, self.today = self.today, Day(day)
         return self.today
@@ -118,7 +123,7 @@ class Shadow:
         """What one left with more than the shadow's would is worth what it cost at the lowest price; less, at the
         highest: a saving is never made by sending vehicles away empty, nor by filling them at noon.
         """
-        low, high = _price_span(settings)
+        low, high = _price_span(settings, measured)
         for name in self.here - measured.vehicles:
             more = self.real_kwh.pop(name, 0.0) - self.energy_kwh.pop(name, 0.0)
             day.cost -= more * (low if more > 0 else high)
@@ -161,9 +166,9 @@ class Shadow:
                     on = self.running.get(planned.name, False) if by_rule else power > RUNS_ABOVE_KW
                     assets.append(genset(planned, on, timedelta(days=1)))
                 case PlannedTie():
-                    assets.append(
-                        tie(planned, planned.import_max_kw, planned.export_max_kw, axis, zone, side.peak_kw)
-                    )
+                    told = measured.prices.get(planned.name, {})
+                    limits = planned.import_max_kw, planned.export_max_kw
+                    assets.append(tie(planned, *limits, told, axis, zone, side.peak_kw))
                 case PlannedLoad():
                     assets.append(
                         Load(planned.name, max(power, 0.0), planned.shed_cost_per_kwh, planned.critical)
@@ -171,14 +176,22 @@ class Shadow:
                 case PlannedRenewable():
                     assets.append(Renewable(planned.name, max(power, 0.0), planned.curtailable))
                 case PlannedDeferrable():
-                    start, end = window_at(axis.start, planned.from_h, planned.to_h, zone)
-                    if start >= axis.start:
-                        self.done_kwh[planned.name] = 0.0
-                    left = max(planned.energy_kwh - self.done_kwh.get(planned.name, 0.0), 0.0)
-                    assets.append(Deferrable(planned.name, start, end, left, planned.power_max_kw))
+                    window = measured.windows.get(planned.name)
+                    if window is None and planned.energy is None:
+                        window = window_of(planned, lambda tag: None, axis.start, zone)
+                    if window is not None:
+                        assets.append(self._wanted(planned, window, axis))
                 case _:
                     pass  # a store whose charge is not known takes no part
         return Site(tuple(assets), groups_of(settings.groups))
+
+    def _wanted(self, planned: PlannedDeferrable, window: Window, axis: Axis) -> Deferrable:
+        """What the shadow has left of it, now if it is open."""
+        if window.start >= axis.start or not window.is_open(axis.start):
+            self.done_kwh[planned.name] = 0.0
+        left = max(window.energy_kwh - self.done_kwh.get(planned.name, 0.0), 0.0)
+        start, end = window.on(axis, axis.start, timedelta(0))
+        return Deferrable(planned.name, start, end, left, planned.power_max_kw)
 
     def _go_along(
         self,
@@ -219,9 +232,12 @@ def _pct(side: _Side, planned: PlannedBattery | PlannedVehicle) -> float:
     return min(max(100 * side.energy_kwh[planned.name] / planned.capacity_kwh, 0.0), 100.0)
 
 
-def _price_span(settings: DispatchSettings) -> tuple[float, float]:
+def _price_span(settings: DispatchSettings, measured: Measured) -> tuple[float, float]:
     for asset in settings.assets:
         if isinstance(asset, PlannedTie):
+            told = measured.prices.get(asset.name, {})
+            if "import" in told:
+                return told["import"], told["import"]
             tariff = asset.import_tariff
             found = [tariff.price_per_kwh, *(period.price_per_kwh for period in tariff.periods)]
             return min(found), max(found)

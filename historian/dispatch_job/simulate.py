@@ -7,7 +7,7 @@ batteries give more, as PLAN_TRACKING does. Beside it goes the naive rule, from 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 
 import numpy as np
@@ -24,10 +24,12 @@ from gateway.config.dispatch import (
 from historian.dispatch.axis import Axis
 from historian.dispatch.plan import Plan
 from historian.dispatch_job.binding import Memory, bind
+from historian.dispatch_job.days import day_name, horizon_at
 from historian.dispatch_job.foresight import Means, Source, foresee_all
 from historian.dispatch_job.record import until
 from historian.dispatch_job.shadow import Day, Measured, Shadow
 from historian.dispatch_job.solver import Job, Solved, solve_job
+from historian.dispatch_job.windows import Window, window_of
 
 FIRST_SOC_PCT = 50.0
 """Of a battery whose state of charge the record does not tell."""
@@ -63,6 +65,8 @@ class _State:
     energy_kwh: dict[str, float] = field(default_factory=dict)
     came_kwh: dict[str, float] = field(default_factory=dict)
     plugged: dict[str, datetime] = field(default_factory=dict)
+    done_kwh: dict[str, float] = field(default_factory=dict)
+    """Of deferrables, since their window opened."""
 
 
 def simulate(
@@ -76,7 +80,7 @@ def simulate(
     progress: Callable[[datetime], None] = lambda time: None,
 ) -> Course:
     """From ``start`` to ``end`` in whole steps. Raises BadAsset, BadSite, ImportError, and what ``means`` raises."""
-    step = timedelta(minutes=settings.step_min)
+    step = settings.step
     count = (end - start) // step
     tags = [names[tag] for tag in settings.inputs]
     told = means(tags, start, step, count)
@@ -87,6 +91,7 @@ def simulate(
         progress(now)
         values = {tag: float(told[names[tag]][k]) for tag in settings.inputs}
         _come_and_go(settings, values, state, now, course)
+        windows = _windows(settings, values, state, now, zone)
         solved = _solved(settings, names, zone, until(means, now), source, values, state, shadow, now)
         if solved.plan.is_usable:
             plan = solved.plan
@@ -95,7 +100,12 @@ def simulate(
             course.words = solved.plan.words or "; ".join(map(str, solved.plan.conflicts))
         soc = {name: 100 * kwh / _capacity(settings, name) for name, kwh in state.energy_kwh.items()}
         powers = _done(settings, values, state, plan, now, step, course)
-        day = shadow.account(settings, Measured(now, step, powers, soc, frozenset(state.plugged)), zone)
+        measured = Measured(
+            *(now, step, powers, soc, frozenset(state.plugged)),
+            prices=_prices(settings, values),
+            windows={name: window for name, window in windows.items() if window is not None},
+        )
+        day = shadow.account(settings, measured, zone)
         if not course.days or course.days[-1] is not day:
             course.days.append(day)
         course.times.append(now)
@@ -139,6 +149,36 @@ def _come_and_go(
                 pass
 
 
+def _reader(values: Mapping[int, float]) -> Callable[[int], float | None]:
+    return lambda tag: None if np.isnan(values[tag]) else values[tag]
+
+
+def _windows(
+    settings: DispatchSettings, values: dict[int, float], state: _State, now: datetime, zone: tzinfo
+) -> dict[str, Window | None]:
+    """Of deferrables; what is done of them is what the simulation did, so ``values`` is told."""
+    found: dict[str, Window | None] = {}
+    for asset in settings.assets:
+        if isinstance(asset, PlannedDeferrable):
+            window = found[asset.name] = window_of(asset, _reader(values), now, zone)
+            if window is None or not window.start < now < window.end:
+                state.done_kwh[asset.name] = 0.0
+            if asset.done is not None and window is not None:
+                values[asset.done] = state.done_kwh[asset.name]
+                found[asset.name] = replace(window, done_kwh=state.done_kwh[asset.name])
+    return found
+
+
+def _prices(settings: DispatchSettings, values: Mapping[int, float]) -> dict[str, dict[str, float]]:
+    """Of ties, as far as tags tell them."""
+    found: dict[str, dict[str, float]] = {}
+    for asset in settings.assets:
+        if isinstance(asset, PlannedTie):
+            tags = {"import": asset.import_price, "export": asset.export_price}
+            found[asset.name] = {way: values[tag] for way, tag in tags.items() if tag is not None}
+    return found
+
+
 def _solved(
     settings: DispatchSettings,
     names: Mapping[int, str],
@@ -150,18 +190,16 @@ def _solved(
     shadow: Shadow,
     now: datetime,
 ) -> Solved:
-    axis = Axis(now, timedelta(minutes=settings.step_min), settings.steps)
+    axis = Axis(now, settings.step, horizon_at(settings, now, settings.steps))
     memory = Memory(
         plugged=dict(state.plugged),
         soc_pct={name: 100 * kwh / _capacity(settings, name) for name, kwh in state.energy_kwh.items()},
     )
 
-    def read(tag: int) -> float | None:
-        return None if np.isnan(values[tag]) else values[tag]
-
+    read = _reader(values)
     foreseen = foresee_all(settings, names, read, axis, means, source)
     day = shadow.today
-    is_same_day = day is not None and day.day == now.astimezone(zone).date()
+    is_same_day = day is not None and day.day == day_name(settings, now, zone)
     peak_kw = day.peak_kw if day is not None and is_same_day else 0.0
     bound = bind(settings, read, memory, foreseen, axis, zone, peak_kw)
     return solve_job(
@@ -200,9 +238,13 @@ def _done(
                     lack -= powers[asset.name]
             case PlannedTie():
                 pass
+            case PlannedDeferrable():
+                powers[asset.name] = planned.get(asset.name, 0.0)
+                lack += powers[asset.name]
+                state.done_kwh[asset.name] += powers[asset.name] * hours
             case _:
                 powers[asset.name] = planned.get(asset.name, 0.0)
-                lack += powers[asset.name] * (1 if isinstance(asset, PlannedDeferrable) else -1)
+                lack -= powers[asset.name]
     ties = [asset for asset in settings.assets if isinstance(asset, PlannedTie)]
     for tie in ties:
         limit = tie.import_max_kw
