@@ -7,13 +7,17 @@ import asyncio
 import shutil
 import socket
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from time import time_ns
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from gateway.config.load import load_site
 from gateway.config.part import PartContext
 from gateway.config.paths import run_paths
+from gateway.config.plant_time import NS, keep_plant_time, plant_time
 from gateway.simulator import cli, part
 from gateway.simulator.pace import FORGIVEN_S, MOST_STEPS, Pace
 from gateway.simulator.plant.microgrid import Microgrid
@@ -57,6 +61,46 @@ async def test_live_steps_the_plant_at_its_speed() -> None:
     stop.set()
     await task
     assert grid.seconds == pytest.approx(4.0 * took_s, rel=0.15)
+
+
+async def test_a_plant_that_leaves_time_out_goes_on_at_the_right_hour() -> None:
+    grid, stop = Microgrid(chargers=0, feeders=0), asyncio.Event()
+    hours = iter((3.0, 19.0))
+    last = 3.0
+
+    def hour() -> float:
+        nonlocal last
+        last = next(hours, last)
+        return last
+
+    task = asyncio.create_task(part.live(grid, 1e6, stop, hour))
+    for _ in range(1000):
+        if grid.hour >= 19.0:
+            break
+        await asyncio.sleep(0.01)
+    stop.set()
+    await task
+    assert 19.0 <= grid.hour < 20.0
+
+
+async def test_a_fast_plant_begins_at_the_hour_of_plant_time(context: PartContext) -> None:
+    settings = context.site.simulator
+    assert settings is not None
+    noon = 1_795_262_400 * NS
+    keep_plant_time(context.paths.state, 2.0, lambda: noon)
+    site = replace(context.site, simulator=replace(settings, speed=2.0, start_hour=3.0))
+    grid, stop = Microgrid(chargers=0), asyncio.Event()
+    time = plant_time(context.paths.state, 2.0)
+    task = asyncio.create_task(part.live(grid, 2.0, stop, part.hour_of(site, context.paths.state)))
+    for _ in range(1000):
+        if grid.seconds:
+            break
+        await asyncio.sleep(0.01)
+    stop.set()
+    await task
+    there = datetime.fromtimestamp(time.plant_ns(time_ns()) / NS, ZoneInfo(site.time_zone))
+    off_h = (there.hour + there.minute / 60 - grid.hour + 12.0) % 24.0 - 12.0
+    assert abs(off_h) < 0.2
 
 
 @pytest.fixture
