@@ -27,7 +27,14 @@ nominal.WEATHER_STEPS, nominal.WEATHER_S = 2, 1.0
 
 import numpy as np  # noqa: E402
 
-from gateway.config.dispatch import Course, DispatchSettings, PlannedVehicle  # noqa: E402
+from gateway.config.dispatch import (  # noqa: E402
+    Course,
+    DispatchSettings,
+    PlannedAsset,
+    PlannedBattery,
+    PlannedGenset,
+    PlannedVehicle,
+)
 from gateway.config.load import load_site  # noqa: E402
 from gateway.simulator.plant.charger import Vehicle  # noqa: E402
 from gateway.simulator.plant.microgrid import Microgrid  # noqa: E402
@@ -48,7 +55,7 @@ FORMATS: Mapping[Kind, tuple[str, type]] = {
     Kind.I64: ("=q", int),
     Kind.U64: ("=Q", int),
 }
-SITE = Path(__file__).with_suffix(".yaml")
+SITE = Path(__file__).parents[2] / "config/sites/demo/site.yaml"
 BEGIN = datetime(2026, 6, 1, tzinfo=UTC)  # a Monday; the sun of the plant is that of an equinox, always
 STEPS_A_SECOND = 2
 STAY_H, CAPACITY_KWH, TARGET, RESERVE_PCT = 8.0, 60.0, 0.8, 20.0
@@ -317,13 +324,19 @@ class Days:
 
 
 def _of_timetable(settings: DispatchSettings, horizon_h: int) -> DispatchSettings:
-    assets = tuple(
-        replace(asset, capacity_kwh=CAPACITY_KWH, charge_max_kw=11.0)
-        if isinstance(asset, PlannedVehicle)
-        else asset
-        for asset in settings.assets
-    )
-    return replace(settings, assets=assets, horizon_h=horizon_h, period_s=900)
+    """The demo's, with vehicles as they come here; and less of the battery is kept, since no genset stands by."""
+    assets: list[PlannedAsset] = []
+    for asset in settings.assets:
+        match asset:
+            case PlannedVehicle():
+                assets.append(replace(asset, capacity_kwh=CAPACITY_KWH, charge_max_kw=11.0))
+            case PlannedBattery():
+                assets.append(replace(asset, soc_min_pct=RESERVE_PCT))
+            case PlannedGenset():
+                pass
+            case _:
+                assets.append(asset)
+    return replace(settings, assets=tuple(assets), horizon_h=horizon_h, period_s=900)
 
 
 def main() -> None:
