@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +14,13 @@ from historian.forecast_job.lane import Lane
 from historian.forecast_job.plan import DAY_S, S_NS, Track, plans_of
 from historian.forecast_job.standing import (
     ALERT_DAYS,
+    COMPARED_DAYS,
     DAY_NS,
     SCORED_DAYS,
     Alerts,
     Standing,
     alerts,
+    has_risen,
     stand,
 )
 from historian.forecast_job.store import ForecastStore, Training
@@ -54,6 +57,7 @@ class Job:
         self._history = history
         self._store = store
         self._stood_at = -STAND_NS
+        self._drifts_since: int | None = None
 
     @property
     def long(self) -> Lane:
@@ -62,6 +66,11 @@ class Job:
     @property
     def is_drifting(self) -> bool:
         return self.standing.drifts(self.long.description)
+
+    @property
+    def drifts_untrained(self) -> bool:
+        """Whether it drifts and was not trained since that began: once is enough, the nights do the rest."""
+        return self._drifts_since is not None and (self.tried is None or self.tried < self._drifts_since)
 
     def look(self, now: int) -> bool:
         """True where there is something new to tell."""
@@ -80,7 +89,14 @@ class Job:
         since = now - (SCORED_DAYS * DAY_NS + self.long.plan.horizon * self.long.plan.step_ns)
         name, scale = self.forecast.name, float(self.long.description["scale"])
         rows = list(self._store.between(name, Track.LONG, since, now))
-        self.standing = stand(self._history, self.long.plan, rows, scale, now)
+        standing = stand(self._history, self.long.plan, rows, scale, now)
+        watched = self._store.between(name, Track.LONG, now - (COMPARED_DAYS + 2) * DAY_NS, now)
+        self.standing = replace(standing, has_risen=has_risen(self._history, self.long.plan, watched, now))
+        if not self.is_drifting:
+            self._drifts_since = None
+        elif self._drifts_since is None:
+            self._drifts_since = now
+            log.warning("THE FORECAST %s DRIFTS: it errs more than it used to", name)
         if Track.SPIKE in self.lanes:
             rows = list(self._store.between(name, Track.SPIKE, now - ALERT_DAYS * DAY_NS, now))
             self.alerts = alerts(self._history, self.lanes[Track.SPIKE].plan, rows, now)
@@ -134,7 +150,7 @@ class Jobs:
             ready = [lane.plan for lane in job.lanes.values() if lane.has_model or not lane.needed]
             complete = all(lane.has_model for lane in job.lanes.values() if lane.plan in ready)
             if ready and is_due(
-                job.forecast, job.tried, complete, job.is_drifting, now, self._zone, self._speed
+                job.forecast, job.tried, complete, job.drifts_untrained, now, self._zone, self._speed
             ):
                 job.tried = now
                 self.trainer.start(ready, job.forecast.deadline_min * 60)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,6 +110,23 @@ def reckoned(index: Any, surroundings: Surroundings, step_s: int) -> Any:
                 f"the site's holidays {surroundings.holidays!r} are not known: {error}"
             ) from None
     return pandas.concat(columns, axis=1)
+
+
+def daily_errors(times: NDArray[np.int64], errors: NDArray[np.float64]) -> list[float]:
+    """Means of days (of UTC)."""
+    from historian.forecast.drift import daily_errors as means_of
+
+    return means_of(times.tolist(), errors)
+
+
+def errors_rise(usual: Sequence[float], lately: Sequence[float]) -> bool:
+    """Whether a CUSUM of what was erred in each day passes its limit, by what was usual before."""
+    from historian.forecast.drift import DriftWatch
+
+    watch = DriftWatch.learn(usual)
+    for error in lately:
+        watch.update(error)
+    return watch.has_drifted
 
 
 def model_path(folder: Path, plan: Plan) -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +19,10 @@ SCORED_DAYS: Final = 7
 DRIFT_DAYS: Final = 2
 ALERT_DAYS: Final = 30
 DRIFT: Final = 1.5  # times the error of the comparison it won
+WATCHED_DAYS: Final = 14  # a rise by one deviation is found after about ten
+LEAST_USUAL_DAYS: Final = 10  # before those; of fewer a deviation says little
+COMPARED_DAYS: Final = 42  # of both together, at most
+WATCHED_EVERY_NS: Final = 3 * 3600 * S_NS  # issues so far apart say all there is to say of a day
 LEAST_OUTCOMES: Final = 96  # a day of steps of 15 min, of which a lead has one each
 DAY_NS: Final = DAY_S * S_NS
 
@@ -32,11 +36,12 @@ class Standing:
     coverage: float = float("nan")
     recent_mase: float = float("nan")
     outcomes: int = 0
+    has_risen: bool = False  # what it errs in a day, against the weeks before
 
     def drifts(self, description: Any) -> bool:
-        """Whether it errs far more, lately, than where its model won."""
+        """Whether it errs far more, lately, than where its model won, or for days more than it used to."""
         then = description.get("scores", {}).get(description.get("model"), {}).get("mase")
-        return then is not None and bool(self.recent_mase > DRIFT * float(then))
+        return self.has_risen or (then is not None and bool(self.recent_mase > DRIFT * float(then)))
 
 
 def stand(history: History, plan: Plan, rows: Sequence[Row], scale: float, now: int) -> Standing:
@@ -50,6 +55,26 @@ def stand(history: History, plan: Plan, rows: Sequence[Row], scale: float, now: 
     lately = library.scores(outcome[recent], list(columns[recent].T), plan.quantiles, scale)
     held = np.mean((columns[:, 0] <= outcome) & (outcome <= columns[:, -1]))
     return Standing(found["mape"], found["mase"], float(held), lately["mase"], len(outcome))
+
+
+def has_risen(history: History, plan: Plan, rows: Iterable[Row], now: int) -> bool:
+    """Whether what was erred in a day, up to 24 h ahead, has risen above what it was in the weeks before
+    (`DriftWatch`). ``rows`` by issue time; days are of UTC, and only those that are over count.
+    """
+    some = [replace(row, values=row.values[: plan.day]) for row in rows if row.issue % WATCHED_EVERY_NS == 0]
+    if not some:
+        return False
+    end = now // DAY_NS
+    # The first whole day that was forecast from the day before.
+    start = max(end - COMPARED_DAYS, some[0].issue // DAY_NS + 2)
+    recent = min(end - start - LEAST_USUAL_DAYS, WATCHED_DAYS)
+    if recent < 1:
+        return False
+    came, columns, times = outcomes(history, plan, some, start * DAY_NS, end * DAY_NS)
+    errors = np.abs(columns[:, plan.quantiles.index(0.5)] - came)
+    is_recent = times >= (end - recent) * DAY_NS
+    usual, lately = (library.daily_errors(times[one], errors[one]) for one in (~is_recent, is_recent))
+    return len(usual) >= LEAST_USUAL_DAYS and library.errors_rise(usual, lately)
 
 
 def outcomes(

@@ -208,7 +208,11 @@ async def test_history_that_is_not_written_is_told_first(page, make_stand, serve
 async def test_what_is_odd_and_what_is_likely_soon_are_told(page, make_stand, serve, play):
     own = tuple(
         Tag(name, ValueType.BOOL, "drivers", "loads", name.split(".")[0], stale_after_ms=10**12)
-        for name in ("anomaly.feeder_power.feeder1.power_kw.alarm", "forecast.load.spike_alert")
+        for name in (
+            "anomaly.feeder_power.feeder1.power_kw.alarm",
+            "forecast.load.spike_alert",
+            "forecast.load.drift",
+        )
     )
     async with make_stand(extra=own) as stand, serve(stand), play(stand):
         stand.scene.overrides |= {tag.name: False for tag in own}
@@ -217,6 +221,7 @@ async def test_what_is_odd_and_what_is_likely_soon_are_told(page, make_stand, se
         stand.scene.overrides |= {tag.name: True for tag in own}
         await expect(page.locator("#attention")).to_contain_text("anomaly ODD: feeder_power.feeder1.power_kw")
         await expect(page.locator("#attention")).to_contain_text("forecast load soon above its limit")
+        await expect(page.locator("#attention")).to_contain_text("forecast load errs more than it used to")
 
 
 async def test_a_tag_nobody_refreshes_goes_stale_while_the_feed_lives(page, stand):

@@ -154,6 +154,7 @@ export const ATTENTION = [
   { name: /^_system\.parts\.[^.]+\.running$/, value: false, says: "not running" },
   { name: /^anomaly\..+\.alarm$/, value: true, says: ({ point }) => `ODD: ${point.replace(/\.alarm$/, "")}` },
   { name: /^forecast\..+\.spike_alert$/, value: true, says: ({ point }) => `${point.replace(/\.spike_alert$/, "")} soon above its limit` },
+  { name: /^forecast\..+\.drift$/, value: true, says: ({ point }) => `${point.replace(/\.drift$/, "")} errs more than it used to` },
   { state: /fault|trip|alarm|fail|error/i, says: null }, // any enumerated value whose name says so
 ];
 
