@@ -25,6 +25,7 @@ from gateway.config.document import INT_HIGH
 from gateway.config.events import Summary
 from gateway.config.forecasts import DEFAULT_MODELS, DEFAULT_QUANTILES, ForecastKind, ForecastModel, Season
 from gateway.config.forward import ForwardKind, ForwardTarget, Label, SeriesNames
+from gateway.config.health import HealthKind
 from gateway.config.kinds import (
     ANY_LINE,
     Anything,
@@ -47,6 +48,7 @@ from gateway.config.kinds import (
     choice,
 )
 from gateway.config.logic import Start
+from gateway.config.market import BillEvery, MemberKind, TradedKind
 from gateway.config.modbus import SERIAL, TAGGED, Order, Parity, RegisterType, Table, Transport, WriteFunction
 from gateway.config.modbus_server import BadAs
 from gateway.config.opcua_device import FIELD, FIELD_GRAMMAR, NODE, NODE_GRAMMAR, ReadBy
@@ -55,9 +57,9 @@ from gateway.config.site import (
     HmiSettings,
     OpcUaSettings,
     Role,
+    SimulatedPlant,
     SimulatorSettings,
     TimeResolution,
-    SimulatedPlant,
     Trust,
 )
 from gateway.config.sizes import Size
@@ -1392,13 +1394,13 @@ CONTROL = Section(
     ),
 )
 
+_OF_MICROGRID = When("plant", frozenset({"microgrid"}))
 SIMULATOR = Section(
     "the simulator",
-_OF_MICROGRID = When("plant", frozenset({"microgrid"}))
     (
+        Key("plant", choice(SimulatedPlant), "What is simulated (docs/simulator.md).", _SIMULATOR.plant),
         Key("seed", Integer(0, 2**32 - 1), "Same seed, same day.", _SIMULATOR.seed),
         Key("speed", Number(above=0, high=1_000), "Simulated seconds a second.", _SIMULATOR.speed),
-        Key("plant", choice(SimulatedPlant), "What is simulated (docs/simulator.md).", _SIMULATOR.plant),
         Key("host", HOST, "Address its devices listen on.", _SIMULATOR.host),
         Key("base_port", Integer(1, 65_000), "Port of its first device.", _SIMULATOR.base_port),
         Key(
@@ -1406,6 +1408,13 @@ _OF_MICROGRID = When("plant", frozenset({"microgrid"}))
             Integer(0, 200),
             "Chargers it has.",
             _SIMULATOR.ev_chargers,
+            when=_OF_MICROGRID,
+        ),
+        Key(
+            "ev_stay_h",
+            Number(above=0, high=168),
+            "How long each vehicle stays, in hours of the plant; unless given, half an hour to three.",
+            _SIMULATOR.ev_stay_h,
             when=_OF_MICROGRID,
         ),
         Key("feeders", Integer(0, 10), "Load feeders it has.", _SIMULATOR.feeders, when=_OF_MICROGRID),
@@ -1435,9 +1444,9 @@ _OF_MICROGRID = When("plant", frozenset({"microgrid"}))
             Boolean(),
             "Relays and inverter come back only when commanded; false: by themselves.",
             _SIMULATOR.remote,
+            when=_OF_MICROGRID,
         ),
     ),
-            when=_OF_MICROGRID,
 )
 
 JOURNAL = Section(
@@ -1968,8 +1977,6 @@ DISPATCH_ASSET = Section(
             when=When("kind", frozenset({"tie"})),
         ),
         Key(
-            "import_limit",
-        Key(
             "import_price",
             _SOURCE,
             "A tag that tells what a kWh of import costs now, in `currency`/kWh; foreseen by history.",
@@ -1983,6 +1990,8 @@ DISPATCH_ASSET = Section(
             None,
             when=When("kind", frozenset({"tie"})),
         ),
+        Key(
+            "import_limit",
             _SOURCE,
             "A tag that lowers `import_max_kw`: the peak limit in force.",
             None,
@@ -2041,15 +2050,13 @@ DISPATCH_ASSET = Section(
             "from_h",
             Number(low=0, high=24),
             "From this hour of the day on.",
+            None,
             when=When("kind", frozenset({"deferrable"})),
         ),
-            None,
         Key(
             "to_h",
             Number(low=0, high=24),
             "It is done by this one; where it is not later, of the next day.",
-            when=When("kind", frozenset({"deferrable"})),
-        ),
             None,
             when=When("kind", frozenset({"deferrable"})),
         ),
@@ -2086,6 +2093,8 @@ DISPATCH_ASSET = Section(
             Number(low=0, high=86_400),
             "How long before its end it is planned to be done.",
             0.0,
+            when=When("kind", frozenset({"deferrable"})),
+        ),
         Key(
             "done",
             _SOURCE,
@@ -2127,6 +2136,7 @@ DISPATCH = Section(
         Key("groups", Later(DISPATCH_GROUPS), "Feeders and connectors with a limit, by name.", None),
         Key("reserve", DISPATCH_RESERVE, "What is held back for an island.", None),
         Key("step_min", Integer(1, 60, "min"), "Length of a step; a divisor of an hour.", 15),
+        Key("step_s", Integer(1, 1_800, "s"), "The same in seconds, in place of `step_min`.", None),
         Key("horizon_h", Integer(1, 336, "h"), "How far it looks ahead.", 48),
         Key("horizon_s", Integer(10, 1_209_600, "s"), "The same in seconds, in place of `horizon_h`.", None),
         Key(
@@ -2150,7 +2160,6 @@ DISPATCH = Section(
             "How long after that it plans: until tags tell of the step that has begun.",
             0.0,
         ),
-        Key("step_s", Integer(1, 1_800, "s"), "The same in seconds, in place of `step_min`.", None),
         Key("deadline_s", Number(above=0, high=600), "How long the solver may take.", 10.0),
         Key("gap_pct", Number(low=0, high=50), "How far from the best a plan may be.", 0.5),
         Key(
@@ -2166,6 +2175,293 @@ DISPATCH = Section(
             "What a kWh weighs that a need of priority 1 misses; above the dearest kWh.",
             100.0,
         ),
+    ),
+)
+
+_KEY_FILE = Text("the path of a file", r"[^\u0000-\u001f\u007f]+", 255)
+_PRICE = Number(low=0, high=1_000)  # of money a kWh, as historian.ledger's MOST_RATE
+_SHARE = Number(low=0, high=10)
+_KW = Number(low=0, high=1_000_000)
+_WHOLE_DAY_MIN = 1_440
+MARKET_HOURS = Named(
+    "hours of the day",
+    WORD,
+    WORD_GRAMMAR,
+    Section(
+        "hours of the day",
+        (
+            Key("from_h", Number(low=0, high=24), "From this hour of the day on, in the site's time zone."),
+            Key("to_h", Number(low=0, high=24), "Until this one; where it is not later, of the next day."),
+            Key("multiplier", _SHARE, "Of the price in these hours."),
+            Key(
+                "days",
+                ListOf(choice(Weekday), "a list of days: [mon, tue]"),
+                "Days on which they begin.",
+                tuple(Weekday),
+            ),
+        ),
+    ),
+)
+MARKET_PRICE = Section(
+    "the market's price",
+    (
+        Key("base_rate_per_kwh", _PRICE, "What the factors are of."),
+        Key("load", _SOURCE, "The power that the community draws, in kW: by it the demand factor rises."),
+        Key("rated_kw", Number(above=0, high=1_000_000), "The power that its connection is rated for."),
+        Key("frequency", _SOURCE, "The frequency, in Hz; 200 mHz off is full stress.", None),
+        Key("nominal_hz", Number(above=0, high=1_000), "What it should be.", 50.0),
+        Key("voltage", _SOURCE, "A voltage, in V; 10 % off is full stress.", None),
+        Key("nominal_v", Number(above=0, high=1_000_000), "What it should be.", 400.0),
+        Key("line_loading", _SOURCE, "How loaded the worst line is, in %; 100 is full stress.", None),
+        Key("demand", Pair(), "The demand factor at no load and at full load, 0 to 10.", (0.5, 1.5)),
+        Key("stress", Pair(), "The stress factor at none and at full stress, 0 to 10.", (0.0, 1.0)),
+        Key("hours", Later(MARKET_HOURS), "Multipliers by hour and day; the first that holds, else 1.", None),
+    ),
+)
+MARKET_FEEDERS = Named(
+    "a feeder",
+    WORD,
+    WORD_GRAMMAR,
+    Section(
+        "a feeder of the market",
+        (
+            Key("export_max_kw", _KW, "Most that what is on it gives together."),
+            Key("import_max_kw", _KW, "Most that it takes together."),
+        ),
+    ),
+)
+_OF_STORE = When("kind", frozenset({TradedKind.STORAGE, TradedKind.VEHICLE}))
+_OF_VEHICLE = When("kind", frozenset({TradedKind.VEHICLE}))
+_OF_SOURCE = When("kind", frozenset({TradedKind.SOURCE}))
+MARKET_DEVICES = Named(
+    "a device of the market",
+    WORD,
+    WORD_GRAMMAR,
+    Section(
+        "a device of the market",
+        (
+            Key("kind", choice(TradedKind), "What it does with energy."),
+            Key("feeder", Text("the name of a feeder", WORD, 64), "The feeder that it is on."),
+            Key("export_max_kw", _KW, "Most that it gives.", 0.0),
+            Key("import_max_kw", _KW, "Most that it takes.", 0.0),
+            Key("storage_kwh", Number(above=0, high=1_000_000), "What it holds.", when=_OF_STORE),
+            Key(
+                "level",
+                _SOURCE,
+                "What is in it, in kWh or in % of `storage_kwh`; without it a storage sells nothing.",
+                None,
+                when=_OF_STORE,
+            ),
+            Key("connected", _SOURCE, "Whether the vehicle is there: it trades only then.", when=_OF_VEHICLE),
+            Key(
+                "stay_h",
+                Number(above=0, high=336),
+                "How long it is taken to stay, from when it came.",
+                8.0,
+                when=_OF_VEHICLE,
+            ),
+            Key(
+                "keep_kwh", _KW, "What it keeps: it sells no more than is above that.", 0.0, when=_OF_VEHICLE
+            ),
+            Key(
+                "forecast",
+                Text("the name of a forecast", WORD, 64),
+                "The forecast of what it gives, in kW: it sells no more.",
+                None,
+                when=_OF_SOURCE,
+            ),
+            Key("forecast_share", _SHARE, "Its share of that forecast.", 1.0, when=_OF_SOURCE),
+            Key("model", DESCRIPTION, "What it is, for people.", "unknown"),
+        ),
+    ),
+)
+MARKET_METERS = Named(
+    "a meter of the market",
+    WORD,
+    WORD_GRAMMAR,
+    Section(
+        "a meter of the market",
+        (
+            Key("import", _SOURCE, "The register of what its owner took; in Wh, kWh or MWh, with history."),
+            Key("export", _SOURCE, "The register of what its owner gave."),
+            Key("feeder", Text("the name of a feeder", WORD, 64), "The feeder that it is on."),
+            Key("export_max_kw", _KW, "Most that goes through it out."),
+            Key("import_max_kw", _KW, "Most that goes through it in."),
+            Key(
+                "main",
+                Boolean(),
+                "It is its owner's connection, by which is settled; false: a sub-meter.",
+                True,
+            ),
+        ),
+    ),
+)
+MARKET_PARTICIPANTS = Named(
+    "a participant",
+    WORD,
+    WORD_GRAMMAR,
+    Section(
+        "a participant of the market",
+        (
+            Key("kind", choice(MemberKind), "What it is."),
+            Key("location", DESCRIPTION, "Where it is, for people.", "unknown"),
+            Key(
+                "public_key",
+                Text("64 hexadecimal digits, as `tieline ledger key` prints them", r"[0-9a-f]{64}", 64),
+                "Its public key; it signs for itself, `tieline market join` first.",
+                None,
+            ),
+            Key(
+                "key",
+                _KEY_FILE,
+                "Instead: the file with its key, relative to the state folder; made where it is missing. The site "
+                "joins in its name.",
+                None,
+            ),
+            Key(
+                "credit",
+                Number(low=0, high=1_000_000_000),
+                "What is paid into its deposit by the operator.",
+                0.0,
+            ),
+            Key(
+                "tariff",
+                Text("the name of a tariff", WORD, 64),
+                "By which it is billed; without, it is not.",
+                None,
+            ),
+            Key("devices", Later(MARKET_DEVICES), "What it trades the energy of, by name.", None),
+            Key("meters", Later(MARKET_METERS), "What proves it, by name.", None),
+        ),
+    ),
+    40,
+)
+MARKET_WINDOWS = Named(
+    "a tariff's window",
+    WORD,
+    WORD_GRAMMAR,
+    Section(
+        "a window of the market's tariff",
+        (
+            Key("from_h", Number(low=0, high=24), "From this hour of the day on, to the minute."),
+            Key("to_h", Number(low=0, high=24), "Until this one, later than `from_h`."),
+            Key("multiplier", _SHARE, "Of the base rate then."),
+            Key(
+                "days",
+                ListOf(choice(Weekday), "a list of days: [mon, tue]"),
+                "On these weekdays.",
+                tuple(Weekday),
+            ),
+            Key(
+                "months",
+                ListOf(Integer(1, 12), "a list of months: [11, 12, 1, 2]"),
+                "In these months.",
+                tuple(range(1, 13)),
+            ),
+        ),
+    ),
+)
+MARKET_TARIFFS = Named(
+    "a tariff",
+    WORD,
+    WORD_GRAMMAR,
+    Section(
+        "a tariff of the market",
+        (
+            Key("base_rate_per_kwh", _PRICE, "A kWh taken."),
+            Key("export_credit_per_kwh", _PRICE, "A kWh given.", 0.0),
+            Key("demand_charge_per_kw", _PRICE, "A kW of the greatest interval of a bill.", 0.0),
+            Key("standing_charge", _PRICE, "A bill.", 0.0),
+            Key("incentive_per_kwh", _PRICE, "A kWh that is rewarded.", 0.0),
+            Key(
+                "windows",
+                Later(MARKET_WINDOWS),
+                "Multipliers of the base rate by season, day and hour; the first that holds, else 1.",
+                None,
+            ),
+        ),
+    ),
+)
+MARKET = Section(
+    "the market",
+    (
+        Key("area", AREA_PATH, "The area its tags stand in."),
+        Key(
+            "ledger",
+            _KEY_FILE,
+            "The ledger's file, relative to the state folder; begun at the first start.",
+            "market.ledger",
+        ),
+        Key("operator", Text("a name", WORD, 40), "Who runs the ledger, as it calls its author.", "market"),
+        Key(
+            "key",
+            _KEY_FILE,
+            "The file with the operator's key, relative to the state folder; made with a new ledger.",
+            "market.pem",
+        ),
+        Key(
+            "currency",
+            Text("a currency such as EUR", r"[A-Z]{3}", 3),
+            "Of all prices; for a ledger's life.",
+            "EUR",
+        ),
+        Key(
+            "interval_min",
+            Integer(1, _WHOLE_DAY_MIN, "min"),
+            "What is traded; divides a day; for a ledger's life.",
+            15,
+        ),
+        Key(
+            "gate_lead_min",
+            Integer(0, _WHOLE_DAY_MIN, "min"),
+            "So long before an interval its trading ends.",
+            5,
+        ),
+        Key("horizon_h", Integer(1, 336, "h"), "How far ahead is traded.", 48),
+        Key("price_low_per_kwh", _PRICE, "Least price of an order.", 0.0),
+        Key("price_high_per_kwh", _PRICE, "Greatest price of an order."),
+        Key("order_max_kwh", Number(above=0, high=1_000_000), "Most energy of an order."),
+        Key(
+            "proven_share",
+            _SHARE,
+            "Orders of an interval are at most this share of what its author's meters have shown; 0: not asked.",
+            0.0,
+        ),
+        Key("proven_after", Integer(0, 1_000_000), "That once so many intervals were measured.", 96),
+        Key("cover_per_kwh", _PRICE, "What is held of a seller's deposit until settlement.", 0.0),
+        Key("community_fee_per_kwh", _PRICE, "A kWh traded.", 0.0),
+        Key("grid_fee_per_kwh", _PRICE, "A kWh taken through the meters.", 0.0),
+        Key("loss_share", Number(low=0, high=1), "Of what is bought, lost on the way.", 0.0),
+        Key(
+            "short_share",
+            Number(low=1, high=10),
+            "Of the price, for what was not given or taken unplanned.",
+            1.5,
+        ),
+        Key("long_share", Number(low=0, high=1), "Of the price, for what was given unplanned.", 0.5),
+        Key("pay_as_bid", Boolean(), "In the auction each has its own limit as its price.", False),
+        Key(
+            "settle_delay_min",
+            Integer(0, _WHOLE_DAY_MIN, "min"),
+            "An interval is settled so long after its end at the latest, by estimates where readings are missing.",
+            15,
+        ),
+        Key(
+            "correct_h",
+            Integer(0, 336, "h"),
+            "So long after, a measured reading takes an estimate's place, and the interval is settled anew.",
+            48,
+        ),
+        Key(
+            "bill",
+            choice(BillEvery),
+            "How often who has a tariff is billed, in the site's time zone.",
+            BillEvery.NEVER,
+        ),
+        Key("price", MARKET_PRICE, "How the price is made of tags."),
+        Key("feeders", Later(MARKET_FEEDERS), "What carries the energy, by name."),
+        Key("tariffs", Later(MARKET_TARIFFS), "What is billed beside the market, by name.", None),
+        Key("participants", Later(MARKET_PARTICIPANTS), "Who may trade, by name."),
     ),
 )
 
@@ -2275,6 +2571,139 @@ ANOMALY = Section(
 )
 ANOMALIES = Named("a detector", WORD, WORD_GRAMMAR, ANOMALY, 40)
 
+_BATTERY_HEALTH = When("kind", frozenset({HealthKind.BATTERY}))
+_PV_HEALTH = When("kind", frozenset({HealthKind.PV}))
+_WIND_HEALTH = When("kind", frozenset({HealthKind.WIND}))
+_GENSET_HEALTH = When("kind", frozenset({HealthKind.GENSET}))
+UPKEEP = Section(
+    "upkeep",
+    (
+        Key("every_h", Number(above=0), "After so many hours of running.", None),
+        Key("every_starts", Integer(1, 1_000_000), "After so many starts.", None),
+        Key("every_days", Number(above=0, high=36_500), "After so many days.", None),
+        Key("description", DESCRIPTION, "The work, for people; its name unless given.", ""),
+    ),
+)
+UPKEEPS = Named("upkeep", WORD, WORD_GRAMMAR, UPKEEP, 40)
+HEALTH_ASSET = Section(
+    "an asset's health",
+    (
+        Key("kind", choice(HealthKind), "What it is."),
+        Key("area", AREA_PATH, "The area its tags stand in."),
+        Key("power", _SOURCE, "Its power in kW; what feeds the bus is positive."),
+        Key("window_days", Integer(1, 366, "days"), "Over how many days a value is made.", 30),
+        Key("state_of_charge", _SOURCE, "State of charge, %.", when=_BATTERY_HEALTH),
+        Key("capacity_kwh", Number(above=0), "Nominal capacity.", when=_BATTERY_HEALTH),
+        Key(
+            "efficiency_pct",
+            Number(above=0, high=100),
+            "Of one way, from the terminals to the cells.",
+            100.0,
+            when=_BATTERY_HEALTH,
+        ),
+        Key(
+            "least_swing_pct",
+            Number(low=5, high=100),
+            "The least change of the state of charge that capacity is measured by.",
+            20.0,
+            when=_BATTERY_HEALTH,
+        ),
+        Key("charged", _SOURCE, "Counter of energy taken, kWh.", None, when=_BATTERY_HEALTH),
+        Key("discharged", _SOURCE, "Counter of energy given, kWh.", None, when=_BATTERY_HEALTH),
+        Key("current", _SOURCE, "Current of the string, A; positive discharges.", None, when=_BATTERY_HEALTH),
+        Key("voltage", _SOURCE, "Voltage of the string, V.", None, when=_BATTERY_HEALTH),
+        Key("cell_lowest", _SOURCE, "Voltage of the weakest cell, V.", None, when=_BATTERY_HEALTH),
+        Key("cell_highest", _SOURCE, "Voltage of the strongest cell, V.", None, when=_BATTERY_HEALTH),
+        Key(
+            "step_a",
+            Number(above=0),
+            "The least step of the current that resistance is measured by.",
+            50.0,
+            when=_BATTERY_HEALTH,
+        ),
+        Key("rest_a", Number(above=0), "Below this current its cells rest.", 5.0, when=_BATTERY_HEALTH),
+        Key("resistance_mohm", Number(above=0), "Its resistance when new.", None, when=_BATTERY_HEALTH),
+        Key(
+            "health_min_pct",
+            Number(above=0, high=99.9),
+            "The state of health at which it is to be replaced.",
+            80.0,
+            when=_BATTERY_HEALTH,
+        ),
+        Key(
+            "resistance_max_pct",
+            Number(above=100),
+            "Most resistance, of that when new.",
+            150.0,
+            when=_BATTERY_HEALTH,
+        ),
+        Key(
+            "imbalance_max_mv", Number(above=0), "Most that cells differ at rest.", None, when=_BATTERY_HEALTH
+        ),
+        Key("irradiance", _SOURCE, "In the plane of the modules, W/m².", when=_PV_HEALTH),
+        Key(
+            "rated_kw",
+            Number(above=0),
+            "Nameplate power.",
+            when=When("kind", frozenset({HealthKind.PV, HealthKind.WIND})),
+        ),
+        Key("temperature", _SOURCE, "Of the modules, °C.", None, when=_PV_HEALTH),
+        Key(
+            "per_k_pct",
+            Number(low=-2, high=0),
+            "What a kelvin takes of the power.",
+            -0.4,
+            when=_PV_HEALTH,
+        ),
+        Key(
+            "limit",
+            _SOURCE,
+            "The power it may make, kW; while it is held down it is not judged.",
+            None,
+            when=When("kind", frozenset({HealthKind.PV, HealthKind.WIND})),
+        ),
+        Key(
+            "performance_min",
+            Number(above=0, high=1.5),
+            "Least performance ratio (corrected, where the temperature is known).",
+            None,
+            when=_PV_HEALTH,
+        ),
+        Key("wind", _SOURCE, "Wind speed, m/s.", when=_WIND_HEALTH),
+        Key(
+            "learn_days",
+            Integer(1, 366, "days"),
+            "From its first days with wind its power curve is learned.",
+            30,
+            when=_WIND_HEALTH,
+        ),
+        Key(
+            "energy_ratio_min",
+            Number(above=0, high=1.5),
+            "Least energy of what its own curve gives.",
+            None,
+            when=_WIND_HEALTH,
+        ),
+        Key("running", _SOURCE, "Whether the engine runs.", when=_GENSET_HEALTH),
+        Key("energy", _SOURCE, "Counter of energy given, kWh.", None, when=_GENSET_HEALTH),
+        Key("fuel", _SOURCE, "Level of the tank, l or %.", None, when=_GENSET_HEALTH),
+        Key("tank_l", Number(above=0), "What the tank holds.", None, when=_GENSET_HEALTH),
+        Key("fuel_max_l_kwh", Number(above=0), "Most fuel for a kWh, l.", None, when=_GENSET_HEALTH),
+        Key(
+            "hours_before", Number(low=0), "Hours it had run before history began.", 0.0, when=_GENSET_HEALTH
+        ),
+        Key(
+            "starts_before",
+            Integer(0, 10_000_000),
+            "Its starts before history began.",
+            0,
+            when=_GENSET_HEALTH,
+        ),
+        Key("upkeep", Later(UPKEEPS), "Work that comes round, by name.", None),
+    ),
+)
+HEALTH = Named("an asset", WORD, WORD_GRAMMAR, HEALTH_ASSET, 40)
+
 ROOT = Section(
     "a site file",
     (
@@ -2294,10 +2723,12 @@ ROOT = Section(
         Key("totals", Later(TOTALS), "Sums over time, by hour, day and month.", None),
         Key("events", Later(EVENTS), "Periods that are kept with what happened in them.", None),
         Key("anomalies", Later(ANOMALIES), "What is looked for as odd.", None),
+        Key("health", Later(HEALTH), "Assets whose health is watched.", None),
         Key("forecasts", Later(FORECASTS), "What is forecast out of history.", None),
         Key(
             "dispatch", DISPATCH, "The plan of least cost for batteries, vehicles, gensets and the tie.", None
         ),
+        Key("market", MARKET, "The community's market and its ledger; absent, there is none.", None),
         Key("historian", HISTORIAN, "What history keeps.", None),
         Key("servers", SERVERS, "Doors for others.", None),
         Key("users", USERS, "Who may sign in; passwords are set by `tieline passwd`.", None),

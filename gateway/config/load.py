@@ -39,6 +39,7 @@ from gateway.config.expand import Expansion
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.forecasts_section import read_forecasts, read_surroundings
 from gateway.config.forward_section import read_forward
+from gateway.config.health_section import read_health
 from gateway.config.keys import (
     ANOMALIES,
     AREAS,
@@ -46,6 +47,7 @@ from gateway.config.keys import (
     DEVICES,
     EVENTS,
     FORECASTS,
+    HEALTH,
     MAX_TAGS,
     ROOT,
     SERVERS,
@@ -56,6 +58,7 @@ from gateway.config.keys import (
 from gateway.config.kinds import Key, ListOf, Named, Reading, Section, Settings
 from gateway.config.logic import LogicSettings
 from gateway.config.logic_section import read_logic
+from gateway.config.market_section import read_market
 from gateway.config.modbus_server_section import read_modbus_server
 from gateway.config.site import (
     Area,
@@ -84,10 +87,11 @@ _NAMED: Mapping[str, Named] = {
     "events": EVENTS,
     "forecasts": FORECASTS,
     "anomalies": ANOMALIES,
+    "health": HEALTH,
 }
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 _DOORS = {"opcua": "the OPC UA server", "hmi": "the HMI", "dnp3": "the DNP3 outstation"}
-_SINGLE = ("site", "historian", "servers", "simulator", "journal", "logic", "control", "dispatch")
+_SINGLE = ("site", "historian", "servers", "simulator", "journal", "logic", "control", "dispatch", "market")
 
 
 def load_site(path: Path) -> Site:
@@ -276,6 +280,14 @@ class Loading:
         tags += declared_totals.tags
         declared_dispatch = declare_dispatch(gathered.single.get("dispatch"), tags, areas, self._faults)
         tags += declared_dispatch.tags
+        market = read_market(
+            gathered.single.get("market"),
+            tags,
+            areas,
+            gathered.named["forecasts"],
+            self._faults,
+            is_unsure=is_unsure,
+        )
         logic: LogicSettings | None = None
         if "logic" in gathered.single:
             added, logic = read_logic(gathered.single["logic"], tags, areas, self._faults)
@@ -285,6 +297,7 @@ class Loading:
         anomalies = read_anomalies(
             gathered.named["anomalies"], tags, areas, self._faults, is_unsure=is_unsure
         )
+        health = read_health(gathered.named["health"], tags, areas, self._faults, is_unsure=is_unsure)
         events = read_events(gathered.named["events"], tags, self._faults, is_unsure=is_unsure)
         surroundings = read_surroundings(header, self._faults)
         forecasts = read_forecasts(
@@ -327,6 +340,8 @@ class Loading:
             forecasts,
             dispatch is not None,
             anomalies,
+            market is not None,
+            health,
         ):
             tags += part_tags(part)
         tags += history_tags()
@@ -368,6 +383,8 @@ class Loading:
             forecasts=forecasts,
             dispatch=dispatch,
             anomalies=anomalies,
+            health=health,
+            market=market,
         )
 
     def _outstation(self, tags: list[Tag], named: frozenset[str] | None) -> Outstation | None:

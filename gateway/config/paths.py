@@ -43,6 +43,11 @@ class RunPaths:
         return self.state / "anomalies"
 
     @property
+    def health(self) -> Path:
+        """What is known of assets by day, and what is to be maintained (historian.health_job)."""
+        return self.state / "health.sqlite"
+
+    @property
     def audit(self) -> Path:
         return self.state / "audit.jsonl"
 
@@ -93,6 +98,11 @@ class RunPaths:
     def node_socket(self) -> Path:
         """Where the root is asked to reload."""
         return self.runtime / "node.sock"
+
+    @property
+    def market_socket(self) -> Path:
+        """Where members hand in what they sign (docs/formats/market.md)."""
+        return self.runtime / "market.sock"
 
     @property
     def command_socket(self) -> Path:

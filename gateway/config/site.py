@@ -22,7 +22,9 @@ from gateway.config.dnp3_device import Dnp3Device
 from gateway.config.events import Event
 from gateway.config.forecasts import Forecast
 from gateway.config.forward import ForwardTarget
+from gateway.config.health import HealthAsset
 from gateway.config.logic import LogicSettings
+from gateway.config.market import MarketSettings
 from gateway.config.modbus import ModbusDevice
 from gateway.config.modbus_server import ModbusServer
 from gateway.config.opcua_device import OpcUaDevice
@@ -196,8 +198,6 @@ class HmiSettings:
     port: int = 8080
 
 
-@dataclass(frozen=True, slots=True)
-class SimulatorSettings:
 class SimulatedPlant(StrEnum):
     """What the simulator is."""
 
@@ -205,17 +205,20 @@ class SimulatedPlant(StrEnum):
     IMPERIAL60 = "imperial60"
 
 
+@dataclass(frozen=True, slots=True)
+class SimulatorSettings:
     """The simulated plant of this site: device servers on ``host`` from ``base_port`` upwards.
 
     From ``ev_chargers`` on all is of the microgrid only.
     """
 
+    plant: SimulatedPlant = SimulatedPlant.MICROGRID
     seed: int = 1
     speed: float = 1.0
-    plant: SimulatedPlant = SimulatedPlant.MICROGRID
     host: str = "127.0.0.1"
     base_port: int = 15020
     ev_chargers: int = 12
+    ev_stay_h: float | None = None  # all alike; None: half an hour to three
     feeders: int = 4
     start_hour: float = 10.0
     nominal_hz: float = 50.0
@@ -259,6 +262,8 @@ class Site:
     forecasts: tuple[Forecast, ...] = ()
     dispatch: DispatchSettings | None = None
     anomalies: tuple[Anomaly, ...] = ()
+    health: tuple[HealthAsset, ...] = ()
+    market: MarketSettings | None = None
     time_resolution: TimeResolution = TimeResolution.MICROSECOND
     time_zone: str = "UTC"
 

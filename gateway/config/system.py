@@ -15,7 +15,8 @@ from gateway.tags.tag import ValueType
 AREA = Area("_system", "Tieline itself: its parts, and its links to the devices")
 DRIVERS_OWNER, NODE_OWNER, SCAN_OWNER, CALCULATED_OWNER = "drivers", "node", "scan", "calculated"
 FORWARD_OWNER, FORECAST_OWNER, DISPATCH_OWNER = "forward", "forecast", "dispatch"
-ANOMALY_OWNER = "anomaly"
+ANOMALY_OWNER, HEALTH_OWNER = "anomaly", "health"
+MARKET_OWNER = "market"
 STATUS_TEXT_BYTES = 200  # of last_error and last_exit: one line for an operator
 STALE_AFTER_MS = 15_000  # refreshed every few seconds; a part silent for 10 s is taken for hung (PartContext)
 
@@ -131,6 +132,8 @@ def part_names(
     forecasts: Sized = (),
     dispatch: bool = False,
     anomalies: Sized = (),
+    market: bool = False,
+    health: Sized = (),
 ) -> tuple[str, ...]:
     """The parts that a site has, in the order in which they are started."""
     wanted = (
@@ -145,6 +148,8 @@ def part_names(
         ("forecast", len(forecasts) > 0),
         ("dispatch", dispatch),
         ("anomaly", len(anomalies) > 0),
+        ("health", len(health) > 0),
+        ("market", market),
         ("opcua", opcua is not None),
         ("dnp3", dnp3 is not None),
         ("modbus", modbus is not None),

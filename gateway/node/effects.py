@@ -57,6 +57,8 @@ _COSTS = {
     "forward": "none: it goes on where it stopped",
     "events": "none: they go on where they were",
     "anomaly": "none: windows begin anew, what was learned stays",
+    "market": "none: members connect again, the ledger goes on",
+    "health": "none: what is known of past days stays",
     "dispatch": "none: the last plan is kept",
     "forecast": "none: a training that is under way begins anew",
     "historian": "none: it goes on where it stopped in the journal",
@@ -178,6 +180,11 @@ def _of_dispatch(site: Site) -> set[int]:
     return set() if site.dispatch is None else set(site.dispatch.inputs)
 
 
+def _of_market(site: Site) -> set[int]:
+    """Tags that prices and levels are read from; registers are read from history by name."""
+    return set() if site.market is None else set(site.market.inputs)
+
+
 def _of_outstation(site: Site) -> set[int]:
     return set() if site.dnp3 is None else {point.tag for point in site.dnp3.points}
 
@@ -246,10 +253,12 @@ _RULES: dict[str, tuple[Why, Why]] = {
     "dnp3_master": (_differ("dnp3_devices"), _never),
     "events": (_differ("events"), _never),
     "anomaly": (_all(_differ("anomalies"), _wired(_of_anomalies, _for_calculated)), _never),
+    "health": (_differ("health"), _never),
     "dispatch": (
         _all(_differ("dispatch", "forecasts", "time_zone"), _pace, _wired(_of_dispatch, _for_calculated)),
         _never,
     ),
+    "market": (_all(_differ("market", "time_zone"), _wired(_of_market, _for_calculated)), _never),
     "forecast": (
         _all(_differ("forecasts", "time_zone"), _pace, _wired(_of_forecasts, _for_calculated)),
         _never,
@@ -277,6 +286,8 @@ _ORDER = (
     "forecast",
     "dispatch",
     "anomaly",
+    "health",
+    "market",
     SCAN,
     "dnp3",
     "modbus",
@@ -305,6 +316,8 @@ _HANDLED = {
         "forecasts",
         "dispatch",
         "anomalies",
+        "health",
+        "market",
         "totals",
     ),
     *_DRIVERS_TAKE,

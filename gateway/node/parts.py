@@ -38,6 +38,8 @@ _STAGES = {
     "forecast": (2, 0),
     "dispatch": (2, 0),
     "anomaly": (2, 0),
+    "health": (2, 0),
+    "market": (2, 0),
     SCAN: (2, 0),
     "opcua": (2, 0),
     "dnp3": (2, 0),
@@ -62,6 +64,8 @@ def parts_of(site: Site) -> list[Part]:
         site.forecasts,
         site.dispatch is not None,
         site.anomalies,
+        site.market is not None,
+        site.health,
     )
     parts = [Part(name, (*_COMMAND, name), *_STAGES[name]) for name in names]
     if site.logic is not None:
@@ -136,6 +140,18 @@ async def _anomaly(context: PartContext) -> None:
     await run(context)
 
 
+async def _market(context: PartContext) -> None:
+    from historian.market_job.part import run
+
+    await run(context)
+
+
+async def _health(context: PartContext) -> None:
+    from historian.health_job.part import run
+
+    await run(context)
+
+
 async def _dispatch(context: PartContext) -> None:
     from historian.dispatch_job.part import run
 
@@ -202,6 +218,8 @@ RUNNERS: Mapping[str, Runner] = {
     "forecast": _forecast,
     "dispatch": _dispatch,
     "anomaly": _anomaly,
+    "health": _health,
+    "market": _market,
     "opcua": _opcua,
     "dnp3": _dnp3,
     "dnp3_master": _dnp3_master,

@@ -59,8 +59,42 @@ def capacity(
             continue
         inside = gone.value / efficiency if gone.value > 0 else gone.value * efficiency
         found.append(100.0 * inside / moved_pct)
+    return _capacity(
+        found, nominal, f"no swing of {least_swing_pct:g} points of {state_of_charge!r} without a gap"
+    )
+
+
+def counted_capacity(
+    frame: Any,
+    charged: str,
+    discharged: str,
+    state_of_charge: str,
+    nominal: float,
+    *,
+    least_swing_pct: float = 20.0,
+    efficiency: float = 1.0,
+) -> Capacity:
+    """`capacity` by the battery's own counters of energy at its terminals, in and out: no gap between rows harms it.
+
+    A counter that went back, as one that was set to 0, or is unknown at an end, takes its swing out. Raises
+    TooLittle.
+    """
+    charge, into, out = (column(frame, name) for name in (state_of_charge, charged, discharged))
+    found: list[float] = []
+    for first, last in _swings(charge, least_swing_pct):
+        moved_pct = charge[first] - charge[last]
+        gone = (out[last] - out[first]) / efficiency - (into[last] - into[first]) * efficiency
+        went_back = any(np.nanmin(np.diff(each[first : last + 1]), initial=0.0) < 0 for each in (into, out))
+        if np.isfinite(gone) and gone * moved_pct > 0 and not went_back:
+            found.append(100.0 * gone / moved_pct)
+    return _capacity(
+        found, nominal, f"no swing of {least_swing_pct:g} points of {state_of_charge!r} was counted"
+    )
+
+
+def _capacity(found: list[float], nominal: float, otherwise: str) -> Capacity:
     if not found:
-        raise TooLittle(f"no swing of {least_swing_pct:g} points of {state_of_charge!r} without a gap")
+        raise TooLittle(otherwise)
     value = float(np.median(found))
     low, high = np.quantile(found, (0.25, 0.75))
     return Capacity(value, float(high - low) / 2.0, len(found), 100.0 * value / nominal)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from historian.health.battery import EndOfLife
+
+_FOREVER_D: Final = 36_525.0  # what takes a hundred years has no date
 
 
 class Urgency(StrEnum):
@@ -57,9 +60,24 @@ def due_by_hours(
     since = run_hours - at_last_service
     if since < 0 or interval_h <= 0 or hours_a_day < 0:
         raise ValueError("run_hours not below at_last_service, interval_h above 0, hours_a_day not below 0")
-    left = interval_h - since
-    due = now if left <= 0 else now + timedelta(days=left / hours_a_day) if hours_a_day > 0 else None
     evidence = Evidence("running since the last service", since, interval_h, "h", source)
+    return due_by_use(asset, work, evidence, a_day=hours_a_day, now=now, soon=soon)
+
+
+def due_by_use(
+    asset: str,
+    work: str,
+    evidence: Evidence,
+    *,
+    a_day: float,
+    now: datetime,
+    soon: timedelta = timedelta(days=30),
+) -> Item:
+    """Due when what was used since the last service (hours, starts, days) reaches its limit, at ``a_day`` of use."""
+    days = (evidence.limit - evidence.value) / a_day if a_day > 0 else _FOREVER_D
+    due = (
+        now if evidence.value >= evidence.limit else now + timedelta(days=days) if days < _FOREVER_D else None
+    )
     return Item(asset, work, _urgency(due, now, soon), due, None, None, (evidence,))
 
 
