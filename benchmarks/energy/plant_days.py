@@ -67,7 +67,9 @@ class Past:
         assert settings is not None
         built = nominal.Nominal(settings.nominal_hz, settings.nominal_v)
         self.site = site
-        self.grid = Microgrid(seed, settings.ev_chargers, settings.feeders, start_hour, built)
+        self.grid = Microgrid(
+            seed, settings.ev_chargers, settings.feeders, start_hour, built, settings.ev_stay_h
+        )
         rows = rows_by_tag(self.grid, site)
         self._index = {tag.name: place for place, tag in enumerate(site.tags) if tag.name}
         self._fleet = self._index.get(FLEET)

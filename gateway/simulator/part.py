@@ -60,7 +60,9 @@ async def run(context: PartContext) -> None:
     nominal = Nominal(settings.nominal_hz, settings.nominal_v, settings.remote)
     hour = hour_of(context.site, context.paths.state)
     start_hour = settings.start_hour if hour is None else hour()
-    grid = Microgrid(settings.seed, settings.ev_chargers, settings.feeders, start_hour, nominal)
+    grid = Microgrid(
+        settings.seed, settings.ev_chargers, settings.feeders, start_hour, nominal, settings.ev_stay_h
+    )
     for _ in range(round(SETTLE_S / STEP_S)):
         grid.step()
     served, grid_doors = serve(grid, context.site)

@@ -174,6 +174,17 @@ def test_vehicles_come_and_go(run) -> None:
     assert charger.vehicle is not None
 
 
+def test_a_plant_whose_vehicles_stay_alike_has_the_same_ones_for_so_long() -> None:
+    charger, alike = Microgrid(seed=4).chargers[0], Microgrid(seed=4, ev_stay_h=10.0).chargers[0]
+    for each in (charger, alike):
+        while each.vehicle is None:
+            each.weather()
+    assert charger.vehicle is not None
+    assert alike.vehicle is not None
+    assert (alike.vehicle.id, alike.vehicle.stored_kwh) == (charger.vehicle.id, charger.vehicle.stored_kwh)
+    assert (alike.vehicle.stays_s, charger.vehicle.stays_s < 10_800.0) == (36_000.0, True)
+
+
 def test_a_feeder_draws_nothing_open_and_more_than_before_when_it_comes_back_cold(run, quiet) -> None:
     grid = quiet(feeders=2, start_hour=12.0)
     run(grid, 2.0)

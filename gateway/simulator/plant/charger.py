@@ -67,6 +67,7 @@ class Charger:
         "_low_from_hz",
         "_low_to_hz",
         "_random",
+        "_stay_h",
         "_vacant_s",
         "charge_kwh",
         "discharge_kwh",
@@ -76,7 +77,11 @@ class Charger:
         "vehicle",
     )
 
-    def __init__(self, seed: int, number: int, nominal: Nominal = NOMINAL) -> None:
+    def __init__(
+        self, seed: int, number: int, nominal: Nominal = NOMINAL, stay_h: float | None = None
+    ) -> None:
+        """``stay_h``: of every vehicle; None: drawn anew for each."""
+        self._stay_h = stay_h
         self._low_from_hz, self._low_to_hz = LOW_FROM_PU * nominal.hz, LOW_TO_PU * nominal.hz
         self._random = random.Random(f"{seed}:charger {number}")
         self.setpoint_kw = -RATED_KW
@@ -154,10 +159,13 @@ class Charger:
     def _next_vehicle(self) -> Vehicle:
         source = self._random
         capacity_kwh = source.choice(CAPACITIES_KWH)
-        return Vehicle(
+        vehicle = Vehicle(
             id=f"TL-{source.randrange(10_000, 100_000)}",
             capacity_kwh=capacity_kwh,
             stored_kwh=capacity_kwh * source.uniform(*ARRIVES_WITH),
             most_kw=source.choice(VEHICLE_KW),
             stays_s=source.uniform(*STAY_S),
         )
+        if self._stay_h is not None:
+            vehicle.stays_s = self._stay_h * SECONDS_PER_HOUR
+        return vehicle

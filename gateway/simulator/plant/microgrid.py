@@ -85,6 +85,7 @@ class Microgrid:
         feeders: int = 4,
         start_hour: float = 10.0,
         nominal: Nominal = NOMINAL,
+        ev_stay_h: float | None = None,
     ) -> None:
         self.nominal = nominal
         self.start_hour = start_hour
@@ -95,7 +96,7 @@ class Microgrid:
         self.wind = Wind(seed, nominal)
         self.battery = Battery(nominal)
         self.genset = Genset(nominal)
-        self.chargers = [Charger(seed, number, nominal) for number in range(1, chargers + 1)]
+        self.chargers = [Charger(seed, number, nominal, ev_stay_h) for number in range(1, chargers + 1)]
         self.feeders = [Feeder(seed, number, start_hour, nominal) for number in range(1, feeders + 1)]
         self.mode = BusMode.TIED
         self.frequency_hz = nominal.hz
