@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -16,7 +17,16 @@ from historian.ledger.bundle import Bundle, sign
 from historian.ledger.coding import record_of
 from historian.ledger.community import Community
 from historian.ledger.desk import Desk, Outcome
-from historian.ledger.entry import Account, Body, KeyAction, KeyChange, Role, transfer
+from historian.ledger.entry import (
+    Account,
+    Body,
+    KeyAction,
+    KeyChange,
+    Role,
+    Statement,
+    Transfer,
+    transfer,
+)
 from historian.ledger.errors import Reason, Refused
 from historian.ledger.facts import (
     NO_DIGEST,
@@ -258,6 +268,54 @@ class Entries(tuple[Placed, ...]):
 def built_entries(built_town: Town) -> Entries:
     with Book.open(built_town.file) as book:
         return Entries(book.placed(-1))
+
+
+class Feed:
+    """Facts to a community and its postings to accounts, each entry kept.
+
+    Without a file: what is owed is posted by the ledger's own rules as soon as it is owed.
+    """
+
+    def __init__(self, built: Entries) -> None:
+        self.community = Community()
+        self.kept: list[Placed] = []
+        self.balances: defaultdict[str, int] = defaultdict(int)
+        self.units: dict[str, str] = {}
+        self.floors: dict[str, bool] = {}
+        self.clients: list[bytes] = []
+        self.now_us = NOON_US
+        for placed in built:
+            self._take(placed)
+
+    def _take(self, placed: Placed) -> None:
+        self.kept.append(placed)
+        self.community.take(placed)
+        match placed.statement.body:
+            case Account(name, unit, _, may_be_negative):
+                self.units[name], self.floors[name] = unit, not may_be_negative
+            case Transfer(_, postings):
+                for posting in postings:
+                    assert self.units[posting.account] == posting.unit
+                    self.balances[posting.account] += posting.amount
+                    if self.floors[posting.account]:
+                        assert self.balances[posting.account] >= 0, posting
+                for unit in {posting.unit for posting in postings}:
+                    assert not sum(p.amount for p in postings if p.unit == unit), unit
+
+    def say(self, name: str, body: Body, client: bytes) -> None:
+        last = self.kept[-1]
+        at_us = max(last.placed_at_us + 1, self.now_us)
+        statement = Statement(bytes(32), bytes(32), 0, client, at_us, at_us, body)
+        self._take(Placed(last.sequence + 1, at_us, name, name == "market", statement))
+
+    def fact(self, name: str, fact: Fact) -> None:
+        client = len(self.kept).to_bytes(16, "big")
+        self.say(name, record_of(fact), client)
+        if isinstance(fact, Order):
+            self.clients.append(client)
+        while self.community.owed:
+            client, body = next(iter(self.community.owed.items()))
+            self.say("market", body, client)
 
 
 @pytest.fixture

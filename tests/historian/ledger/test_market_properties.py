@@ -10,15 +10,12 @@ from copy import deepcopy
 
 from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
-from ledger_town import FIRST_US, NOON_US, QUARTER_US, RULES, Entries, Town
+from ledger_town import FIRST_US, NOON_US, QUARTER_US, RULES, Entries, Feed, Town
 
-from historian.ledger.coding import record_of
 from historian.ledger.community import Community
-from historian.ledger.entry import Account, Body, Statement, Transfer
 from historian.ledger.facts import (
     Amendment,
     Cancellation,
-    Fact,
     Gate,
     Order,
     Price,
@@ -35,56 +32,9 @@ from historian.ledger.facts import (
 )
 from historian.ledger.market.price import ONE, amount_up
 from historian.ledger.rules import price_of
-from historian.ledger.state import Placed
 
 NAMES = sorted(Town.KINDS)
 INTERVALS = [FIRST_US, FIRST_US + QUARTER_US]
-
-
-class Feed:
-    """Facts to a community and its postings to accounts, each entry kept."""
-
-    def __init__(self, built: Entries) -> None:
-        self.community = Community()
-        self.kept: list[Placed] = []
-        self.balances: defaultdict[str, int] = defaultdict(int)
-        self.units: dict[str, str] = {}
-        self.floors: dict[str, bool] = {}
-        self.clients: list[bytes] = []
-        for placed in built:
-            self._take(placed)
-
-    def _take(self, placed: Placed) -> None:
-        self.kept.append(placed)
-        self.community.take(placed)
-        match placed.statement.body:
-            case Account(name, unit, _, may_be_negative):
-                self.units[name], self.floors[name] = unit, not may_be_negative
-            case Transfer(_, postings):
-                for posting in postings:
-                    assert self.units[posting.account] == posting.unit
-                    self.balances[posting.account] += posting.amount
-                    if self.floors[posting.account]:
-                        assert self.balances[posting.account] >= 0, posting
-                assert not sum(p.amount for p in postings if p.unit == "Wh")
-                assert not sum(p.amount for p in postings if p.unit == "EUR")
-
-    def say(self, name: str, body: Body, client: bytes) -> None:
-        last = self.kept[-1]
-        at_us = max(last.placed_at_us + 1, self.now_us)
-        statement = Statement(bytes(32), bytes(32), 0, client, at_us, at_us, body)
-        self._take(Placed(last.sequence + 1, at_us, name, name == "market", statement))
-
-    now_us = NOON_US
-
-    def fact(self, name: str, fact: Fact) -> None:
-        client = len(self.kept).to_bytes(16, "big")
-        self.say(name, record_of(fact), client)
-        if isinstance(fact, Order):
-            self.clients.append(client)
-        while self.community.owed:
-            client, body = next(iter(self.community.owed.items()))
-            self.say("market", body, client)
 
 
 def orders(
