@@ -1417,13 +1417,6 @@ SIMULATOR = Section(
             _SIMULATOR.ev_stay_h,
             when=_OF_MICROGRID,
         ),
-        Key(
-            "ev_stay_h",
-            Number(above=0, high=168),
-            "How long each vehicle stays, in hours of the plant; unless given, half an hour to three.",
-            _SIMULATOR.ev_stay_h,
-            when=_OF_MICROGRID,
-        ),
         Key("feeders", Integer(0, 10), "Load feeders it has.", _SIMULATOR.feeders, when=_OF_MICROGRID),
         Key(
             "start_hour",

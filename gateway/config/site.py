@@ -219,7 +219,6 @@ class SimulatorSettings:
     base_port: int = 15020
     ev_chargers: int = 12
     ev_stay_h: float | None = None  # all alike; None: half an hour to three
-    ev_stay_h: float | None = None  # all alike; None: half an hour to three
     feeders: int = 4
     start_hour: float = 10.0
     nominal_hz: float = 50.0

@@ -15,7 +15,7 @@ from historian.ledger.book import MOST_IN_BATCH, Book, Receipt
 from historian.ledger.bundle import Bundle, sign
 from historian.ledger.coding import MOST_TEXT_BYTES, record_of
 from historian.ledger.community import Community
-from historian.ledger.entry import MOST_IN_BUNDLE, Statement
+from historian.ledger.entry import MOST_IN_BUNDLE, Body, Statement
 from historian.ledger.errors import LedgerError, Reason, Refused
 from historian.ledger.facts import NO_DIGEST, BillIssue, Fact, Gate, Refusal, Settlement
 from historian.ledger.metering import MICROS
@@ -129,8 +129,12 @@ class Desk:
 
     def say(self, *facts: Fact) -> list[Outcome]:
         """Facts by the operator."""
+        return self.post(*map(record_of, facts))
+
+    def post(self, *bodies: Body) -> list[Outcome]:
+        """Statements of any kind by the operator, in one bundle."""
         pen = self._pen_now()
-        (outcomes,) = self.submit([sign(self._key, [pen.statement(record_of(fact)) for fact in facts])])
+        (outcomes,) = self.submit([sign(self._key, [pen.statement(body) for body in bodies])])
         return outcomes
 
     def demand(self, *facts: Fact) -> None:

@@ -1,0 +1,297 @@
+"""``tieline market``: join a site's market, trade in it with one's own key, and look at it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from gateway.config.paths import owner_of
+from gateway.config.place import add_place, place_of
+from historian.ledger.coding import fact_of, record_of
+from historian.ledger.entry import Record
+from historian.ledger.errors import LedgerError
+from historian.ledger.facts import (
+    Amendment,
+    Approval,
+    Cancellation,
+    Fact,
+    Order,
+    Side,
+    Status,
+    StatusChange,
+    Venue,
+)
+from historian.ledger.pen import client_id
+from historian.market_job.client import Hand, MarketClient, MarketError, order_id
+from historian.market_job.wire import Judged
+from historian.signing import KeyFileError, SigningKey
+from historian.times import parse_time
+
+DONE, REFUSED, USAGE = 0, 1, 2  # exit statuses
+MICROS = 1_000_000
+NEXT = "next"
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to ``tieline``'s parser."""
+    market = subparsers.add_parser("market", help="trade in a site's market, and look at it")
+    verbs = market.add_subparsers(required=True, metavar="VERB")
+
+    def add(
+        name: str, help: str, run: Callable[[argparse.Namespace, MarketClient], int]
+    ) -> argparse.ArgumentParser:
+        verb = verbs.add_parser(name, help=help, description=help)
+        add_place(verb)
+        verb.set_defaults(run=lambda args: _explained(run, args))
+        return verb
+
+    status = add("status", "how the market is; exit status 1 where it does not trade", _status)
+    status.add_argument("--format", choices=("text", "json"), default="text", help="how it is printed")
+
+    join = add(
+        "join", "apply with what the site's section says of this key: itself, its devices and meters", _join
+    )
+    _add_key(join)
+
+    for name, help, run in (
+        ("approve", "let in who applied, or a device, by the operator's key", _approve),
+        ("suspend", "keep a participant or device out until `resume`, by the operator's key", _suspend),
+        ("resume", "let it trade again", _resume),
+    ):
+        verb = add(name, help, run)
+        verb.add_argument("name", metavar="NAME", help="the participant, or with --device the device")
+        verb.add_argument("--device", action="store_true", help="NAME is a device or meter")
+        _add_key(verb)
+
+    order = add("order", "buy or sell energy of an interval; prints the order's id", _order)
+    _add_key(order)
+    side = order.add_mutually_exclusive_group(required=True)
+    side.add_argument("--buy", metavar="KWH", type=_wh, help="how much is bought")
+    side.add_argument("--sell", metavar="KWH", type=_wh, help="how much is sold")
+    order.add_argument("--price", metavar="PRICE", type=_millionths, required=True, help="the limit, a kWh")
+    order.add_argument("--device", metavar="NAME", required=True, help="the device that takes or gives it")
+    order.add_argument(
+        "--interval", metavar="TIME", default=NEXT, help="its start (default: the one traded next)"
+    )
+    order.add_argument("--auction", action="store_true", help="in the auction instead of continuous trading")
+    order.add_argument(
+        "--min-fill", metavar="KWH", type=_wh, default=0, help="the least that it trades at once"
+    )
+    order.add_argument("--good-until", metavar="TIME", help="when it ends (default: with its trading)")
+    order.add_argument("--id", metavar="NAME", help="your own name for it: asked again, it is placed once")
+
+    amend = add("amend", "change an open order; what is not given stays", _amend)
+    amend.add_argument("order", metavar="ID", help="its id, or your own name for it")
+    _add_key(amend)
+    amend.add_argument("--kwh", metavar="KWH", type=_wh, help="what is still open of it")
+    amend.add_argument("--price", metavar="PRICE", type=_millionths, help="the limit, a kWh")
+    amend.add_argument("--min-fill", metavar="KWH", type=_wh, help="the least that it trades at once")
+    amend.add_argument("--good-until", metavar="TIME", help="when it ends")
+
+    cancel = add("cancel", "end an open order", _cancel)
+    cancel.add_argument("order", metavar="ID", help="its id, or your own name for it")
+    _add_key(cancel)
+
+    orders = add("orders", "your open orders", _orders)
+    _add_key(orders)
+    orders.add_argument("--format", choices=("text", "json"), default="text", help="how they are printed")
+
+
+def _add_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--key", metavar="KEYFILE", type=Path, required=True, help="the file with the key that signs"
+    )
+
+
+def _wh(text: str) -> int:
+    return _scaled(text, 1_000, "kWh with at most 3 decimals")
+
+
+def _millionths(text: str) -> int:
+    return _scaled(text, MICROS, "a price with at most 6 decimals")
+
+
+def _scaled(text: str, scale: int, what: str) -> int:
+    try:
+        value = Decimal(text) * scale
+        whole = int(value)
+    except (InvalidOperation, OverflowError, ValueError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+    if value != whole:
+        raise argparse.ArgumentTypeError(f"{text!r} is finer than can be traded: {what}")
+    return whole
+
+
+def _explained(run: Callable[[argparse.Namespace, MarketClient], int], args: argparse.Namespace) -> int:
+    paths = place_of(args)
+    if isinstance(paths, int):
+        return paths
+    try:
+        with MarketClient(paths.market_socket, server_uid=owner_of(paths.state)) as client:
+            return run(args, client)
+    except (MarketError, KeyFileError) as error:
+        print(f"tieline market: {error}", file=sys.stderr)
+        return REFUSED
+    except (ValueError, LedgerError) as error:
+        print(f"tieline market: {error}", file=sys.stderr)
+        return USAGE
+
+
+def _hand(args: argparse.Namespace, client: MarketClient) -> Hand:
+    hand = Hand(client, SigningKey.load(args.key))
+    if not hand.terms["author"]:
+        raise MarketError(
+            f"the market does not know the key {hand.key.public.hex()}: the site names it as"
+            " `market: participants: NAME: public_key`"
+        )
+    return hand
+
+
+def _told(outcomes: Iterable[tuple[str, Judged]]) -> int:
+    status = DONE
+    for what, outcome in outcomes:
+        if outcome.reason:
+            status = REFUSED
+            print(f"{what}: refused ({outcome.reason}): {outcome.why}", file=sys.stderr)
+        else:
+            print(f"{what}: receipt {outcome.sequence}:{outcome.hash}")
+    return status
+
+
+def _status(args: argparse.Namespace, client: MarketClient) -> int:
+    said = client.status()
+    is_open = said["status"] == "open"
+    if args.format == "json":
+        print(json.dumps(said, indent=1))
+        return DONE if is_open else REFUSED
+    print(f"the market is {said['status']}" + (f": {said['error']}" if said["error"] else ""))
+    if "head" in said:
+        print(f"ledger {said['ledger']}, {said['entries']} entries, receipt {said['head']}")
+        print(f"traded next: {_iso(said['trades_next_us'])}, its gate closes {_iso(said['gate_us'])}")
+        price = "none" if said["price"] is None else f"{_money(said['price'])} {said['currency']}/kWh"
+        print(f"price now: {price}; {said['orders']} open orders")
+        for name, who in said["participants"].items():
+            print(
+                f"{name:<24} {who['status']:<12} free {_money(who['free']):>14} owed {_money(who['owed']):>14}"
+            )
+    return DONE if is_open else REFUSED
+
+
+def _join(args: argparse.Namespace, client: MarketClient) -> int:
+    hand = _hand(args, client)
+    terms = hand.terms
+    asked: list[tuple[str, Record]] = []
+    if terms["status"] in ("", "retired"):
+        asked.append((terms["author"], Record("registry.join", bytes.fromhex(terms["join"]))))
+    for device in terms["devices"]:
+        if not device["is_as_said"]:
+            asked.append((device["device"], Record("registry.device", bytes.fromhex(device["manifest"]))))
+    if not asked:
+        print(f"{terms['author']} is {terms['status']}: nothing to apply for")
+        return DONE
+    for _, record in asked:
+        print(f"signing {fact_of(record)}")
+    outcomes = hand.say([record for _, record in asked])
+    return _told(zip((what for what, _ in asked), outcomes, strict=True))
+
+
+def _by_operator(args: argparse.Namespace, client: MarketClient, fact: Fact) -> int:
+    hand = _hand(args, client)
+    return _told([(args.name, hand.say([record_of(fact)])[0])])
+
+
+def _approve(args: argparse.Namespace, client: MarketClient) -> int:
+    return _by_operator(args, client, Approval(args.name, args.device))
+
+
+def _suspend(args: argparse.Namespace, client: MarketClient) -> int:
+    return _by_operator(
+        args, client, StatusChange(args.name, args.device, Status.SUSPENDED, 0, "by the operator")
+    )
+
+
+def _resume(args: argparse.Namespace, client: MarketClient) -> int:
+    return _by_operator(
+        args, client, StatusChange(args.name, args.device, Status.ACTIVE, 0, "by the operator")
+    )
+
+
+def _order(args: argparse.Namespace, client: MarketClient) -> int:
+    hand = _hand(args, client)
+    rules = hand.terms["rules"]
+    if rules is None:
+        raise MarketError("the market has no rules yet")
+    interval_us = _time(args.interval) if args.interval != NEXT else int(hand.terms["trades_next_us"])
+    order = Order(
+        venue=Venue.AUCTION if args.auction else Venue.CONTINUOUS,
+        side=Side.BUY if args.buy is not None else Side.SELL,
+        interval_us=interval_us,
+        device=args.device,
+        wh=args.buy if args.buy is not None else args.sell,
+        price=args.price,
+        currency=rules["currency"],
+        min_fill_wh=args.min_fill,
+        good_until_us=interval_us if args.good_until is None else _time(args.good_until),
+    )
+    client_of = client_id(args.id) if args.id else uuid.uuid4().bytes
+    outcome = hand.request(client_of, record_of(order))
+    return _told([(f"order {client_of.hex()} for {_iso(interval_us)}", outcome)])
+
+
+def _amend(args: argparse.Namespace, client: MarketClient) -> int:
+    hand = _hand(args, client)
+    wanted = order_id(args.order)
+    found = next((order for order in client.orders(hand.key.public) if order["id"] == wanted.hex()), None)
+    if found is None:
+        raise MarketError(f"no open order {args.order}")
+    amendment = Amendment(
+        wanted,
+        found["wh"] if args.kwh is None else args.kwh,
+        found["price"] if args.price is None else args.price,
+        found["min_fill_wh"] if args.min_fill is None else args.min_fill,
+        found["good_until_us"] if args.good_until is None else _time(args.good_until),
+    )
+    return _told([(f"order {wanted.hex()}", hand.say([record_of(amendment)])[0])])
+
+
+def _cancel(args: argparse.Namespace, client: MarketClient) -> int:
+    hand = _hand(args, client)
+    wanted = order_id(args.order)
+    return _told([(f"order {wanted.hex()}", hand.say([record_of(Cancellation(wanted))])[0])])
+
+
+def _orders(args: argparse.Namespace, client: MarketClient) -> int:
+    found = client.orders(_hand(args, client).key.public)
+    if args.format == "json":
+        print(json.dumps(found, indent=1))
+        return DONE
+    for order in found:
+        print(_line(order))
+    print(f"{len(found)} open orders")
+    return DONE
+
+
+def _line(order: dict[str, Any]) -> str:
+    return (
+        f"{order['id']} {order['side']} {order['wh'] / 1_000:.3f} kWh of {_iso(order['interval_us'])}"
+        f" at {_money(order['price'])}, {order['venue']}, by {order['device']}"
+    )
+
+
+def _time(text: str) -> int:
+    return parse_time(text, round(datetime.now(UTC).timestamp() * 1e9), UTC) // 1_000
+
+
+def _iso(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / MICROS, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _money(millionths: int) -> str:
+    return f"{Decimal(millionths) / MICROS:f}"

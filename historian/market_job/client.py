@@ -1,0 +1,160 @@
+"""Speaks with a site's market over its socket, for the command line and for agents. One request at a time."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from historian.ledger.bundle import Bundle, sign
+from historian.ledger.entry import Body
+from historian.ledger.pen import Pen, client_id
+from historian.market_job import wire
+from historian.signing import SigningKey
+
+PATIENCE_S = 20.0  # a day's settlement after an outage takes seconds; the market answers between looks
+
+
+class MarketError(Exception):
+    """The market cannot be asked, or does not answer."""
+
+
+class TurnedAway(MarketError):  # noqa: N818 - reads as the claim it makes
+    """The market did not look at the request; nothing of it is on the record."""
+
+    def __init__(self, reason: str, why: str) -> None:
+        super().__init__(f"turned away ({reason}): {why}")
+        self.reason = reason
+
+
+class MarketClient:
+    """``server_uid``: the user who runs the site (ours where None); a stranger's socket is not spoken to."""
+
+    def __init__(self, path: Path, *, server_uid: int | None = None, patience_s: float = PATIENCE_S) -> None:
+        self._path = path
+        self._uids = {0, os.geteuid() if server_uid is None else server_uid}
+        self._patience_s = patience_s
+        self._socket: socket.socket | None = None
+        self._buffer = b""
+
+    def __enter__(self) -> MarketClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._buffer = b""
+
+    def submit(self, bundle: Bundle) -> tuple[wire.Judged, ...]:
+        """What became of its statements. The same bundle again gets the same answer: it acts once."""
+        reply = self._ask(wire.Submit(uuid.uuid4().hex, bundle))
+        assert isinstance(reply, wire.Placed), reply
+        return reply.outcomes
+
+    def terms(self, key: bytes) -> dict[str, Any]:
+        """What the holder of a key needs to know."""
+        return self._told(wire.AskTerms(uuid.uuid4().hex, key))
+
+    def status(self) -> dict[str, Any]:
+        """How the market is."""
+        return self._told(wire.AskStatus(uuid.uuid4().hex))
+
+    def orders(self, key: bytes) -> list[dict[str, Any]]:
+        """The open orders of a key's holder."""
+        found: list[dict[str, Any]] = self._told(wire.AskOrders(uuid.uuid4().hex, key))["orders"]
+        return found
+
+    def book(self, interval_us: int) -> dict[str, Any]:
+        """What is bid and offered of an interval."""
+        return self._told(wire.AskBook(uuid.uuid4().hex, interval_us))
+
+    def _told(self, request: wire.Request) -> dict[str, Any]:
+        reply = self._ask(request)
+        assert isinstance(reply, wire.Told), reply
+        return reply.content
+
+    def _ask(self, request: wire.Request) -> wire.Placed | wire.Told:
+        try:
+            line = wire.encode_request(request)
+            connection = self._connected()
+            connection.sendall(line)
+            reply = wire.decode_reply(self._line(connection))
+        except (OSError, wire.WireError) as error:
+            self.close()
+            raise MarketError(f"the market at {self._path} does not answer: {error}") from error
+        if isinstance(reply, wire.Fault):
+            self.close()
+            raise MarketError(f"the market closed the connection: {reply.why}")
+        if isinstance(reply, wire.Turned):
+            raise TurnedAway(reply.reason, reply.why)
+        if reply.id != request.id:
+            self.close()
+            raise MarketError("the market answered another request")
+        return reply
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                connection.settimeout(self._patience_s)
+                connection.connect(str(self._path))
+                size = struct.calcsize("3i")
+                _, uid, _ = struct.unpack(
+                    "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+                )
+                if uid not in self._uids:
+                    raise OSError(f"{self._path} is another user's")
+            except OSError:
+                connection.close()
+                raise
+            self._socket = connection
+        return self._socket
+
+    def _line(self, connection: socket.socket) -> bytes:
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > wire.ANSWER_BYTES:
+                raise wire.WireError(f"an answer of more than {wire.ANSWER_BYTES} bytes")
+            more = connection.recv(65_536)
+            if not more:
+                raise ConnectionError("the connection was closed")
+            self._buffer += more
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+
+class Hand:
+    """A member's key at work: signs for the market it speaks with."""
+
+    def __init__(self, client: MarketClient, key: SigningKey) -> None:
+        self.client = client
+        self.key = key
+        self.terms = client.terms(key.public)
+        self._pen = Pen(key, bytes.fromhex(self.terms["ledger"]))
+        self._pen.follow(int(self.terms["number"]))
+
+    def say(self, bodies: Sequence[Body]) -> tuple[wire.Judged, ...]:
+        """New requests, in one bundle."""
+        return self.client.submit(self._pen.sign(bodies))
+
+    def request(self, client: bytes, body: Body) -> wire.Judged:
+        """One request by its client id: said again, it is done once."""
+        (outcome,) = self.client.submit(sign(self.key, [self._pen.statement(body, client)]))
+        return outcome
+
+
+def order_id(text: str) -> bytes:
+    """An order's id as typed: 32 hexadecimal digits, or the author's own name for it."""
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        raw = b""
+    return raw if len(raw) == 16 else client_id(text)

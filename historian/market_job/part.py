@@ -1,0 +1,233 @@
+"""The part that runs the market. It reads tags and history, writes tags of its own, and touches no device."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from gateway.config.market import MarketSettings, MarketStatus
+from gateway.config.part import PartContext, work_in_thread
+from gateway.config.site import Site
+from gateway.config.system import MARKET_OWNER
+from gateway.tags.image import Region, Writer
+from gateway.tags.quality import Quality, is_good
+from gateway.tags.sample import to_bits, value_from_bits
+from gateway.tags.tag import ValueType
+from historian.dispatch_job.foresight import NoForecasts, StoredForecasts
+from historian.errors import HistoryError
+from historian.ledger.errors import LedgerError
+from historian.ledger.pen import now_us
+from historian.market_job.answers import Answers
+from historian.market_job.door import Door, Inbox, make_inbox
+from historian.market_job.office import Office, open_office
+from historian.market_job.tags import Said, told, types_of
+from historian.query.history import History
+from historian.signing import KeyFileError
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+REOPEN_S = 10.0  # a ledger that cannot be opened or written is tried again so often
+REFRESH_S = 20.0  # what stays is told again so often: every second would be kept for years
+_AWAY = (LedgerError, KeyFileError, OSError, sqlite3.Error)
+
+
+async def run(context: PartContext) -> None:
+    """Trade until stopped. Raises RegionError where there is no region, or somebody else trades; OSError."""
+    inbox = make_inbox()
+    door = Door(context.paths.market_socket, inbox)
+
+    def work(stop: threading.Event, ready: Callable[[], object]) -> None:
+        trade_on(
+            context.region_name, context.site, context.paths.state, context.paths.history, inbox, stop, ready
+        )
+
+    await door.start()
+    try:
+        await work_in_thread(context, work)
+    finally:
+        await door.stop()
+
+
+def trade_on(
+    region_name: str,
+    site: Site,
+    state: Path,
+    history_folder: Path,
+    inbox: Inbox,
+    stop: threading.Event,
+    ready: Callable[[], object],
+    *,
+    clock: Callable[[], int] = now_us,
+    look_s: float = LOOK_S,
+) -> None:
+    """Trade until ``stop``: requests as they come, and what is due once every ``look_s``."""
+    settings = site.market
+    assert settings is not None, "the site has a section `market`"
+    history = History(history_folder)
+    try:
+        with Region.attach(region_name) as region:
+            market = _Market(site, settings, state, history, region, clock)
+            try:
+                ready()
+                while not stop.is_set():
+                    market.look()
+                    until = time.monotonic() + look_s
+                    while (left := until - time.monotonic()) > 0 and not stop.is_set():
+                        market.serve(inbox, min(left, LOOK_S))
+            finally:
+                market.close()
+    finally:
+        history.close()
+
+
+class _Market:
+    """The office while its ledger is well, and what the tags and the door tell while it is not."""
+
+    def __init__(
+        self,
+        site: Site,
+        settings: MarketSettings,
+        state: Path,
+        history: History,
+        region: Region,
+        clock: Callable[[], int],
+    ) -> None:
+        self._site = site
+        self._settings = settings
+        self._state = state
+        self._history = history
+        self._clock = clock
+        self._answers = Answers()
+        self._publisher = _Publisher(settings, region.claim(MARKET_OWNER))
+        self._read = _reader(region, settings)
+        self._office: Office | None = None
+        self._reopen_at = 0.0
+        self._error = ""
+
+    def look(self) -> None:
+        """One look of the office, and the tags told."""
+        status = MarketStatus.NO_LEDGER
+        if self._office is None and time.monotonic() >= self._reopen_at:
+            self._open()
+        office = self._office
+        if office is not None:
+            try:
+                office.look()
+                status = MarketStatus.OPEN if office.can_trade else MarketStatus.NO_HISTORY
+                self._complain("; ".join(office.troubles()[:3]))
+            except HistoryError as error:
+                office.can_trade = False
+                status = MarketStatus.NO_HISTORY
+                self._complain(f"no history: {error}")
+            except _AWAY as error:
+                self._lose(error)
+                status = MarketStatus.NO_LEDGER
+        self._answers.status = status
+        self._tell()
+
+    def serve(self, inbox: Inbox, patience_s: float) -> None:
+        """Answer what comes within so long; all of it, one by one."""
+        try:
+            asked = inbox.get(timeout=patience_s)
+        except queue.Empty:
+            return
+        try:
+            asked.reply(self._answers.answer(asked.request, self._clock()))
+        except _AWAY as error:
+            # Whether it is on the record is known once the ledger was read again: by the same client id.
+            self._lose(error)
+            self._answers.status = MarketStatus.NO_LEDGER
+            asked.reply(self._answers.answer(asked.request, self._clock()))
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        if self._office is not None:
+            self._office.close()
+            self._office = None
+
+    def _open(self) -> None:
+        zone = ZoneInfo(self._site.time_zone)
+        names = {tag: self._site.tags[tag].name for tag in self._settings.inputs}
+        forecasts = StoredForecasts(self._state) if self._site.forecasts else NoForecasts()
+        try:
+            self._office = open_office(
+                self._settings,
+                self._state,
+                self._site.name,
+                self._history,
+                self._read,
+                names,
+                forecasts,
+                zone,
+                self._clock,
+            )
+        except _AWAY as error:
+            self._lose(error)
+        self._answers.office = self._office
+
+    def _lose(self, error: Exception) -> None:
+        self.close()
+        self._answers.office = None
+        self._reopen_at = time.monotonic() + REOPEN_S
+        self._complain(str(error))
+
+    def _complain(self, error: str) -> None:
+        if error and error != self._error:
+            log.error("THE MARKET: %s", error)
+        self._error = self._answers.error = error
+
+    def _tell(self) -> None:
+        answers = self._answers
+        said = told(self._settings, self._office, answers.status, answers.refused, self._error, self._clock())
+        self._publisher.tell(said)
+
+
+def _reader(region: Region, settings: MarketSettings) -> Callable[[int], float | None]:
+    """A tag's value now; None where it is not Good."""
+    types = {tag: region.type_of(tag) for tag in settings.inputs}
+
+    def read(tag: int) -> float | None:
+        (row,) = region.read(np.array([tag], np.uint32))
+        if not is_good(int(row["status"])):
+            return None
+        return float(value_from_bits(int(row["value"]), types[tag]))
+
+    return read
+
+
+class _Publisher:
+    """Writes what changed at once, and what stays now and then."""
+
+    def __init__(self, settings: MarketSettings, writer: Writer) -> None:
+        self._writer = writer
+        self._types = types_of(settings)
+        self._told: dict[int, Said] = {}
+        self._refreshed = -REFRESH_S
+
+    def tell(self, said: dict[int, Said]) -> None:
+        """Everything, of which is written what is due."""
+        now_ns = time.time_ns()
+        is_refresh = time.monotonic() - self._refreshed >= REFRESH_S
+        if is_refresh:
+            self._refreshed = time.monotonic()
+        for tag, each in said.items():
+            if not is_refresh and self._told.get(tag) == each:
+                continue
+            self._told[tag] = each
+            at = np.array([tag], np.uint32)
+            if each.value is None:
+                self._writer.invalidate(Quality.BAD_NO_DATA, now_ns, at)
+            elif isinstance(each.value, str):
+                self._writer.write_texts(at, [each.value], each.quality, now_ns, now_ns)
+            else:
+                type: ValueType = self._types[tag]
+                self._writer.write(at, to_bits(np.array([each.value]), type), each.quality, now_ns, now_ns)

@@ -1,0 +1,126 @@
+"""What the market's tags say, out of its office; None is Bad."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from gateway.config.market import MarketSettings, MarketStatus, MarketTags
+from gateway.config.market_section import TEXT_BYTES
+from gateway.tags.quality import Quality
+from gateway.tags.tag import ValueType
+from historian.ledger.facts import Price, Side
+from historian.ledger.market.exchange import Interval, Position
+from historian.ledger.market.price import ONE
+from historian.ledger.metering import MICROS
+from historian.market_job.office import Office
+from historian.market_job.pricing import NoPrice
+
+WHOLE = frozenset({"status", "orders", "refused", "ledger_entries"})
+_MONEY, _KILO = 1e6, 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A tag's value; None is Bad, whatever the quality."""
+
+    value: float | int | str | None
+    quality: Quality = Quality.GOOD
+
+
+def types_of(settings: MarketSettings) -> dict[int, ValueType]:
+    """Of all tags of the market."""
+    found = {each: ValueType.DOUBLE for tags in settings.member_tags for each in _places(tags)}
+    for field in fields(MarketTags):
+        text = field.name in ("ledger_head", "last_error")
+        type = ValueType.STRING if text else ValueType.UINT64 if field.name in WHOLE else ValueType.DOUBLE
+        found[getattr(settings.tags, field.name)] = type
+    return found
+
+
+def told(
+    settings: MarketSettings,
+    office: Office | None,
+    status: MarketStatus,
+    refused: int,
+    error: str,
+    now_us: int,
+) -> dict[int, Said]:
+    """All tags. Without an office, or while nothing is traded, positions and prices are Bad."""
+    tags = settings.tags
+    said = dict.fromkeys(types_of(settings), Said(None))
+    said[tags.status] = Said(status.value)
+    said[tags.refused] = Said(refused)
+    said[tags.last_error] = Said(_cut(error))
+    if office is None:
+        return said
+    head = office.desk.book.state.head
+    said[tags.ledger_entries] = Said(head.sequence + 1)
+    said[tags.ledger_head] = Said(f"{head.sequence}:{head.hash.hex()}")
+    said |= _accounts(settings, office)
+    if status is not MarketStatus.OPEN:
+        return said
+    market = office.desk.community.market
+    interval_us = settings.interval_s * MICROS
+    now_at_us = now_us - now_us % interval_us
+    next_us = now_at_us + interval_us
+    said |= _interval(
+        settings, market.intervals.get(now_at_us), market.prices.get(now_at_us), Quality.GOOD, ""
+    )
+    price: Price | NoPrice | None = market.prices.get(next_us)
+    quality = Quality.GOOD
+    if price is None:
+        price, quality = office.price_now(next_us), Quality.UNCERTAIN_DATA_SUB_NORMAL
+    known = None if isinstance(price, NoPrice) else price
+    said |= _interval(settings, market.intervals.get(next_us), known, quality, "next_")
+    said[tags.orders] = Said(len(market.orders))
+    traded = market.intervals.get(office.gate_us)
+    if traded is not None:
+        for side, tag in ((Side.BUY, tags.best_buy), (Side.SELL, tags.best_sell)):
+            best = traded.book.halves[side].best()
+            said[tag] = Said(None if best is None else best / _MONEY)
+    return said
+
+
+def _accounts(settings: MarketSettings, office: Office) -> dict[int, Said]:
+    community = office.desk.community
+    said = {}
+    for member, tags in zip(settings.members, settings.member_tags, strict=True):
+        if member.name in community.registry.participants:
+            said[tags.deposit] = Said(community.market.available(member.name) / _MONEY)
+            said[tags.owed] = Said(community.billing.owed(member.name) / _MONEY)
+    return said
+
+
+def _interval(
+    settings: MarketSettings, interval: Interval | None, price: Price | None, quality: Quality, prefix: str
+) -> dict[int, Said]:
+    def at(name: str) -> int:
+        place: int = getattr(settings.tags, prefix + name)
+        return place
+
+    said: dict[int, Said] = {}
+    if price is not None:
+        short, long = settings.short_share / ONE, settings.long_share / ONE
+        said[at("price")] = Said(price.price / _MONEY, quality)
+        said[at("price_buy")] = Said(price.price * short / _MONEY, quality)
+        said[at("price_sell")] = Said(price.price * long / _MONEY, quality)
+    clearing = None if interval is None else interval.clearing
+    if clearing is not None and clearing.price is not None:
+        said[at("cleared_price")] = Said(clearing.price / _MONEY)
+    positions = {} if interval is None else interval.positions
+    volume_wh = sum(position.bought_wh for position in positions.values())
+    said[at("volume_kwh")] = Said(volume_wh / _KILO)
+    for member, tags in zip(settings.members, settings.member_tags, strict=True):
+        place: int = getattr(tags, f"{prefix}pos_kwh")
+        said[place] = Said(positions.get(member.name, Position()).net_export_wh / _KILO)
+    return said
+
+
+def _places(tags: object) -> list[int]:
+    return [getattr(tags, name) for name in tags.__dataclass_fields__]  # type: ignore[attr-defined]  # of one
+
+
+def _cut(text: str) -> str:
+    """As long as the tag bears, in bytes."""
+    raw = text.encode()
+    return text if len(raw) <= TEXT_BYTES else raw[: TEXT_BYTES - 3].decode(errors="ignore") + "..."
