@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import accumulate
 from typing import Any
 
 from historian.ledger.statement import Statement
@@ -105,9 +106,8 @@ class _Drawing:
         room = self._quantity_at - 80 - self._left
         lines = []
         while self._canvas.stringWidth(text, font, _SIZE) > room:
-            most = next(
-                n for n in range(len(text), 0, -1) if self._canvas.stringWidth(text[:n], font, _SIZE) <= room
-            )
+            widths = accumulate(self._canvas.stringWidth(each, font, _SIZE) for each in text)
+            most = next(n for n, width in enumerate(widths) if width > room)
             cut = text.rfind(" ", 1, most + 1)
             cut = cut if cut > 0 else most
             lines.append(text[:cut])
