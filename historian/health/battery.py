@@ -212,12 +212,12 @@ def date_of(frame: Any, health: str, at_pct: float = END_PCT) -> EndOfLife:
     Draper & Smith, Applied Regression Analysis, 3rd ed., ch. 1). Ageing that bends at a knee ends earlier.
     Raises TooLittle below five values or 30 days.
     """
-    stats = load("scipy.stats", "a confidence interval")
     seconds, values = seconds_of(frame), column(frame, health)
     is_known = np.isfinite(values)
     days, pct = seconds[is_known] / _DAY_S, values[is_known]
     if len(days) < 5 or days[-1] - days[0] < 30:
         raise TooLittle(f"{len(days)} values of {health!r}: five over 30 days are needed")
+    stats = load("scipy.stats", "a confidence interval")
     middle = float(days.mean())
     squares = float(((days - middle) ** 2).sum())
     slope = float(((days - middle) * (pct - pct.mean())).sum()) / squares

@@ -45,7 +45,6 @@ def knee(frame: Any, health: str) -> Knee:
     bends in noise), and the health falls 1.5 times as fast after it. Its band: all x1 whose sum of squares the F
     distribution takes for as good. Raises TooLittle below 12 values or 60 days.
     """
-    stats = load("scipy.stats", "a test of a knee")
     seconds, values = seconds_of(frame), column(frame, health)
     is_known = np.isfinite(values)
     days, pct = seconds[is_known] / _DAY_S, values[is_known]
@@ -54,6 +53,7 @@ def knee(frame: Any, health: str) -> Knee:
         raise TooLittle(
             f"{len(days)} values of {health!r} over {span:.0f} days: {LEAST_VALUES} over {LEAST_DAYS:.0f} are needed"
         )
+    stats = load("scipy.stats", "a test of a knee")
     tried = _candidates(days)
     fits = [_bent(days, pct, place) for place in tried.tolist()]
     squares = np.array([fit[1] for fit in fits])
