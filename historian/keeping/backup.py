@@ -58,9 +58,10 @@ def generations(target: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.name)
 
 
-def work_of(history: Path) -> int:
+def work_of(history: Path, beside: Sequence[Path] = ()) -> int:
     """How many bytes there are to look at, for a progress bar."""
     files = [*copying.databases(history), *copying.other_files(history)]
+    files += [path for one in beside for path in copying.files_beside(one)]
     return sum(path.stat().st_size for path in files if path.exists())
 
 
@@ -69,7 +70,8 @@ def back_up(
 ) -> Made:
     """Into a new folder in ``target``; of those there at the end only the newest ``keep`` stay, all where 0.
 
-    ``beside`` are files that are no history but go on from it, where they are there. Raises BackupFailed, OSError.
+    ``beside`` are files and folders that are no history but go on from it, where they are there; of folders the
+    databases and models. Raises BackupFailed, OSError.
     """
     _refuse_inside(history, target)
     target.mkdir(parents=True, exist_ok=True)
@@ -129,12 +131,20 @@ def _fill(history: Path, beside: Sequence[Path], into: Path, before: Path | None
     damaged: list[str] = []
     # Whatever says how far somebody got with the samples comes before them: a cursor that lags sends twice, a total
     # goes on with the first sample after it; one that leads would skip.
-    others = [(f"{manifest.BESIDE}/{path.name}", path) for path in beside]
+    others = [
+        (f"{manifest.BESIDE}/{path.relative_to(one.parent)}", path)
+        for one in beside
+        for path in copying.files_beside(one)
+    ]
     others += [(str(path.relative_to(history)), path) for path in copying.other_files(history)]
     for name, path in others:
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         try:
-            found = copying.copy_file(path, into / name)
+            if path.suffix == ".sqlite":
+                damaged += [name] * (not _copy_database(path, into / name))
+                found = copying.measure(into / name)
+            else:
+                found = copying.copy_file(path, into / name)
         except FileNotFoundError:
             continue
         files[name] = Kept(found.size, found.sha256)
@@ -156,23 +166,31 @@ def _fill(history: Path, beside: Sequence[Path], into: Path, before: Path | None
                 linked += 1
                 advance(old.size)
                 continue
-            copying.copy_database(path, into / name)
+            if not _copy_database(path, into / name):
+                stamp = None
+                damaged.append(name)
         except FileNotFoundError:
             continue  # a day dropped meanwhile
-        except sqlite3.OperationalError as error:
-            raise BackupFailed(f"{path} cannot be read: {error}") from error
-        except sqlite3.DatabaseError:
-            # What is damaged is kept as it lies, for whoever can save something; it must not cost the other days.
-            (into / name).unlink(missing_ok=True)
-            copying.copy_file(path, into / name)
-            stamp = None
-            damaged.append(name)
         found = copying.measure(into / name)
         files[name] = Kept(found.size, found.sha256, stamp)
         copied += found.size
         advance(found.size)
     whole = Manifest(begun_at, progress.taken_at, acknowledged.instance, acknowledged.positions, files)
     return Made(into, whole, linked, copied, tuple(damaged))
+
+
+def _copy_database(path: Path, to: Path) -> bool:
+    """False where it is no sound database, and was copied as it lies. Raises BackupFailed, FileNotFoundError."""
+    try:
+        copying.copy_database(path, to)
+    except sqlite3.OperationalError as error:
+        raise BackupFailed(f"{path} cannot be read: {error}") from error
+    except sqlite3.DatabaseError:
+        # What is damaged is kept as it lies, for whoever can save something; it must not cost the other days.
+        to.unlink(missing_ok=True)
+        copying.copy_file(path, to)
+        return False
+    return True
 
 
 def _known(before: Path | None) -> dict[str, Kept]:

@@ -83,7 +83,7 @@ def _backup(args: argparse.Namespace) -> int:
     if is_tar and args.keep:
         raise ValueError("--keep is for folders of backups; a tar file is one")
     beside = _beside(paths)
-    with progress("backup", backup.work_of(paths.history)) as advance:
+    with progress("backup", backup.work_of(paths.history, beside)) as advance:
         if is_tar:
             made = backup.back_up_to_tar(paths.history, args.target, advance, beside=beside)
         else:
@@ -217,7 +217,9 @@ def stats_lines(found: stats.Stats) -> list[str]:
 
 def _beside(paths: RunPaths) -> tuple[Path, ...]:
     """What of the state folder goes on from history."""
-    return (paths.totals,)
+    from historian.forecast_job.store import FOLDER
+
+    return (paths.totals, paths.state / FOLDER)
 
 
 def _refuse_none(paths: RunPaths) -> None:

@@ -20,6 +20,7 @@ SETTLED_NS = (
 
 # What a backup leaves out: made anew at each start, of this run only, or set aside as unreadable.
 LEFT_OUT = ("lock", "status.json", "inbox")
+BESIDE_ENDINGS = (".sqlite", ".model")  # of a folder beside history: no private key and no log is in a backup
 LEFT_OUT_ENDINGS = ("-wal", "-shm", "-journal", ".draft")
 
 
@@ -77,6 +78,13 @@ def other_files(directory: Path) -> list[Path]:
         if _is_kept(inner) and path.suffix != ".sqlite" and path.is_file():
             found.append(path)
     return found
+
+
+def files_beside(path: Path) -> list[Path]:
+    """A file that stands beside history; of a folder there, what of it goes into a backup."""
+    if not path.is_dir():
+        return [path]
+    return [one for one in sorted(path.iterdir()) if one.suffix in BESIDE_ENDINGS and one.is_file()]
 
 
 def _is_kept(inner: Path) -> bool:

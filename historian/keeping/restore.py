@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from historian.errors import DirectoryInUse, HistoryError
-from historian.keeping import manifest
+from historian.keeping import copying, manifest
 from historian.keeping.backup import DRAFT, generations
 from historian.keeping.copying import PIECE_BYTES
 from historian.keeping.manifest import Manifest, NotABackup
@@ -149,14 +149,18 @@ def restore(source: Source, history: Path, advance: Advance, *, beside: Sequence
 def _put_beside(found: Path, beside: Sequence[Path]) -> list[Path]:
     """Move a backup's files to where they belong, durably; which of them were there already."""
     left = []
-    for path in beside:
-        if not (found / path.name).exists():
-            continue
-        if path.exists():
-            left.append(path)
-            continue
-        (found / path.name).rename(path)
-        sync_directory(path.parent)
+    for one in beside:
+        for source in copying.files_beside(found / one.name):
+            path = one.parent / source.relative_to(found)
+            if not source.exists():
+                continue
+            # A log without its database would be taken for that of the one that comes.
+            if path.exists() or path.with_name(path.name + "-wal").exists():
+                left.append(path)
+            else:
+                path.parent.mkdir(mode=0o750, exist_ok=True)
+                source.rename(path)
+                sync_directory(path.parent)
     shutil.rmtree(found, ignore_errors=True)
     return left
 

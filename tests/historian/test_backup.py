@@ -6,6 +6,7 @@ import argparse
 import shutil
 import tarfile
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from historian import cli
 from historian.annotations.store import Annotations
 from historian.errors import DirectoryInUse
 from historian.events.store import EventStore, events_path
+from historian.forecast_job.plan import Track
+from historian.forecast_job.store import ForecastStore, Issues, Row
 from historian.keeping import backup, restore
 from historian.keeping.backup import BackupFailed
 from historian.keeping.manifest import NotABackup
@@ -264,6 +267,56 @@ def test_totals_come_back_beside_history_and_never_over_newer_ones(filled, tmp_p
     assert (tmp_path / "other" / "totals.json").read_text() == "of the backup"
     assert "stays as it is" not in capsys.readouterr().out
     assert not list((tmp_path / "other").rglob("beside"))
+
+
+@pytest.mark.parametrize("name", ["backups", "history.tar"])
+def test_issued_forecasts_and_models_come_back_without_the_key_that_signs(filled, tmp_path, capsys, name):
+    """Also while the forecast part writes: what it had committed is in the backup, though its log holds it."""
+    row = Row("load", Track.LONG, NOON, NOON, 900, (0.5,), np.ones((2, 1), np.float32), "linear", NOON, False)
+    filled.recorder.close()
+    filled.directory.rename(tmp_path / "history")
+    forecasts = tmp_path / "forecasts"
+    store = ForecastStore(forecasts)
+    store.keep(row)
+    for other in ("load.15min.model", "model-key.pem", "training-load.log"):
+        (forecasts / other).write_text(other)
+    assert (forecasts / "issued.sqlite-wal").stat().st_size > 0
+    assert history_command("backup", tmp_path / name, "--state", tmp_path) == 0
+    assert history_command("verify", tmp_path / name) == 0
+    store.keep(replace(row, issue=NOON + 900 * SECOND))
+    store.close()
+    assert history_command("restore", tmp_path / name, "--state", tmp_path / "other") == 0
+    there = tmp_path / "other" / "forecasts"
+    assert sorted(path.name for path in there.iterdir()) == ["issued.sqlite", "load.15min.model"]
+    with Issues(there) as issues:
+        assert [each.issue for each in issues.between("load", Track.LONG, 0, 2**62)] == [NOON]
+    shutil.rmtree(tmp_path / "history")
+    (forecasts / "load.15min.model").unlink()
+    capsys.readouterr()
+    assert history_command("restore", tmp_path / name, "--state", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert f"{forecasts / 'issued.sqlite'} is there already, and stays as it is" in said
+    assert "load.15min.model is there" not in said
+    assert (forecasts / "load.15min.model").read_text() == "load.15min.model"
+    with Issues(forecasts) as issues:
+        assert len(list(issues.between("load", Track.LONG, 0, 2**62))) == 2
+
+
+def test_a_log_without_its_database_keeps_the_backup_s_away(filled, tmp_path):
+    forecasts = tmp_path / "forecasts"
+    ForecastStore(forecasts).close()
+    made = backup.back_up(filled.directory, tmp_path / "backups", quietly, beside=[forecasts])
+    assert "beside/forecasts/issued.sqlite" in made.manifest.files
+    shutil.rmtree(forecasts)
+    forecasts.mkdir()
+    (forecasts / "issued.sqlite-wal").write_bytes(b"of another")
+    opened = restore.open_backup(made.path)
+    try:
+        left = restore.restore(opened, tmp_path / "history", quietly, beside=[forecasts])
+    finally:
+        opened.close()
+    assert left == [forecasts / "issued.sqlite"]
+    assert not (forecasts / "issued.sqlite").exists()
 
 
 def test_events_and_annotations_are_in_a_backup(filled, tmp_path):
