@@ -19,6 +19,7 @@ from historian.ledger.entry import MOST_IN_BUNDLE, Body, Statement
 from historian.ledger.errors import LedgerError, Reason, Refused
 from historian.ledger.facts import NO_DIGEST, BillIssue, Fact, Gate, Refusal, Settlement
 from historian.ledger.metering import MICROS
+from historian.ledger.payment_facts import Dunning
 from historian.ledger.pen import Pen, now_us
 from historian.ledger.state import Placed
 from historian.signing import SigningKey
@@ -172,6 +173,12 @@ class Desk:
         made = self.community.billing.reckon(participant, tariff, from_us, to_us, interval_us)
         (outcome,) = self.say(BillIssue(participant, tariff, from_us, to_us, made.amount, made.digest))
         return outcome
+
+    def dun(self) -> list[Outcome]:
+        """Take the steps of dunning that are due, 1024 at most, but writing off, which somebody decides."""
+        due = self.community.treasury.payments.due(self._now_us())
+        facts = [Dunning(claim.entry, step, "") for claim, step in islice(due, MOST_IN_BUNDLE)]
+        return self.say(*facts) if facts else []
 
     # ------------------------------------------------------------ what follows
 

@@ -186,6 +186,14 @@ def test_a_bill_that_is_paid_is_dunned_no_more_and_one_that_is_open_again_is_due
     billed.desk.demand(Dunning(first.entry, REMIND, ""), Dunning(second.entry, REMIND, ""))
 
 
+def test_all_that_is_due_is_dunned_at_once(billed: Town) -> None:
+    assert not billed.desk.dun()
+    billed.now_us += 15 * DAY_US
+    assert [outcome.refused for outcome in billed.desk.dun()] == [None, None]
+    assert [state for _, state in stands(billed)] == ["reminded", "reminded"]
+    assert not billed.desk.dun()
+
+
 def test_an_older_bill_is_written_off_first_and_little_is_not_dunned(billed: Town) -> None:
     _, second = claims(billed)
     for step, days in ((REMIND, 15), (WARN, 15), (COLLECT, 15)):
