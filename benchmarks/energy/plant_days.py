@@ -102,7 +102,7 @@ class Past:
                 self._put(tag, value, wall_ns)
         if self._fleet is not None:
             self._put(self._fleet, sum(charger.power_kw for charger in self.grid.chargers), wall_ns)
-        found = self._evaluator.reckon(self._samples, wall_ns, steady_ns)
+        found = self._evaluator.reckon(self._samples.copy(), wall_ns, steady_ns)  # it keeps what it got
         for tag, bits, status in zip(
             found.tags.tolist(), found.values.tolist(), found.statuses.tolist(), strict=True
         ):
