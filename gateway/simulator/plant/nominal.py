@@ -28,7 +28,7 @@ def step_for(speed: float) -> float:
 def coarsen(step_s: float) -> None:
     """Have the plant step so coarsely, in all of this process, before anything else of it is loaded.
 
-    A step is whole ms, 5 to 500: the swing of an island stays at 1 ms, and lags are exact at any step.
+    A step is whole ms: the swing of an island stays at 1 ms, and lags are exact at any step.
     """
     global STEP_S, SWING_STEPS, WEATHER_STEPS, WEATHER_S
     loaded = [
