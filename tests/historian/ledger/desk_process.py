@@ -27,7 +27,29 @@ from historian.ledger.facts import (
     Withdrawal,
 )
 from historian.ledger.market.price import ONE
+from historian.ledger.payment_facts import (
+    Cost,
+    CostCategory,
+    Distribution,
+    Dunning,
+    DunningStep,
+    Payment,
+    Revenue,
+    Share,
+    Terms,
+)
 from historian.ledger.pen import Pen, client_id
+from historian.ledger.reward_facts import (
+    Award,
+    Batch,
+    CertifiedSource,
+    PointTransfer,
+    RewardKind,
+    RewardRule,
+    Stake,
+    StakeRule,
+)
+from historian.ledger.rewards import batch_evidence
 from historian.ledger.rules import price_of
 from historian.signing import SigningKey
 
@@ -50,6 +72,7 @@ def orders(round_: int, at_us: int) -> Iterator[tuple[int, str, Fact]]:
 
 def things(desk: Desk) -> Iterator[tuple[int, str, Fact]]:
     """When at the earliest, who, what."""
+    yield 0, "market", Terms(0, 0, 0, 5, 5, 0)
     yield 0, "market", Tariff("home", INTERVALS[0], "UTC", 250_000, 80_000, 0, 500_000, 0)
     for round_, at_us in enumerate(INTERVALS):
         yield from orders(round_, at_us)
@@ -81,6 +104,27 @@ def things(desk: Desk) -> Iterator[tuple[int, str, Fact]]:
             else desk.community.billing.reckon(name, "home", INTERVALS[0], last_us, QUARTER_US)
         )
         yield 0, "market", BillIssue(name, "home", INTERVALS[0], last_us, made.amount, made.digest)
+    yield from after_the_bills(desk, last_us)
+
+
+def after_the_bills(desk: Desk, last_us: int) -> Iterator[tuple[int, str, Fact]]:
+    """Payments, dunning, costs, a batch of production, what it earns and what is done with that."""
+    yield 0, "market", Payment("home1", 1_000_001, "EUR", "line 1")
+    yield 0, "home2", Payment("home2", 7, "EUR", "")
+    yield 0, "market", Dunning(desk.community.billing.bills[3][0], DunningStep.REMIND, "")
+    yield 0, "market", Cost(CostCategory.NETWORK, NOON_US, 90_000, "EUR", "invoice 1")
+    yield 0, "market", CertifiedSource("pv1.dev", "pv1.meter", "photovoltaics", 86_400)
+    batch = Batch("b1", "pv1.dev", INTERVALS[0], last_us, 400)
+    yield 0, "market", batch
+    yield 0, "market", Share("pv1.dev", "home1", 2)
+    yield 0, "market", Share("pv1.dev", "home2", 1)
+    yield 0, "market", Revenue("b1", 1_000, "EUR", "sale 1")
+    yield 0, "market", Distribution("b1")
+    yield 0, "market", RewardRule(RewardKind.RENEWABLE, 1_000, 500, 500, 86_400, 86_400, 0)
+    yield 0, "market", StakeRule(60, 7 * 86_400)
+    yield 0, "market", Award("pv1", RewardKind.RENEWABLE, "b1", 0, 0, 400, batch_evidence(batch))
+    yield 0, "pv1", PointTransfer("home1", 150)
+    yield 0, "home1", Stake(100, last_us + 86_400 * 1_000_000)
 
 
 def corrected_entry(desk: Desk, at_us: int) -> int:

@@ -1,4 +1,4 @@
-"""A desk killed while it trades, clears, settles, restates and bills ends where one ends that was not."""
+"""A desk killed while it trades, clears, settles, restates, bills and rewards ends where one that was not does."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def life(file: Path, folder: Path, draw: random.Random | None) -> list[str]:
         deadline.start()
         said = []
         if draw is not None:
-            said = [desk.stdout.readline() for _ in range(draw.randint(1, 40))]
+            said = [desk.stdout.readline() for _ in range(draw.randint(1, 50))]
             end = threading.Timer(draw.uniform(0, 0.02), desk.kill)  # SIGKILL, wherever it is by then
             end.start()
             said += desk.stdout.readlines()
@@ -72,7 +72,13 @@ def undisturbed(built_town: Town, folder: Path) -> object:
     balances, trades, settled, _, bills = found  # type: ignore[misc]  # a tuple
     assert {buyer is None for _, buyer, *_ in trades} == {True, False}, "both venues traded"
     assert {version for version, _ in settled.values()} == {1, 2}
-    assert balances["home1.current"] == -bills[2].amount != 0
+    # Of 1000 for the batch two parts of three are home1's.
+    assert balances["home1.current"] == -bills[2].amount + 1_000_001 + 667
+    assert (balances["home1.staked"], balances["pv1.points"], balances["costs.network"]) == (
+        100,
+        250,
+        -90_000,
+    )
     return found
 
 
