@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+_ALMOST_ZERO: Final = 1e-9  # of the greatest value
 CENTRAL: Final = 0.9  # share of time the interval is to hold whose coverage is scored
 
 
 def mape(actual: ArrayLike, forecast: ArrayLike) -> float:
     """Mean absolute percentage error, in percent: 100 mean |y - f| / |y| (Hyndman & Koehler 2006, section 2.2).
 
-    Values of zero have none and are left out: useless for sun power and prices.
+    Values of zero, or of what arithmetic left of it, have none and are left out: useless for sun power and prices.
     """
     y, f = _both(actual, forecast)
-    some = y != 0
+    some = np.abs(y) > _ALMOST_ZERO * np.abs(y).max(initial=0.0)
     return _mean(100 * np.abs(y[some] - f[some]) / np.abs(y[some]))
 
 

@@ -12,7 +12,9 @@ from typing import Any, Final
 from historian.query.libraries import load
 
 DPI: Final = 110
-_MEDIAN, _ACTUAL, _BAND = "#1f4e79", "#222222", "#5b9bd5"
+_MEDIAN, _ACTUAL = "#1f4e79", "#222222"
+_PALEST, _DEEPEST = 0.15, 0.42  # of the colour map, so that median and outcome stand out on all bands
+_HEADS: Final = {"mape": "MAPE %", "mase": "MASE", "rcrps": "rCRPS", "coverage90": "coverage of 90 %"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +26,30 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
+def score_heads(names: Sequence[str], unit: str) -> list[str]:
+    """What people call them."""
+    heads = {**_HEADS, "pinball": f"pinball {unit}".rstrip()}
+    return [heads.get(name, name) for name in names]
+
+
 def fan(frame: Any, title: str, unit: str, actual: Any = None) -> bytes:
     """A PNG: quantiles as bands, the median as a line, and what came, where it is known. ``frame``: a column a
     quantile, indexed by time.
     """
     figure, axes = _figure(title)
     quantiles = sorted(frame.columns)
-    for low, high in zip(quantiles, reversed(quantiles), strict=True):
-        if low < high:
-            axes.fill_between(
-                frame.index,
-                frame[low].to_numpy(),
-                frame[high].to_numpy(),
-                step="post",
-                alpha=0.25,
-                color=_BAND,
-                linewidth=0,
-                label=f"{100 * low:g} to {100 * high:g} %",
-            )
+    bands = [(low, high) for low, high in zip(quantiles, reversed(quantiles), strict=True) if low < high]
+    shades = load("matplotlib", "a picture").colormaps["Blues"]
+    for at, (low, high) in enumerate(bands):
+        axes.fill_between(
+            frame.index,
+            frame[low].to_numpy(),
+            frame[high].to_numpy(),
+            step="post",
+            color=shades(_PALEST + (_DEEPEST - _PALEST) * at / max(len(bands) - 1, 1)),
+            linewidth=0,
+            label=f"{100 * low:g} to {100 * high:g} %",
+        )
     axes.step(frame.index, frame[0.5].to_numpy(), where="post", color=_MEDIAN, label="median")
     if actual is not None:
         axes.step(actual.index, actual.to_numpy(), where="post", color=_ACTUAL, linewidth=1, label="came")
@@ -50,7 +58,8 @@ def fan(frame: Any, title: str, unit: str, actual: Any = None) -> bytes:
     locator = dates.AutoDateLocator(tz=frame.index.tz)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=frame.index.tz))
-    axes.legend(fontsize=8, loc="upper right")
+    axes.margins(x=0.01)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=len(bands) + 2, frameon=False)
     return _png(figure)
 
 
@@ -61,6 +70,10 @@ def lines(columns: Any, title: str, label_x: str, label_y: str) -> bytes:
         axes.plot(columns.index, columns[name].to_numpy(), label=str(name))
     axes.set_xlabel(label_x)
     axes.set_ylabel(label_y)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(
+        load("matplotlib.ticker", "a picture").MaxNLocator(9, steps=[1, 1.2, 2, 3, 6, 10])
+    )
     axes.legend(fontsize=8)
     return _png(figure)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from historian.forecast_job.cli import number, rows_of, score_names, shown_leads
 from historian.forecast_job.plan import Plan
-from historian.forecast_job.plots import Table, fan, lines, page
+from historian.forecast_job.plots import Table, fan, lines, page, score_heads
 from historian.forecast_job.training import Trained
 from historian.query.libraries import load
 
@@ -22,7 +22,7 @@ def write_backtest(plan: Plan, compared: Trained, unit: str, png: Path | None, h
     if html is not None:
         title = f"Backtest of {plan.forecast.name} ({plan.forecast.target}), steps of {plan.track}"
         names = score_names(compared.scores)
-        heads = ["model", *names]
+        heads = ["model", *score_heads(names, unit)]
         rows = [
             [model, *(number(found.get(name, float("nan"))) for name in names)]
             for model, found in compared.scores.items()
@@ -32,7 +32,7 @@ def write_backtest(plan: Plan, compared: Trained, unit: str, png: Path | None, h
             Table("All leads", heads, rows),
             Table(
                 f"{compared.model}, by how far ahead",
-                ["lead", *leads.columns],
+                ["lead", *score_heads(list(leads.columns), unit)],
                 rows_of(leads, shown_leads(len(leads))),
             ),
         ]

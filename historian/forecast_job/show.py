@@ -13,7 +13,7 @@ import orjson
 from historian.forecast_job.frames import actual
 from historian.forecast_job.issued import frame_of
 from historian.forecast_job.plan import Plan, Track
-from historian.forecast_job.plots import Table, fan, page
+from historian.forecast_job.plots import Table, fan, page, score_heads
 from historian.forecast_job.standing import outcomes
 from historian.forecast_job.store import Issues, Row
 from historian.keeping.zone import zone_named
@@ -146,5 +146,9 @@ def _draw(
     if args.html is not None:
         tables = [Table("Forecast", ["what", "is"], [[name, value] for name, value in head.items()])]
         if scores:
-            tables.append(Table("So far", list(scores), [[number(value) for value in scores.values()]]))
+            tables.append(
+                Table(
+                    "So far", score_heads(list(scores), unit), [[number(value) for value in scores.values()]]
+                )
+            )
         args.html.write_text(page(title, [("the forecast", picture)], tables), encoding="utf-8")

@@ -277,6 +277,7 @@ def test_scores_are_those_of_the_formulas() -> None:
         [13.0, 30.0, 9.0, 2.0],
     )
     assert mape(actual, middle) == pytest.approx((20 + 20) / 2)
+    assert mape([*actual, 1e-15], [*middle, 3.0]) == mape(actual, middle), "zero, but for rounding"
     assert mase(actual, middle, scale=2.0) == pytest.approx((2 + 4 + 1) / 3 / 2)
     assert pinball(actual, middle, 0.9) == pytest.approx((0.1 * 2 + 0.9 * 4 + 0.1 * 1) / 3)
     assert coverage(actual, low, high) == pytest.approx(2 / 3)

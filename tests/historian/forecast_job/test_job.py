@@ -253,3 +253,15 @@ def test_between_trainings_outcomes_widen_what_was_too_narrow(trained):
     for frame in (before, after):
         frame["width"] = frame[0.95] - frame[0.05]
     assert after["width"].iloc[:4].min() > 2 * before["width"].iloc[:4].max()
+
+
+def test_models_without_the_key_that_signed_them_are_trained_anew(trained, monkeypatch):
+    """As after a restore: a backup holds models and what was issued, but no private key."""
+    (trained.forecasts / "model-key.pem").unlink()
+    begun = []
+    monkeypatch.setattr(trained.jobs.trainer, "start", lambda plans, _: begun.append(plans))
+    trained.clock.now = NOON + HOUR_NS + 10 * S_NS
+    trained.look()
+    assert "model-key.pem" in trained.said("state").value
+    assert is_bad(trained.said("p50_1h").status)
+    assert len(begun) == 1
