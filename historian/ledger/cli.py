@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from historian.ledger.anchoring.cli import add_anchor_verbs, add_chain_check, faults_on_chain
 from historian.ledger.billing_cli import add_billing_verbs
 from historian.ledger.book import Book
 from historian.ledger.entry import (
@@ -75,8 +76,9 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     check.add_argument(
         "proof", metavar="PROOF", type=Path, help="the file of the proof; - reads standard input"
     )
-    check.add_argument("--root", type=_hash, required=True, metavar="HASH", help="the (new) root")
+    check.add_argument("--root", type=_hash, metavar="HASH", help="the (new) root")
     check.add_argument("--old-root", type=_hash, metavar="HASH", help="of a proof that a period only grew")
+    add_chain_check(check)
 
     show = add("show", "print an entry; without one the balances", _show)
     show.add_argument("file", metavar="FILE", type=Path)
@@ -90,6 +92,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
     add_verbs(add)
     add_billing_verbs(add)
+    add_anchor_verbs(add)
 
 
 def _explained(run: Any, args: argparse.Namespace) -> int:
@@ -167,6 +170,9 @@ def _prove(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
+    if (args.chain is None) == (args.root is None) or (args.chain is None) != (args.contract is None):
+        print("tieline ledger: check needs --root, or --chain and --contract", file=sys.stderr)
+        return USAGE
     with ExitStack() as stack:
         source: TextIO = sys.stdin if str(args.proof) == "-" else stack.enter_context(args.proof.open())
         text = source.read(MOST_PROOF_BYTES)
@@ -177,13 +183,15 @@ def _check(args: argparse.Namespace) -> int:
     proof = from_json(read)
     faults = []
     if isinstance(proof, Inclusion):
-        if proof.root() != args.root:
+        if args.chain is not None:
+            faults += faults_on_chain(proof, args.chain, args.contract)
+        elif proof.root() != args.root:
             faults.append("the entry is not in the tree of this root")
         if not proof.is_signed():
             faults.append("the entry is not signed by its signer")
     else:
-        if args.old_root is None:
-            print("tieline ledger: this proof is of two trees: give --old-root too", file=sys.stderr)
+        if args.old_root is None or args.root is None:
+            print("tieline ledger: this proof is of two trees: give --root and --old-root", file=sys.stderr)
             return USAGE
         if not proof.holds() or (proof.old_root, proof.new_root) != (args.old_root, args.root):
             faults.append("the old tree is not the beginning of the new one")

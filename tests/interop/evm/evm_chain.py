@@ -42,8 +42,8 @@ class Anvil:
         return int(found[1])
 
     def end(self) -> None:
-        """It is gone, and has written nothing since."""
-        self._process.kill()
+        """It is gone; with ``--state`` it has written what it knew."""
+        self._process.terminate()
         self._process.wait(PATIENCE_S)
 
 
