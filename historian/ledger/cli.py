@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from historian.ledger.anchoring.cli import add_anchor_verbs, add_chain_check, faults_on_chain
 from historian.ledger.billing_cli import add_billing_verbs
 from historian.ledger.book import Book
+from historian.ledger.contracts.cli import add_call_verb
 from historian.ledger.entry import (
     Account,
     Body,
@@ -92,6 +93,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
     add_verbs(add)
     add_billing_verbs(add)
+    add_call_verb(add)
     add_anchor_verbs(add)
 
 
