@@ -10,6 +10,7 @@ from gateway.config.can import INTERFACES, MULTICAST, Checksum
 from gateway.config.can_canopen import ObjectType
 from gateway.config.can_j1939 import HIGHEST_ADDRESS, HIGHEST_PGN, MAX_BYTES
 from gateway.config.control import Seat
+from gateway.config.demand_response import BaselineRule
 from gateway.config.deviation import Deviation
 from gateway.config.dispatch import CIVIL_DAY_S, AssetKind, Weekday
 from gateway.config.dnp3 import ControlModel, PointKind
@@ -2704,6 +2705,39 @@ HEALTH_ASSET = Section(
 )
 HEALTH = Named("an asset", WORD, WORD_GRAMMAR, HEALTH_ASSET, 40)
 
+DEMAND_PARTICIPANT = Section(
+    "a participant",
+    (
+        Key("power", _SOURCE, "Its demand in kW; what it draws is positive."),
+        Key("committed_kw", Number(low=0), "By how much it has promised to go down, at level moderate."),
+        Key("high_kw", Number(low=0), "At level high; the same unless given.", None),
+        Key("special_kw", Number(low=0), "At level special; as at high unless given.", None),
+    ),
+)
+DEMAND_PARTICIPANTS = Named("a participant", WORD, WORD_GRAMMAR, DEMAND_PARTICIPANT, 40)
+DEMAND_PROGRAMME = Section(
+    "a programme",
+    (
+        Key("participants", ListOf(Text("a name", WORD, 40), "a list of participants"), "Whom it calls."),
+        Key("import_max_kw", Number(low=0), "Most import while an event runs; dispatch plans for it.", None),
+        Key("notice_min", Number(low=0, high=10_080), "An event is told at least so long before.", 0.0),
+        Key("longest_h", Number(above=0, high=24), "An event lasts no longer.", 4.0),
+        Key("most_a_month", Integer(1, 1_000), "Most events in a month.", None),
+        Key("description", DESCRIPTION, "One line for people.", ""),
+    ),
+)
+DEMAND_PROGRAMMES = Named("a programme", WORD, WORD_GRAMMAR, DEMAND_PROGRAMME, 40)
+DEMAND_RESPONSE = Section(
+    "demand response",
+    (
+        Key("area", AREA_PATH, "The area its tags stand in."),
+        Key("rule", choice(BaselineRule), "By what baselines are made.", BaselineRule.TEN_OF_TEN),
+        Key("interval_min", Integer(1, 60, "min"), "Intervals that are measured; a divisor of an hour.", 15),
+        Key("participants", Later(DEMAND_PARTICIPANTS), "Who may be called, by name."),
+        Key("programmes", Later(DEMAND_PROGRAMMES), "What may be called for, by name."),
+    ),
+)
+
 ROOT = Section(
     "a site file",
     (
@@ -2729,6 +2763,7 @@ ROOT = Section(
             "dispatch", DISPATCH, "The plan of least cost for batteries, vehicles, gensets and the tie.", None
         ),
         Key("market", MARKET, "The community's market and its ledger; absent, there is none.", None),
+        Key("demand_response", DEMAND_RESPONSE, "Who goes down by how much when called.", None),
         Key("historian", HISTORIAN, "What history keeps.", None),
         Key("servers", SERVERS, "Doors for others.", None),
         Key("users", USERS, "Who may sign in; passwords are set by `tieline passwd`.", None),

@@ -21,6 +21,7 @@ from typing import Any
 from gateway.config.anomaly_section import read_anomalies
 from gateway.config.calculated_section import declare_calculated, read_calculated
 from gateway.config.control_section import read_control, read_control_areas, select_tags
+from gateway.config.demand_response_section import read_demand_response
 from gateway.config.dispatch_section import declare_dispatch, read_dispatch
 from gateway.config.dnp3 import Outstation
 from gateway.config.dnp3_section import read_outstation
@@ -91,7 +92,18 @@ _NAMED: Mapping[str, Named] = {
 }
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 _DOORS = {"opcua": "the OPC UA server", "hmi": "the HMI", "dnp3": "the DNP3 outstation"}
-_SINGLE = ("site", "historian", "servers", "simulator", "journal", "logic", "control", "dispatch", "market")
+_SINGLE = (
+    "site",
+    "historian",
+    "servers",
+    "simulator",
+    "journal",
+    "logic",
+    "control",
+    "dispatch",
+    "market",
+    "demand_response",
+)
 
 
 def load_site(path: Path) -> Site:
@@ -288,6 +300,14 @@ class Loading:
             self._faults,
             is_unsure=is_unsure,
         )
+        demand_response = read_demand_response(
+            gathered.single.get("demand_response"),
+            tags,
+            areas,
+            None if header is None else header["holidays"],
+            self._faults,
+            is_unsure=is_unsure,
+        )
         logic: LogicSettings | None = None
         if "logic" in gathered.single:
             added, logic = read_logic(gathered.single["logic"], tags, areas, self._faults)
@@ -342,6 +362,7 @@ class Loading:
             anomalies,
             market is not None,
             health,
+            demand_response is not None,
         ):
             tags += part_tags(part)
         tags += history_tags()
@@ -384,6 +405,7 @@ class Loading:
             dispatch=dispatch,
             anomalies=anomalies,
             health=health,
+            demand_response=demand_response,
             market=market,
         )
 

@@ -48,6 +48,11 @@ class RunPaths:
         return self.state / "health.sqlite"
 
     @property
+    def demand_response(self) -> Path:
+        """Events that were given, and who left them (historian.demand_response_job)."""
+        return self.state / "demand_response.sqlite"
+
+    @property
     def audit(self) -> Path:
         return self.state / "audit.jsonl"
 

@@ -15,6 +15,7 @@ from gateway.config.anomaly import Anomaly
 from gateway.config.calculated import Calculated
 from gateway.config.can import CanDevice
 from gateway.config.control import ControlSettings
+from gateway.config.demand_response import DemandResponseSettings
 from gateway.config.deviation import Deviation
 from gateway.config.dispatch import DispatchSettings
 from gateway.config.dnp3 import Outstation
@@ -263,6 +264,7 @@ class Site:
     dispatch: DispatchSettings | None = None
     anomalies: tuple[Anomaly, ...] = ()
     health: tuple[HealthAsset, ...] = ()
+    demand_response: DemandResponseSettings | None = None
     market: MarketSettings | None = None
     time_resolution: TimeResolution = TimeResolution.MICROSECOND
     time_zone: str = "UTC"

@@ -16,7 +16,7 @@ AREA = Area("_system", "Tieline itself: its parts, and its links to the devices"
 DRIVERS_OWNER, NODE_OWNER, SCAN_OWNER, CALCULATED_OWNER = "drivers", "node", "scan", "calculated"
 FORWARD_OWNER, FORECAST_OWNER, DISPATCH_OWNER = "forward", "forecast", "dispatch"
 ANOMALY_OWNER, HEALTH_OWNER = "anomaly", "health"
-MARKET_OWNER = "market"
+MARKET_OWNER, DEMAND_RESPONSE_OWNER = "market", "demand_response"
 STATUS_TEXT_BYTES = 200  # of last_error and last_exit: one line for an operator
 STALE_AFTER_MS = 15_000  # refreshed every few seconds; a part silent for 10 s is taken for hung (PartContext)
 
@@ -134,6 +134,7 @@ def part_names(
     anomalies: Sized = (),
     market: bool = False,
     health: Sized = (),
+    demand_response: bool = False,
 ) -> tuple[str, ...]:
     """The parts that a site has, in the order in which they are started."""
     wanted = (
@@ -150,6 +151,7 @@ def part_names(
         ("anomaly", len(anomalies) > 0),
         ("health", len(health) > 0),
         ("market", market),
+        ("demand_response", demand_response),
         ("opcua", opcua is not None),
         ("dnp3", dnp3 is not None),
         ("modbus", modbus is not None),

@@ -29,6 +29,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "historian.market_job.cli": ("market",),
     "historian.anomaly.cli": ("anomaly",),
     "historian.health_job.cli": ("health",),
+    "historian.demand_response_job.cli": ("demand-response",),
     "gateway.simulator.cli": ("fault", "sim"),
     "gateway.drivers.discover": ("discover",),
     "gateway.drivers.trace_cli": ("trace",),

@@ -39,6 +39,7 @@ _STAGES = {
     "dispatch": (2, 0),
     "anomaly": (2, 0),
     "health": (2, 0),
+    "demand_response": (2, 0),
     "market": (2, 0),
     SCAN: (2, 0),
     "opcua": (2, 0),
@@ -66,6 +67,7 @@ def parts_of(site: Site) -> list[Part]:
         site.anomalies,
         site.market is not None,
         site.health,
+        site.demand_response is not None,
     )
     parts = [Part(name, (*_COMMAND, name), *_STAGES[name]) for name in names]
     if site.logic is not None:
@@ -152,6 +154,12 @@ async def _health(context: PartContext) -> None:
     await run(context)
 
 
+async def _demand_response(context: PartContext) -> None:
+    from historian.demand_response_job.part import run
+
+    await run(context)
+
+
 async def _dispatch(context: PartContext) -> None:
     from historian.dispatch_job.part import run
 
@@ -219,6 +227,7 @@ RUNNERS: Mapping[str, Runner] = {
     "dispatch": _dispatch,
     "anomaly": _anomaly,
     "health": _health,
+    "demand_response": _demand_response,
     "market": _market,
     "opcua": _opcua,
     "dnp3": _dnp3,

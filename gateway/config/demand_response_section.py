@@ -1,0 +1,156 @@
+"""The `demand_response` section of a site file, and the tags by which a programme tells of its event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Final
+
+from gateway.config.calculated_section import check_area
+from gateway.config.demand_response import (
+    LEVELS,
+    DemandParticipant,
+    DemandProgramme,
+    DemandResponseSettings,
+    DemandTags,
+)
+from gateway.config.document import ScalarNode
+from gateway.config.fault import FaultLog, Place, quote, suggestion
+from gateway.config.keys import DEMAND_PARTICIPANTS, DEMAND_PROGRAMMES
+from gateway.config.kinds import Named, Reading, Settings
+from gateway.config.site import Tag
+from gateway.config.system import DEMAND_RESPONSE_OWNER
+from gateway.tags.tag import ValueType
+
+FOLDER: Final = "demand_response"
+STALE_AFTER_MS: Final = 5_000  # told every second; five missed, and the part is taken for hung
+TEXT_BYTES: Final = 200
+
+# name, type, unit, decimals, description
+_TAGS: Final[tuple[tuple[str, ValueType, str | None, int | None, str], ...]] = (
+    ("level", ValueType.UINT64, None, None, "Level of the event that runs"),
+    ("remaining_s", ValueType.DOUBLE, "s", 0, "How long it still runs"),
+    ("starts_in_s", ValueType.DOUBLE, "s", 0, "How long until the next event; Bad where none is known"),
+    ("target_kw", ValueType.DOUBLE, "kW", 1, "What its participants have promised at this level together"),
+    (
+        "import_max_kw",
+        ValueType.DOUBLE,
+        "kW",
+        1,
+        "Most import while it runs; Bad where there is no such limit",
+    ),
+    ("event", ValueType.STRING, None, None, "Its name, or that of the next"),
+)
+assert [row[0] for row in _TAGS] == [field.name for field in fields(DemandTags)]
+_NOT_KEPT: Final = frozenset({"remaining_s", "starts_in_s"})  # they follow the clock
+
+
+def read_demand_response(
+    s: Settings | None,
+    tags: list[Tag],
+    areas: Mapping[str, Place],
+    holidays: str | None,
+    faults: FaultLog,
+    *,
+    is_unsure: bool,
+) -> DemandResponseSettings | None:
+    """The section, whose tags are added to ``tags``; of no use where faults were added."""
+    if s is None:
+        return None
+    before = len(faults)
+    with faults.within("demand_response"):
+        check_area(s, areas, faults)
+        if s["interval_min"] and 60 % s["interval_min"]:
+            mend = "write a divisor of 60: 5, 10, 15, 30, 60"
+            faults.add(s.at("interval_min"), f"'interval_min' is {s['interval_min']}", mend)
+        index = {tag.name: tag for tag in tags if tag.name}
+        participants: dict[str, DemandParticipant] = {}
+        for key, each in _entries(s, "participants", DEMAND_PARTICIPANTS, faults):
+            _check_power(each, index, faults, is_unsure)
+            kw = each["committed_kw"] or 0.0
+            committed = (
+                kw,
+                _else(each["high_kw"], kw),
+                _else(each["special_kw"], _else(each["high_kw"], kw)),
+            )
+            participants[key.text] = DemandParticipant(key.text, each["power"] or "", committed)
+        programmes = []
+        for key, each in _entries(s, "programmes", DEMAND_PROGRAMMES, faults):
+            for name in each["participants"] or ():
+                if name not in participants and not is_unsure:
+                    mend = suggestion(name, participants, "add it under 'participants'")
+                    faults.add(each.at("participants"), f"the unknown participant {quote(name)}", mend)
+            first = len(tags)
+            tags += _programme_tags(key.text, s)
+            programmes.append(
+                DemandProgramme(
+                    key.text,
+                    tuple(dict.fromkeys(each["participants"] or ())),
+                    each["import_max_kw"],
+                    each["notice_min"],
+                    each["longest_h"],
+                    each["most_a_month"],
+                    DemandTags(*range(first, first + len(_TAGS))),
+                )
+            )
+        if not programmes and len(faults) == before and not is_unsure:
+            faults.add(s.at("programmes"), "no programme", "name one, with its participants")
+    if len(faults) > before:
+        return None
+    return DemandResponseSettings(
+        s["rule"], s["interval_min"], holidays, tuple(participants.values()), tuple(programmes)
+    )
+
+
+def _else(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def _check_power(s: Settings, index: Mapping[str, Tag], faults: FaultLog, is_unsure: bool) -> None:
+    name: str | None = s["power"]
+    if name is None or is_unsure:
+        return
+    tag = index.get(name)
+    if tag is None:
+        faults.add(
+            s.at("power"), f"the unknown tag {quote(name)}", suggestion(name, index, "see `tieline tags`")
+        )
+    elif tag.unit != "kW":
+        has = f"is in '{tag.unit}'" if tag.unit else "has no unit"
+        faults.add(s.at("power"), f"{quote(name)} {has}", "name a tag in kW, or make one under 'calculated'")
+    elif not tag.history:
+        faults.add(s.at("power"), f"{quote(name)} has no history", "let it be kept: baselines are made of it")
+
+
+def _entries(
+    s: Settings, section: str, kind: Named, faults: FaultLog
+) -> Iterator[tuple[ScalarNode, Settings]]:
+    node = s[section]
+    if node is None:
+        return
+    reading = Reading(faults)
+    for key, item in kind.entries(node, section, reading):
+        with faults.within(f"{section} of demand_response"):
+            read = kind.value.read(item, key.text, reading)
+            if isinstance(read, Settings):
+                yield key, read
+
+
+def _programme_tags(name: str, s: Settings) -> Sequence[Tag]:
+    return [
+        Tag(
+            name=f"{FOLDER}.{name}.{what}",
+            type=type,
+            owner=DEMAND_RESPONSE_OWNER,
+            area=s["area"] or "",
+            device=FOLDER,
+            description=f"{description}: {name}",
+            unit=unit,
+            decimals=decimals,
+            stale_after_ms=STALE_AFTER_MS,
+            history=what not in _NOT_KEPT,
+            string_bytes=TEXT_BYTES if type is ValueType.STRING else 0,
+            states=LEVELS if what == "level" else {},
+        )
+        for what, type, unit, decimals, description in _TAGS
+    ]

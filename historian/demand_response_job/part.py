@@ -1,0 +1,154 @@
+"""The part that tells of events of demand response: each second, which runs, how long, and what is asked."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from gateway.config.demand_response import DemandProgramme, DemandResponseSettings
+from gateway.config.demand_response_section import TEXT_BYTES
+from gateway.config.part import PartContext, work_in_thread
+from gateway.config.system import DEMAND_RESPONSE_OWNER
+from gateway.tags.image import Region, Writer
+from gateway.tags.quality import Quality
+from gateway.tags.sample import to_bits
+from gateway.tags.tag import ValueType
+from historian.demand_response_job.store import S_NS, Call, Calls
+from historian.errors import HistoryError
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 1.0
+REFRESH_S: Final = 2.0  # what stays is told again, before anybody takes it for stale
+AGAIN_S: Final = 5.0  # after a failure
+
+
+async def run(context: PartContext) -> None:
+    """Tell until stopped. Raises RegionError where there is no region, or somebody else tells."""
+    settings, path = context.site.demand_response, context.paths.demand_response
+    assert settings is not None, "the site has a section `demand_response`"
+
+    def work(stop: threading.Event, ready: Callable[[], object]) -> None:
+        tell_on(context.region_name, settings, path, stop, ready)
+
+    await work_in_thread(context, work)
+
+
+def tell_on(
+    region_name: str,
+    settings: DemandResponseSettings,
+    path: Path,
+    stop: threading.Event,
+    ready: Callable[[], object],
+    *,
+    look_s: float = LOOK_S,
+    clock: Callable[[], int] = time.time_ns,
+) -> None:
+    """Tell until ``stop``."""
+    with Region.attach(region_name) as region:
+        teller = Teller(settings, region.claim(DEMAND_RESPONSE_OWNER))
+        ready()
+        while not stop.is_set():
+            try:
+                with Calls.to_write(path) as calls:
+                    _tell(calls, teller, stop, look_s, clock)
+            except (sqlite3.Error, OSError, HistoryError) as error:
+                log.error("EVENTS OF DEMAND RESPONSE ARE NOT KNOWN: %s", error)
+                teller.fail(clock())
+                stop.wait(AGAIN_S)
+
+
+def _tell(
+    calls: Calls, teller: Teller, stop: threading.Event, look_s: float, clock: Callable[[], int]
+) -> None:
+    version, known = -1, calls.all()
+    while not stop.is_set():
+        if calls.version != version:
+            version, known = calls.version, calls.all()
+        teller.tell(known, clock())
+        stop.wait(look_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a programme asks at a moment; None: there is no such thing to tell."""
+
+    level: int
+    remaining_s: float
+    starts_in_s: float | None
+    target_kw: float
+    import_max_kw: float | None
+    event: str
+
+
+def standing(
+    settings: DemandResponseSettings, programme: DemandProgramme, calls: Sequence[Call], now: int
+) -> Standing:
+    """Of the event that runs; else of the next, with nothing asked yet."""
+    own = [call for call in calls if call.programme == programme.name and not call.is_void]
+    runs = next((call for call in own if call.runs_at(now)), None)
+    ahead = next((call for call in own if call.start > now), None)
+    starts_in_s = None if ahead is None else (ahead.start - now) / S_NS
+    if runs is None:
+        return Standing(0, 0.0, starts_in_s, 0.0, None, "" if ahead is None else ahead.name)
+    target = sum(
+        each.committed_kw[runs.level - 1]
+        for each in settings.participants
+        if each.name in programme.participants and runs.takes_part(each.name, now)
+    )
+    left_s = (runs.end - now) / S_NS
+    return Standing(runs.level, left_s, starts_in_s, target, programme.import_max_kw, runs.name)
+
+
+class Teller:
+    """Writes what follows the clock each second, all else when it changes and now and then."""
+
+    def __init__(self, settings: DemandResponseSettings, writer: Writer) -> None:
+        self._settings = settings
+        self._writer = writer
+        self._told: dict[int, tuple[object, int]] = {}
+
+    def tell(self, calls: Sequence[Call], now: int) -> None:
+        for programme in self._settings.programmes:
+            found, tags = standing(self._settings, programme, calls, now), programme.tags
+            self._number(tags.remaining_s, found.remaining_s, now)
+            self._number(tags.starts_in_s, found.starts_in_s, now)
+            self._number(tags.target_kw, found.target_kw, now)
+            self._number(tags.import_max_kw, found.import_max_kw, now)
+            if self._is_due(tags.event, found.event, now):
+                text = found.event.encode()[:TEXT_BYTES].decode(errors="ignore")
+                self._writer.write_texts(np.array([tags.event], np.uint32), [text], Quality.GOOD, now, now)
+            # Last, so that all that belongs to a level is there by then.
+            self._number(tags.level, found.level, now, ValueType.UINT64)
+
+    def fail(self, now: int) -> None:
+        """Nothing is known: all is Bad."""
+        self._told.clear()
+        for programme in self._settings.programmes:
+            tags = programme.tags
+            places = [getattr(tags, name) for name in tags.__dataclass_fields__]
+            self._writer.invalidate(Quality.BAD_OUT_OF_SERVICE, now, np.array(places, np.uint32))
+
+    def _is_due(self, tag: int, value: object, now: int) -> bool:
+        told = self._told.get(tag)
+        if told is not None and told[0] == value and 0 <= now - told[1] < REFRESH_S * S_NS:
+            return False
+        self._told[tag] = (value, now)
+        return True
+
+    def _number(self, tag: int, value: float | None, now: int, type: ValueType = ValueType.DOUBLE) -> None:
+        if not self._is_due(tag, value, now):
+            return
+        place = np.array([tag], np.uint32)
+        if value is None:
+            self._writer.invalidate(Quality.BAD_NO_DATA, now, place)
+        else:
+            self._writer.write(place, to_bits(np.array([value]), type), Quality.GOOD, now, now)
