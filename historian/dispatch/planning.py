@@ -7,6 +7,7 @@ where a solution does it, and the program is solved again.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -32,6 +33,10 @@ SHARE_OF_A_ROUND = 0.6
 
 BOTH = 1e-7
 """kW of the lesser of two that exclude each other, above which both count as used."""
+
+
+WHOLE = 1e-9
+"""How near to a whole number counts as one: on or off, and what it gives stays within what plans keep."""
 
 
 class Solver(Enum):
@@ -67,6 +72,10 @@ def solve(
     until = began + deadline_s
     axis = Axis(start, step, horizon)
     f = formulate(site, axis)
+    paid = _least_price(f) < 0.0
+    for pair in f.exclusives:
+        # Who is paid to draw burns what he can: that need not be found out by a round.
+        f.add_exclusive(pair, np.flatnonzero(pair.matters & paid).astype(np.int32))
     guess = _guess_from(f, previous)
     rounds = 0
     while True:
@@ -74,7 +83,7 @@ def solve(
         left = until - time.perf_counter()
         open_pairs = any(_open_steps(f, pair).any() for pair in f.exclusives)
         share = left * SHARE_OF_A_ROUND if open_pairs else left
-        solution = run(f.matrix.program(), share, gap, guess, left)
+        solution = _solved(f, share, gap, guess, left)
         spent = time.perf_counter() - began
         if solution.outcome is Outcome.INFEASIBLE:
             conflicts = find_conflicts(f, until)
@@ -92,6 +101,27 @@ def solve(
         for pair, steps in wrong:
             f.add_exclusive(pair, _steps_to_add(f, pair, steps, anywhere, rounds))
         guess = _guess_again(f, solution.values)
+
+
+def _solved(
+    f: Formulation, share: float, gap: float, guess: tuple[Index, Floats] | None, left: float
+) -> Solution:
+    """First without its integers, where only gensets and events have such: mostly they come out whole by themselves,
+    in a third of the time. Where they do not, little is lost.
+    """
+    program = f.matrix.program()
+    if f.sides or not program.integer.any():
+        return run(program, share, gap, guess, left)
+    began = time.perf_counter()
+    relaxed = run(replace(program, integer=np.zeros_like(program.integer)), share, gap, None, left)
+    if relaxed.outcome is Outcome.INFEASIBLE or relaxed.outcome is Outcome.LATE:
+        return relaxed
+    if relaxed.outcome is Outcome.SOLVED:
+        whole = relaxed.values[program.integer]
+        if np.abs(whole - np.round(whole)).max() <= WHOLE:
+            return relaxed
+    spent = time.perf_counter() - began
+    return run(program, max(share - spent, 0.0), gap, guess, max(left - spent, 0.0))
 
 
 def _open_steps(f: Formulation, pair: Exclusive) -> NDArray[np.bool_]:
@@ -126,15 +156,21 @@ def _steps_to_add(
 
 def _no_dearer(f: Formulation, steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Where buying costs no more than at the dearest of these; nowhere if nothing is bought."""
-    prices = [
-        f.axis.series(asset.import_price_per_kwh, asset.name, "import_price_per_kwh")
-        for asset in f.site.assets
-        if isinstance(asset, GridTie)
-    ]
-    if not prices or not steps.any():
+    least = _least_price(f)
+    if not steps.any():
         return np.zeros(f.axis.horizon, dtype=bool)
-    least = np.minimum.reduce(prices)
     return np.asarray(least <= min(float(least[steps].max()), 0.0))
+
+
+def _least_price(f: Formulation) -> Floats:
+    """Of import at each step; infinite where nothing is bought."""
+    least = np.full(f.axis.horizon, np.inf)
+    for asset in f.site.assets:
+        if isinstance(asset, GridTie):
+            most = f.axis.series(asset.import_max_kw, asset.name, "import_max_kw")
+            price = f.axis.series(asset.import_price_per_kwh, asset.name, "import_price_per_kwh")
+            least = np.minimum(least, np.where(most > 0, price, np.inf))
+    return least
 
 
 def _guess_from(f: Formulation, previous: Plan | None) -> tuple[Index, Floats] | None:

@@ -55,6 +55,8 @@ def run(
         ("parallel", "off"),  # a plan runs beside control: it has one core
         ("time_limit", max(time_limit_s, 0.0)),
         ("mip_rel_gap", gap),
+        # Our programs have solutions at hand, as needs may be missed at a cost: looking for one takes a quarter more.
+        ("mip_heuristic_run_feasibility_jump", False),
         ("primal_feasibility_tolerance", FEASIBILITY),
         ("mip_feasibility_tolerance", FEASIBILITY),
     ):

@@ -63,11 +63,22 @@ def test_a_battery_buys_where_it_is_cheap_and_never_does_both_to_burn_what_is_pa
     plan = plan_of(Load("house", 5.0), battery(charge_efficiency=0.8), tie)
     power = plan.powers_kw["battery"]
     assert plan.status is Status.OPTIMAL
-    assert plan.rounds > 1
-    assert 0 < plan.exclusive_steps < 6
+    assert (plan.rounds, plan.exclusive_steps) == (1, 2), (
+        "where drawing is paid for it is forbidden from the start"
+    )
     assert power[0] + power[1] == pytest.approx(-20.0 / 0.8)
     assert plan.energies_kwh["battery"][1] == pytest.approx(40.0)
     assert power[3:5] == pytest.approx([5.0, 5.0])
+
+
+def test_what_has_to_be_burnt_is_not_burnt_by_charging_and_discharging_at_once() -> None:
+    """No price tells: only a solution that does it. Sun that cannot be told to feed less fills the store first."""
+    sun = Renewable("sun", [30.0, 30.0, 2.0, 2.0], curtailable=False)
+    tie = GridTie("grid", 0.2, -0.1, 30.0, 30.0)
+    plan = plan_of(Load("house", 5.0), battery(charge_efficiency=0.8), sun, tie, horizon=4)
+    assert plan.status is Status.OPTIMAL
+    assert plan.rounds > 1
+    assert plan.exclusive_steps > 0
 
 
 def test_the_higher_priority_is_charged_where_not_all_can_be() -> None:
