@@ -27,6 +27,7 @@ from historian.ledger.entry import (
     transfer,
 )
 from historian.ledger.errors import Reason, Refused
+from historian.ledger.market.bilateral import accept, offer
 from historian.ledger.market.exchange import Exchange, Interval, Position, Trade
 from historian.ledger.market.limits import Level, Limits
 from historian.ledger.metering import MICROS, Meters
@@ -99,6 +100,8 @@ class Community:
             f.Order: self._order,
             f.Amendment: self._amend,
             f.Cancellation: lambda _, author, fact: self.market.cancel(author.name, fact.order),
+            f.Offer: self._offer,
+            f.Acceptance: self._accept,
             f.Gate: self._close_gate,
             f.Halt: self._close_gate,
             f.Session: self._open_session,
@@ -305,6 +308,13 @@ class Community:
 
     def _amend(self, placed: Placed, author: Author, fact: f.Amendment) -> None:
         self.trades += self.market.amend(author.name, fact, placed.sequence, placed.placed_at_us)
+
+    def _offer(self, placed: Placed, author: Author, fact: f.Offer) -> None:
+        offer(self.market, author.name, placed.statement.client, fact, placed.sequence, placed.placed_at_us)
+
+    def _accept(self, placed: Placed, author: Author, fact: f.Acceptance) -> None:
+        client = placed.statement.client
+        self.trades += accept(self.market, author.name, client, fact, placed.sequence, placed.placed_at_us)
 
     def _withdraw(self, placed: Placed, author: Author, fact: f.Withdrawal) -> None:
         free = self.market.available(author.name)

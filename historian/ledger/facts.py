@@ -64,6 +64,7 @@ class Venue(IntEnum):
 
     CONTINUOUS = 1
     AUCTION = 2
+    BILATERAL = 3  # of an offer to one other, never of an order
 
 
 # ---------------------------------------------------------------- registry
@@ -238,6 +239,31 @@ class Cancellation:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """The author offers one other to buy or sell energy of an interval. Its id is its statement's client id."""
+
+    counterparty: Name
+    side: Side
+    interval_us: int
+    device: Name
+    wh: int
+    price: int
+    currency: Name
+    good_until_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The author takes an offer that was made to it, whole and at its terms, which it says again."""
+
+    offerer: Name
+    offer: ClientId
+    device: Name
+    wh: int
+    price: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """Trading of an interval ends: its auction is cleared, its trades are posted."""
 
@@ -372,6 +398,8 @@ Fact = (
     | Order
     | Amendment
     | Cancellation
+    | Offer
+    | Acceptance
     | Gate
     | Halt
     | Session
@@ -403,6 +431,8 @@ TOPICS: dict[str, type[Any]] = {
     "market.order": Order,
     "market.amendment": Amendment,
     "market.cancellation": Cancellation,
+    "market.offer": Offer,
+    "market.acceptance": Acceptance,
     "market.gate": Gate,
     "market.halt": Halt,
     "market.session": Session,

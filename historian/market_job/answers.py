@@ -11,7 +11,18 @@ from historian.ledger.coding import fact_of, record_of
 from historian.ledger.desk import Outcome
 from historian.ledger.entry import Record, Statement, decode_statement, signer_of
 from historian.ledger.errors import Refused
-from historian.ledger.facts import Amendment, Approval, Device, Fact, Join, Order, Side, StatusChange
+from historian.ledger.facts import (
+    Acceptance,
+    Amendment,
+    Approval,
+    Device,
+    Fact,
+    Join,
+    Offer,
+    Order,
+    Side,
+    StatusChange,
+)
 from historian.ledger.market.book import OpenOrder
 from historian.ledger.metering import MICROS
 from historian.market_job import wire
@@ -25,7 +36,7 @@ SIGNED_A_SECOND = 20.0
 SIGNED_BURST = 2_000.0
 MOST_SIGNERS = 10_000  # remembered; forgeries have no place here, their signature is looked at before
 MOST_LEVELS = 50  # of each side of a book that is told
-_TRADING = (Order, Amendment)
+_TRADING = (Order, Amendment, Offer, Acceptance)
 _REGISTRY = (Join, Device, StatusChange, Approval)
 
 
@@ -52,7 +63,7 @@ class Answers:
             case wire.AskTerms(id, key):
                 return wire.Told(id, _terms(office, key))
             case wire.AskOrders(id, key):
-                return wire.Told(id, {"orders": _orders(office, key)})
+                return wire.Told(id, _orders(office, key))
             case wire.AskBook(id, interval_us):
                 return wire.Told(id, _book(office, interval_us))
 
@@ -80,12 +91,7 @@ class Answers:
             if not office.is_member_ready(author):
                 why = f"a meter of {author} has not been read yet: wait for it"
                 return self._turned(request.id, "not_ready", why)
-            ahead = [
-                told
-                for fact in facts
-                if isinstance(fact, Order)
-                for told in office.plugs.before(fact, now_us)
-            ]
+            ahead = [told for fact in facts for told in _ahead(office, fact, now_us)]
             if ahead:
                 office.desk.say(*dict.fromkeys(ahead))
         (outcomes,) = office.desk.submit([bundle])
@@ -127,6 +133,18 @@ class Answers:
                 for name, who in sorted(office.desk.community.registry.participants.items())
             },
         }
+
+
+def _ahead(office: Office, fact: Fact, now_us: int) -> list[Fact]:
+    """What has to be told of a device before what would trade it is judged."""
+    if isinstance(fact, Order | Offer):
+        return office.plugs.before(fact.device, fact.side, fact.interval_us, now_us)
+    if isinstance(fact, Acceptance):
+        offered = office.desk.community.market.orders.get((fact.offerer, fact.offer))
+        if offered is not None:
+            side = Side.SELL if offered.side is Side.BUY else Side.BUY
+            return office.plugs.before(fact.device, side, offered.interval_us, now_us)
+    return []
 
 
 def _facts(statements: tuple[bytes, ...]) -> list[Fact]:
@@ -188,10 +206,19 @@ def _applied(office: Office, device: Device) -> dict[str, Any]:
     }
 
 
-def _orders(office: Office, key: bytes) -> list[dict[str, Any]]:
+def _orders(office: Office, key: bytes) -> dict[str, Any]:
+    """Somebody's open orders and offers, and the offers that others made to it."""
     author = office.desk.book.state.keys.get(key, "")
-    own = (order for (name, _), order in office.desk.community.market.orders.items() if name == author)
-    return [_order(order) for order in sorted(own, key=lambda order: (order.interval_us, order.priority))]
+    market = office.desk.community.market
+    own = sorted(
+        (order for (name, _), order in market.orders.items() if name == author),
+        key=lambda order: (order.interval_us, order.priority),
+    )
+    offered = [market.orders[order_id] for order_id, partner in market.partners.items() if partner == author]
+    return {
+        "orders": [_order(order) for order in own],
+        "offers": [_order(order) | {"from": order.author} for order in offered],
+    }
 
 
 def _order(order: OpenOrder) -> dict[str, Any]:

@@ -18,10 +18,12 @@ from historian.ledger.coding import fact_of, record_of
 from historian.ledger.entry import Record
 from historian.ledger.errors import LedgerError
 from historian.ledger.facts import (
+    Acceptance,
     Amendment,
     Approval,
     Cancellation,
     Fact,
+    Offer,
     Order,
     Side,
     Status,
@@ -71,21 +73,31 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         _add_key(verb)
 
     order = add("order", "buy or sell energy of an interval; prints the order's id", _order)
-    _add_key(order)
-    side = order.add_mutually_exclusive_group(required=True)
-    side.add_argument("--buy", metavar="KWH", type=_wh, help="how much is bought")
-    side.add_argument("--sell", metavar="KWH", type=_wh, help="how much is sold")
-    order.add_argument("--price", metavar="PRICE", type=_millionths, required=True, help="the limit, a kWh")
-    order.add_argument("--device", metavar="NAME", required=True, help="the device that takes or gives it")
-    order.add_argument(
-        "--interval", metavar="TIME", default=NEXT, help="its start (default: the one traded next)"
-    )
+    offer = add("offer", "offer one other to buy or sell energy; prints the offer's id", _offer)
+    offer.add_argument("--to", metavar="NAME", required=True, help="the participant to whom it is made")
+    for verb in (order, offer):
+        _add_key(verb)
+        side = verb.add_mutually_exclusive_group(required=True)
+        side.add_argument("--buy", metavar="KWH", type=_wh, help="how much is bought")
+        side.add_argument("--sell", metavar="KWH", type=_wh, help="how much is sold")
+        verb.add_argument(
+            "--price", metavar="PRICE", type=_millionths, required=True, help="the limit, a kWh"
+        )
+        verb.add_argument("--device", metavar="NAME", required=True, help="the device that takes or gives it")
+        verb.add_argument(
+            "--interval", metavar="TIME", default=NEXT, help="its start (default: the one traded next)"
+        )
+        verb.add_argument("--good-until", metavar="TIME", help="when it ends (default: with its trading)")
+        verb.add_argument("--id", metavar="NAME", help="your own name for it: asked again, it is made once")
     order.add_argument("--auction", action="store_true", help="in the auction instead of continuous trading")
     order.add_argument(
         "--min-fill", metavar="KWH", type=_wh, default=0, help="the least that it trades at once"
     )
-    order.add_argument("--good-until", metavar="TIME", help="when it ends (default: with its trading)")
-    order.add_argument("--id", metavar="NAME", help="your own name for it: asked again, it is placed once")
+
+    accept = add("accept", "take an offer that was made to you, whole and at its price", _accept)
+    accept.add_argument("order", metavar="ID", help="the offer's id, as `orders` tells it")
+    _add_key(accept)
+    accept.add_argument("--device", metavar="NAME", required=True, help="the device that takes or gives it")
 
     amend = add("amend", "change an open order; what is not given stays", _amend)
     amend.add_argument("order", metavar="ID", help="its id, or your own name for it")
@@ -225,32 +237,69 @@ def _resume(args: argparse.Namespace, client: MarketClient) -> int:
 
 def _order(args: argparse.Namespace, client: MarketClient) -> int:
     hand = _hand(args, client)
+    order = _order_of(args, hand)
+    client_of = client_id(args.id) if args.id else uuid.uuid4().bytes
+    outcome = hand.request(client_of, record_of(order))
+    return _told([(f"order {client_of.hex()} for {_iso(order.interval_us)}", outcome)])
+
+
+def _order_of(args: argparse.Namespace, hand: Hand) -> Order:
     rules = hand.terms["rules"]
     if rules is None:
         raise MarketError("the market has no rules yet")
     interval_us = _time(args.interval) if args.interval != NEXT else int(hand.terms["trades_next_us"])
-    order = Order(
-        venue=Venue.AUCTION if args.auction else Venue.CONTINUOUS,
+    return Order(
+        venue=Venue.AUCTION if getattr(args, "auction", False) else Venue.CONTINUOUS,
         side=Side.BUY if args.buy is not None else Side.SELL,
         interval_us=interval_us,
         device=args.device,
         wh=args.buy if args.buy is not None else args.sell,
         price=args.price,
         currency=rules["currency"],
-        min_fill_wh=args.min_fill,
+        min_fill_wh=getattr(args, "min_fill", 0),
         good_until_us=interval_us if args.good_until is None else _time(args.good_until),
     )
+
+
+def _find(orders: list[dict[str, Any]], wanted: bytes) -> dict[str, Any]:
+    found = next((order for order in orders if order["id"] == wanted.hex()), None)
+    if found is None:
+        raise MarketError(f"there is no {wanted.hex()} that is open: see `tieline market orders`")
+    return found
+
+
+def _offer(args: argparse.Namespace, client: MarketClient) -> int:
+    hand = _hand(args, client)
+    order = _order_of(args, hand)
     client_of = client_id(args.id) if args.id else uuid.uuid4().bytes
-    outcome = hand.request(client_of, record_of(order))
-    return _told([(f"order {client_of.hex()} for {_iso(interval_us)}", outcome)])
+    offer = Offer(
+        args.to,
+        order.side,
+        order.interval_us,
+        order.device,
+        order.wh,
+        order.price,
+        order.currency,
+        order.good_until_us,
+    )
+    return _told([(f"offer {client_of.hex()} to {args.to}", hand.request(client_of, record_of(offer)))])
+
+
+def _accept(args: argparse.Namespace, client: MarketClient) -> int:
+    hand = _hand(args, client)
+    wanted = order_id(args.order)
+    found = _find(client.orders(hand.key.public)["offers"], wanted)
+    print(f"signing that {found['from']}'s offer is taken: {_line(found)}")
+    fact = Acceptance(found["from"], wanted, args.device, found["wh"], found["price"])
+    # By the offer's own id: asked again, it is accepted once.
+    outcome = hand.request(client_id(f"acceptance {found['from']} {wanted.hex()}"), record_of(fact))
+    return _told([(f"acceptance of {wanted.hex()}", outcome)])
 
 
 def _amend(args: argparse.Namespace, client: MarketClient) -> int:
     hand = _hand(args, client)
     wanted = order_id(args.order)
-    found = next((order for order in client.orders(hand.key.public) if order["id"] == wanted.hex()), None)
-    if found is None:
-        raise MarketError(f"no open order {args.order}")
+    found = _find(client.orders(hand.key.public)["orders"], wanted)
     amendment = Amendment(
         wanted,
         found["wh"] if args.kwh is None else args.kwh,
@@ -272,9 +321,11 @@ def _orders(args: argparse.Namespace, client: MarketClient) -> int:
     if args.format == "json":
         print(json.dumps(found, indent=1))
         return DONE
-    for order in found:
+    for order in found["orders"]:
         print(_line(order))
-    print(f"{len(found)} open orders")
+    for order in found["offers"]:
+        print(f"{_line(order)}: offered to you by {order['from']}")
+    print(f"{len(found['orders'])} open orders, {len(found['offers'])} offers to you")
     return DONE
 
 

@@ -68,10 +68,9 @@ class MarketClient:
         """How the market is."""
         return self._told(wire.AskStatus(uuid.uuid4().hex))
 
-    def orders(self, key: bytes) -> list[dict[str, Any]]:
-        """The open orders of a key's holder."""
-        found: list[dict[str, Any]] = self._told(wire.AskOrders(uuid.uuid4().hex, key))["orders"]
-        return found
+    def orders(self, key: bytes) -> dict[str, list[dict[str, Any]]]:
+        """The open ``orders`` of a key's holder, and the ``offers`` that others made to it."""
+        return self._told(wire.AskOrders(uuid.uuid4().hex, key))
 
     def book(self, interval_us: int) -> dict[str, Any]:
         """What is bid and offered of an interval."""

@@ -12,7 +12,7 @@ from gateway.config.market import MarketDevice, MarketSettings, TradedKind
 from historian.dispatch.axis import Axis
 from historian.dispatch_job.foresight import Source, StoredForecasts
 from historian.ledger.desk import Desk
-from historian.ledger.facts import Fact, Forecast, Order, Session, Side, Status, StatusChange, Stored
+from historian.ledger.facts import Fact, Forecast, Session, Side, Status, StatusChange, Stored
 from historian.ledger.metering import MICROS
 from historian.ledger.registry import Registered
 
@@ -88,14 +88,14 @@ class Plugs:
         for status in (Status.MAINTENANCE, Status.ACTIVE):
             yield StatusChange(device.name, True, status, found.maintained_at_us, LEFT)
 
-    def before(self, order: Order, now_us: int) -> list[Fact]:
+    def before(self, name: str, side: Side, interval_us: int, now_us: int) -> list[Fact]:
         """What a source will give, told before an order of it is judged, where it is new."""
-        device = self._devices.get(order.device)
-        if device is None or device.forecast is None or order.side is not Side.SELL:
+        device = self._devices.get(name)
+        if device is None or device.forecast is None or side is not Side.SELL:
             return []
-        if order.interval_us % self._interval_us or not 0 < order.interval_us - now_us <= self._horizon_us:
+        if interval_us % self._interval_us or not 0 < interval_us - now_us <= self._horizon_us:
             return []  # it is refused for that
-        start = datetime.fromtimestamp(order.interval_us / MICROS, UTC)
+        start = datetime.fromtimestamp(interval_us / MICROS, UTC)
         told = self._forecasts.ahead(
             device.forecast, Axis(start, timedelta(microseconds=self._interval_us), 1)
         )
@@ -103,8 +103,8 @@ class Plugs:
         if told is not None and np.isfinite(told[0][0]):
             kilowatts = float(told[0][0]) * device.forecast_share
             wh = max(round(kilowatts * self._interval_us / MICROS / 3.6), 0)
-        known = self._desk.community.limits.forecasts.get((order.device, order.interval_us))
-        return [] if known == wh else [Forecast(order.device, order.interval_us, wh)]
+        known = self._desk.community.limits.forecasts.get((name, interval_us))
+        return [] if known == wh else [Forecast(name, interval_us, wh)]
 
 
 def forecasts_of(state: Path) -> StoredForecasts:

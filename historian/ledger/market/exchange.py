@@ -73,6 +73,7 @@ class Exchange:
         self.rules: Rules | None = None
         self.intervals: dict[int, Interval] = {}
         self.orders: dict[OrderId, OpenOrder] = {}
+        self.partners: dict[OrderId, str] = {}  # of offers: to whom
         self.deposits: defaultdict[str, int] = defaultdict(int)
         self.reserved: defaultdict[str, int] = defaultdict(int)
         self.prices: dict[int, Price] = {}
@@ -86,6 +87,10 @@ class Exchange:
             raise Refused(Reason.UNKNOWN, "the market has no rules yet")
         return self.rules
 
+    def trader(self, name: str) -> None:
+        """``Refused`` where it may not trade."""
+        self._registry.trader(name)
+
     def available(self, name: str) -> int:
         """What of a deposit is not reserved."""
         return self.deposits[name] - self.reserved[name]
@@ -94,6 +99,12 @@ class Exchange:
 
     def place(self, author: str, client: bytes, fact: Order, entry: int, now_us: int) -> list[Trade]:
         """An order in; what it trades at once."""
+        if fact.venue is Venue.BILATERAL:
+            raise Refused(Reason.NOT_ALLOWED, "an order to one other: make it an offer")
+        return self.enter(self.judged(author, client, fact, entry, now_us), entry, now_us)
+
+    def judged(self, author: str, client: bytes, fact: Order, entry: int, now_us: int) -> OpenOrder:
+        """An order that may be entered: its energy is promised, its money not reserved yet."""
         rules = self.in_force()
         self._registry.trader(author)
         if author not in self._registry.mains:
@@ -113,13 +124,15 @@ class Exchange:
         self._check_funds(author, order.reserve)
         self._check_own(order)
         self.limits.promise(author, order.device, order.feeder, order.side, order.interval_us, order.open_wh)
-        return self._enter(order, entry, now_us)
+        return order
 
     def amend(self, author: str, fact: Amendment, entry: int, now_us: int) -> list[Trade]:
         """An open order changed. Less energy of the same terms keeps its place; all else goes behind."""
         rules = self.in_force()
         self._registry.trader(author)
         order = self._own(author, fact.order)
+        if order.venue is Venue.BILATERAL:
+            raise Refused(Reason.NOT_ALLOWED, "an offer stays as it was made: cancel it and make another")
         self._check_interval(order.interval_us, rules, now_us)
         device = self.limits.owned(author, order.device)
         changed = OpenOrder(
@@ -157,7 +170,7 @@ class Exchange:
             self._reserve_again(order, changed.reserve)
             return []
         self._take_out(order)
-        return self._enter(changed, entry, now_us)
+        return self.enter(changed, entry, now_us)
 
     def cancel(self, author: str, client: bytes) -> None:
         """An open order ends."""
@@ -227,7 +240,8 @@ class Exchange:
 
     # ------------------------------------------------------------ changes, after all checks
 
-    def _enter(self, order: OpenOrder, entry: int, now_us: int) -> list[Trade]:
+    def enter(self, order: OpenOrder, entry: int, now_us: int) -> list[Trade]:
+        """In with one that was judged; what it trades at once."""
         interval = self._interval(order.interval_us)
         order_id = (order.author, order.client)
         self.orders[order_id] = order
@@ -243,7 +257,7 @@ class Exchange:
             planned = interval.book.plan(order)
             interval.book.halves[order.side].add(order)
             for resting, wh in planned:
-                trades.append(self._trade(interval, order, resting, wh, entry, now_us))
+                trades.append(self.trade(order, resting, wh, entry, now_us))
         return trades
 
     def _interval(self, interval_us: int) -> Interval:
@@ -252,9 +266,9 @@ class Exchange:
             interval = self.intervals[interval_us] = Interval()
         return interval
 
-    def _trade(
-        self, interval: Interval, order: OpenOrder, resting: OpenOrder, wh: int, entry: int, now_us: int
-    ) -> Trade:
+    def trade(self, order: OpenOrder, resting: OpenOrder, wh: int, entry: int, now_us: int) -> Trade:
+        """So much between two that are in, at the price of the one that was there."""
+        interval = self.intervals[order.interval_us]
         buy, sell = (order, resting) if order.side is Side.BUY else (resting, order)
         price = resting.price
         amount = amount_down(wh, price)
@@ -316,6 +330,7 @@ class Exchange:
         if not self._beside[pool]:
             del self._beside[pool]
         del interval.orders[order_id]
+        self.partners.pop(order_id, None)
         self.reserved[order.author] -= order.reserve
         order.reserve = 0
         if order.venue is Venue.CONTINUOUS:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -113,24 +114,35 @@ async def test_a_member_joins_and_trades_by_the_command_line(place: Place, capsy
         await place.until(lambda: place["market.home.deposit"] == 50.5)
         told = capsys.readouterr().out
         assert "house: receipt" in told
+        later = datetime.fromtimestamp(time.time() // 900 * 900 + 7_200, UTC).isoformat()  # no gate meanwhile
         words = ("order", "--key", str(key), "--buy", "1.5", "--price", "0.21", "--device", "house")
+        words = (*words, "--interval", later)
         assert await place.say(*words, "--id", "mine") == 0
         assert await place.say(*words, "--id", "mine") == 0, "asked again, it is placed once"
         first, second = capsys.readouterr().out.splitlines()
         assert first == second
-        await place.until(lambda: place["market.orders"] == 1 and place["market.best_buy"] == 0.21)
+        await place.until(lambda: place["market.orders"] == 1)
         assert place["market.home.deposit"] == pytest.approx(50.5 - 0.315)
         assert await place.say("amend", "--key", str(key), "mine", "--kwh", "1") == 0
         assert await place.say("orders", "--key", str(key), "--format", "json") == 0
-        (order,) = json.loads(capsys.readouterr().out.partition("\n")[2])
+        (order,) = json.loads(capsys.readouterr().out.partition("\n")[2])["orders"]
         assert (order["side"], order["wh"], order["price"]) == ("buy", 1_000, 210_000)
         assert await place.say("cancel", "--key", str(key), "mine") == 0
         assert await place.say("cancel", "--key", str(key), "mine") == 1
         assert "unknown" in capsys.readouterr().err
+        sun = ("--key", str(place.state / "keys" / "sun.pem"), "--interval", later)
+        offer = ("offer", *sun, "--to", "home", "--sell", "2", "--price", "0.18", "--device", "roof")
+        assert await place.say(*offer) == 0
+        two = capsys.readouterr().out.split()[1]
+        accept = ("accept", two, "--key", str(key), "--device", "house")
+        assert await place.say(*accept) == 0
+        assert "2.000 kWh" in capsys.readouterr().out
+        assert await place.say(*accept) == 1, "it is taken"
+        capsys.readouterr()
         assert await place.say("status") == 0
         assert "the market is open" in capsys.readouterr().out
         await place.until(lambda: place["market.orders"] == 0 and place["market.refused"] == 1)
-        assert place["market.home.next_pos_kwh"] == 0.0
+        assert place["market.home.deposit"] == pytest.approx(50.5 - 0.36)
         assert place["market.next_price"] is None, "Uncertain until its gate"
         operator = ("--key", str(place.state / "market.pem"))
         assert await place.say("suspend", "home", *operator) == 0
