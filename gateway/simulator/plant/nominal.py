@@ -13,7 +13,8 @@ SWING_STEPS = 5
 WEATHER_STEPS = 20  # sun, wind, load profiles and vehicles change every 20 steps, 100 ms
 WEATHER_S = WEATHER_STEPS * STEP_S
 # Above a speed, a longer step: devices are looked at every 10 ms of the wall, 0.2 s of the plant at 20 times as fast.
-COARSER_STEPS = ((20.0, FINE_STEP_S), (100.0, 0.05), (math.inf, 0.5))
+FINE_SPEED = 20.0
+COARSER_STEPS = ((FINE_SPEED, FINE_STEP_S), (100.0, 0.05), (math.inf, 0.5))
 SECONDS_PER_HOUR = 3600.0
 BLOCKED_BELOW_PU = (
     0.5  # momentary cessation: below this voltage converters feed nothing (IEEE 1547-2018 6.4.2)

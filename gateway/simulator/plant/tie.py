@@ -60,7 +60,8 @@ class Tie:
     close that the synch-check refuses sets the synchroniser to work, so that a later one succeeds.
 
     On remote control it has no synchroniser and does not return by itself; after a trip (``tripped``) it refuses to
-    close until it was told to open. ``jammed``: the breaker does not move.
+    close until it was told to open. ``jammed``: the breaker does not move. ``keeps_step``: also on remote control the
+    synchroniser holds a live island in step with a fit utility; closing is left to who commands it.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class Tie:
         "fit_s",
         "import_kwh",
         "jammed",
+        "keeps_step",
         "power_kw",
         "reactive_kvar",
         "trim_hz",
@@ -89,6 +91,7 @@ class Tie:
         self._relay = BACKUP if nominal.remote else ALONE
         self.tripped = False
         self.jammed = False
+        self.keeps_step = False
         self.contact: Contact | None = None  # of the last closing
         self.breaker_closed = True
         self.close_command = True
@@ -145,7 +148,8 @@ class Tie:
             return
         slip_hz = bus_hz - utility.frequency_hz
         self.angle_deg = (self.angle_deg + 360.0 * slip_hz * STEP_S + 180.0) % 360.0 - 180.0
-        if self._steers and self.fit_s > HEALTHY_S and bus_v > DEAD_PU * self._nominal.v:
+        steers = self._steers or self.keeps_step
+        if steers and self.fit_s > HEALTHY_S and bus_v > DEAD_PU * self._nominal.v:
             steer_hz = clamp(-STEER_HZ_PER_DEGREE * self.angle_deg, -STEER_LIMIT_HZ, STEER_LIMIT_HZ)
             trim_hz = self.trim_hz + TRIM_PER_S * (steer_hz - slip_hz) * STEP_S
             self.trim_hz = clamp(trim_hz, -TRIM_LIMIT_HZ, TRIM_LIMIT_HZ)
