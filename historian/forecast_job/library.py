@@ -18,6 +18,9 @@ MODEL_KEY: Final = "model-key.pem"  # of this site; who may read it may say what
 ISSUE_EVERY: Final = {Track.LONG: "3h", Track.SHORT: "20min", Track.SPIKE: "5min"}  # in a comparison
 CALIBRATION: Final = 0.25  # share of time
 MOST_CALIBRATION: Final = 0.6
+LONGEST_CALIBRATION_DAYS: Final = (
+    56  # at most: of those the last 28 count, and half a year of walking is half a training
+)
 CATCH_UP_DAYS: Final = 2  # a restart in the evening, after a night whose training failed
 Tell = Callable[[str], None]
 
@@ -29,19 +32,21 @@ class ModelError(Exception):
 def new_forecaster(plan: Plan, model: str, zone: str, rows: int) -> Any:
     """One that is not fitted, for a table of so many rows. Raises ImportError that says how to get what is missing.
 
-    Of a short table the greater part calibrates: the model is trained on all of it afterwards.
+    Of a short table the greater part calibrates, of a long one the last weeks: the model is trained on all of it
+    afterwards.
     """
     from historian.forecast import Civil
     from historian.forecast.forecaster import Forecaster
 
-    share = plan.steps_to_calibrate / max(rows - plan.steps_to_issue, 1)
+    usable = max(rows - plan.steps_to_issue, 1)
+    usual = min(CALIBRATION, LONGEST_CALIBRATION_DAYS * plan.day / usable)
     return Forecaster(
         horizon=plan.horizon,
         freq=f"{plan.step_s}s",
         quantiles=plan.quantiles,
         model=model,
         season=f"{plan.forecast.season.days}D",
-        calibration=min(max(share, CALIBRATION), MOST_CALIBRATION),
+        calibration=min(max(plan.steps_to_calibrate / usable, usual), MOST_CALIBRATION),
         bounds=(0.0, None) if plan.forecast.kind.is_never_negative else (None, None),
         civil=Civil(zone),
     )

@@ -9,6 +9,7 @@ import pytest
 from historian_folder import NOON
 
 from gateway.config.forecasts import CLEAR_SKY, KnownInput, Surroundings
+from historian.forecast_job import library
 from historian.forecast_job.frames import highest, known_frame, past_frame
 from historian.forecast_job.plan import S_NS, Plan, Track, plans_of
 from historian.query.history import History
@@ -144,3 +145,10 @@ def test_holidays_of_no_country_are_told_with_their_code(folder, history, site):
     forecast = dataclasses.replace(site.forecasts[0], surroundings=Surroundings(None, "XX"))
     with pytest.raises(ValueError, match="holidays 'XX' are not known"):
         known_frame(history, plans_of(forecast)[0], NOON, ZONE)
+
+
+@pytest.mark.parametrize(("days", "calibrates_days"), [(8, 3.6), (14, 4), (90, 22), (730, 56)])
+def test_the_end_of_history_calibrates_as_much_as_counts(plan, days, calibrates_days):
+    """Of what is not looked back: at most three fifths; a day and three of outcomes; a quarter; eight weeks."""
+    share = library.new_forecaster(plan, "linear", ZONE, days * 96).calibration
+    assert share * (days - 2) == pytest.approx(calibrates_days)
