@@ -8,7 +8,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SITE ?= config/sites/demo/site.yaml
-STATE ?= build/demo
+# build/demo of config/sites/demo/site.yaml: each site has a state folder of its own.
+STATE ?= build/$(notdir $(patsubst %/,%,$(dir $(SITE))))
 SOURCES := $(shell git ls-files 'firmware/*.c' 'firmware/*.h')
 NODE_TESTS := tests/interop/opcua tests/interop/evm
 CONTRACTS := historian/ledger/contracts/solidity

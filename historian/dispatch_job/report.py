@@ -52,7 +52,7 @@ def plan_table(solved: Solved, settings: DispatchSettings, zone: tzinfo, steps_a
     for first in range(0, plan.horizon, steps_a_row):
         time = plan.times[first].astimezone(zone)
         row = slice(first, first + steps_a_row)
-        cells = "".join(f"{values[row].mean():>15.1f}" for values in sums.values())
+        cells = "".join(f"{round(float(values[row].mean()), 1) + 0.0:>15.1f}" for values in sums.values())
         lines.append(f"{time:{form}}  {cells}{soc[row][-1]:>10.1f}")
     costs = plan.costs
     lines.append("")

@@ -161,6 +161,7 @@ def _windows(
     for asset in settings.assets:
         if isinstance(asset, PlannedDeferrable):
             window = found[asset.name] = window_of(asset, _reader(values), now, zone)
+            state.done_kwh.setdefault(asset.name, 0.0)
             if window is None or not window.start < now < window.end:
                 state.done_kwh[asset.name] = 0.0
             if asset.done is not None and window is not None:
