@@ -1,10 +1,10 @@
 """By which rule a baseline is made.
 
-The defaults are the ten-in-ten methodology of the California ISO (tariff, section 4.13.4), from which that of the
-Australian market operator's wholesale demand response comes too: the mean of the ten most recent similar days
-without an event, of at most 45 days back and at least five; four days, and at least four, where the event is on a
-weekend or holiday. It is scaled by what the second, third and fourth hour before the event were on the day against
-those days, by at most 20 % either way.
+The defaults are after the ten-in-ten methodology of the California ISO: the mean of the ten most recent similar days
+without an event, scaled by the day itself by at most 20 % (ISO Baseline Accuracy Work Group, proposal of 2017-04-04,
+section 1). The rest is meant to be that of its tariff, section 4.13.4, and was not checked against its text: at most
+45 days back and at least five; four days, and at least four, where the event is on a weekend or holiday; the second,
+third and fourth hour before the event for the scaling.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
@@ -124,7 +124,7 @@ class Calls:
             "SELECT name, programme, start, until, level, announced, by, note, cancelled, cancelled_by"
             " FROM events ORDER BY start, name"
         )
-        return [Call(*row, tuple(left.get(row[0], ()))) for row in rows]
+        return [replace(Call(*row), left=tuple(left.get(row[0], ()))) for row in rows]
 
     def one(self, name: str) -> Call:
         """Raises Refused."""

@@ -21,6 +21,7 @@ from historian.dispatch.axis import Axis
 from historian.dispatch.errors import DispatchError
 from historian.dispatch.rolling import Horizon
 from historian.dispatch_job.binding import Read, bind
+from historian.dispatch_job.called import Called, nobody
 from historian.dispatch_job.child import Failure
 from historian.dispatch_job.course import LEAST_STEPS, RETRY, Standing
 from historian.dispatch_job.days import day_name, horizon_at, step_began
@@ -87,6 +88,7 @@ class Dispatcher:
         source: Source,
         begin: Callable[[Job], Work],
         speed: float = 1.0,
+        events: Called = nobody,
     ) -> None:
         self._settings = settings
         self._names = names
@@ -95,6 +97,7 @@ class Dispatcher:
         self._means = means
         self._source = source
         self._begin = begin
+        self._events = events
         self._step = settings.step
         self.standing = Standing(
             Horizon.full(settings.steps, min(LEAST_STEPS, settings.steps)),
@@ -182,12 +185,13 @@ class Dispatcher:
         peak_kw = day.peak_kw if day is not None and is_same_day else 0.0
         try:
             bound = bind(self._settings, read, self.kept.memory, foreseen, axis, self._zone, peak_kw, now)
+            site = replace(bound.site, events=self._events(axis))
         except DispatchError as error:
             return str(error)
         self._without = bound.without
         followed = self.standing.followed
         return Job(
-            *(bound.site, axis.start, axis.step, axis.horizon, self._settings.deadline_s),
+            *(site, axis.start, axis.step, axis.horizon, self._settings.deadline_s),
             self._settings.gap_pct / 100,
             None if followed is None else followed.plan,
         )

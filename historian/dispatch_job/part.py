@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gateway.config.dispatch import DispatchSettings, PlannedBattery
 from gateway.config.dispatch_section import TEXT_BYTES
 from gateway.config.part import PartContext, work_in_thread
+from gateway.config.paths import run_paths
 from gateway.config.plant_time import NS, WALL_TIME, PlantTime, keep_plant_time, speed_of
 from gateway.config.site import Site
 from gateway.config.system import DISPATCH_OWNER
@@ -24,6 +25,7 @@ from gateway.tags.image import Region, Writer
 from gateway.tags.quality import Quality, is_good
 from gateway.tags.sample import to_bits, value_from_bits
 from gateway.tags.tag import ValueType
+from historian.dispatch_job.called import called
 from historian.dispatch_job.child import Child
 from historian.dispatch_job.dispatcher import Dispatcher, Published
 from historian.dispatch_job.foresight import Floats, NoForecasts, StoredForecasts
@@ -84,6 +86,7 @@ def plan_on(
         StoredForecasts(state) if site.forecasts else NoForecasts(),
         begin,
         plant.speed,
+        called(settings, site.demand_response, run_paths(site.name, state).demand_response, plant),
     )
     with Region.attach(region_name) as region:
         types = [region.type_of(int(tag)) for tag in inputs]
