@@ -1,6 +1,7 @@
 # make run    the demo microgrid with its gateway, historian and HMI
 # make test   builds, lints, runs every test
 # make bench  every benchmark (minutes)
+# make demo-days  two days of the running demo, sixty times as fast: what became of its promises (50 minutes)
 # make fuzz   each wire decoder for FUZZ_S seconds (default 60) under a coverage-guided fuzzer
 # make soak   the kernel's torture for SOAK_S seconds (default 600)
 # make soak-history  the historian killed 200 times, and the power cut at every write and sync of a run (a quarter of an hour)
@@ -17,7 +18,7 @@ COMPILE_CONTRACTS := node --liftoff-only tests/interop/evm/compile.js
 # Workers of pytest. Tests wait more than they work: two cores have time for three.
 JOBS ?= 3
 
-.PHONY: contracts run test lint bench fuzz soak soak-history setup build test-c test-tsan test-python clean system interop
+.PHONY: contracts run test lint bench demo-days fuzz soak soak-history setup build test-c test-tsan test-python clean system interop
 
 run: build
 	$(BIN)/tieline run $(SITE) --state $(STATE) --new-passwords
@@ -89,6 +90,10 @@ BENCHMARKS ?= benchmarks/*.py benchmarks/energy/anomaly.py benchmarks/energy/dis
   benchmarks/energy/forecast.py benchmarks/historian benchmarks/historian/startup.py
 bench: build
 	failed=; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file || failed="$$failed $$file"; done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
+
+# `make demo-days DEMO_DAYS="--days 0.5 --folder build/demo-days"` is shorter, and keeps history and logs.
+demo-days: build
+	$(BIN)/python benchmarks/energy/demo_days.py $(DEMO_DAYS)
 
 # Not among the project's own needs: it has wheels for some versions of Python only.
 FUZZ_S ?= 60
