@@ -47,6 +47,15 @@ def test_what_falls_more_slowly_after_a_bend_has_no_knee() -> None:
     assert knee(weeks(100 - 0.05 * week), "pct").date is None
 
 
+def test_what_falls_but_a_little_faster_after_a_bend_has_no_knee() -> None:
+    # 0.05 and then 0.06 points a week, without noise: the bend is certain, and not half as steep again.
+    week = np.arange(100)
+    found = knee(weeks(100 - 0.05 * week - 0.01 * np.maximum(week - 50, 0)), "pct")
+    assert found.p < 0.01
+    assert found.loss_after_pct_a_year > found.loss_before_pct_a_year
+    assert found.date is None
+
+
 def test_too_few_values_have_none() -> None:
     with pytest.raises(TooLittle, match=r"11 values of 'pct' over 70 days: 12 over 60 are needed"):
         knee(weeks(np.linspace(100, 99, 11)), "pct")
