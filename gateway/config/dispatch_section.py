@@ -228,7 +228,8 @@ def _check_times(s: Settings, faults: FaultLog) -> None:
     for either, other in (("step_s", "step_min"), ("horizon_s", "horizon_h")):
         if either in s and other in s:
             faults.add(s.key_at(either), f"both {quote(either)} and {quote(other)}", "remove one of them")
-    if s["step_min"] and 60 % s["step_min"]:
+    is_divisor = not s["step_min"] or 60 % s["step_min"] == 0
+    if not is_divisor:
         faults.add(s.at("step_min"), f"'step_min' is {s['step_min']}", "write a divisor of 60: 5, 10, 15, 30")
     if s["step_s"] and 3_600 % s["step_s"]:
         faults.add(
@@ -245,7 +246,7 @@ def _check_times(s: Settings, faults: FaultLog) -> None:
             f"{horizon_s / step_s:g} steps of {step_s} s in {horizon_s} s",
             f"a plan has 1 to {MOST_STEPS} steps",
         )
-    if s["day_s"] % step_s:
+    if is_divisor and s["day_s"] % step_s:
         faults.add(
             s.at("day_s"), f"'day_s' is {s['day_s']}, a step {step_s} s", "write a whole number of steps"
         )
