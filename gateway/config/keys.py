@@ -49,7 +49,7 @@ from gateway.config.kinds import (
     choice,
 )
 from gateway.config.logic import Start
-from gateway.config.market import BillEvery, MemberKind, TradedKind
+from gateway.config.market import BillEvery, FeedKind, MemberKind, TradedKind
 from gateway.config.modbus import SERIAL, TAGGED, Order, Parity, RegisterType, Table, Transport, WriteFunction
 from gateway.config.modbus_server import BadAs
 from gateway.config.opcua_device import FIELD, FIELD_GRAMMAR, NODE, NODE_GRAMMAR, ReadBy
@@ -2207,6 +2207,12 @@ MARKET_PRICE = Section(
     "the market's price",
     (
         Key("base_rate_per_kwh", _PRICE, "What the factors are of."),
+        Key(
+            "base_rate_feed",
+            Text("the name of a feed", WORD, 64),
+            "A feed whose import price is the base rate instead, as long as it has one.",
+            None,
+        ),
         Key("load", _SOURCE, "The power that the community draws, in kW: by it the demand factor rises."),
         Key("rated_kw", Number(above=0, high=1_000_000), "The power that its connection is rated for."),
         Key("frequency", _SOURCE, "The frequency, in Hz; 200 mHz off is full stress.", None),
@@ -2383,6 +2389,90 @@ MARKET_TARIFFS = Named(
         ),
     ),
 )
+MARKET_ANCHOR = Section(
+    "the anchoring of a ledger",
+    (
+        Key(
+            "url",
+            Text(
+                "http:// or https://, a host, and a port where it is not the usual one",
+                r"https?://[A-Za-z0-9_.\[\]:-]+(?:/[A-Za-z0-9_./-]*)?",
+                500,
+            ),
+            "A node of the chain, its JSON-RPC, as in http://127.0.0.1:8545.",
+        ),
+        Key(
+            "contract",
+            Text("0x and 40 hexadecimal digits", r"0x[0-9a-fA-F]{40}", 42),
+            "Its address, as `tieline ledger anchor-create` prints it.",
+        ),
+        Key(
+            "key",
+            _KEY_FILE,
+            "The file with its operator's key, relative to the state folder; `tieline ledger anchor-key` makes it.",
+            "chain.key",
+        ),
+        Key("confirmations", Integer(0, 64), "Blocks on top of a root that make it sure.", 12),
+        Key("most_fee_gwei", Number(above=0, high=1_000_000), "What a unit of gas may cost.", 500.0),
+    ),
+)
+_FETCHED = frozenset({FeedKind.FILE, FeedKind.HTTP})
+MARKET_FEEDS = Named(
+    "a feed",
+    WORD,
+    WORD_GRAMMAR,
+    Section(
+        "a feed of prices",
+        (
+            Key("kind", choice(FeedKind), "Where it comes from."),
+            Key(
+                "tariff",
+                Text("the name of a tariff", WORD, 64),
+                "A tariff of this section.",
+                when=When("kind", frozenset({FeedKind.TARIFF})),
+            ),
+            Key(
+                "file",
+                _KEY_FILE,
+                "A file in CSV or JSON, relative to the state folder.",
+                when=When("kind", frozenset({FeedKind.FILE})),
+            ),
+            Key(
+                "url",
+                Text("an address: https://host/path", r"https?://[!-~]+", 500),
+                "Where it is fetched; what it redirects to is not followed.",
+                when=When("kind", frozenset({FeedKind.HTTP})),
+            ),
+            Key(
+                "unit", Choice(("kWh", "MWh")), "What its prices are of.", "MWh", when=When("kind", _FETCHED)
+            ),
+            Key(
+                "every_s",
+                Integer(10, 86_400, "s"),
+                "How often it is looked at.",
+                900,
+                when=When("kind", _FETCHED),
+            ),
+            Key(
+                "max_age_h",
+                Number(above=0, high=336),
+                "What was fetched longer ago is stale, and not used.",
+                26.0,
+                when=When("kind", _FETCHED),
+            ),
+            Key("import_fee_per_kwh", _PRICE, "On top of what is taken.", 0.0, when=When("kind", _FETCHED)),
+            Key("export_fee_per_kwh", _PRICE, "Off what is given.", 0.0, when=When("kind", _FETCHED)),
+            Key(
+                "capacity_per_kw",
+                _PRICE,
+                "A kW of the greatest interval of a bill.",
+                0.0,
+                when=When("kind", _FETCHED),
+            ),
+        ),
+    ),
+    40,
+)
 MARKET = Section(
     "the market",
     (
@@ -2462,7 +2552,9 @@ MARKET = Section(
         Key("price", MARKET_PRICE, "How the price is made of tags."),
         Key("feeders", Later(MARKET_FEEDERS), "What carries the energy, by name."),
         Key("tariffs", Later(MARKET_TARIFFS), "What is billed beside the market, by name.", None),
+        Key("feeds", Later(MARKET_FEEDS), "Prices from outside the community, by name.", None),
         Key("participants", Later(MARKET_PARTICIPANTS), "Who may trade, by name."),
+        Key("anchor", MARKET_ANCHOR, "An EVM chain that keeps the roots of the ledger's periods.", None),
     ),
 )
 

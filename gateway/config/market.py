@@ -134,6 +134,7 @@ class PriceFormula:
     """What the tariff's price is made of: places of tags, None where a factor is not measured."""
 
     base_rate: int
+    feed: str | None  # whose price is the base rate where it has one
     load: int
     load_w: float  # what one of the tag's unit is
     rated_w: int
@@ -171,6 +172,41 @@ class MarketTariff:
     windows: tuple[MarketWindow, ...]
 
 
+class FeedKind(StrEnum):
+    """Where prices from outside the community come from."""
+
+    TARIFF = "tariff"
+    FILE = "file"
+    HTTP = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class MarketFeed:
+    """Prices from outside. ``source`` is a tariff's name, a file (relative to the state folder), or an address.
+
+    ``per_kwh`` is of how many kWh the feed's prices are; fees come on top of what is taken, and off what is given.
+    """
+
+    name: str
+    kind: FeedKind
+    source: str
+    per_kwh: int
+    every_s: int
+    max_age_s: int
+    import_fee: int
+    export_fee: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedTags:
+    """Places of a feed's tags."""
+
+    import_price: int
+    export_price: int
+    state: int
+
+
 @dataclass(frozen=True, slots=True)
 class MemberTags:
     """Places of a participant's tags."""
@@ -203,6 +239,20 @@ class MarketTags:
     ledger_entries: int
     ledger_head: int
     last_error: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarketAnchor:
+    """Where the roots of the ledger's periods go: a node, a contract, the key's file relative to the state folder.
+
+    ``most_fee`` is what a unit of gas may cost, in the chain's smallest unit.
+    """
+
+    url: str
+    contract: str
+    key: str
+    confirmations: int
+    most_fee: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +291,9 @@ class MarketSettings:
     tariffs: tuple[MarketTariff, ...]
     tags: MarketTags
     member_tags: tuple[MemberTags, ...]
+    feeds: tuple[MarketFeed, ...]
+    feed_tags: tuple[FeedTags, ...]
+    anchor: MarketAnchor | None = None
 
     @property
     def inputs(self) -> tuple[int, ...]:

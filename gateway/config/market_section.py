@@ -12,6 +12,7 @@ from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.keys import (
     MARKET_DEVICES,
     MARKET_FEEDERS,
+    MARKET_FEEDS,
     MARKET_HOURS,
     MARKET_METERS,
     MARKET_PARTICIPANTS,
@@ -20,7 +21,11 @@ from gateway.config.keys import (
 )
 from gateway.config.kinds import Named, Reading, Settings
 from gateway.config.market import (
+    FeedKind,
+    FeedTags,
+    MarketAnchor,
     MarketDevice,
+    MarketFeed,
     MarketFeeder,
     MarketHours,
     MarketMember,
@@ -46,6 +51,7 @@ MICRO, WATTS = 1_000_000, 1_000
 WH_OF_UNIT: Mapping[str, int] = {"Wh": 1, "kWh": 1_000, "MWh": 1_000_000}
 W_OF_UNIT: Mapping[str, float] = {"W": 1.0, "kW": 1e3, "MW": 1e6}
 _DAY_MIN = 1_440
+_GWEI = 10**9
 _MOST_FACTOR = 10
 
 # name, type, unit, decimals, description; "money" is the currency
@@ -90,6 +96,13 @@ _MEMBER_TAGS: tuple[tuple[str, str | None, int, str], ...] = (
 assert [name.rpartition(".")[2] for name, *_ in _TAGS[:15]] == [field.name for field in fields(MarketTags)][
     :15
 ]
+_FEED_TAGS: tuple[tuple[str, ValueType, int | None, str], ...] = (
+    ("import_price", ValueType.DOUBLE, 4, "what a kWh taken costs now, {money}"),
+    ("export_price", ValueType.DOUBLE, 4, "what a kWh given brings now, {money}"),
+    ("state", ValueType.STRING, None, "whether it is used, or why not"),
+)
+_SOURCES = {FeedKind.TARIFF: "tariff", FeedKind.FILE: "file", FeedKind.HTTP: "url"}
+assert [name for name, *_ in _FEED_TAGS] == [field.name for field in fields(FeedTags)]
 assert [name for name, *_ in _MEMBER_TAGS] == [field.name for field in fields(MemberTags)]
 
 
@@ -125,8 +138,11 @@ def read_market(
         feeders = tuple(section.feeders())
         tariffs = tuple(section.tariffs())
         members = tuple(section.members())
+        anchor = section.anchor()
         section.check()
+        feeds = tuple(section.feeds())
         own, member_tags = section.declare([member.name for member in members])
+        feed_tags = section.declare_feeds([feed.name for feed in feeds])
     if len(faults) > before or price is None:
         return None
     s = settings
@@ -159,6 +175,9 @@ def read_market(
         tariffs=tariffs,
         tags=own,
         member_tags=member_tags,
+        feeds=feeds,
+        feed_tags=feed_tags,
+        anchor=anchor,
     )
 
 
@@ -198,6 +217,16 @@ class _Section:
                 "write the lower one there",
             )
 
+    def anchor(self) -> MarketAnchor | None:
+        """The chain that keeps the ledger's roots."""
+        s = self._s["anchor"]
+        if not isinstance(s, Settings) or not s.is_sound(
+            "url", "contract", "key", "confirmations", "most_fee_gwei"
+        ):
+            return None
+        fee = round(s["most_fee_gwei"] * _GWEI)
+        return MarketAnchor(s["url"], s["contract"], s["key"], s["confirmations"], fee)
+
     def price(self) -> PriceFormula | None:
         """The formula of the price."""
         s = self._s["price"]
@@ -225,6 +254,7 @@ class _Section:
         kilo = 1e3 if voltage is not None and self._tags[voltage].unit == "kV" else 1.0
         return PriceFormula(
             base_rate=_micro(s["base_rate_per_kwh"]),
+            feed=s["base_rate_feed"],
             load=load,
             load_w=W_OF_UNIT[self._tags[load].unit or "kW"],
             rated_w=round(s["rated_kw"] * WATTS),
@@ -260,6 +290,44 @@ class _Section:
                     incentive_rate=_micro(s["incentive_per_kwh"] or 0),
                     windows=windows,
                 )
+
+    def feeds(self) -> Iterator[MarketFeed]:
+        """Prices from outside; and whether the price's own feed is one of them."""
+        known: dict[str, None] = {}
+        for key, s in self._entries(self._s, "feeds", MARKET_FEEDS):
+            known[key.text] = None
+            self._known(s, "tariff", self._tariffs, "tariff")
+            kind = s["kind"]
+            if kind is None or not s.is_sound(_SOURCES[kind]):
+                continue
+            yield MarketFeed(
+                name=key.text,
+                kind=kind,
+                source=s[_SOURCES[kind]],
+                per_kwh=1_000 if s["unit"] == "MWh" else 1,
+                every_s=s["every_s"] or 0,
+                max_age_s=round((s["max_age_h"] or 0) * 3_600),
+                import_fee=_micro(s["import_fee_per_kwh"]),
+                export_fee=_micro(s["export_fee_per_kwh"]),
+                capacity=_micro(s["capacity_per_kw"]),
+            )
+        if isinstance(self._s["price"], Settings):
+            self._known(self._s["price"], "base_rate_feed", known, "feed")
+
+    def declare_feeds(self, feeds: Sequence[str]) -> tuple[FeedTags, ...]:
+        """Put the feeds' tags behind the others."""
+        money = self._s["currency"] or ""
+        return tuple(
+            FeedTags(
+                *(
+                    self._put(
+                        (f"{FOLDER}.feeds.{feed}.{name}", type, None, decimals, f"{feed}: {text}"), money
+                    )
+                    for name, type, decimals, text in _FEED_TAGS
+                )
+            )
+            for feed in feeds
+        )
 
     def _windows(self, s: Settings) -> Iterator[MarketWindow]:
         for _, each in self._entries(s, "windows", MARKET_WINDOWS):

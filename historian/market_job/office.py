@@ -15,11 +15,13 @@ from historian.dispatch_job.foresight import Source
 from historian.ledger.desk import Desk
 from historian.ledger.errors import LedgerError, Refused
 from historian.ledger.facts import Gate, Halt, Price, Status
+from historian.ledger.market.price import MOST_RATE
 from historian.ledger.metering import MICROS
 from historian.market_job.bills import Biller
 from historian.market_job.opening import Opened, open_market
 from historian.market_job.plugs import Plugs
 from historian.market_job.pricing import NoPrice, means, price_again, price_now
+from historian.market_job.quotes import NoQuote, Quotes
 from historian.market_job.readings import MeterReader
 from historian.market_job.registrar import Registrar
 from historian.query.history import History
@@ -46,6 +48,7 @@ class Office:
         forecasts: Source,
         zone: tzinfo,
         clock: Callable[[], int],
+        quotes: Mapping[str, Quotes],
     ) -> None:
         self.settings = settings
         self.desk = Desk(opened.book, opened.key, clock)
@@ -53,6 +56,7 @@ class Office:
         self.zone = zone
         self._opened = opened
         self._clock = clock
+        self.quotes = quotes
         self._history = history
         self._read = read
         self._names = names
@@ -67,7 +71,7 @@ class Office:
         self._open: deque[int] = deque()  # gated, and not settled yet
         self._refused: dict[int, str] = {}  # intervals that could not be settled, and why
         self._closed_at_us = opened.closed_at_us
-        self._price_trouble = ""
+        self._price_trouble = self._feed_trouble = ""
         self.can_trade = False
         self.must_register = True
 
@@ -103,7 +107,7 @@ class Office:
 
     def troubles(self) -> list[str]:
         """What is the matter, the gravest first."""
-        told = [self._price_trouble] if self._price_trouble else []
+        told = [why for why in (self._price_trouble, self._feed_trouble) if why]
         told += [why for _, why in sorted(self._refused.items())][:1]
         return [*told, *self._registrar.troubles, *self._biller.troubles, *self.reader.troubles.values()]
 
@@ -157,9 +161,20 @@ class Office:
         """An interval's price as the tags are now."""
         rules = self.desk.community.market.in_force()
         try:
-            return price_now(self.settings.price, rules, self._read, self._names, at_us, self.zone)
+            return price_now(
+                self.settings.price, rules, self._read, self._names, at_us, self.zone, self._base_rate(at_us)
+            )
         except Refused as refused:
             return NoPrice(f"no price: {refused.why}")
+
+    def _base_rate(self, at_us: int) -> int | None:
+        """By the feed that the section names; None where it has none that can be used: then the section's own."""
+        name = self.settings.price.feed
+        if name is None:
+            return None
+        quote = self.quotes[name].quote(at_us, self._clock())
+        self._feed_trouble = quote.why if isinstance(quote, NoQuote) else ""
+        return None if isinstance(quote, NoQuote) else min(max(quote.import_price, 0), MOST_RATE)
 
     def _edges(self, now_us: int) -> Iterator[int]:
         """Ends of intervals at which readings are needed and may be there, the oldest first."""
@@ -206,7 +221,9 @@ class Office:
         rules = market.in_force()
         end_us = at_us + self._interval_us
         read = means(self._history, self._names, at_us, end_us)
-        price = price_now(self.settings.price, rules, read, self._names, at_us, self.zone)
+        price = price_now(
+            self.settings.price, rules, read, self._names, at_us, self.zone, self._base_rate(at_us)
+        )
         if isinstance(price, NoPrice):
             self._price_trouble = price.why
             if now_us < end_us + self.settings.settle_delay_s * MICROS:
@@ -236,10 +253,11 @@ def open_office(
     forecasts: Source,
     zone: tzinfo,
     clock: Callable[[], int],
+    quotes: Mapping[str, Quotes],
 ) -> Office:
     """A market at work. Raises LedgerError, KeyFileError, OSError."""
     opened = open_market(settings, state, site, clock)
-    office = Office(settings, opened, history, read, names, forecasts, zone, clock)
+    office = Office(settings, opened, history, read, names, forecasts, zone, clock, quotes)
     try:
         office.start()
     except (LedgerError, OSError):

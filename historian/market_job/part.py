@@ -25,10 +25,12 @@ from historian.dispatch_job.foresight import NoForecasts, StoredForecasts
 from historian.errors import HistoryError
 from historian.ledger.errors import LedgerError
 from historian.ledger.pen import now_us
+from historian.market_job.anchor import start_anchoring
 from historian.market_job.answers import Answers
 from historian.market_job.door import Door, Inbox, make_inbox
 from historian.market_job.office import Office, open_office
-from historian.market_job.tags import Said, told, types_of
+from historian.market_job.quotes import Quotes, keep_fetching, quotes_of
+from historian.market_job.tags import Said, told, told_feeds, types_of
 from historian.query.history import History
 from historian.signing import KeyFileError
 
@@ -36,6 +38,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 REOPEN_S = 10.0  # a ledger that cannot be opened or written is tried again so often
+ANCHOR_END_S = 1.0
 REFRESH_S = 20.0  # what stays is told again so often: every second would be kept for years
 _AWAY = (LedgerError, KeyFileError, OSError, sqlite3.Error)
 
@@ -75,16 +78,26 @@ def trade_on(
     history = History(history_folder)
     try:
         with Region.attach(region_name) as region:
-            market = _Market(site, settings, state, history, region, clock)
+            quotes = quotes_of(settings.feeds, settings.tariffs, state, ZoneInfo(site.time_zone))
+            market = _Market(site, settings, state, history, region, clock, quotes)
+            # A daemon: it may be waiting for a server of prices when the part ends.
+            fetching = (settings.feeds, quotes, stop, clock)
+            threading.Thread(target=keep_fetching, args=fetching, name="feeds", daemon=True).start()
+            anchoring = start_anchoring(settings, state, stop)
             try:
                 ready()
                 while not stop.is_set():
+                    assert anchoring is None or anchoring.is_alive(), "anchoring has ended by itself"
                     market.look()
                     until = time.monotonic() + look_s
                     while (left := until - time.monotonic()) > 0 and not stop.is_set():
                         market.serve(inbox, min(left, LOOK_S))
             finally:
                 market.close()
+                if anchoring is not None:
+                    # It may be waiting for a node; what it has sent is asked of the chain at the next start.
+                    stop.set()
+                    anchoring.join(ANCHOR_END_S)
     finally:
         history.close()
 
@@ -100,8 +113,10 @@ class _Market:
         history: History,
         region: Region,
         clock: Callable[[], int],
+        quotes: dict[str, Quotes],
     ) -> None:
         self._site = site
+        self._quotes = quotes
         self._settings = settings
         self._state = state
         self._history = history
@@ -169,6 +184,7 @@ class _Market:
                 forecasts,
                 zone,
                 self._clock,
+                self._quotes,
             )
         except _AWAY as error:
             self._lose(error)
@@ -187,8 +203,9 @@ class _Market:
 
     def _tell(self) -> None:
         answers = self._answers
-        said = told(self._settings, self._office, answers.status, answers.refused, self._error, self._clock())
-        self._publisher.tell(said)
+        now_us = self._clock()
+        said = told(self._settings, self._office, answers.status, answers.refused, self._error, now_us)
+        self._publisher.tell(said | told_feeds(self._settings, self._quotes, now_us))
 
 
 def _reader(region: Region, settings: MarketSettings) -> Callable[[int], float | None]:

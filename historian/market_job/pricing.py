@@ -33,8 +33,9 @@ def price_now(
     names: Mapping[int, str],
     interval_us: int,
     zone: tzinfo,
+    base_rate: int | None = None,
 ) -> Price | NoPrice:
-    """By the tags as ``read`` tells them; none where one of them is not Good."""
+    """By the tags as ``read`` tells them; none where one of them is not Good. ``base_rate``: a feed's."""
     bad = [names[tag] for tag in _tags(formula) if read(tag) is None]
     if bad:
         return NoPrice(f"no price: {', '.join(bad)} {'is' if len(bad) == 1 else 'are'} not Good")
@@ -48,7 +49,7 @@ def price_now(
         rules,
         Price(
             interval_us=interval_us,
-            base_rate=formula.base_rate,
+            base_rate=formula.base_rate if base_rate is None else base_rate,
             load_w=min(max(round(load * formula.load_w), 0), MOST_LOAD_W),
             rated_w=formula.rated_w,
             frequency_deviation_mhz=_off(told(formula.frequency), formula.nominal_hz, 1_000, MOST_MHZ),

@@ -122,7 +122,7 @@ class Registrar:
         self._keys = keys
         self._zone = zone
         self._clock = clock
-        self._tried: set[Body] = set()
+        self._tried: set[tuple[str, Body]] = set()  # by whom, and what: two may say the same of themselves
         self.troubles: list[str] = []
 
     def bring_up(self) -> None:
@@ -136,11 +136,12 @@ class Registrar:
         self.troubles += self._unlike()
 
     def _say(self, bodies: Sequence[Body]) -> bool:
-        new = [body for body in bodies if body not in self._tried]
+        operator = self._settings.operator
+        new = [body for body in bodies if (operator, body) not in self._tried]
         if not new:
             return False
         outcomes = self._desk.post(*new)
-        self._tried |= set(new)
+        self._tried |= {(operator, body) for body in new}
         self.troubles += [str(outcome.refused) for outcome in outcomes if outcome.refused is not None]
         return True
 
@@ -284,12 +285,13 @@ class Registrar:
             author = self._desk.book.state.authors.get(member.name)
             if key is None or author is None or author.key != key.public:
                 continue
-            bodies = [body for body in map(record_of, self._applications(member)) if body not in self._tried]
+            applications = map(record_of, self._applications(member))
+            bodies = [body for body in applications if (member.name, body) not in self._tried]
             if bodies:
                 pen = Pen(key, self._desk.book.id, self._clock)
                 pen.follow(author.number)
                 bundles.append(sign(key, [pen.statement(body) for body in bodies]))
-                self._tried |= set(bodies)
+                self._tried |= {(member.name, body) for body in bodies}
         for outcomes in self._desk.submit(bundles):
             self.troubles += [str(outcome.refused) for outcome in outcomes if outcome.refused is not None]
         return bool(bundles)

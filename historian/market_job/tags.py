@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from gateway.config.market import MarketSettings, MarketStatus, MarketTags
@@ -14,6 +15,7 @@ from historian.ledger.market.price import ONE
 from historian.ledger.metering import MICROS
 from historian.market_job.office import Office
 from historian.market_job.pricing import NoPrice
+from historian.market_job.quotes import FeedQuotes, NoQuote, Quotes
 
 WHOLE = frozenset({"status", "orders", "refused", "ledger_entries"})
 _MONEY, _KILO = 1e6, 1e3
@@ -30,6 +32,9 @@ class Said:
 def types_of(settings: MarketSettings) -> dict[int, ValueType]:
     """Of all tags of the market."""
     found = {each: ValueType.DOUBLE for tags in settings.member_tags for each in _places(tags)}
+    for feed in settings.feed_tags:
+        found |= {feed.import_price: ValueType.DOUBLE, feed.export_price: ValueType.DOUBLE}
+        found[feed.state] = ValueType.STRING
     for field in fields(MarketTags):
         text = field.name in ("ledger_head", "last_error")
         type = ValueType.STRING if text else ValueType.UINT64 if field.name in WHOLE else ValueType.DOUBLE
@@ -78,6 +83,23 @@ def told(
         for side, tag in ((Side.BUY, tags.best_buy), (Side.SELL, tags.best_sell)):
             best = traded.book.halves[side].best()
             said[tag] = Said(None if best is None else best / _MONEY)
+    return said
+
+
+def told_feeds(settings: MarketSettings, quotes: Mapping[str, Quotes], now_us: int) -> dict[int, Said]:
+    """What is known of prices from outside, as of now; they are told whether or not the market trades."""
+    said: dict[int, Said] = {}
+    for feed, tags in zip(settings.feeds, settings.feed_tags, strict=True):
+        made = quotes[feed.name]
+        quote = made.quote(now_us, now_us)
+        if isinstance(quote, NoQuote):
+            said |= {tags.import_price: Said(None), tags.export_price: Said(None)}
+            said[tags.state] = Said(_cut(quote.why))
+            continue
+        said[tags.import_price] = Said(quote.import_price / _MONEY)
+        said[tags.export_price] = Said(quote.export_price / _MONEY)
+        trouble = made.trouble if isinstance(made, FeedQuotes) else ""
+        said[tags.state] = Said(_cut(trouble or "used"))
     return said
 
 

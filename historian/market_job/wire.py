@@ -6,10 +6,11 @@ with it.
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode, b64encode
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
+
+import orjson
 
 from historian.ledger.bundle import Bundle
 from historian.ledger.entry import MOST_STATEMENT_BYTES
@@ -241,13 +242,13 @@ def _judged(said: object, id: str) -> Judged:
 
 
 def _line(said: dict[str, Any]) -> bytes:
-    return json.dumps(said, separators=(",", ":")).encode() + b"\n"
+    return orjson.dumps(said) + b"\n"
 
 
 def _opened(line: bytes) -> tuple[str, dict[str, Any]]:
     try:
-        read = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        read = orjson.loads(line)  # which bounds how deep it nests by itself
+    except ValueError as error:
         raise WireError(f"a line that is no JSON: {error}"[:200]) from None
     if not isinstance(read, dict) or len(read) != 1:
         raise WireError("a line is one JSON object with one key")

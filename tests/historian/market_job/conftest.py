@@ -27,6 +27,7 @@ from historian.ledger.pen import Pen
 from historian.market_job import wire
 from historian.market_job.answers import Answers
 from historian.market_job.office import Office, open_office
+from historian.market_job.quotes import Quotes
 from historian.market_job.wire import Judged
 from historian.signing import SigningKey
 
@@ -125,6 +126,7 @@ class Bench:
         }  # fmt: skip
         self.registers = dict.fromkeys(REGISTERS, 1_000)
         self.forecasts = NoForecast()
+        self.quotes: dict[str, Quotes] = {}
         self.answers = Answers()
         self.office: Office | None = None
         tags = [tag for tag in site.tags if tag.name.removeprefix("d.") in REGISTERS]
@@ -145,6 +147,7 @@ class Bench:
         self.office = open_office(
             self.settings, self.state, self.site.name, self.history,
             lambda tag: self.values[names[tag]], names, self.forecasts, ZoneInfo(self.site.time_zone), self.clock,
+            self.quotes,
         )  # fmt: skip
         self.answers.office = self.office
 
