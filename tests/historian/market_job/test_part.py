@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,14 @@ import numpy as np
 import pytest
 from market_bench import HOME, REGISTERS
 
+from gateway.config.market import MarketAnchor
 from gateway.config.part import PartContext
 from gateway.config.paths import RunPaths
 from gateway.config.site import Site
 from gateway.tags.image import Region, RegionError
 from gateway.tags.quality import Quality, is_good
 from gateway.tags.sample import to_bits
+from historian.ledger.anchoring.keys import ChainKey
 from historian.ledger.verify import verify
 from historian.market_job import cli, wire
 from historian.market_job.client import MarketClient, MarketError
@@ -165,6 +169,22 @@ async def test_without_history_it_is_closed_and_says_so(place: Place, capsys: An
         assert "no history" in capsys.readouterr().out
         place.meter()
         await place.until(lambda: place["market.status"] == 1)
+
+
+async def test_a_chain_that_cannot_be_reached_is_told_and_the_market_goes_on(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert place.site.market is not None
+    away = MarketAnchor("http://127.0.0.1:1", "0x" + "12" * 20, "chain.key", 12, 10**12)
+    place.site = replace(place.site, market=replace(place.site.market, anchor=away))
+    ChainKey.generate().save(place.state / "chain.key")
+    place.meter()
+    with caplog.at_level(logging.INFO):
+        async with place.running():
+            await place.until(
+                lambda: "ANCHORING: " in caplog.text
+            )  # of the chain, or that no ledger is there yet
+            await place.until(lambda: place["market.status"] == 1)
 
 
 async def test_a_ledger_that_cannot_be_used_closes_the_market_and_leaves_the_part_alive(

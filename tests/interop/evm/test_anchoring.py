@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from evm_chain import PATIENCE_S, RICH, Anvil
 
+from gateway.config.load import load_site
 from gateway.node.cli import main
 from historian.ledger.anchoring.catching_up import Anchoring, Stage, closed_roots
 from historian.ledger.anchoring.contract import Account, AnchorContract
@@ -23,9 +24,38 @@ from historian.ledger.book import Book
 from historian.ledger.contracts.abi import keccak
 from historian.ledger.entry import Record
 from historian.ledger.pen import Pen
+from historian.market_job.anchor import start_anchoring
 from historian.signing import KeyFileError, SigningKey
 
 Tieline = Callable[..., tuple[int, str]]
+SITE = """
+site: {{name: town}}
+areas: {{grid: All}}
+devices:
+  d:
+    area: grid
+    protocol: modbus
+    connection: {{host: 192.0.2.1, port: 502}}
+    groups: {{fast: {{period_ms: 100}}}}
+    points:
+      load_kw: {{table: input, address: 0, type: int16, unit: kW}}
+      in_wh: {{table: input, address: 2, type: uint32, unit: Wh}}
+      out_wh: {{table: input, address: 4, type: uint32, unit: Wh}}
+market:
+  area: grid
+  ledger: site.ledger
+  price_high_per_kwh: 1
+  order_max_kwh: 50
+  price: {{base_rate_per_kwh: 0.2, load: d.load_kw, rated_kw: 100}}
+  feeders: {{f1: {{export_max_kw: 60, import_max_kw: 60}}}}
+  participants:
+    a:
+      kind: consumer
+      key: a.pem
+      meters:
+        m: {{import: d.in_wh, export: d.out_wh, feeder: f1, export_max_kw: 5, import_max_kw: 5}}
+  anchor: {{url: "{url}", contract: "{contract}", confirmations: 0}}
+"""
 
 
 class Ledger:
@@ -187,6 +217,21 @@ def test_a_site_goes_on_while_the_chain_is_away_and_catches_up_in_order(
     logs = chain.node.ask("eth_getLogs", {"fromBlock": "0x0", "address": ledger.contract.address})
     event = "0x" + keccak(b"PeriodAnchored(uint256,bytes32,uint256)").hex()
     assert [int(log["topics"][1], 16) for log in logs if log["topics"][0] == event] == [1, 2, 3, 4, 5]
+
+
+def test_a_site_with_a_chain_anchors_what_its_market_closes(ledger: Ledger, tmp_path: Path) -> None:
+    site_file = tmp_path / "site.yaml"
+    site_file.write_text(SITE.format(url=ledger.node.url, contract=ledger.contract.address))
+    market = load_site(site_file).market
+    assert market is not None
+    stop = threading.Event()
+    thread = start_anchoring(market, tmp_path, stop)
+    assert thread is not None
+    try:
+        until(lambda: anchored(ledger) == closed_roots(ledger.file), lambda: anchored(ledger))
+    finally:
+        stop.set()
+        thread.join(PATIENCE_S)
 
 
 def test_blocks_that_are_taken_back_are_anchored_again(
