@@ -18,6 +18,7 @@ from historian.query.history import History
 
 LEAST_PAUSE_US = 2 * MICROS
 MOST_AT_ONCE = 200  # readings of one look: half a second of a processor
+MOST_REMEMBERED = 20_000  # of readings that are looked for again
 HISTORY_PAUSE_US = 5 * MICROS  # how often is looked whether there is a history
 
 
@@ -64,6 +65,10 @@ class MeterReader:
             for binding in registry.meters.values()
             if registry.devices[binding.meter].status not in (Status.APPLIED, Status.RETIRED)
         ]
+        if len(self._again_us) > MOST_REMEMBERED:
+            oldest_us = now_us - self._correct_us
+            self._again_us = {key: at for key, at in self._again_us.items() if key[1] >= oldest_us}
+            self._refused = {key for key in self._refused if key[1] >= oldest_us}
         found: list[Reading] = []
         for at_us in edges:
             for binding in bound:
