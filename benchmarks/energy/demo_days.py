@@ -186,9 +186,11 @@ class Run:
 
 def _first() -> None:
     """Before others of this machine, where that is permitted; Ctrl-C is for us."""
-    os.setpgrp()
-    with contextlib.suppress(PermissionError):
+    os.setsid()
+    with contextlib.suppress(OSError):
         os.nice(-10)
+        # Where the kernel shares processors out by session, that counts among sessions.
+        Path("/proc/self/autogroup").write_text("-10")
 
 
 def _now(region: Region, tag: str) -> float | None:
@@ -397,36 +399,30 @@ class Found:
         return 1.0 if need <= 0.0 else (known[-1] - known[0]) / need
 
     def _savings(self) -> list[Claim]:
-        found = []
-        names = {"cost": "cost_today", "naive": "naive_cost_today", "saving": "saving_today"}
-        rows = {
-            short: self.changes(f"dispatch.{tag}", self.run.begin, self.run.end)
-            for short, tag in names.items()
-        }
+        """As the part publishes them for each day; of the first, what was there at the begin is taken off."""
         day_ns = DAY_S * NS
         begin, end = self.plant.plant_ns(self.run.begin), self.plant.plant_ns(self.run.end)
-        total = 0.0
-        for day in range(begin // day_ns, end // day_ns + 1):
-            # The last step of a day is told when it is over, as the first thing of the next: by then it is yesterday.
-            last = {
-                short: next(
-                    (
-                        value
-                        for at, value in reversed(changes)
-                        if value is not None and self.plant.plant_ns(at) // day_ns == day
-                    ),
-                    None,
-                )
-                for short, changes in rows.items()
-            }
-            if last["saving"] is None or last["cost"] is None or last["naive"] is None:
-                continue
-            total += last["saving"]
+        by_day: list[dict[int, float]] = []
+        for tag in ("cost_today", "naive_cost_today"):
+            last: dict[int, float] = {}
+            first: float | None = None
+            for at, value in self.changes(f"dispatch.{tag}", self.run.begin, self.run.end):
+                if value is not None:
+                    first = value if first is None and at == self.run.begin else first
+                    # A step is told when it is over: the last of a day in the first of the next.
+                    last[(self.plant.plant_ns(at) - STEP_S * NS) // day_ns] = value
+            if begin // day_ns in last:
+                last[begin // day_ns] -= first or 0.0
+            by_day.append(last)
+        found, total = [], 0.0
+        for day, cost in by_day[0].items():
+            naive = by_day[1].get(day, cost)
+            total += naive - cost
             hours = (min(end, (day + 1) * day_ns) - max(begin, day * day_ns)) / NS / HOUR_S
             found.append(
                 Claim(
                     f"saved on {time.strftime('%Y-%m-%d', time.gmtime(day * DAY_S))} ({hours:.1f} h of it)",
-                    f"{last['saving']:.2f} EUR: {last['cost']:.2f} beside {last['naive']:.2f} by rule",
+                    f"{naive - cost:.2f} EUR: {cost:.2f} beside {naive:.2f} by rule",
                 )
             )
         found.append(
