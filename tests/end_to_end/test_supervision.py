@@ -16,7 +16,7 @@ from historian.query import History
 PROMISED_S, BUSY_S = 5.0, 2.0  # to end everything; how much later that may be seen on a busy machine
 PARTS = (
     *("simulator", "drivers", "dnp3_master", "calculated", "scan"),
-    *("historian", "events", "forecast", "anomaly", "health", "opcua", "dnp3", "hmi"),
+    *("historian", "events", "forecast", "anomaly", "health", "dispatch", "opcua", "dnp3", "hmi"),
 )
 
 

@@ -57,6 +57,25 @@ def test_the_first_start_brings_the_section_into_a_ledger_of_its_own(bench: Benc
     assert entries(bench) == before, "what stands there is not said again"
 
 
+def test_members_that_say_the_same_of_themselves_all_join(bench: Bench) -> None:
+    sun = next(member for member in bench.settings.members if member.name == "sun")
+    twins = tuple(
+        replace(
+            sun,
+            name=name,
+            key=f"keys/{name}.pem",
+            devices=tuple(replace(device, name=f"{name}_{device.name}") for device in sun.devices),
+            meters=(),
+        )
+        for name in ("moon", "star")
+    )
+    bench.restart(members=(*bench.settings.members, *twins))
+    bench.look()
+    statuses = {name: who.status for name, who in bench.community.registry.participants.items()}
+    assert statuses == dict.fromkeys(("sun", "car", "moon", "star"), Status.ACTIVE)
+    assert not bench.community.voids
+
+
 def test_a_member_with_its_own_key_applies_and_is_let_in_as_the_section_says(bench: Bench) -> None:
     bench.look()
     bench.join_home()
