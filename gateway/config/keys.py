@@ -2416,6 +2416,22 @@ MARKET_ANCHOR = Section(
         Key("most_fee_gwei", Number(above=0, high=1_000_000), "What a unit of gas may cost.", 500.0),
     ),
 )
+MARKET_DUNNING = Section(
+    "the dunning of a market",
+    (
+        Key("due_days", Integer(0, 366, "days"), "A bill is due so long after it was issued.", 14),
+        Key("warn_after_days", Integer(0, 366, "days"), "A warning follows the reminder after so long.", 14),
+        Key(
+            "collect_after_days",
+            Integer(0, 366, "days"),
+            "Collection follows the warning after so long.",
+            14,
+        ),
+        Key("reminder_fee", Number(0, 1_000), "What a reminder costs.", 0.0),
+        Key("warning_fee", Number(0, 1_000), "What a warning costs.", 0.0),
+        Key("least_amount", Number(0, 1_000), "Nothing is done about a bill of which less is open.", 1.0),
+    ),
+)
 _FETCHED = frozenset({FeedKind.FILE, FeedKind.HTTP})
 MARKET_FEEDS = Named(
     "a feed",
@@ -2549,6 +2565,7 @@ MARKET = Section(
             "How often who has a tariff is billed, in the site's time zone.",
             BillEvery.NEVER,
         ),
+        Key("dunning", MARKET_DUNNING, "What is done about bills that are not paid; absent, nothing.", None),
         Key("price", MARKET_PRICE, "How the price is made of tags."),
         Key("feeders", Later(MARKET_FEEDERS), "What carries the energy, by name."),
         Key("tariffs", Later(MARKET_TARIFFS), "What is billed beside the market, by name.", None),

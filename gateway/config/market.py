@@ -256,6 +256,21 @@ class MarketAnchor:
 
 
 @dataclass(frozen=True, slots=True)
+class MarketDunning:
+    """When a bill is due, when each step of dunning may follow the one before, and what the steps cost.
+
+    Nothing is done about a bill of which less than ``least_amount`` is open.
+    """
+
+    due_s: int
+    warn_after_s: int
+    collect_after_s: int
+    reminder_fee: int
+    warning_fee: int
+    least_amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class MarketSettings:
     """The whole section. ``ledger`` and keys are files, relative to the state folder.
 
@@ -294,6 +309,7 @@ class MarketSettings:
     feeds: tuple[MarketFeed, ...]
     feed_tags: tuple[FeedTags, ...]
     anchor: MarketAnchor | None = None
+    dunning: MarketDunning | None = None  # None: no bill is dunned
 
     @property
     def inputs(self) -> tuple[int, ...]:

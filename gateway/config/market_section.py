@@ -25,6 +25,7 @@ from gateway.config.market import (
     FeedTags,
     MarketAnchor,
     MarketDevice,
+    MarketDunning,
     MarketFeed,
     MarketFeeder,
     MarketHours,
@@ -48,6 +49,7 @@ TEXT_BYTES = 200  # of the head: a sequence and 64 digits; of an error: one line
 STALE_AFTER_MS = 60_000
 LEAST_INTERVAL_MIN = 1
 MICRO, WATTS = 1_000_000, 1_000
+_DAY_S = 86_400
 WH_OF_UNIT: Mapping[str, int] = {"Wh": 1, "kWh": 1_000, "MWh": 1_000_000}
 W_OF_UNIT: Mapping[str, float] = {"W": 1.0, "kW": 1e3, "MW": 1e6}
 _DAY_MIN = 1_440
@@ -139,6 +141,7 @@ def read_market(
         tariffs = tuple(section.tariffs())
         members = tuple(section.members())
         anchor = section.anchor()
+        dunning = section.dunning()
         section.check()
         feeds = tuple(section.feeds())
         own, member_tags = section.declare([member.name for member in members])
@@ -178,6 +181,7 @@ def read_market(
         feeds=feeds,
         feed_tags=feed_tags,
         anchor=anchor,
+        dunning=dunning,
     )
 
 
@@ -226,6 +230,20 @@ class _Section:
             return None
         fee = round(s["most_fee_gwei"] * _GWEI)
         return MarketAnchor(s["url"], s["contract"], s["key"], s["confirmations"], fee)
+
+    def dunning(self) -> MarketDunning | None:
+        """What is done about bills that are not paid."""
+        s = self._s["dunning"]
+        keys = (
+            *("due_days", "warn_after_days", "collect_after_days"),
+            *("reminder_fee", "warning_fee", "least_amount"),
+        )
+        if not isinstance(s, Settings) or not s.is_sound(*keys):
+            return None
+        return MarketDunning(
+            *(s[key] * _DAY_S for key in keys[:3]),
+            *(_micro(s[key]) for key in keys[3:]),
+        )
 
     def price(self) -> PriceFormula | None:
         """The formula of the price."""

@@ -1,4 +1,4 @@
-"""Bills issued once a day or month is settled, in the site's time zone."""
+"""Bills issued once a day or month is settled, in the site's time zone, and dunned where they are not paid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAUSE_US = 60 * MICROS
 
 
 class Biller:
-    """Bills who has a tariff, one period after another."""
+    """Bills who has a tariff, one period after another; takes the steps of dunning that are due."""
 
     def __init__(self, settings: MarketSettings, desk: Desk, zone: tzinfo) -> None:
         self._settings = settings
@@ -22,20 +22,30 @@ class Biller:
         self._interval_us = settings.interval_s * MICROS
         self._looked_us = -PAUSE_US
         self._refused: set[tuple[str, int]] = set()
+        self._not_dunned = ""  # why no more is dunned in this life: each try would be an entry
         self.troubles: list[str] = []
 
     def look(self, now_us: int, settled_to_us: int) -> None:
         """All intervals before ``settled_to_us`` are settled: bill the periods that are over by then."""
-        if self._settings.bill is BillEvery.NEVER or 0 <= now_us - self._looked_us < PAUSE_US:
+        if 0 <= now_us - self._looked_us < PAUSE_US:
             return
         self._looked_us = now_us
         self.troubles = []
         for member in self._settings.members:
-            if member.tariff:
+            if member.tariff and self._settings.bill is not BillEvery.NEVER:
                 try:
                     self._bill(member.name, member.tariff, min(settled_to_us, now_us))
                 except Refused as refused:
                     self.troubles.append(f"{member.name} is not billed: {refused.why}")
+
+        self._dun()
+
+    def _dun(self) -> None:
+        if self._settings.dunning is not None and not self._not_dunned:
+            refused = [outcome.refused for outcome in self._desk.dun() if outcome.refused is not None]
+            self._not_dunned = f"bills are not dunned: {refused[0].why}" if refused else ""
+        if self._not_dunned:
+            self.troubles.append(self._not_dunned)
 
     def _bill(self, name: str, tariff: str, until_us: int) -> None:
         from_us = self._from(name, tariff)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from gateway.config.market import MarketMember, MarketSettings, MarketTariff
+from gateway.config.market import MarketDunning, MarketMember, MarketSettings, MarketTariff
 from historian.ledger.bundle import Bundle, sign
 from historian.ledger.coding import record_of
 from historian.ledger.desk import Desk
@@ -32,6 +32,7 @@ from historian.ledger.facts import (
 )
 from historian.ledger.market.price import ONE
 from historian.ledger.metering import MICROS
+from historian.ledger.payment_facts import Terms
 from historian.ledger.pen import Pen
 from historian.signing import SigningKey
 
@@ -65,6 +66,18 @@ def rules_of(settings: MarketSettings) -> Rules:
         stress_high=settings.price.stress[1],
         time_low=min(multipliers),
         time_high=max(multipliers),
+    )
+
+
+def terms_of(dunning: MarketDunning) -> Terms:
+    """What holds for bills issued from now on."""
+    return Terms(
+        dunning.due_s,
+        dunning.warn_after_s,
+        dunning.collect_after_s,
+        dunning.reminder_fee,
+        dunning.warning_fee,
+        dunning.least_amount,
     )
 
 
@@ -162,6 +175,9 @@ class Registrar:
             fact = Feeder(feeder.name, feeder.export_w, feeder.import_w)
             if community.registry.feeders.get(feeder.name) != fact:
                 yield fact
+        dunning = self._settings.dunning
+        if dunning is not None and community.treasury.payments.terms != (terms := terms_of(dunning)):
+            yield terms
         if community.market.rules is not None:
             for tariff in self._settings.tariffs:
                 yield from self._tariff(tariff)
