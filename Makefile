@@ -5,6 +5,7 @@
 # make fuzz   each wire decoder for FUZZ_S seconds (default 60) under a coverage-guided fuzzer
 # make soak   the kernel's torture for SOAK_S seconds (default 600)
 # make soak-history  the historian killed 200 times, and the power cut at every write and sync of a run (a quarter of an hour)
+# make soak-ledger  the ledger's desk killed in 100 seeded rounds of clearing, settlement and billing, and its writer in 100 more
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +19,7 @@ COMPILE_CONTRACTS := node --liftoff-only tests/interop/evm/compile.js
 # Workers of pytest. Tests wait more than they work: two cores have time for three.
 JOBS ?= 3
 
-.PHONY: contracts run test lint bench demo-days fuzz soak soak-history setup build test-c test-tsan test-python clean system interop
+.PHONY: contracts run test lint bench demo-days fuzz soak soak-history soak-ledger setup build test-c test-tsan test-python clean system interop
 
 run: build
 	$(BIN)/tieline run $(SITE) --state $(STATE) --new-passwords
@@ -110,6 +111,10 @@ soak:
 soak-history: build
 	TIELINE_KILL_ROUNDS=200 TIELINE_POWER_CUTS=0 $(BIN)/pytest -q --timeout 1200 \
 	  tests/historian/test_kill.py tests/historian/test_power_cut.py
+
+soak-ledger: build
+	TIELINE_KILL_ROUNDS=100 $(BIN)/pytest -q --timeout 1200 \
+	  tests/historian/ledger/test_desk_kill.py tests/historian/ledger/test_kill.py
 
 clean:
 	rm -rf build $(VENV) $(NODE_TESTS:%=%/node_modules)
