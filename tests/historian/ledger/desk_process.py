@@ -63,7 +63,7 @@ STEP_US = 10_000_000
 def orders(round_: int, at_us: int) -> Iterator[tuple[int, str, Fact]]:
     for index, name in enumerate(NAMES):
         side = Side.BUY if name.startswith("home") else Side.SELL
-        for venue in Venue:
+        for venue in (Venue.CONTINUOUS, Venue.AUCTION):
             price = 180_000 + 7_001 * index + (60_000 if side is Side.BUY else 0)
             wh = 301 + 97 * index + 11 * round_
             order = Order(venue, side, at_us, f"{name}.dev", wh, price, "EUR", 0, at_us)
