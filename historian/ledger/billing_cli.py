@@ -65,7 +65,7 @@ def add_billing_verbs(add: Any) -> None:
         verb.add_argument("file", metavar="FILE", type=Path)
     for verb in (pnl, finance, compares):
         verb.add_argument(
-            "--zone", type=_zone, default=ZoneInfo("UTC"), help="of days and weeks (default: UTC)"
+            "--zone", type=zone_named, default=ZoneInfo("UTC"), help="of days and weeks (default: UTC)"
         )
     for verb in (pnl, compares):
         verb.add_argument("--from", dest="first", type=_day, metavar="DATE", help="from this day on")
@@ -270,7 +270,7 @@ def _day(text: str) -> datetime:
         raise argparse.ArgumentTypeError(f"{text!r} is no day: YYYY-MM-DD") from None
 
 
-def _zone(text: str) -> ZoneInfo:
+def zone_named(text: str) -> ZoneInfo:
     try:
         return ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):

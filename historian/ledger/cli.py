@@ -28,6 +28,7 @@ from historian.ledger.entry import (
 from historian.ledger.errors import LedgerError
 from historian.ledger.market_cli import add_verbs, record_as_json
 from historian.ledger.merkle import leaf_hash
+from historian.ledger.page_cli import add_page_verb
 from historian.ledger.proof import Inclusion, from_json, prove_consistency, prove_inclusion, to_json
 from historian.ledger.rows import Rows
 from historian.ledger.verify import verify
@@ -93,6 +94,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
     add_verbs(add)
     add_billing_verbs(add)
+    add_page_verb(add)
     add_call_verb(add)
     add_anchor_verbs(add)
 

@@ -10,20 +10,23 @@ from html import escape
 
 from historian.ledger.billing import CENT, Bill
 
+# Of statements and of the pages of a ledger (page.py).
+STYLE = """\
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem; color: #1b1f24; }
+h1 { font-size: 1.5rem; margin: 0; }
+p { color: #57606a; margin: .2rem 0 1.5rem; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .35rem .5rem; border-bottom: 1px solid #d8dee4; }
+td { overflow-wrap: anywhere; }
+.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+tfoot th { border-bottom: 0; border-top: 2px solid #1b1f24; }
+code { font-size: .75rem; overflow-wrap: anywhere; }
+@media print { body { margin: 0; } }
+"""
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem; color: #1b1f24; }}
-h1 {{ font-size: 1.5rem; margin: 0; }}
-p {{ color: #57606a; margin: .2rem 0 1.5rem; }}
-table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ text-align: left; padding: .35rem .5rem; border-bottom: 1px solid #d8dee4; }}
-td {{ overflow-wrap: anywhere; }}
-.n {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
-tfoot th {{ border-bottom: 0; border-top: 2px solid #1b1f24; }}
-code {{ font-size: .75rem; overflow-wrap: anywhere; }}
-@media print {{ body {{ margin: 0; }} }}
-</style>
+{style}</style>
 <h1>{title}</h1>
 <p>{period}</p>
 <table>
@@ -94,6 +97,7 @@ def as_html(statement: Statement) -> str:
         for what, quantity, money in statement.rows
     ]
     return _PAGE.format(
+        style=STYLE,
         title=escape(statement.title),
         period=escape(statement.period),
         currency=escape(statement.currency),

@@ -90,9 +90,8 @@ def things(desk: Desk) -> Iterator[tuple[int, str, Fact]]:
                     yield edge, "market", reading
         yield end_us, "market", Settlement(at_us)
     last_us = INTERVALS[-1] + QUARTER_US
-    known = desk.community.meters.reading("home2.meter", last_us)
-    assert known is not None
-    entry = corrected_entry(desk, last_us) or known.entry
+    # Of the first reading, whether an earlier life reversed it or not: the request is the same.
+    entry = read_by(desk, last_us)
     yield 0, "market", Reversal("home2.meter", last_us, entry, "a digit")
     yield 0, "market", Reading("home2.meter", last_us, 1_003, 400, ReadingQuality.MEASURED)
     yield 0, "market", Settlement(INTERVALS[-1])
@@ -127,12 +126,10 @@ def after_the_bills(desk: Desk, last_us: int) -> Iterator[tuple[int, str, Fact]]
     yield 0, "home1", Stake(100, last_us + 86_400 * 1_000_000)
 
 
-def corrected_entry(desk: Desk, at_us: int) -> int:
-    """The entry that an earlier life reversed."""
-    for placed in desk.book.placed(-1):
-        if placed.statement.client == client_id(f"reading home2.meter {at_us}"):
-            return placed.sequence
-    return 0
+def read_by(desk: Desk, at_us: int) -> int:
+    """The entry of home2's first reading of a time."""
+    wanted = client_id(f"reading home2.meter {at_us}")
+    return next(placed.sequence for placed in desk.book.placed(-1) if placed.statement.client == wanted)
 
 
 def main() -> None:
