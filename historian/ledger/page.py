@@ -30,7 +30,6 @@ from historian.ledger.page_table import (
     price,
     section,
     sentence,
-    shared,
     table,
     time_of,
     when,
@@ -53,7 +52,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; mar
 dt { color: #57606a; }
 dd { margin: 0; overflow-wrap: anywhere; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f8fa; padding: .6rem .8rem; font-size: .75rem; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; margin-bottom: 1rem; }
 table { font-size: .85rem; }
 th { vertical-align: bottom; }
 td { vertical-align: top; overflow-wrap: normal; }
@@ -73,6 +72,7 @@ figcaption { color: #57606a; font-size: .8rem; }
 }
 @media print {
   @page { margin: 14mm; }
+  html { font-size: 10px; }
   body { font-size: 10px; max-width: none; padding: 0; }
   table { font-size: 8px; }
   th, td { padding: .2rem .25rem; }
@@ -143,15 +143,14 @@ def _participants(gathered: Gathered) -> str:
     found = members(gathered)
     if not found:
         return ""
-    deposits, currents = shared([each.deposit for each in found]), shared([each.current for each in found])
     energies = ("open_wh", "bought_wh", "sold_wh", "taken_wh", "given_wh")
     rows = [
         (
             *(words(each.name), words(each.kind), words(each.status)),
-            *(deposits[place], currents[place]),
+            *(money(each.deposit), money(each.current)),
             *(kwh(getattr(each, energy)) for energy in energies),
         )
-        for place, each in enumerate(found[:MOST_PARTICIPANTS])
+        for each in found[:MOST_PARTICIPANTS]
     ]
     total = (
         *("", "", ""),
@@ -161,9 +160,9 @@ def _participants(gathered: Gathered) -> str:
     )
     return section(
         "Participants",
-        f"Money in {escape(gathered.currency)}, energy in kWh. Current: what the community owes it (below 0: it"
-        " owes) beside its deposit. Open: what it is still to be settled for, bought less sold. Taken and given:"
-        " what its meters showed in settled intervals." + left_out(found[MOST_PARTICIPANTS:], "participants"),
+        f"Money in {escape(gathered.currency)}, each amount rounded by itself; energy in kWh. Current: what the"
+        " community owes it (below 0: it owes) beside its deposit. Open: what it is still to be settled for, bought"
+        " less sold. Taken and given: what its meters showed in settled intervals." + left_out(found[MOST_PARTICIPANTS:], "participants"),
         table(
             "participants",
             (
@@ -218,8 +217,8 @@ def _settlements(gathered: Gathered, zone: tzinfo) -> str:
     waiting = sum(interval.is_gated and at_us not in settled for at_us, interval in intervals.items())
     again = sum(each.version > 1 for each in settled.values())
     said = (
-        f"{len(settled):,} intervals are settled, {again:,} of them more than once; {waiting:,} are closed and not"
-        " settled yet."
+        f"{len(settled):,} intervals are settled, {again:,} of them more than once. Closed and not settled yet:"
+        f" {waiting:,}."
     )
     rows = [
         (
@@ -261,15 +260,15 @@ def _bills(gathered: Gathered, zone: tzinfo) -> str:
     found = bills_by_participant(community)
     if not found:
         return ""
-    own, still = shared([each.own for each in found]), shared([each.open for each in found])
     rows = [
         (
-            *(words(each.participant), number(each.bills), number(each.last_entry), own[place], still[place]),
+            *(words(each.participant), number(each.bills), number(each.last_entry)),
+            *(money(each.own), money(each.open)),
             sentence(
                 ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in each.states.items())
             ),
         )
-        for place, each in enumerate(found[:MOST_PARTICIPANTS])
+        for each in found[:MOST_PARTICIPANTS]
     ]
     total = (
         *("", number(sum(each.bills for each in found)), ""),

@@ -10,7 +10,6 @@ from datetime import datetime, tzinfo
 from html import escape
 
 from historian.ledger.billing import CENT
-from historian.ledger.statement import money_of
 
 MICROS = 1_000_000
 Cell = str  # of HTML, whole with its td
@@ -77,21 +76,10 @@ def kwh(wh: int) -> Cell:
 
 
 def money(amount: int) -> Cell:
-    """An amount by itself, to the nearest hundredth."""
-    return f'<td class="n"><data value="{amount}">{money_of(amount)}</data></td>'
-
-
-def shared(amounts: Sequence[int]) -> list[Cell]:
-    """Amounts in hundredths that add up to what ``money`` makes of their sum, by largest remainder as on a bill."""
-    whole = [amount // CENT for amount in amounts]
-    left = (sum(amounts) + CENT // 2) // CENT - sum(whole)
-    order = sorted(range(len(whole)), key=lambda place: (-(amounts[place] % CENT), place))
-    for place in order[:left]:
-        whole[place] += 1
-    return [
-        f'<td class="n"><data value="{amount}">{money_of(cents * CENT)}</data></td>'
-        for amount, cents in zip(amounts, whole, strict=True)
-    ]
+    """An amount by itself to the nearest hundredth, as the statement of a bill has its total."""
+    cents = (amount + CENT // 2) // CENT
+    shown = f"{'-' if cents < 0 else ''}{abs(cents) // 100:,}.{abs(cents) % 100:02}"
+    return f'<td class="n"><data value="{amount}">{shown}</data></td>'
 
 
 def price(value: int | None) -> Cell:

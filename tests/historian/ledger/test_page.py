@@ -19,7 +19,7 @@ from historian.ledger.facts import Reading, ReadingQuality, Reversal, Side, Tari
 from historian.ledger.market_cli import entries_of
 from historian.ledger.overview import gather
 from historian.ledger.page_cli import page_of_file
-from historian.ledger.page_table import shared
+from historian.ledger.page_table import money
 from historian.ledger.payment_facts import Terms
 from historian.signing import SigningKey
 
@@ -245,7 +245,9 @@ def test_the_command_writes_a_page_into_a_folder_or_a_file(
     assert "DIR or FILE.html" in capsys.readouterr().err
 
 
-def test_hundredths_add_up() -> None:
-    cells = shared([5_000, 5_000, -3_333, 1])
-    cents = [round(float(cell.split(">")[2].split("<")[0]) * 100) for cell in cells]
-    assert sum(cents) == 1
+def test_amounts_are_rounded_as_on_a_statement() -> None:
+    shown = [
+        money(amount).split(">")[2].split("<")[0]
+        for amount in (5_000, 4_999, -5_000, -5_001, 1_234_567_890_000)
+    ]
+    assert shown == ["0.01", "0.00", "0.00", "-0.01", "1,234,567.89"]
