@@ -162,7 +162,8 @@ def _participants(gathered: Gathered) -> str:
         "Participants",
         f"Money in {escape(gathered.currency)}, each amount rounded by itself; energy in kWh. Current: what the"
         " community owes it (below 0: it owes) beside its deposit. Open: what it is still to be settled for, bought"
-        " less sold. Taken and given: what its meters showed in settled intervals." + left_out(found[MOST_PARTICIPANTS:], "participants"),
+        " less sold. Taken and given: what its meters showed in settled intervals."
+        + left_out(found[MOST_PARTICIPANTS:], "participants"),
         table(
             "participants",
             (
