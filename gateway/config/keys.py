@@ -50,6 +50,7 @@ from gateway.config.kinds import (
 )
 from gateway.config.logic import Start
 from gateway.config.market import BillEvery, FeedKind, MemberKind, TradedKind
+from gateway.config.market_agents import AgentKind
 from gateway.config.modbus import SERIAL, TAGGED, Order, Parity, RegisterType, Table, Transport, WriteFunction
 from gateway.config.modbus_server import BadAs
 from gateway.config.opcua_device import FIELD, FIELD_GRAMMAR, NODE, NODE_GRAMMAR, ReadBy
@@ -2489,6 +2490,115 @@ MARKET_FEEDS = Named(
     ),
     40,
 )
+_OF_PROSUMER, _OF_ARBITRAGE = (When("kind", frozenset({kind})) for kind in AgentKind)
+_DEVICE = Text("the name of a device", WORD, 64)
+_FORECAST = Text("the name of a forecast", WORD, 64)
+MARKET_AGENT_LIMITS = Section(
+    "the limits of an agent",
+    (
+        Key("order_kwh", Number(above=0, high=1_000_000), "Most energy of an order."),
+        Key("kwh_a_day", _KW, "Most that it buys and sells together of a day's intervals."),
+        Key(
+            "spend_a_day",
+            Number(low=0, high=1_000_000_000),
+            "Most that its purchases of a day cost, without fees.",
+        ),
+        Key("price_low", _PRICE, "It sells no kWh for less."),
+        Key("price_high", _PRICE, "It buys no kWh for more."),
+    ),
+)
+MARKET_AGENTS = Named(
+    "an agent",
+    WORD,
+    WORD_GRAMMAR,
+    Section(
+        "an agent of the market",
+        (
+            Key(
+                "kind",
+                choice(AgentKind),
+                "By what it bids: forecasts of a prosumer, or a storage's arbitrage.",
+            ),
+            Key(
+                "member", Text("the name of a participant", WORD, 64), "Whom it trades for; its `key` signs."
+            ),
+            Key("limits", MARKET_AGENT_LIMITS, "What it may do."),
+            Key("venue", Choice(("auction", "continuous")), "Where it bids.", "auction"),
+            Key(
+                "lead_min",
+                Number(above=0, high=_WHOLE_DAY_MIN),
+                "It bids for an interval so long before its gate, once.",
+                5.0,
+            ),
+            Key("enable", _SOURCE, "A bool: it bids only while that is Good and true.", None),
+            Key(
+                "quotes",
+                Text("the name of a feed", WORD, 64),
+                "A prosumer bids between its export and import price (and needs it); arbitrage expects the middle of "
+                "the two, and without it the last day's cleared prices.",
+                None,
+            ),
+            Key("source", _DEVICE, "What it sells from.", None, when=_OF_PROSUMER),
+            Key("consumer", _DEVICE, "What it buys for.", None, when=_OF_PROSUMER),
+            Key("production", _FORECAST, "The forecast of what is given, in kW.", None, when=_OF_PROSUMER),
+            Key("consumption", _FORECAST, "The forecast of what is taken, in kW.", None, when=_OF_PROSUMER),
+            Key("production_share", _SHARE, "Its share of that forecast.", 1.0, when=_OF_PROSUMER),
+            Key("consumption_share", _SHARE, "Its share of that forecast.", 1.0, when=_OF_PROSUMER),
+            Key(
+                "quantile",
+                Number(above=0, high=0.5),
+                "How cautious it is: it sells this quantile of production less the opposite one of consumption, and "
+                "buys the other way round.",
+                0.5,
+                when=_OF_PROSUMER,
+            ),
+            Key(
+                "max_age_min",
+                Number(above=0, high=10_080),
+                "By a forecast that was issued longer ago it does not bid.",
+                120.0,
+                when=_OF_PROSUMER,
+            ),
+            Key(
+                "edge",
+                Number(low=0, high=0.5),
+                "The part of what lies between export and import price that it wants for itself.",
+                0.05,
+                when=_OF_PROSUMER,
+            ),
+            Key(
+                "storage",
+                _DEVICE,
+                "What it buys into and sells out of; it has a `level`.",
+                when=_OF_ARBITRAGE,
+            ),
+            Key(
+                "efficiency",
+                Number(above=0, high=1),
+                "What comes out of a kWh that was taken.",
+                0.9,
+                when=_OF_ARBITRAGE,
+            ),
+            Key("wear_per_kwh", _PRICE, "What a kWh given costs in wear.", 0.02, when=_OF_ARBITRAGE),
+            Key(
+                "profit_per_kwh",
+                _PRICE,
+                "A spread pays where so much is left of it, after losses and wear.",
+                0.01,
+                when=_OF_ARBITRAGE,
+            ),
+            Key("level_pct", Pair(), "It keeps the storage between these.", (10.0, 90.0), when=_OF_ARBITRAGE),
+            Key(
+                "look_ahead_h",
+                Number(above=0, high=48),
+                "How far ahead it looks for a spread.",
+                24.0,
+                when=_OF_ARBITRAGE,
+            ),
+        ),
+    ),
+    40,
+)
 MARKET = Section(
     "the market",
     (
@@ -2571,6 +2681,7 @@ MARKET = Section(
         Key("tariffs", Later(MARKET_TARIFFS), "What is billed beside the market, by name.", None),
         Key("feeds", Later(MARKET_FEEDS), "Prices from outside the community, by name.", None),
         Key("participants", Later(MARKET_PARTICIPANTS), "Who may trade, by name."),
+        Key("agents", Later(MARKET_AGENTS), "Who trades by itself for a participant, by name.", None),
         Key("anchor", MARKET_ANCHOR, "An EVM chain that keeps the roots of the ledger's periods.", None),
     ),
 )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from gateway.config.market_agents import AgentTags, MarketAgent
+
 
 class MarketStatus(IntEnum):
     """Whether the market trades, and if not, why."""
@@ -309,6 +311,8 @@ class MarketSettings:
     feeds: tuple[MarketFeed, ...]
     feed_tags: tuple[FeedTags, ...]
     anchor: MarketAnchor | None = None
+    agents: tuple[MarketAgent, ...] = ()
+    agent_tags: tuple[AgentTags, ...] = ()
     dunning: MarketDunning | None = None  # None: no bill is dunned
 
     @property
@@ -319,4 +323,5 @@ class MarketSettings:
         for member in self.members:
             for device in member.devices:
                 found |= {device.level, device.connected}
+        found |= {agent.enable for agent in self.agents}
         return tuple(sorted(tag for tag in found if tag is not None))

@@ -39,6 +39,8 @@ from gateway.config.market import (
     MemberTags,
     PriceFormula,
 )
+from gateway.config.market_agents import AgentTags
+from gateway.config.market_agents_section import AGENT_STATES, AGENT_TAGS, read_agents
 from gateway.config.site import Tag
 from gateway.config.system import MARKET_OWNER
 from gateway.tags.tag import ValueType
@@ -144,8 +146,10 @@ def read_market(
         dunning = section.dunning()
         section.check()
         feeds = tuple(section.feeds())
+        agents = read_agents(settings, members, feeds, forecasts, tags, faults, is_unsure=is_unsure)
         own, member_tags = section.declare([member.name for member in members])
         feed_tags = section.declare_feeds([feed.name for feed in feeds])
+        agent_tags = section.declare_agents([agent.name for agent in agents])
     if len(faults) > before or price is None:
         return None
     s = settings
@@ -182,6 +186,8 @@ def read_market(
         feed_tags=feed_tags,
         anchor=anchor,
         dunning=dunning,
+        agents=agents,
+        agent_tags=agent_tags,
     )
 
 
@@ -345,6 +351,21 @@ class _Section:
                 )
             )
             for feed in feeds
+        )
+
+    def declare_agents(self, agents: Sequence[str]) -> tuple[AgentTags, ...]:
+        """Put the agents' tags behind the others."""
+        money = self._s["currency"] or ""
+        return tuple(
+            AgentTags(
+                *(
+                    self._put(
+                        (f"{FOLDER}.agent.{agent}.{name}", type, unit, decimals, f"{agent}: {text}"), money
+                    )
+                    for name, type, unit, decimals, text in AGENT_TAGS
+                )
+            )
+            for agent in agents
         )
 
     def _windows(self, s: Settings) -> Iterator[MarketWindow]:
@@ -562,6 +583,8 @@ class _Section:
                 string_bytes=TEXT_BYTES if type is ValueType.STRING else 0,
                 states={status.value: status.text for status in MarketStatus}
                 if name == "market.status"
+                else AGENT_STATES
+                if name.startswith(f"{FOLDER}.agent.") and name.endswith(".state")
                 else {},
             )
         )

@@ -230,13 +230,13 @@ class StoredForecasts:
             log.warning("forecast %s: %s", forecast, error)
             return None
         median = row.values[:, int(np.argmin(np.abs(np.array(row.quantiles) - 0.5)))].astype(np.float64)
-        values = _on_axis(median, row.issue / S_NS, row.step_s, axis)
+        values = on_axis(median, row.issue / S_NS, row.step_s, axis)
         if np.isnan(values).all():
             return None
         return values, datetime.fromtimestamp(row.issue / S_NS, tz=axis.start.tzinfo)
 
 
-def _on_axis(median: Floats, issue_s: float, step_s: int, axis: Axis) -> Floats:
+def on_axis(median: Floats, issue_s: float, step_s: int, axis: Axis) -> Floats:
     """Means of steps as means of other steps: the integral, straight between its knots; NaN beyond its reach."""
     knots = issue_s + step_s * np.arange(len(median) + 1)
     energy = np.concatenate(((0.0,), np.cumsum(median) * step_s))

@@ -227,6 +227,13 @@ class Book:
             receipts.append(Receipt(sequence, placed_at_us, entry_hash))
         return receipts
 
+    def has_request(self, author: str, client: bytes) -> bool:
+        """Whether an author's request of this client id is in the ledger, in force or void."""
+        row = self._connection.execute(
+            "SELECT 1 FROM requests WHERE author = ? AND client = ?", (author, client)
+        ).fetchone()
+        return row is not None
+
     def _may_be_placed(self, author: str, clients: list[bytes], batch: _Batch) -> bool:
         """False where all are new: of ids that ascend, one question tells."""
         if batch.asked and any((author, client) in batch.asked for client in clients):

@@ -26,6 +26,7 @@ from historian.ledger.facts import (
 from historian.ledger.market.book import OpenOrder
 from historian.ledger.metering import MICROS
 from historian.market_job import wire
+from historian.market_job.agents.traders import Traders
 from historian.market_job.door import Bucket
 from historian.market_job.office import Office
 from historian.market_job.registrar import devices_of, join_of
@@ -45,6 +46,7 @@ class Answers:
 
     def __init__(self) -> None:
         self.office: Office | None = None
+        self.traders: Traders | None = None
         self.status = MarketStatus.STOPPED
         self.error = ""
         self.refused = 0
@@ -54,6 +56,8 @@ class Answers:
         """Raises LedgerError where the ledger cannot be written."""
         if isinstance(request, wire.AskStatus):
             return wire.Told(request.id, self._status(now_us))
+        if isinstance(request, wire.AskAgents | wire.StopAgent):
+            return self._agents(request)
         office = self.office
         if office is None:
             return self._turned(request.id, "stopped", f"the market is stopped: {self.error or 'it starts'}")
@@ -70,6 +74,22 @@ class Answers:
     def _turned(self, id: str, reason: str, why: str) -> wire.Turned:
         self.refused += 1
         return wire.Turned(id, reason, why)
+
+    def _agents(self, request: wire.AskAgents | wire.StopAgent) -> wire.Reply:
+        """Whether or not the market trades: an agent is stopped at any time, from the next look on."""
+        traders = self.traders
+        known = {} if traders is None else traders.told()
+        if isinstance(request, wire.StopAgent):
+            if traders is None or request.name not in known:
+                why = f"no agent {request.name[:40]!r}; there are: {', '.join(known) or 'none'}"
+                return self._turned(request.id, "unknown", why)
+            try:
+                traders.stop(request.name, is_stopped=request.is_stopped)
+            except OSError as error:
+                why = f"{request.name} is stopped, but not over a restart: {error}"
+                return self._turned(request.id, "not_kept", why)
+            known = traders.told()
+        return wire.Told(request.id, known)
 
     # ------------------------------------------------------------ bundles
 

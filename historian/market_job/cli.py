@@ -57,6 +57,15 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     status = add("status", "how the market is; exit status 1 where it does not trade", _status)
     status.add_argument("--format", choices=("text", "json"), default="text", help="how it is printed")
 
+    agents = add(
+        "agents", "how the agents are that trade by themselves; stop one, or start it again", _agents
+    )
+    agents.add_argument(
+        "what", choices=("list", "stop", "start"), nargs="?", default="list", help="what is done"
+    )
+    agents.add_argument("name", metavar="NAME", nargs="?", help="the agent that is stopped or started")
+    agents.add_argument("--format", choices=("text", "json"), default="text", help="how they are printed")
+
     join = add(
         "join", "apply with what the site's section says of this key: itself, its devices and meters", _join
     )
@@ -194,6 +203,21 @@ def _status(args: argparse.Namespace, client: MarketClient) -> int:
                 f"{name:<24} {who['status']:<12} free {_money(who['free']):>14} owed {_money(who['owed']):>14}"
             )
     return DONE if is_open else REFUSED
+
+
+def _agents(args: argparse.Namespace, client: MarketClient) -> int:
+    if (args.what == "list") != (args.name is None):
+        raise ValueError("write `agents stop NAME` or `agents start NAME`")
+    stop = args.what == "stop"
+    said = client.agents() if args.name is None else client.stop_agent(args.name, is_stopped=stop)
+    if args.format == "json":
+        print(json.dumps(said, indent=1))
+        return DONE
+    for name, agent in said.items():
+        state = "stopped by an operator" if agent["stopped"] else agent["state"]
+        traded = f"today {agent['traded_wh'] / 1_000:.3f} kWh, {_money(agent['spent'])} spent"
+        print(f"{name:<24} {state:<26} {traded}; {agent['words']}")
+    return DONE
 
 
 def _join(args: argparse.Namespace, client: MarketClient) -> int:

@@ -76,6 +76,14 @@ class MarketClient:
         """What is bid and offered of an interval."""
         return self._told(wire.AskBook(uuid.uuid4().hex, interval_us))
 
+    def agents(self) -> dict[str, dict[str, Any]]:
+        """How the site's agents are, by name."""
+        return self._told(wire.AskAgents(uuid.uuid4().hex))
+
+    def stop_agent(self, name: str, *, is_stopped: bool) -> dict[str, dict[str, Any]]:
+        """Stop an agent or start it again; how they are then."""
+        return self._told(wire.StopAgent(uuid.uuid4().hex, name, is_stopped))
+
     def _told(self, request: wire.Request) -> dict[str, Any]:
         reply = self._ask(request)
         assert isinstance(reply, wire.Told), reply

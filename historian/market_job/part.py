@@ -25,12 +25,14 @@ from historian.dispatch_job.foresight import NoForecasts, StoredForecasts
 from historian.errors import HistoryError
 from historian.ledger.errors import LedgerError
 from historian.ledger.pen import now_us
+from historian.market_job.agents.foreseen import StoredBands
+from historian.market_job.agents.traders import Traders
 from historian.market_job.anchor import start_anchoring
 from historian.market_job.answers import Answers
 from historian.market_job.door import Door, Inbox, make_inbox
 from historian.market_job.office import Office, open_office
 from historian.market_job.quotes import Quotes, keep_fetching, quotes_of
-from historian.market_job.tags import Said, told, told_feeds, types_of
+from historian.market_job.tags import Said, told, told_agents, told_feeds, types_of
 from historian.query.history import History
 from historian.signing import KeyFileError
 
@@ -124,6 +126,16 @@ class _Market:
         self._answers = Answers()
         self._publisher = _Publisher(settings, region.claim(MARKET_OWNER))
         self._read = _reader(region, settings)
+        self._traders = Traders(
+            settings,
+            self._answers.answer,
+            self._read,
+            StoredBands(state),
+            ZoneInfo(site.time_zone),
+            state,
+            clock,
+        )
+        self._answers.traders = self._traders
         self._office: Office | None = None
         self._reopen_at = 0.0
         self._error = ""
@@ -137,6 +149,7 @@ class _Market:
         if office is not None:
             try:
                 office.look()
+                self._traders.look(office, self._clock())
                 status = MarketStatus.OPEN if office.can_trade else MarketStatus.NO_HISTORY
                 self._complain("; ".join(office.troubles()[:3]))
             except HistoryError as error:
@@ -193,6 +206,7 @@ class _Market:
     def _lose(self, error: Exception) -> None:
         self.close()
         self._answers.office = None
+        self._traders.pause()
         self._reopen_at = time.monotonic() + REOPEN_S
         self._complain(str(error))
 
@@ -205,7 +219,8 @@ class _Market:
         answers = self._answers
         now_us = self._clock()
         said = told(self._settings, self._office, answers.status, answers.refused, self._error, now_us)
-        self._publisher.tell(said | told_feeds(self._settings, self._quotes, now_us))
+        said |= told_feeds(self._settings, self._quotes, now_us)
+        self._publisher.tell(said | told_agents(self._settings, self._traders.doing))
 
 
 def _reader(region: Region, settings: MarketSettings) -> Callable[[int], float | None]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from gateway.config.market import MarketSettings, MarketStatus, MarketTags
+from gateway.config.market_agents import AgentState
 from gateway.config.market_section import TEXT_BYTES
 from gateway.tags.quality import Quality
 from gateway.tags.tag import ValueType
@@ -13,6 +14,7 @@ from historian.ledger.facts import Price, Side
 from historian.ledger.market.exchange import Interval, Position
 from historian.ledger.market.price import ONE
 from historian.ledger.metering import MICROS
+from historian.market_job.agents.traders import Doing
 from historian.market_job.office import Office
 from historian.market_job.pricing import NoPrice
 from historian.market_job.quotes import FeedQuotes, NoQuote, Quotes
@@ -35,6 +37,9 @@ def types_of(settings: MarketSettings) -> dict[int, ValueType]:
     for feed in settings.feed_tags:
         found |= {feed.import_price: ValueType.DOUBLE, feed.export_price: ValueType.DOUBLE}
         found[feed.state] = ValueType.STRING
+    for agent in settings.agent_tags:
+        found |= {agent.state: ValueType.UINT64, agent.words: ValueType.STRING}
+        found |= {agent.traded_kwh: ValueType.DOUBLE, agent.spent: ValueType.DOUBLE}
     for field in fields(MarketTags):
         text = field.name in ("ledger_head", "last_error")
         type = ValueType.STRING if text else ValueType.UINT64 if field.name in WHOLE else ValueType.DOUBLE
@@ -100,6 +105,19 @@ def told_feeds(settings: MarketSettings, quotes: Mapping[str, Quotes], now_us: i
         said[tags.export_price] = Said(quote.export_price / _MONEY)
         trouble = made.trouble if isinstance(made, FeedQuotes) else ""
         said[tags.state] = Said(_cut(trouble or "used"))
+    return said
+
+
+def told_agents(settings: MarketSettings, doing: Mapping[str, Doing]) -> dict[int, Said]:
+    """How each agent is."""
+    said: dict[int, Said] = {}
+    for agent, tags in zip(settings.agents, settings.agent_tags, strict=True):
+        each = doing[agent.name]
+        said[tags.state] = Said(each.state.value)
+        said[tags.words] = Said(_cut(each.words))
+        is_known = each.state is not AgentState.NOT_TRADING
+        said[tags.traded_kwh] = Said(each.used.wh / _KILO if is_known else None)
+        said[tags.spent] = Said(each.used.spent / _MONEY if is_known else None)
     return said
 
 

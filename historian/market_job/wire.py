@@ -74,6 +74,22 @@ class AskBook:
 
 
 @dataclass(frozen=True, slots=True)
+class AskAgents:
+    """Ask how the site's agents are."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopAgent:
+    """Stop an agent, or start it again."""
+
+    id: str
+    name: str
+    is_stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """What became of one statement: on the record where it has a ``sequence``, in force where ``reason`` is empty."""
 
@@ -116,9 +132,16 @@ class Fault:
     why: str
 
 
-Request = Submit | AskTerms | AskStatus | AskOrders | AskBook
+Request = Submit | AskTerms | AskStatus | AskOrders | AskBook | AskAgents | StopAgent
 Reply = Placed | Turned | Told | Fault
-_ASKED: dict[str, type[Any]] = {"terms": AskTerms, "status": AskStatus, "orders": AskOrders, "book": AskBook}
+_ASKED: dict[str, type[Any]] = {
+    "terms": AskTerms,
+    "status": AskStatus,
+    "orders": AskOrders,
+    "book": AskBook,
+    "agents": AskAgents,
+    "agent": StopAgent,
+}
 _Value = TypeVar("_Value")
 
 
@@ -142,6 +165,10 @@ def encode_request(request: Request) -> bytes:
             said = {"status": {"id": id}}
         case AskBook(id, interval_us):
             said = {"book": {"id": id, "interval_us": interval_us}}
+        case AskAgents(id):
+            said = {"agents": {"id": id}}
+        case StopAgent(id, name, is_stopped):
+            said = {"agent": {"id": id, "name": name, "stopped": int(is_stopped)}}
     line = _line(said)
     if len(line) > LINE_BYTES:
         raise WireError(
@@ -174,6 +201,15 @@ def decode_request(line: bytes) -> Request:
     if what == "status":
         _only(said, {"id"}, id)
         return AskStatus(id)
+    if what == "agents":
+        _only(said, {"id"}, id)
+        return AskAgents(id)
+    if what == "agent":
+        _only(said, {"id", "name", "stopped"}, id)
+        stopped = _field(said, "stopped", int, id)
+        if stopped not in (0, 1):
+            raise WireError("'stopped' is 1 or 0", id)
+        return StopAgent(id, _field(said, "name", str, id), stopped == 1)
     raise WireError(f"{what[:40]!r} is asked for; known are submit, {', '.join(_ASKED)}", id)
 
 

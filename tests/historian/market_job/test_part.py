@@ -19,9 +19,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from market_bench import HOME, REGISTERS
+from market_bench import HOME, REGISTERS, SITE
 
+from gateway.config.load import load_site
 from gateway.config.market import MarketAnchor
+from gateway.config.market_agents import AgentState
 from gateway.config.part import PartContext
 from gateway.config.paths import RunPaths
 from gateway.config.site import Site
@@ -185,6 +187,39 @@ async def test_a_chain_that_cannot_be_reached_is_told_and_the_market_goes_on(
                 lambda: "ANCHORING: " in caplog.text
             )  # of the chain, or that no ledger is there yet
             await place.until(lambda: place["market.status"] == 1)
+
+
+async def test_an_agent_is_stopped_by_the_command_line_over_a_restart(
+    folder: Any, tmp_path: Path, capsys: Any
+) -> None:
+    agent = """
+  feeds: {retail: {kind: tariff, tariff: all}}
+  agents:
+    seller: {kind: prosumer, member: sun, source: roof, production: load, quotes: retail, lead_min: 60,
+             limits: {order_kwh: 1, kwh_a_day: 9, spend_a_day: 0, price_low: 0, price_high: 1}}
+forecasts: {load: {area: grid, kind: load, target: d.load_kw}}
+"""
+    (tmp_path / "site.yaml").write_text(SITE + agent[1:], encoding="utf-8")
+    place = Place(load_site(tmp_path / "site.yaml"), folder, f"test_market_agents_{os.getpid()}")
+    with place.region:
+        place.meter()
+        async with place.running():
+            await place.until(lambda: place["market.agent.seller.state"] == AgentState.NO_FORECAST)
+            assert place["market.agent.seller.traded_kwh"] == 0
+            assert "forecast load says nothing" in place["market.agent.seller.words"]
+            assert await place.say("agents", "stop", "seller") == 0
+            await place.until(lambda: place["market.agent.seller.state"] == AgentState.STOPPED)
+        place.meter()
+        async with place.running():
+            await place.until(lambda: place["market.agent.seller.state"] == AgentState.STOPPED)
+            assert await place.say("agents", "stop", "buyer") == 1
+            assert await place.say("agents", "stop") == 2
+            assert "no agent 'buyer'" in capsys.readouterr().err
+            assert await place.say("agents", "--format", "json") == 0
+            assert json.loads(capsys.readouterr().out)["seller"]["stopped"]
+            assert await place.say("agents", "start", "seller") == 0
+            await place.until(lambda: place["market.agent.seller.state"] == AgentState.NO_FORECAST)
+    shutil.rmtree(place.state)
 
 
 async def test_a_ledger_that_cannot_be_used_closes_the_market_and_leaves_the_part_alive(

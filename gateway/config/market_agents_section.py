@@ -1,0 +1,231 @@
+"""The agents of the `market` section of a site file: who they trade for, by what, and their tags."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields
+
+from gateway.config.document import ScalarNode
+from gateway.config.fault import FaultLog, quote, suggestion
+from gateway.config.keys import MARKET_AGENTS
+from gateway.config.kinds import Reading, Settings
+from gateway.config.market import MarketDevice, MarketFeed, MarketMember, TradedKind
+from gateway.config.market_agents import (
+    AgentKind,
+    AgentLimits,
+    AgentState,
+    AgentTags,
+    Arbitrage,
+    MarketAgent,
+    Prosumer,
+)
+from gateway.config.site import Tag
+from gateway.tags.tag import ValueType
+
+MICRO = 1_000_000
+# name, type, unit, decimals, description; "money" is the currency
+AGENT_TAGS: tuple[tuple[str, ValueType, str | None, int | None, str], ...] = (
+    ("state", ValueType.UINT64, None, None, "whether it bids, or why not"),
+    ("words", ValueType.STRING, None, None, "its last bid, or what keeps it from bidding"),
+    ("traded_kwh", ValueType.DOUBLE, "kWh", 3, "what it has open and traded of today's intervals"),
+    ("spent", ValueType.DOUBLE, None, 2, "what it pays for its purchases of today's intervals, {money}"),
+)
+assert [name for name, *_ in AGENT_TAGS] == [field.name for field in fields(AgentTags)]
+AGENT_STATES = {state.value: state.text for state in AgentState}
+_ONLY: Mapping[AgentKind, tuple[str, ...]] = {
+    AgentKind.PROSUMER: (
+        "production_share",
+        "consumption_share",
+        "quantile",
+        "max_age_min",
+        "edge",
+        "quotes",
+    ),
+    AgentKind.ARBITRAGE: (
+        "storage",
+        "efficiency",
+        "wear_per_kwh",
+        "profit_per_kwh",
+        "level_pct",
+        "look_ahead_h",
+    ),
+}
+
+
+def read_agents(
+    s: Settings,
+    members: Sequence[MarketMember],
+    feeds: Sequence[MarketFeed],
+    forecasts: Collection[str],
+    tags: Sequence[Tag],
+    faults: FaultLog,
+    *,
+    is_unsure: bool,
+) -> tuple[MarketAgent, ...]:
+    """Those without a fault."""
+    return tuple(_Agents(s, members, feeds, forecasts, tags, faults, is_unsure).read())
+
+
+class _Agents:
+    def __init__(
+        self,
+        s: Settings,
+        members: Sequence[MarketMember],
+        feeds: Sequence[MarketFeed],
+        forecasts: Collection[str],
+        tags: Sequence[Tag],
+        faults: FaultLog,
+        is_unsure: bool,
+    ) -> None:
+        self._s = s
+        self._members = {member.name: member for member in members}
+        self._feeds = dict.fromkeys(feed.name for feed in feeds)
+        self._forecasts = dict.fromkeys(forecasts)
+        self._tags = tags
+        self._index = {tag.name: place for place, tag in enumerate(tags) if tag.name}
+        self._faults = faults
+        self._is_unsure = is_unsure
+        self._taken: dict[str, str] = {}  # devices: whose
+
+    def read(self) -> Iterator[MarketAgent]:
+        """Each that is sound."""
+        if self._s["agents"] is None:
+            return
+        reading = Reading(self._faults)
+        for key, item in MARKET_AGENTS.entries(self._s["agents"], "agents", reading):
+            each = MARKET_AGENTS.value.read(item, key.text, reading)
+            if isinstance(each, Settings) and (agent := self._agent(key, each)) is not None:
+                yield agent
+
+    def _agent(self, key: ScalarNode, s: Settings) -> MarketAgent | None:
+        before = len(self._faults)
+        member = self._member(s)
+        enable = self._enable(s)
+        limits = self._limits(s)
+        kind = s["kind"]
+        if kind is None:
+            return None
+        by = self._prosumer(key, s, member) if kind is AgentKind.PROSUMER else self._arbitrage(key, s, member)
+        sound = s.is_sound("member", "venue", "lead_min", *_ONLY[kind])
+        if not sound or by is None or limits is None or member is None or len(self._faults) > before:
+            return None
+        return MarketAgent(
+            key.text, member.name, s["venue"] == "auction", round(s["lead_min"] * 60), enable, limits, by
+        )
+
+    def _member(self, s: Settings) -> MarketMember | None:
+        name: str | None = s["member"]
+        self._known(s, "member", self._members, "participant")
+        member = self._members.get(name or "")
+        if member is not None and not member.key:
+            found = f"{quote(member.name)} signs for itself"
+            self._faults.add(s.at("member"), found, "name a participant whose 'key' the site holds")
+            return None
+        return member
+
+    def _enable(self, s: Settings) -> int | None:
+        self._known(s, "enable", self._index, "tag", "see `tieline tags`")
+        place = self._index.get(s["enable"] or "")
+        if place is not None and self._tags[place].type is not ValueType.BOOL:
+            self._faults.add(
+                s.at("enable"), f"{quote(s['enable'])} is no bool", "name a tag that is true or false"
+            )
+        return place
+
+    def _limits(self, s: Settings) -> AgentLimits | None:
+        limits = s["limits"]
+        names = ("order_kwh", "kwh_a_day", "spend_a_day", "price_low", "price_high")
+        if not isinstance(limits, Settings) or not limits.is_sound(*names):
+            return None
+        low, high = limits["price_low"], limits["price_high"]
+        if low > high:
+            found = f"'price_low' {low:g} is above 'price_high' {high:g}"
+            self._faults.add(limits.at("price_low"), found, "write the lower one there")
+        return AgentLimits(
+            round(limits["order_kwh"] * 1_000),
+            round(limits["kwh_a_day"] * 1_000),
+            round(limits["spend_a_day"] * MICRO),
+            round(low * MICRO),
+            round(high * MICRO),
+        )
+
+    def _prosumer(self, key: ScalarNode, s: Settings, member: MarketMember | None) -> Prosumer | None:
+        self._known(s, "quotes", self._feeds, "feed")
+        for which in ("production", "consumption"):
+            self._known(s, which, self._forecasts, "forecast")
+        if "quotes" not in s:
+            found = f"{quote(key.text)} without 'quotes'"
+            self._faults.add(s.place, found, "name the feed between whose prices it bids")
+        if s["source"] is None and s["consumer"] is None:
+            found = f"{quote(key.text)} with neither 'source' nor 'consumer'"
+            self._faults.add(s.place, found, "name the device that it sells from, or buys for")
+        for device, forecast in (("source", "production"), ("consumer", "consumption")):
+            if s[device] is not None and s[forecast] is None and forecast not in s:
+                found = f"{quote(key.text)} with {quote(device)} and without {quote(forecast)}"
+                self._faults.add(s.at(device), found, "name the forecast of it")
+        self._device(key, s, "source", member, TradedKind.SOURCE)
+        self._device(key, s, "consumer", member, TradedKind.CONSUMER)
+        if not s.is_sound(*_ONLY[AgentKind.PROSUMER]) or s["quotes"] is None:
+            return None
+        return Prosumer(
+            source=s["source"],
+            consumer=s["consumer"],
+            production=s["production"],
+            consumption=s["consumption"],
+            production_share=s["production_share"],
+            consumption_share=s["consumption_share"],
+            quantile=s["quantile"],
+            max_age_s=round(s["max_age_min"] * 60),
+            quotes=s["quotes"],
+            edge=round(s["edge"] * MICRO),
+        )
+
+    def _arbitrage(self, key: ScalarNode, s: Settings, member: MarketMember | None) -> Arbitrage | None:
+        self._known(s, "quotes", self._feeds, "feed")
+        device = self._device(key, s, "storage", member, TradedKind.STORAGE)
+        if device is not None and device.level is None:
+            found = f"{quote(device.name)} has no 'level'"
+            self._faults.add(s.at("storage"), found, "name the tag of what is in it")
+        if not s.is_sound(*_ONLY[AgentKind.ARBITRAGE]):
+            return None
+        low, high = s["level_pct"]
+        if not 0 <= low < high <= 100:
+            found = f"'level_pct' goes from {low:g} to {high:g}"
+            self._faults.add(s.at("level_pct"), found, "keep it within 0..100, the lower first")
+        if device is None:
+            return None
+        return Arbitrage(
+            storage=device.name,
+            quotes=s["quotes"],
+            efficiency=round(s["efficiency"] * MICRO),
+            wear=round(s["wear_per_kwh"] * MICRO),
+            profit=round(s["profit_per_kwh"] * MICRO),
+            low=round(device.storage_wh * low / 100),
+            high=round(device.storage_wh * high / 100),
+            look_ahead_s=round(s["look_ahead_h"] * 3_600),
+        )
+
+    def _device(
+        self, key: ScalarNode, s: Settings, role: str, member: MarketMember | None, kind: TradedKind
+    ) -> MarketDevice | None:
+        """A device of this kind of the member's, that no other agent trades."""
+        name: str | None = s[role]
+        if name is None or member is None:
+            return None
+        known = {device.name: device for device in member.devices if device.kind is kind}
+        if name not in known:
+            if not self._is_unsure:
+                found = f"{quote(name)} is no {kind.value} of {quote(member.name)}"
+                self._faults.add(s.at(role), found, suggestion(name, known, "name one of its devices"))
+            return None
+        if name in self._taken:
+            found = f"{quote(name)} is traded by {quote(self._taken[name])} already"
+            self._faults.add(s.at(role), found, "give each agent devices of its own")
+        self._taken[name] = key.text
+        return known[name]
+
+    def _known(self, s: Settings, key: str, known: Mapping[str, object], what: str, mend: str = "") -> None:
+        name = s[key]
+        if name is not None and name not in known and not self._is_unsure:
+            found = f"the unknown {what} {quote(name)}"
+            self._faults.add(s.at(key), found, suggestion(name, known, mend or f"add it under '{what}s'"))

@@ -1,0 +1,1 @@
+"""Agents that trade for participants, within limits an operator sets; strategies are pure."""
