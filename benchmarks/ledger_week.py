@@ -307,7 +307,7 @@ class Community:
             if wh < 0 and self.days.connected[name][self.minute]:
                 yield order(Side.BUY, f"{name}_pack", -wh, 310_000 + spread)
         elif wh > 0:
-            yield order(Side.SELL, f"{name}_source", wh, 100_000 + spread)
+            yield order(Side.SELL, f"{name}_source", wh, 60_000 + spread)
         elif wh < 0:
             yield order(Side.BUY, f"{name}_load", -wh, 320_000 + spread)
 
@@ -339,19 +339,28 @@ def tieline(*words: str) -> tuple[int, str]:
     return done.returncode, (done.stdout + done.stderr).strip()
 
 
-def run_weeks(community: Community, weeks: int) -> None:
-    """Each interval: orders, its gate, its readings and settlement."""
-    end_us = round((BEGIN + timedelta(weeks=weeks)).timestamp()) * MICROS
-    for at_us in range(community.begin_us + QUARTER_US, end_us, QUARTER_US):
+def run(community: Community, edges: list[int]) -> None:
+    """Each interval: orders, its gate, its readings and settlement; bills at each edge after the first."""
+    for at_us in range(edges[0], edges[-1], QUARTER_US):
         community.at(at_us - 6 * MINUTE_US)
         community.trade(at_us)
         community.at(at_us - 5 * MINUTE_US + MICROS)
         community.at(at_us + 2 * MICROS)
+        if at_us in edges[1:]:
+            bill_all(community, edges[0], at_us)
         if (at_us - community.begin_us) % (86_400 * MICROS) == 0:
-            print(
-                f"  {datetime.fromtimestamp(at_us / MICROS, ZONE):%a %Y-%m-%d}", file=sys.stderr, flush=True
-            )
-    community.at(end_us + 2 * MICROS)
+            day = datetime.fromtimestamp(at_us / MICROS, ZONE)
+            print(f"  {day:%a %Y-%m-%d}", file=sys.stderr, flush=True)
+    community.at(edges[-1] + 2 * MICROS)
+    bill_all(community, edges[-2], edges[-1])
+
+
+def bill_all(community: Community, from_us: int, to_us: int) -> None:
+    """All members and the utility, once the period is settled."""
+    for name in MEMBERS:
+        outcome = community.office.desk.bill(name, "utility" if name == GRID else "home", from_us, to_us)
+        if outcome.refused is not None:
+            raise SystemExit(f"{name} is not billed: {outcome.refused}")
 
 
 def tell_rules(community: Community) -> None:
@@ -395,13 +404,8 @@ def check_trades(community: Community, claim: Claims, week: tuple[int, int]) -> 
     ))  # fmt: skip
 
 
-def check_bills(community: Community, claim: Claims, periods: list[tuple[int, int]], out: Path) -> None:
+def check_bills(community: Community, claim: Claims, out: Path) -> None:
     desk = community.office.desk
-    for from_us, to_us in periods:
-        for name in MEMBERS:
-            outcome = desk.bill(name, "utility" if name == GRID else "home", from_us, to_us)
-            if outcome.refused is not None:
-                raise SystemExit(f"{name} is not billed: {outcome.refused}")
     bills = desk.community.billing.bills
     accounts = desk.book.state.accounts
     income = {
@@ -546,17 +550,17 @@ def tell(state: Path, weeks: int, seed: int) -> int:
     announce = RewardEvent("evening", event_us[1], event_us[2], "Europe/Vienna")
     community.notice = (event_us[0], announce)
     began = time.perf_counter()
-    run_weeks(community, weeks)
-    for trouble in community.office.troubles():
-        print("       " + trouble)
-    print(f"{weeks} weeks, {desk.book.state.head.sequence:,} entries in {time.perf_counter() - began:.0f} s")
     week = (
         round(week_begin.timestamp()) * MICROS,
         round((BEGIN + timedelta(weeks=weeks)).timestamp()) * MICROS,
     )
+    edges = [begin_us + QUARTER_US, *((week[0],) if weeks > 1 else ()), week[1]]
+    run(community, edges)
+    for trouble in community.office.troubles():
+        print("       " + trouble)
+    print(f"{weeks} weeks, {desk.book.state.head.sequence:,} entries in {time.perf_counter() - began:.0f} s")
     check_trades(community, claim, week)
-    periods = [(begin_us + QUARTER_US, week[0]), week] if weeks > 1 else [(begin_us + QUARTER_US, week[1])]
-    check_bills(community, claim, periods, state)
+    check_bills(community, claim, state)
     check_rewards(community, claim, week)
     file = state / "market.ledger"
     verify(claim, file, receipt(community), "after the week")
