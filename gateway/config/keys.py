@@ -2433,6 +2433,56 @@ MARKET_DUNNING = Section(
         Key("least_amount", Number(0, 1_000), "Nothing is done about a bill of which less is open.", 1.0),
     ),
 )
+_HOST = Text("a host name or an address", r"[A-Za-z0-9._:-]+", 253)
+MARKET_LISTEN = Section(
+    "the door for other sites",
+    (
+        Key("host", _HOST, "The address at which other sites find this one.", "0.0.0.0"),  # noqa: S104 - for them
+        Key("port", Integer(0, 65_535), "Its TCP port; 0 takes one that is free.", 4857),
+        Key(
+            "certificate",
+            _KEY_FILE,
+            "This site's certificate in PEM, relative to the state folder; the other sites have a copy.",
+            "peer.crt",
+        ),
+        Key("key", _KEY_FILE, "The key of this certificate, without a password.", "peer.key"),
+    ),
+)
+MARKET_PEERS = Named(
+    "another site",
+    WORD,
+    WORD_GRAMMAR,
+    Section(
+        "another site",
+        (
+            Key("host", _HOST, "Where it listens."),
+            Key("port", Integer(1, 65_535), "Its TCP port.", 4857),
+            Key(
+                "certificate",
+                _KEY_FILE,
+                "A copy of its certificate in PEM, relative to the state folder: no other is accepted.",
+            ),
+            Key(
+                "trader",
+                Text("the name of a participant", WORD, 64),
+                "Who of this site gets what the other site offers; without, it can only be offered to.",
+                None,
+            ),
+            Key(
+                "imbalance_price_per_kwh",
+                _PRICE,
+                "What a kWh over the tie beyond what was traded costs or brings; the same at both sites.",
+            ),
+            Key(
+                "tolerance_kwh",
+                Number(low=0, high=1_000),
+                "By how much the two readings of an interval may differ.",
+                0.01,
+            ),
+        ),
+    ),
+    40,
+)
 _FETCHED = frozenset({FeedKind.FILE, FeedKind.HTTP})
 MARKET_FEEDS = Named(
     "a feed",
@@ -2683,6 +2733,13 @@ MARKET = Section(
         Key("participants", Later(MARKET_PARTICIPANTS), "Who may trade, by name."),
         Key("agents", Later(MARKET_AGENTS), "Who trades by itself for a participant, by name.", None),
         Key("anchor", MARKET_ANCHOR, "An EVM chain that keeps the roots of the ledger's periods.", None),
+        Key("listen", MARKET_LISTEN, "Where other sites reach this one.", None),
+        Key(
+            "peers",
+            Later(MARKET_PEERS),
+            "Other sites to trade with, by their names among the participants.",
+            None,
+        ),
     ),
 )
 

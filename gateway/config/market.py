@@ -273,6 +273,44 @@ class MarketDunning:
 
 
 @dataclass(frozen=True, slots=True)
+class MarketListen:
+    """Where other sites reach this one; files are relative to the state folder."""
+
+    host: str
+    port: int
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarketPeer:
+    """Another site, which is a participant: where it is, its pinned certificate, and what was agreed with it.
+
+    ``trader`` of this site gets what it offers. Energy over the tie beyond trades is paid at ``imbalance_price``.
+    """
+
+    name: str
+    host: str
+    port: int
+    certificate: str
+    public_key: bytes
+    trader: str
+    imbalance_price: int
+    tolerance_wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerTags:
+    """Places of another site's tags."""
+
+    link: int
+    waiting: int
+    disputed: int
+    agreed_kwh: int
+    state: int
+
+
+@dataclass(frozen=True, slots=True)
 class MarketSettings:
     """The whole section. ``ledger`` and keys are files, relative to the state folder.
 
@@ -314,6 +352,9 @@ class MarketSettings:
     agents: tuple[MarketAgent, ...] = ()
     agent_tags: tuple[AgentTags, ...] = ()
     dunning: MarketDunning | None = None  # None: no bill is dunned
+    listen: MarketListen | None = None
+    peers: tuple[MarketPeer, ...] = ()
+    peer_tags: tuple[PeerTags, ...] = ()
 
     @property
     def inputs(self) -> tuple[int, ...]:

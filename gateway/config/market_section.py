@@ -16,6 +16,7 @@ from gateway.config.keys import (
     MARKET_HOURS,
     MARKET_METERS,
     MARKET_PARTICIPANTS,
+    MARKET_PEERS,
     MARKET_TARIFFS,
     MARKET_WINDOWS,
 )
@@ -29,14 +30,18 @@ from gateway.config.market import (
     MarketFeed,
     MarketFeeder,
     MarketHours,
+    MarketListen,
     MarketMember,
     MarketMeter,
+    MarketPeer,
     MarketSettings,
     MarketStatus,
     MarketTags,
     MarketTariff,
     MarketWindow,
+    MemberKind,
     MemberTags,
+    PeerTags,
     PriceFormula,
 )
 from gateway.config.market_agents import AgentTags
@@ -105,6 +110,14 @@ _FEED_TAGS: tuple[tuple[str, ValueType, int | None, str], ...] = (
     ("export_price", ValueType.DOUBLE, 4, "what a kWh given brings now, {money}"),
     ("state", ValueType.STRING, None, "whether it is used, or why not"),
 )
+_PEER_TAGS: tuple[tuple[str, ValueType, str | None, int | None, str], ...] = (
+    ("link", ValueType.BOOL, None, None, "whether it can be reached"),
+    ("waiting", ValueType.UINT64, None, 0, "settled intervals that it has not told yet"),
+    ("disputed", ValueType.UINT64, None, 0, "intervals that it settled in another way"),
+    ("agreed_kwh", ValueType.DOUBLE, "kWh", 3, "what it gave of the last interval agreed on; negative: took"),
+    ("state", ValueType.STRING, None, None, "how the link is, or what is wrong"),
+)
+assert [name for name, *_ in _PEER_TAGS] == [field.name for field in fields(PeerTags)]
 _SOURCES = {FeedKind.TARIFF: "tariff", FeedKind.FILE: "file", FeedKind.HTTP: "url"}
 assert [name for name, *_ in _FEED_TAGS] == [field.name for field in fields(FeedTags)]
 assert [name for name, *_ in _MEMBER_TAGS] == [field.name for field in fields(MemberTags)]
@@ -144,12 +157,14 @@ def read_market(
         members = tuple(section.members())
         anchor = section.anchor()
         dunning = section.dunning()
+        listen, peers = section.listen(), tuple(section.peers(members))
         section.check()
         feeds = tuple(section.feeds())
         agents = read_agents(settings, members, feeds, forecasts, tags, faults, is_unsure=is_unsure)
         own, member_tags = section.declare([member.name for member in members])
         feed_tags = section.declare_feeds([feed.name for feed in feeds])
         agent_tags = section.declare_agents([agent.name for agent in agents])
+        peer_tags = section.declare_peers([peer.name for peer in peers])
     if len(faults) > before or price is None:
         return None
     s = settings
@@ -188,6 +203,9 @@ def read_market(
         dunning=dunning,
         agents=agents,
         agent_tags=agent_tags,
+        listen=listen,
+        peers=peers,
+        peer_tags=peer_tags,
     )
 
 
@@ -249,6 +267,60 @@ class _Section:
         return MarketDunning(
             *(s[key] * _DAY_S for key in keys[:3]),
             *(_micro(s[key]) for key in keys[3:]),
+        )
+
+    def listen(self) -> MarketListen | None:
+        """Where other sites reach this one."""
+        s = self._s["listen"]
+        if not isinstance(s, Settings) or not s.is_sound("host", "port", "certificate", "key"):
+            return None
+        return MarketListen(s["host"], s["port"], s["certificate"], s["key"])
+
+    def peers(self, members: Sequence[MarketMember]) -> Iterator[MarketPeer]:
+        """Other sites: each a participant with a key of its own."""
+        if self._s["peers"] is not None and self._s["listen"] is None:
+            self._faults.add(
+                self._s.at("peers"), "'peers' without 'listen'", "say where they reach this site"
+            )
+        by_name = {member.name: member for member in members}
+        for key, s in self._entries(self._s, "peers", MARKET_PEERS):
+            member = by_name.get(key.text)
+            if member is None or member.kind is not MemberKind.MICROGRID or not member.public_key:
+                self._faults.add(
+                    key.place,
+                    f"{quote(key.text)} is no participant of kind microgrid with a public key",
+                    "add it under 'participants', with the public key of its site's market",
+                )
+                continue
+            if not any(meter.is_main for meter in member.meters):
+                self._faults.add(
+                    key.place, f"{quote(key.text)} has no meter", "name the meter of the tie there"
+                )
+            trader = by_name.get(s["trader"]) if s["trader"] is not None else None
+            if s["trader"] is not None:
+                self._known(s, "trader", {name: None for name in by_name if name != key.text}, "participant")
+            if s.is_sound("host", "port", "certificate", "imbalance_price_per_kwh", "tolerance_kwh"):
+                yield MarketPeer(
+                    name=key.text,
+                    host=s["host"],
+                    port=s["port"],
+                    certificate=s["certificate"],
+                    public_key=bytes.fromhex(member.public_key),
+                    trader=trader.name if trader is not None else "",
+                    imbalance_price=_micro(s["imbalance_price_per_kwh"]),
+                    tolerance_wh=round(s["tolerance_kwh"] * 1_000),
+                )
+
+    def declare_peers(self, peers: Sequence[str]) -> tuple[PeerTags, ...]:
+        """Put the other sites' tags behind the others."""
+        return tuple(
+            PeerTags(
+                *(
+                    self._put((f"{FOLDER}.peers.{peer}.{name}", type, unit, decimals, f"{peer}: {text}"), "")
+                    for name, type, unit, decimals, text in _PEER_TAGS
+                )
+            )
+            for peer in peers
         )
 
     def price(self) -> PriceFormula | None:

@@ -31,7 +31,17 @@ from historian.ledger.market.bilateral import accept, offer
 from historian.ledger.market.exchange import Exchange, Interval, Position, Trade
 from historian.ledger.market.limits import Level, Limits
 from historian.ledger.metering import MICROS, Meters
+from historian.ledger.neighbours import Neighbours
+from historian.ledger.neighbours import Settled as SettledBetween
 from historian.ledger.payment_facts import PaymentFact
+from historian.ledger.peer_facts import (
+    PeerStatement,
+    PeerTerms,
+    RoamingClosing,
+    RoamingOpening,
+    RoamingRecord,
+    RoamingToken,
+)
 from historian.ledger.registry import Author, Registry, needs_operator
 from historian.ledger.reward_facts import RewardFact
 from historian.ledger.rules import check_price, check_rules
@@ -40,6 +50,7 @@ from historian.ledger.settlement import (
     MONEY_ACCOUNTS,
     Line,
     account_of,
+    between_sites,
     gate_transfer,
     line_transfer,
     owed_by,
@@ -76,6 +87,7 @@ class Community:
         self.billing = Billing(self.meters)
         self.limits = Limits(self.registry, self.meters)
         self.market = Exchange(self.registry, self.limits)
+        self.neighbours = Neighbours(self.registry)
         self.settled: dict[int, Settled] = {}
         self.voids: dict[int, Refused] = {}
         self.refusals: list[tuple[int, f.Refusal]] = []
@@ -115,6 +127,20 @@ class Community:
             f.BillIssue: self._issue_bill,
             f.Refusal: self._note_refusal,
             f.Call: self._call,
+            PeerTerms: lambda at, author, fact: self.neighbours.set_terms(
+                author, fact, at.placed_at_us, self._interval_us()
+            ),
+            PeerStatement: lambda at, author, fact: self.neighbours.state(
+                author, fact, at.placed_at_us, self._interval_us()
+            ),
+            RoamingToken: lambda at, author, fact: self.neighbours.issue(
+                author, fact, at.statement.client, at.placed_at_us, self.market.in_force().currency
+            ),
+            RoamingOpening: lambda at, author, fact: self.neighbours.open(
+                author, fact, at.placed_at_us, self.market.in_force().currency
+            ),
+            RoamingClosing: self._close_roaming,
+            RoamingRecord: self._record_roaming,
             **dict.fromkeys(self.treasury.knows(), self._judge),
         }
 
@@ -136,8 +162,12 @@ class Community:
                 self.accounts.add(account.name)
             case KeyChange(KeyAction.REVOKE, author, _, _):
                 self.market.cancel_all(author)
+                self.neighbours.keys.pop(author, None)
+            case KeyChange(_, author, _, key):
+                self.neighbours.keys[author] = key
             case Genesis(_, operator):
                 self.chart.operator = operator
+                self.neighbours.keys[operator] = placed.statement.signer
 
     @property
     def operator(self) -> str:
@@ -437,7 +467,36 @@ class Community:
             if energy is None:
                 raise Refused(Reason.UNKNOWN, f"a meter of {name} has no reading: read or estimate it")
             if not is_idle or energy.import_wh or energy.export_wh:
-                yield name, settle(name, position, energy, price, interval.rules)
+                line = settle(name, position, energy, price, interval.rules)
+                terms = self.neighbours.terms_at(name, at_us)
+                yield name, line if terms is None else between_sites(line, terms.imbalance_price)
+
+    # ------------------------------------------------------------ other sites
+
+    def settled_with(self, name: str, at_us: int) -> SettledBetween | None:
+        """What was booked of another site for an interval; None before it is settled."""
+        settled = self.settled.get(at_us)
+        if settled is None:
+            return None
+        line = settled.lines.get(name)
+        paid = self.market.intervals[at_us].positions.get(name, Position()).pays
+        if line is None:
+            return SettledBetween(0, 0, -paid)
+        return SettledBetween(line.traded_wh, line.metered_wh, line.current - paid)
+
+    def _close_roaming(self, placed: Placed, author: Author, fact: RoamingClosing) -> None:
+        self._owe(placed, self.neighbours.close(author, fact, self.market.in_force().currency))
+        host = self.neighbours.opened[fact.token].host
+        self._note_roaming(fact.home, host, fact.amount)
+
+    def _record_roaming(self, placed: Placed, author: Author, fact: RoamingRecord) -> None:
+        self._owe(placed, self.neighbours.record(author, fact, self.market.in_force().currency))
+        vehicle = self.neighbours.issued[fact.token].token.vehicle
+        self._note_roaming(vehicle, author.name, fact.amount)
+
+    def _note_roaming(self, payer: str, payee: str, amount: int) -> None:
+        self.billing.note(payer, "roaming: charged elsewhere", amount)
+        self.billing.note(payee, "roaming: charged for others", -amount)
 
     def _note_refusal(self, placed: Placed, author: Author, fact: f.Refusal) -> None:
         needs_operator(author, "notes refusals")

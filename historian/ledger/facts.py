@@ -11,6 +11,7 @@ from historian.ledger.contract_facts import Call as Call
 from historian.ledger.fields import NO_DIGEST as NO_DIGEST  # callers have it from here
 from historian.ledger.fields import ClientId, Digest, Name, Text
 from historian.ledger.payment_facts import PAYMENT_TOPICS, PaymentFact
+from historian.ledger.peer_facts import PEER_TOPICS, PeerFact
 from historian.ledger.reward_facts import REWARD_TOPICS, RewardFact
 
 
@@ -414,6 +415,7 @@ Fact = (
     | Refusal
     | PaymentFact
     | RewardFact
+    | PeerFact
     | Call
 )
 
@@ -447,5 +449,6 @@ TOPICS: dict[str, type[Any]] = {
     "ledger.refusal": Refusal,
     **PAYMENT_TOPICS,
     **REWARD_TOPICS,
+    **PEER_TOPICS,
     **CONTRACT_TOPICS,
 }

@@ -10,7 +10,7 @@ Of each participant, by the rules in force at the interval's gate and the tariff
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from historian.ledger.entry import Posting, Transfer, balanced
 from historian.ledger.facts import Price, Rules
@@ -95,6 +95,19 @@ def settle(participant: str, position: Position, energy: Energy, price: Price, r
         grid_fee=amount_up(energy.import_wh, rules.grid_fee),
         losses=amount_up(lost_wh, price.price),
         lost_wh=lost_wh,
+    )
+
+
+def between_sites(line: Line, imbalance_price: int) -> Line:
+    """The line of another site: no fees, and one price either way, rounded alike: its line of us is the mirror."""
+    money = amount_down(abs(line.imbalance_wh), imbalance_price)
+    return replace(
+        line,
+        imbalance=-money if line.imbalance_wh < 0 else money,
+        community_fee=0,
+        grid_fee=0,
+        losses=0,
+        lost_wh=0,
     )
 
 

@@ -29,6 +29,7 @@ from historian.market_job import wire
 from historian.market_job.agents.traders import Traders
 from historian.market_job.door import Bucket
 from historian.market_job.office import Office
+from historian.market_job.peers.peering import Peering, traded_with
 from historian.market_job.registrar import devices_of, join_of
 
 # Of one signer: void orders stay on the record too, so a member must not fill the disk. 20 orders a second are
@@ -50,6 +51,7 @@ class Answers:
         self.status = MarketStatus.STOPPED
         self.error = ""
         self.refused = 0
+        self.peering: Peering | None = None
         self._buckets: dict[bytes, Bucket] = {}
 
     def answer(self, request: wire.Request, now_us: int) -> wire.Reply:
@@ -65,11 +67,22 @@ class Answers:
             case wire.Submit(id, _):
                 return self._submit(office, request, now_us)
             case wire.AskTerms(id, key):
-                return wire.Told(id, _terms(office, key))
+                return wire.Told(id, _terms(office, key) | self._terms_between(office, key))
+            case wire.AskPeers(id):
+                told = (
+                    {"peers": {}, "roaming": []}
+                    if self.peering is None
+                    else self.peering.told(office, now_us)
+                )
+                return wire.Told(id, told)
             case wire.AskOrders(id, key):
                 return wire.Told(id, _orders(office, key))
             case wire.AskBook(id, interval_us):
                 return wire.Told(id, _book(office, interval_us))
+
+    def _terms_between(self, office: Office, key: bytes) -> dict[str, Any]:
+        author = office.desk.book.state.keys.get(key, "")
+        return {} if self.peering is None else self.peering.terms_of(office, author)
 
     def _turned(self, id: str, reason: str, why: str) -> wire.Turned:
         self.refused += 1
@@ -111,6 +124,10 @@ class Answers:
             if not office.is_member_ready(author):
                 why = f"a meter of {author} has not been read yet: wait for it"
                 return self._turned(request.id, "not_ready", why)
+            if self.peering is not None:
+                reason, why = self.peering.held(office, bundle, facts, now_us)
+                if reason:
+                    return self._turned(request.id, reason, why)
             ahead = [told for fact in facts for told in _ahead(office, fact, now_us)]
             if ahead:
                 office.desk.say(*dict.fromkeys(ahead))
@@ -238,6 +255,7 @@ def _orders(office: Office, key: bytes) -> dict[str, Any]:
     return {
         "orders": [_order(order) for order in own],
         "offers": [_order(order) | {"from": order.author} for order in offered],
+        "taken": [client.hex() for client in traded_with(office.desk.community, author)],
     }
 
 

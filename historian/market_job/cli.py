@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -31,7 +32,8 @@ from historian.ledger.facts import (
     Venue,
 )
 from historian.ledger.pen import client_id
-from historian.market_job.client import Hand, MarketClient, MarketError, order_id
+from historian.market_job.client import Hand, MarketClient, MarketError, TurnedAway, order_id
+from historian.market_job.peers.cli import add_peers
 from historian.market_job.wire import Judged
 from historian.signing import KeyFileError, SigningKey
 from historian.times import parse_time
@@ -39,6 +41,8 @@ from historian.times import parse_time
 DONE, REFUSED, USAGE = 0, 1, 2  # exit statuses
 MICROS = 1_000_000
 NEXT = "next"
+# How long an offer of another site's market waits for its answer, and how often it is asked for.
+PENDING_S, PENDING_PAUSE_S = 30.0, 0.5
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -123,6 +127,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     orders = add("orders", "your open orders", _orders)
     _add_key(orders)
     orders.add_argument("--format", choices=("text", "json"), default="text", help="how they are printed")
+
+    add_peers(add, _add_key)
 
 
 def _add_key(parser: argparse.ArgumentParser) -> None:
@@ -316,8 +322,20 @@ def _accept(args: argparse.Namespace, client: MarketClient) -> int:
     print(f"signing that {found['from']}'s offer is taken: {_line(found)}")
     fact = Acceptance(found["from"], wanted, args.device, found["wh"], found["price"])
     # By the offer's own id: asked again, it is accepted once.
-    outcome = hand.request(client_id(f"acceptance {found['from']} {wanted.hex()}"), record_of(fact))
+    outcome = _until_judged(hand, client_id(f"acceptance {found['from']} {wanted.hex()}"), record_of(fact))
     return _told([(f"acceptance of {wanted.hex()}", outcome)])
+
+
+def _until_judged(hand: Hand, client_of: bytes, record: Record) -> Judged:
+    """The outcome, which another site's answer may have to come before."""
+    give_up = time.monotonic() + PENDING_S
+    while True:
+        try:
+            return hand.request(client_of, record)
+        except TurnedAway as turned:
+            if turned.reason != "pending" or time.monotonic() > give_up:
+                raise
+        time.sleep(PENDING_PAUSE_S)
 
 
 def _amend(args: argparse.Namespace, client: MarketClient) -> int:

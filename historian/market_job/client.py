@@ -6,13 +6,13 @@ import os
 import socket
 import struct
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from historian.ledger.bundle import Bundle, sign
 from historian.ledger.entry import Body
-from historian.ledger.pen import Pen, client_id
+from historian.ledger.pen import VALIDITY_US, Pen, client_id, now_us
 from historian.market_job import wire
 from historian.signing import SigningKey
 
@@ -71,6 +71,10 @@ class MarketClient:
     def orders(self, key: bytes) -> dict[str, list[dict[str, Any]]]:
         """The open ``orders`` of a key's holder, and the ``offers`` that others made to it."""
         return self._told(wire.AskOrders(uuid.uuid4().hex, key))
+
+    def peers(self) -> dict[str, Any]:
+        """How the links to other sites are, and which vehicles roam."""
+        return self._told(wire.AskPeers(uuid.uuid4().hex))
 
     def book(self, interval_us: int) -> dict[str, Any]:
         """What is bid and offered of an interval."""
@@ -141,11 +145,11 @@ class MarketClient:
 class Hand:
     """A member's key at work: signs for the market it speaks with."""
 
-    def __init__(self, client: MarketClient, key: SigningKey) -> None:
+    def __init__(self, client: MarketClient, key: SigningKey, clock: Callable[[], int] = now_us) -> None:
         self.client = client
         self.key = key
         self.terms = client.terms(key.public)
-        self._pen = Pen(key, bytes.fromhex(self.terms["ledger"]))
+        self._pen = Pen(key, bytes.fromhex(self.terms["ledger"]), clock)
         self._pen.follow(int(self.terms["number"]))
 
     def say(self, bodies: Sequence[Body]) -> tuple[wire.Judged, ...]:
@@ -154,8 +158,12 @@ class Hand:
 
     def request(self, client: bytes, body: Body) -> wire.Judged:
         """One request by its client id: said again, it is done once."""
-        (outcome,) = self.client.submit(sign(self.key, [self._pen.statement(body, client)]))
+        (outcome,) = self.client.submit(self.signed(client, body))
         return outcome
+
+    def signed(self, client: bytes, body: Body, validity_us: int = VALIDITY_US) -> Bundle:
+        """One request, to be handed in or on."""
+        return sign(self.key, [self._pen.statement(body, client, validity_us)])
 
 
 def order_id(text: str) -> bytes:

@@ -12,6 +12,7 @@ import os
 import queue
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,12 @@ class Asked:
 
 
 Inbox = queue.Queue[Asked]
+WhyNot = Callable[[wire.Request], str]  # why it may not be asked at this door; empty where it may
+
+
+def anything(_: wire.Request) -> str:
+    """Whoever is let in here may ask all."""
+    return ""
 
 
 def make_inbox() -> Inbox:
@@ -118,18 +125,35 @@ class Door:
             writer.write(wire.encode_reply(wire.Fault(f"{CONNECTIONS} connections are open")))
             writer.close()
         else:
-            peer = asyncio.create_task(self._serve(reader, writer))
-            self._peers.add(peer)
-            peer.add_done_callback(self._peers.discard)
+            self.serve(reader, writer, anything, None)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def serve(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        why_not: WhyNot,
+        idle_s: float | None,
+    ) -> asyncio.Task[None]:
+        """Answer a peer until it leaves, is silent for ``idle_s``, or `stop`."""
+        peer = asyncio.create_task(self._serve(reader, writer, why_not, idle_s))
+        self._peers.add(peer)
+        peer.add_done_callback(self._peers.discard)
+        return peer
+
+    async def _serve(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        why_not: WhyNot,
+        idle_s: float | None,
+    ) -> None:
         bucket = Bucket(STATEMENTS_A_SECOND, BURST)
         try:
             while True:
-                line = await reader.readline()
+                line = await asyncio.wait_for(reader.readline(), idle_s)
                 if not line.endswith(b"\n"):
                     return
-                reply = await self._answer(line, bucket)
+                reply = await self._answer(line, bucket, why_not)
                 if writer.transport.get_write_buffer_size() > UNSENT_BYTES:
                     writer.transport.abort()
                     return
@@ -138,18 +162,20 @@ class Door:
                     return
         except ValueError:  # StreamReader's word for a line beyond its limit
             writer.write(wire.encode_reply(wire.Fault(f"a line has at most {wire.LINE_BYTES} bytes")))
-        except (ConnectionError, asyncio.CancelledError):
-            pass  # the peer is gone, or `stop`: nobody else waits for this task
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            pass  # the peer is gone or silent, or `stop`: nobody else waits for this task
         finally:
             writer.close()
-            with suppress(ConnectionError):
+            with suppress(OSError):
                 await writer.wait_closed()
 
-    async def _answer(self, line: bytes, bucket: Bucket) -> wire.Reply:
+    async def _answer(self, line: bytes, bucket: Bucket, why_not: WhyNot) -> wire.Reply:
         try:
             request = wire.decode_request(line)
         except wire.WireError as error:
             return wire.Turned(error.id, "malformed", error.why) if error.id else wire.Fault(error.why)
+        if why := why_not(request):
+            return wire.Turned(request.id, "not_allowed", why)
         loop = asyncio.get_running_loop()
         count = len(request.bundle.statements) if isinstance(request, wire.Submit) else 1
         if not bucket.take(count, loop.time()):

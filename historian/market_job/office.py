@@ -25,6 +25,7 @@ from historian.market_job.quotes import NoQuote, Quotes
 from historian.market_job.readings import MeterReader
 from historian.market_job.registrar import Registrar
 from historian.query.history import History
+from historian.signing import SigningKey
 
 # A gate that is closed so long after its interval began, or later, has no auction: nobody could follow it any more.
 LATE_US = 15 * MICROS
@@ -79,6 +80,11 @@ class Office:
     def key(self) -> bytes:
         """The operator's public key."""
         return self._opened.key.public
+
+    @property
+    def signing(self) -> SigningKey:
+        """The operator's key: other sites know ours by it."""
+        return self._opened.key
 
     def start(self) -> None:
         """Read the ledger, and post what is owed. Raises LedgerError."""

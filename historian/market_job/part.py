@@ -31,8 +31,11 @@ from historian.market_job.anchor import start_anchoring
 from historian.market_job.answers import Answers
 from historian.market_job.door import Door, Inbox, make_inbox
 from historian.market_job.office import Office, open_office
+from historian.market_job.peers.door import PeerDoor
+from historian.market_job.peers.link import links_of
+from historian.market_job.peers.peering import Peering
 from historian.market_job.quotes import Quotes, keep_fetching, quotes_of
-from historian.market_job.tags import Said, told, told_agents, told_feeds, types_of
+from historian.market_job.tags import Said, told, told_agents, told_feeds, told_peers, types_of
 from historian.query.history import History
 from historian.signing import KeyFileError
 
@@ -49,6 +52,7 @@ async def run(context: PartContext) -> None:
     """Trade until stopped. Raises RegionError where there is no region, or somebody else trades; OSError."""
     inbox = make_inbox()
     door = Door(context.paths.market_socket, inbox)
+    others = _peer_door(context, door)
 
     def work(stop: threading.Event, ready: Callable[[], object]) -> None:
         trade_on(
@@ -56,10 +60,21 @@ async def run(context: PartContext) -> None:
         )
 
     await door.start()
+    if others is not None:
+        others.start()
     try:
         await work_in_thread(context, work)
     finally:
+        if others is not None:
+            await others.stop()
         await door.stop()
+
+
+def _peer_door(context: PartContext, door: Door) -> PeerDoor | None:
+    settings = context.site.market
+    if settings is None or settings.listen is None or not settings.peers:
+        return None
+    return PeerDoor(settings.listen, settings.peers, context.paths.state, door)
 
 
 def trade_on(
@@ -81,7 +96,11 @@ def trade_on(
     try:
         with Region.attach(region_name) as region:
             quotes = quotes_of(settings.feeds, settings.tariffs, state, ZoneInfo(site.time_zone))
-            market = _Market(site, settings, state, history, region, clock, quotes)
+            links = links_of(settings, state)
+            market = _Market(site, settings, state, history, region, clock, quotes, Peering(settings, links))
+            for link in links.values():
+                # A daemon too: it may be waiting for another site.
+                threading.Thread(target=link.run, args=(stop,), name=f"peer {link.name}", daemon=True).start()
             # A daemon: it may be waiting for a server of prices when the part ends.
             fetching = (settings.feeds, quotes, stop, clock)
             threading.Thread(target=keep_fetching, args=fetching, name="feeds", daemon=True).start()
@@ -116,7 +135,9 @@ class _Market:
         region: Region,
         clock: Callable[[], int],
         quotes: dict[str, Quotes],
+        peering: Peering,
     ) -> None:
+        self._peering = peering
         self._site = site
         self._quotes = quotes
         self._settings = settings
@@ -124,6 +145,7 @@ class _Market:
         self._history = history
         self._clock = clock
         self._answers = Answers()
+        self._answers.peering = peering
         self._publisher = _Publisher(settings, region.claim(MARKET_OWNER))
         self._read = _reader(region, settings)
         self._traders = Traders(
@@ -150,8 +172,9 @@ class _Market:
             try:
                 office.look()
                 self._traders.look(office, self._clock())
+                self._peering.look(office, self._clock())
                 status = MarketStatus.OPEN if office.can_trade else MarketStatus.NO_HISTORY
-                self._complain("; ".join(office.troubles()[:3]))
+                self._complain("; ".join([*office.troubles(), *self._peering.troubles][:3]))
             except HistoryError as error:
                 office.can_trade = False
                 status = MarketStatus.NO_HISTORY
@@ -220,7 +243,8 @@ class _Market:
         now_us = self._clock()
         said = told(self._settings, self._office, answers.status, answers.refused, self._error, now_us)
         said |= told_feeds(self._settings, self._quotes, now_us)
-        self._publisher.tell(said | told_agents(self._settings, self._traders.doing))
+        said |= told_agents(self._settings, self._traders.doing)
+        self._publisher.tell(said | told_peers(self._settings, self._peering))
 
 
 def _reader(region: Region, settings: MarketSettings) -> Callable[[int], float | None]:

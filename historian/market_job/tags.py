@@ -16,6 +16,7 @@ from historian.ledger.market.price import ONE
 from historian.ledger.metering import MICROS
 from historian.market_job.agents.traders import Doing
 from historian.market_job.office import Office
+from historian.market_job.peers.peering import Peering
 from historian.market_job.pricing import NoPrice
 from historian.market_job.quotes import FeedQuotes, NoQuote, Quotes
 
@@ -40,6 +41,9 @@ def types_of(settings: MarketSettings) -> dict[int, ValueType]:
     for agent in settings.agent_tags:
         found |= {agent.state: ValueType.UINT64, agent.words: ValueType.STRING}
         found |= {agent.traded_kwh: ValueType.DOUBLE, agent.spent: ValueType.DOUBLE}
+    for peer in settings.peer_tags:
+        found |= {peer.link: ValueType.BOOL, peer.waiting: ValueType.UINT64, peer.disputed: ValueType.UINT64}
+        found |= {peer.agreed_kwh: ValueType.DOUBLE, peer.state: ValueType.STRING}
     for field in fields(MarketTags):
         text = field.name in ("ledger_head", "last_error")
         type = ValueType.STRING if text else ValueType.UINT64 if field.name in WHOLE else ValueType.DOUBLE
@@ -118,6 +122,17 @@ def told_agents(settings: MarketSettings, doing: Mapping[str, Doing]) -> dict[in
         is_known = each.state is not AgentState.NOT_TRADING
         said[tags.traded_kwh] = Said(each.used.wh / _KILO if is_known else None)
         said[tags.spent] = Said(each.used.spent / _MONEY if is_known else None)
+    return said
+
+
+def told_peers(settings: MarketSettings, peering: Peering) -> dict[int, Said]:
+    """How the links to other sites are."""
+    said: dict[int, Said] = {}
+    for peer, tags in zip(settings.peers, settings.peer_tags, strict=True):
+        heard, count = peering.heard[peer.name], peering.counts[peer.name]
+        said |= {tags.link: Said(int(heard.is_up)), tags.state: Said(_cut(heard.state))}
+        said |= {tags.waiting: Said(count.waiting), tags.disputed: Said(count.disputed)}
+        said[tags.agreed_kwh] = Said(None if count.agreed_wh is None else count.agreed_wh / _KILO)
     return said
 
 

@@ -132,7 +132,14 @@ class Fault:
     why: str
 
 
-Request = Submit | AskTerms | AskStatus | AskOrders | AskBook | AskAgents | StopAgent
+@dataclass(frozen=True, slots=True)
+class AskPeers:
+    """Ask how the links to other sites are, and which vehicles roam."""
+
+    id: str
+
+
+Request = Submit | AskTerms | AskStatus | AskOrders | AskBook | AskAgents | StopAgent | AskPeers
 Reply = Placed | Turned | Told | Fault
 _ASKED: dict[str, type[Any]] = {
     "terms": AskTerms,
@@ -141,6 +148,7 @@ _ASKED: dict[str, type[Any]] = {
     "book": AskBook,
     "agents": AskAgents,
     "agent": StopAgent,
+    "peers": AskPeers,
 }
 _Value = TypeVar("_Value")
 
@@ -163,6 +171,8 @@ def encode_request(request: Request) -> bytes:
             said = {"orders": {"id": id, "key": key.hex()}}
         case AskStatus(id):
             said = {"status": {"id": id}}
+        case AskPeers(id):
+            said = {"peers": {"id": id}}
         case AskBook(id, interval_us):
             said = {"book": {"id": id, "interval_us": interval_us}}
         case AskAgents(id):
@@ -198,9 +208,9 @@ def decode_request(line: bytes) -> Request:
     if what == "book":
         _only(said, {"id", "interval_us"}, id)
         return AskBook(id, _field(said, "interval_us", int, id))
-    if what == "status":
+    if what in ("status", "peers"):
         _only(said, {"id"}, id)
-        return AskStatus(id)
+        return AskStatus(id) if what == "status" else AskPeers(id)
     if what == "agents":
         _only(said, {"id"}, id)
         return AskAgents(id)
