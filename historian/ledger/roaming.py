@@ -1,7 +1,8 @@
 """Tokens by which a vehicle charges at another site: its home's signed statement, verified without asking home. Pure.
 
 A token is the Ed25519 signature (64 bytes) of a bundle of one statement, and that statement, whose record is a
-`roaming.token`; as text, in base 64 (RFC 4648, 5: it goes into a QR code or a link).
+`roaming.token`; as text, ``roam.`` and base 64 (RFC 4648, 5: it goes into a QR code or a link). Without a word before
+it one token in 64 would begin with a dash, and be an option to a command line.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from historian.ledger.peer_facts import RoamingToken
 _SIGNATURE_BYTES = 64
 _LEAST_BYTES = _SIGNATURE_BYTES + 106
 MOST_TOKEN_BYTES = 1_024
+_MARK = "roam."
 
 
 def token_of(bundle: Bundle) -> bytes:
@@ -45,14 +47,17 @@ def read_token(token: bytes, key: bytes) -> tuple[bytes, RoamingToken]:
 
 def text_of(token: bytes) -> str:
     """As it is handed on."""
-    return urlsafe_b64encode(token).decode().rstrip("=")
+    return _MARK + urlsafe_b64encode(token).decode().rstrip("=")
 
 
 def token_from(text: str) -> bytes:
     """The token of a text; ``Refused`` where it is none."""
+    mark, found, encoded = text.strip().partition(".")
     try:
-        return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        if mark + found == _MARK:
+            return urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
     except ValueError:
-        raise Refused(
-            Reason.MALFORMED, "a token is base 64, as `tieline market roam issue` prints it"
-        ) from None
+        pass
+    raise Refused(
+        Reason.MALFORMED, f"a token is {_MARK!r} and base 64, as `tieline market roam-issue` prints it"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import importlib.util
 import logging
@@ -38,7 +39,7 @@ from historian.ledger.peer_facts import (
 from historian.ledger.pen import Pen, client_id
 from historian.ledger.roaming import text_of, token_from, token_of
 from historian.ledger.verify import verify
-from historian.market_job import wire
+from historian.market_job import cli, wire
 from historian.market_job.peers import security
 from historian.market_job.wire import Judged, Placed, Submit, Turned
 from historian.signing import SigningKey
@@ -370,10 +371,20 @@ async def test_tokens_that_are_not_good_open_nothing(two: Any) -> None:
     short = issued(two, valid_until_us=two.south.now_us + MINUTE_US)
     await two.pass_to(two.north.now_us + 2 * MINUTE_US)
     assert opened(two, short) == "late"
-    with pytest.raises(Refused) as refused:
-        token_from("no token!é")
-    assert refused.value.reason is Reason.MALFORMED
+    for text in ("no token!é", text_of(good).removeprefix("roam."), "roam.é"):
+        with pytest.raises(Refused) as refused:
+            token_from(text)
+        assert refused.value.reason is Reason.MALFORMED
     assert not two.north.community.neighbours.opened
+
+
+def test_no_token_is_an_option_to_the_command_line() -> None:
+    parser = argparse.ArgumentParser()
+    cli.add_commands(parser.add_subparsers())
+    for first in range(256):  # 0xf8 to 0xfb are a dash in base 64
+        token = bytes([first]) + bytes(250)
+        words = ["market", "roam-open", text_of(token), "--home", "south", "--host", "home", "--key", "k"]
+        assert token_from(parser.parse_args(words).token) == token
 
 
 # ---------------------------------------------------------------- as parts of two sites
