@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from historian.forecast.features import times_of
-from historian.query.libraries import load
+from historian.libraries import load
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from historian.anomaly.detector import Detector, Floats, Stream, Times, TooLittle, check_order, cleaned, grade
-from historian.query.libraries import load
+from historian.libraries import load
 
 LEAST_ROWS: Final = 50
 _FEW_ROWS: Final = 5  # a column: fewer tell nothing of how they go together

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from historian.demand_response.errors import BadMeter
 from historian.demand_response.event import Event
 from historian.demand_response.rule import TEN_OF_TEN, Adjustment, DayMatching, Rule, Scaling
-from historian.query.libraries import load as load_library
+from historian.libraries import load as load_library
 
 Floats: TypeAlias = NDArray[np.float64]
 Series: TypeAlias = Any

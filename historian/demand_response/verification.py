@@ -14,7 +14,7 @@ from historian.demand_response.baseline import Baseline, Frame, Series, baseline
 from historian.demand_response.errors import BadMeter
 from historian.demand_response.event import Event, Participant
 from historian.demand_response.rule import TEN_OF_TEN, Rule
-from historian.query.libraries import load as load_library
+from historian.libraries import load as load_library
 
 _pandas: Any = load_library("pandas", "a verified reduction")
 

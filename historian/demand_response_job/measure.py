@@ -22,8 +22,8 @@ from historian.demand_response import (
     verify,
 )
 from historian.demand_response_job.store import S_NS, Call
+from historian.libraries import load
 from historian.query.history import History
-from historian.query.libraries import load
 
 RULES: Final[dict[BaselineRule, Rule]] = {
     BaselineRule.TEN_OF_TEN: TEN_OF_TEN,

@@ -11,7 +11,7 @@ import numpy as np
 
 from historian.dispatch.matrix import Index, Program
 from historian.dispatch.model import Floats
-from historian.query.libraries import load
+from historian.libraries import load
 
 FEASIBILITY = 1e-9
 """Below the 1e-6 that plans keep by three orders, as errors of rows add up over a horizon's energies."""

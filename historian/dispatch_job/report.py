@@ -25,7 +25,7 @@ from gateway.config.dispatch import (
 from historian.dispatch.plan import Plan
 from historian.dispatch_job.simulate import Course
 from historian.dispatch_job.solver import Solved
-from historian.query.libraries import load
+from historian.libraries import load
 
 Floats = NDArray[np.float64]
 MINUTE = timedelta(minutes=1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from historian.forecast.scores import score, seasonal_scale
-from historian.query.libraries import load
+from historian.libraries import load
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from historian.forecast.calendar import calendar_terms
 from historian.forecast.feature_set import NS_PER_S, STATISTICS, FeatureSet
-from historian.query.libraries import load
+from historian.libraries import load
 
 _CHUNK_BYTES: Final = 4 << 20  # of windows laid out at once: what the second-level cache about holds
 _HOUR_S: Final = 3600.0

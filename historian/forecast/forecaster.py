@@ -22,7 +22,7 @@ from historian.forecast.inputs import DAY_S, Floats, Grid, InputPlan, Rows, pair
 from historian.forecast.learners import Model
 from historian.forecast.models import MODELS
 from historian.forecast.scores import score, seasonal_scale
-from historian.query.libraries import load
+from historian.libraries import load
 from historian.signing import SigningKey
 
 _base: Any = load("sklearn.base", "a forecaster")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from historian.query.libraries import load
+from historian.libraries import load
 
 
 def holidays(index: Any, country: str, subdivision: str | None = None) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from historian.forecast.linear import SEASONAL, SmoothLinear
-from historian.query.libraries import load
+from historian.libraries import load
 
 Floats = NDArray[np.float64]
 Steps = NDArray[np.intp]

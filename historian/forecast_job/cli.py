@@ -27,8 +27,8 @@ from historian.forecast_job import training
 from historian.forecast_job.library import ModelError
 from historian.forecast_job.plan import Plan, Track, plans_of
 from historian.forecast_job.store import FOLDER, NoForecast
+from historian.libraries import load
 from historian.query.history import History
-from historian.query.libraries import load
 from historian.query.plant import open_history
 
 ANSWERED, INCOMPLETE, USAGE, FAULTY_SITE = 0, 1, 2, 1  # exit statuses

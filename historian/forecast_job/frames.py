@@ -12,8 +12,8 @@ from gateway.config.forecasts import KnownInput
 from gateway.tags.aggregate import Aggregate
 from historian.forecast_job import library
 from historian.forecast_job.plan import PEAK_COLUMN, S_NS, Plan, Track
+from historian.libraries import load
 from historian.query.history import History
-from historian.query.libraries import load
 
 Floats = NDArray[np.float64]
 Table = Mapping[str, Floats]

@@ -9,7 +9,7 @@ from typing import Any
 from historian.forecast_job.plan import Track
 from historian.forecast_job.store import FOLDER, Issues, Row
 from historian.keeping.zone import zone_of
-from historian.query.libraries import load
+from historian.libraries import load
 
 
 @dataclass(frozen=True, slots=True)

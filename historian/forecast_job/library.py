@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gateway.config.forecasts import Surroundings
 from historian.forecast_job.plan import Plan, Track
-from historian.query.libraries import load
+from historian.libraries import load
 from historian.signing import KeyFileError, SigningKey
 
 MODEL_KEY: Final = "model-key.pem"  # of this site; who may read it may say what the site runs

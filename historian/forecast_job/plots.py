@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from historian.query.libraries import load
+from historian.libraries import load
 
 DPI: Final = 110
 _MEDIAN, _ACTUAL = "#1f4e79", "#222222"

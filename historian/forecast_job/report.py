@@ -9,7 +9,7 @@ from historian.forecast_job.cli import number, rows_of, score_names, shown_leads
 from historian.forecast_job.plan import Plan
 from historian.forecast_job.plots import Table, fan, lines, page, score_heads
 from historian.forecast_job.training import Trained
-from historian.query.libraries import load
+from historian.libraries import load
 
 
 def write_backtest(plan: Plan, compared: Trained, unit: str, png: Path | None, html: Path | None) -> None:

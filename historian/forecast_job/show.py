@@ -17,7 +17,7 @@ from historian.forecast_job.plots import Table, fan, page, score_heads
 from historian.forecast_job.standing import outcomes
 from historian.forecast_job.store import Issues, Row
 from historian.keeping.zone import zone_named
-from historian.query.libraries import load
+from historian.libraries import load
 from historian.times import iso_of, parse_time
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from historian.health.series import GAP_S, Floats, TooLittle, column, integral_of, seconds_of
-from historian.query.libraries import load
+from historian.libraries import load
 
 END_PCT: Final = 80.0  # of nominal: what most warranties call the end of life
 _DAY_S: Final = 86_400.0

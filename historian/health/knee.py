@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from historian.health.series import Floats, TooLittle, column, seconds_of
-from historian.query.libraries import load
+from historian.libraries import load
 
 LEAST_VALUES: Final = 12  # four parameters, and as many again to each side of the knee
 LEAST_SIDE: Final = 4

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from historian.health.series import Floats, TooLittle, column
-from historian.query.libraries import load
+from historian.libraries import load
 
 BIN_M_S: Final = 0.5
 LEAST_IN_BIN: Final = 3  # IEC 61400-12-1 asks for 30 minutes in a bin: three rows of ten minutes

@@ -18,7 +18,7 @@ from historian.health.battery import EndOfLife
 from historian.health.series import TooLittle
 from historian.health_job.days import DAY_NS
 from historian.health_job.store import Day, Done
-from historian.query.libraries import load
+from historian.libraries import load
 
 LEAST_SUN_H: Final = 5.0  # hours of full sun: a fair day
 LEAST_WIND_H: Final = 24.0

@@ -27,8 +27,8 @@ from historian.health import (
 from historian.health.genset import REFUELLED
 from historian.health.series import GAP_S, Floats, TooLittle, integral_of
 from historian.health_job.store import Day, Estimate
+from historian.libraries import load
 from historian.query.history import History
-from historian.query.libraries import load
 
 S_NS: Final = 10**9
 DAY_NS: Final = 86_400 * S_NS

@@ -54,7 +54,7 @@ def _baseline(
 ) -> tuple[int, int, bytes]:
     # Where they are used: they need libraries that a ledger does without.
     from historian.demand_response import Adjustment, BadMeter, DayMatching, Event, Level, baseline
-    from historian.query.libraries import load
+    from historian.libraries import load
 
     pandas: Any = load("pandas", "an award's baseline")
     zone = ZoneInfo(call.time_zone)

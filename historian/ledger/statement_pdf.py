@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from historian.ledger.statement import Statement
-from historian.query.libraries import load
+from historian.libraries import load
 
 # Points, 72 to an inch; A4 upright.
 _MARGIN, _ROW, _WRAPPED, _SIZE, _SMALL = 56, 20, 13, 10, 7.5

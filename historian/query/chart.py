@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.tags.tag import ValueType
+from historian.libraries import load
 from historian.query.average import BAD_NO_DATA
-from historian.query.libraries import load
 from historian.query.stored import Stored
 from historian.store.blocks import Samples, usable_numbers
 from historian.store.frame import GapFrame

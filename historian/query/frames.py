@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from gateway.tags.history import Series
 from gateway.tags.quality import SEVERITY_BAD
 from gateway.tags.tag import ValueType
+from historian.libraries import load
 from historian.query.history import History
-from historian.query.libraries import load
 
 EXACT_INTEGER = 1 << 53  # doubles hold every integer up to here
 STATUS = " status"  # behind the name of a tag, which has no space in it: the column of its StatusCodes

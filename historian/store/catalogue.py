@@ -8,15 +8,17 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway.config.site import Tag
 from gateway.tags.tag import ValueType
 from historian.errors import UnknownFormat
 from historian.store.database import check, connect, connect_to_read, create
 from historian.store.frame import GapFrame
 from historian.store.journal import read_segment
 from historian.store.layout import catalogue_path, day_files, segments
+
+if TYPE_CHECKING:  # who only reads history has no use for all that a site can be
+    from gateway.config.site import Tag
 
 SCHEMA = """
 CREATE TABLE tags(
