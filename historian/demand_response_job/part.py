@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0
 REFRESH_S: Final = 2.0  # what stays is told again, before anybody takes it for stale
-AGAIN_S: Final = 5.0  # after a failure
+AGAIN_S: Final = 5.0  # the file is opened again: after a failure, and for what came after a full disk
 
 
 async def run(context: PartContext) -> None:
@@ -50,27 +50,48 @@ def tell_on(
     ready: Callable[[], object],
     *,
     look_s: float = LOOK_S,
+    again_s: float = AGAIN_S,
     clock: Callable[[], int] = time.time_ns,
 ) -> None:
     """Tell until ``stop``."""
     with Region.attach(region_name) as region:
         teller = Teller(settings, region.claim(DEMAND_RESPONSE_OWNER))
         ready()
+        complaint = ""
         while not stop.is_set():
             try:
-                with Calls.to_write(path) as calls:
-                    _tell(calls, teller, stop, look_s, clock)
+                with _opened(path) as calls:
+                    _tell(calls, teller, stop, look_s, again_s, clock)
+                if complaint:
+                    log.info("events of demand response are known again")
+                    complaint = ""
             except (sqlite3.Error, OSError, HistoryError) as error:
-                log.error("EVENTS OF DEMAND RESPONSE ARE NOT KNOWN: %s", error)
+                if str(error) != complaint:
+                    log.error("EVENTS OF DEMAND RESPONSE ARE NOT KNOWN: %s", error)
+                complaint = str(error)
                 teller.fail(clock())
-                stop.wait(AGAIN_S)
+                stop.wait(again_s)
+
+
+def _opened(path: Path) -> Calls:
+    """To read, for a full disk lets us: what was given is asked for all the same. Made where there is none."""
+    if not path.exists():
+        Calls.to_write(path).close()
+    return Calls.to_read(path)
 
 
 def _tell(
-    calls: Calls, teller: Teller, stop: threading.Event, look_s: float, clock: Callable[[], int]
+    calls: Calls,
+    teller: Teller,
+    stop: threading.Event,
+    look_s: float,
+    for_s: float,
+    clock: Callable[[], int],
 ) -> None:
+    """For so long: where there was no room for a log, the file is read as it lay when it was opened."""
     version, known = -1, calls.all()
-    while not stop.is_set():
+    until = time.monotonic() + for_s
+    while not stop.is_set() and time.monotonic() < until:
         if calls.version != version:
             version, known = calls.version, calls.all()
         teller.tell(known, clock())

@@ -105,6 +105,9 @@ class Calls:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._database.close()
 
     @property
@@ -146,10 +149,11 @@ class Calls:
                     *(call.level, call.announced, call.by, call.note),
                 ),
             )
+            self._database.execute("COMMIT")
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:  # SQLite ends it by itself where the disk is full
+                self._database.execute("ROLLBACK")
             raise
-        self._database.execute("COMMIT")
 
     def cancel(self, name: str, by: str, now: int) -> Call:
         """From now on it is over. Raises Refused."""

@@ -25,6 +25,7 @@ def _load(name: str) -> ModuleType:
 
 folders = _load("folder")
 _load("aggregates_reference")
+disks = _load("small_disk")
 
 
 @pytest.fixture
@@ -51,3 +52,10 @@ def make_folder(tmp_path: Path, clock: Any) -> Iterator[Callable[..., Any]]:
 @pytest.fixture
 def folder(make_folder: Callable[..., Any]) -> Any:
     return make_folder()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Any]:
+    """A small one, to be filled (`small_disk.SmallDisk`)."""
+    with disks.small_disk(tmp_path / "disk") as made:
+        yield made

@@ -1,0 +1,63 @@
+"""A disk that is really full: a small one of its own where the tests run as root, else no file may grow at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+SIZE = "3m"
+
+
+class SmallDisk:
+    """Files under ``path``; nothing fits between `fill` and `free`."""
+
+    def __init__(self, path: Path, *, is_own: bool) -> None:
+        self.path = path
+        self._is_own = is_own
+        self._soft, self._hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(self) -> None:
+        """Until the kernel says ENOSPC; without a disk of our own it says EFBIG, to any file of this process."""
+        if not self._is_own:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, self._hard))
+            return
+        with (self.path / "ballast").open("ab", buffering=0) as file:
+            while _fits(file.fileno()):
+                pass
+
+    def free(self) -> None:
+        """There is room again."""
+        if self._is_own:
+            (self.path / "ballast").unlink(missing_ok=True)
+        else:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self._soft, self._hard))
+
+
+def _fits(file: int) -> bool:
+    try:
+        os.write(file, bytes(4096))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def small_disk(path: Path) -> Iterator[SmallDisk]:
+    """Mounted at ``path`` while it is open."""
+    path.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(path))
+    is_own = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    disk = SmallDisk(path, is_own=is_own)
+    try:
+        yield disk
+    finally:
+        disk.free()
+        if is_own:
+            subprocess.run(("umount", "--lazy", str(path)), check=True)
