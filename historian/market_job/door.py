@@ -150,7 +150,8 @@ class Door:
         bucket = Bucket(STATEMENTS_A_SECOND, BURST)
         try:
             while True:
-                line = await asyncio.wait_for(reader.readline(), idle_s)
+                async with asyncio.timeout(idle_s):  # not wait_for: until 3.12 it can lose a cancellation
+                    line = await reader.readline()
                 if not line.endswith(b"\n"):
                     return
                 reply = await self._answer(line, bucket, why_not)
