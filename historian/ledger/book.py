@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from historian.ledger.bundle import Bundle, is_signed_by_its_signer, sign
 from historian.ledger.entry import (
     MOST_IN_BUNDLE,
     NO_LEDGER,
-    Entry,
     Genesis,
     PeriodClose,
     Role,
     Statement,
     decode_entry,
     decode_statement,
-    encode_entry,
+    place_statement,
 )
 from historian.ledger.errors import LedgerError, NotALedger, Reason, Refused
 from historian.ledger.merkle import leaf_hash
@@ -31,8 +30,7 @@ from historian.signing import SigningKey
 MOST_IN_BATCH = 10 * MOST_IN_BUNDLE  # about half a second of one core
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Where a statement is; kept by its author, it shows later whether the ledger was cut or changed."""
 
     sequence: int
@@ -199,31 +197,29 @@ class Book:
         ):
             return self._placed_before(bundle, placed, batch)
         receipts = []
-        placed_at_us = max(self._clock(), state.head.placed_at_us)
-        size = len(statements)
+        head = state.head
+        placed_at_us = max(self._clock(), head.placed_at_us)
+        size, signature = len(statements), bundle.signature
         for index, (statement, encoded) in enumerate(zip(statements, bundle.statements, strict=True)):
+            sequence, client = head.sequence + 1, statement.client
             is_close = isinstance(statement.body, PeriodClose)
-            before = state.encode() if is_close else b""
+            if is_close:
+                batch.snapshots.append((head.sequence, state.encode()))
             try:
                 state.apply(statement, encoded, placed_at_us)
             except Refused as refused:
                 where = f"statement {index} of {author}, number {statement.number}"
                 raise Refused(refused.reason, f"{where}: {refused.why}") from None
-            head = state.head
-            sequence = head.sequence + 1
-            entry = encode_entry(
-                Entry(sequence, placed_at_us, head.hash, index, size, bundle.signature, encoded)
-            )
+            if (author, client) in batch.asked:
+                raise Refused(Reason.CONFLICT, f"statement {index} of {author}: its client id comes twice")
+            entry = place_statement(sequence, placed_at_us, head.hash, index, size, signature, encoded)
             entry_hash = leaf_hash(entry)
             state.take_entry(sequence, placed_at_us, entry_hash, is_close=is_close)
-            if is_close:
-                batch.snapshots.append((head.sequence, before))
-            if (author, statement.client) in batch.asked:
-                raise Refused(Reason.CONFLICT, f"statement {index} of {author}: its client id comes twice")
-            batch.asked[author, statement.client] = len(batch.entries)
+            batch.asked[author, client] = len(batch.entries)
             batch.entries.append((sequence, entry, entry_hash))
-            batch.requests.append((author, statement.client, sequence))
-            batch.placed.append(self._placed(sequence, placed_at_us, author, statement))
+            batch.requests.append((author, client, sequence))
+            if self.follow is not None:
+                batch.placed.append(self._placed(sequence, placed_at_us, author, statement))
             receipts.append(Receipt(sequence, placed_at_us, entry_hash))
         return receipts
 

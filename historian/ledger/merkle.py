@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 EMPTY = sha256(b"").digest()
-Peaks = tuple[bytes, ...]  # roots of the perfect subtrees of a tree that grows, the largest first
+Peaks = list[bytes]  # roots of the perfect subtrees of a tree that grows, the largest first
 
 
 def leaf_hash(leaf: bytes) -> bytes:
@@ -24,16 +24,12 @@ def _split(size: int) -> int:
     return 1 << (size - 1).bit_length() - 1
 
 
-def grown(peaks: Peaks, size: int, leaf: bytes) -> Peaks:
-    """The peaks of a tree of ``size`` leaves after one more: one is merged for each trailing 1 of ``size``."""
-    if not size & 1:
-        return (*peaks, leaf)
-    merged = list(peaks)
+def grow(peaks: Peaks, size: int, leaf: bytes) -> None:
+    """One more leaf for the tree of ``size`` leaves that has these peaks: one is merged for each trailing 1 of it."""
     while size & 1:
-        leaf = node_hash(merged.pop(), leaf)
+        leaf = sha256(b"\1" + peaks.pop() + leaf).digest()
         size >>= 1
-    merged.append(leaf)
-    return tuple(merged)
+    peaks.append(leaf)
 
 
 def root_of_peaks(peaks: Peaks) -> bytes:
@@ -52,7 +48,9 @@ def root(leaves: Sequence[bytes]) -> bytes:
         return EMPTY
     level = list(leaves)
     while len(level) > 1:
-        pairs = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        # node_hash, without a call for each: every bundle's tree is made when it comes in.
+        nodes = iter(level)
+        pairs = [sha256(b"\1" + left + right).digest() for left, right in zip(nodes, nodes, strict=False)]
         if len(level) & 1:
             pairs.append(level[-1])  # an odd one goes up as it is: the same tree as by splitting
         level = pairs

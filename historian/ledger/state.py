@@ -6,7 +6,7 @@ all-or-nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import orjson
@@ -26,7 +26,7 @@ from historian.ledger.entry import (
     Transfer,
 )
 from historian.ledger.errors import Reason, Refused
-from historian.ledger.merkle import Peaks, grown, leaf_hash, root_of_peaks
+from historian.ledger.merkle import Peaks, grow, leaf_hash, root_of_peaks
 
 MOST_SKEW_US = 5 * 60 * 1_000_000  # a clock ahead of the ledger's by more is wrong, not fast
 MOST_VALIDITY_US = 7 * 86_400 * 1_000_000  # what may wait longer than a week is better said again
@@ -51,8 +51,7 @@ class Balance(NamedTuple):
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A statement at its place in the ledger."""
 
     sequence: int
@@ -62,9 +61,9 @@ class Placed:
     statement: Statement
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
-    """Where the ledger stands: its last entry, and the tree of the period under way."""
+    """Where the ledger stands: its last entry, and the tree of the period under way. Only its state changes it."""
 
     sequence: int = -1
     placed_at_us: int = 0
@@ -72,7 +71,11 @@ class Head:
     period: int = 1
     first: int = 0
     count: int = 0
-    peaks: Peaks = ()
+    peaks: Peaks = field(default_factory=list)
+
+    def copy(self) -> Head:
+        """One that does not change with this."""
+        return replace(self, peaks=self.peaks.copy())
 
 
 class State:
@@ -85,7 +88,7 @@ class State:
         self.accounts: dict[str, Balance] = {}
         self.head = Head()
         self._before: list[tuple[dict[Any, Any], Any, Any]] = []
-        self._kept = (self.ledger, self.head)
+        self._kept = (self.ledger, self.head.copy())
 
     def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
         self._before.append((table, key, table.get(key, _ABSENT)))
@@ -94,7 +97,7 @@ class State:
     def keep(self) -> None:
         """What was applied stays."""
         self._before.clear()
-        self._kept = (self.ledger, self.head)
+        self._kept = (self.ledger, self.head.copy())
 
     def undo(self) -> None:
         """Back to where ``keep`` was called last."""
@@ -104,7 +107,8 @@ class State:
             else:
                 table[key] = before
         self._before.clear()
-        self.ledger, self.head = self._kept
+        self.ledger, head = self._kept
+        self.head = head.copy()
 
     # ------------------------------------------------------------ the rules
 
@@ -124,50 +128,52 @@ class State:
             return
         if statement.ledger != self.ledger:
             raise Refused(Reason.WRONG_LEDGER, f"it is for the ledger {statement.ledger.hex()}")
-        name = self.author_of(statement)
+        signer, number = statement.signer, statement.number
+        name = self.keys.get(signer) or self.author_of(statement)
         author = self.authors[name]
-        if author.key != statement.signer:
+        role, key, last_number = author
+        if key != signer:
+            raise Refused(Reason.KEY_NOT_VALID, f"the key {signer.hex()} of {name} is rotated or revoked")
+        if number <= last_number:
             raise Refused(
-                Reason.KEY_NOT_VALID, f"the key {statement.signer.hex()} of {name} is rotated or revoked"
+                Reason.REORDERED, f"number {number} of {name} after {last_number}: replayed or reordered"
             )
-        if statement.number <= author.number:
-            raise Refused(
-                Reason.REORDERED,
-                f"number {statement.number} of {name} after {author.number}: replayed or reordered",
-            )
-        if statement.good_until_us < placed_at_us:
-            late = (placed_at_us - statement.good_until_us) / 1e6
+        made_at_us, good_until_us = statement.made_at_us, statement.good_until_us
+        if good_until_us < placed_at_us:
+            late = (placed_at_us - good_until_us) / 1e6
             raise Refused(Reason.LATE, f"{late:.3f} s after the time it was good until")
-        if statement.made_at_us > placed_at_us + MOST_SKEW_US:
-            ahead = (statement.made_at_us - placed_at_us) / 1e6
+        if made_at_us > placed_at_us + MOST_SKEW_US:
+            ahead = (made_at_us - placed_at_us) / 1e6
             raise Refused(Reason.EARLY, f"made {ahead:.0f} s in the future: set the clock")
-        if not 0 <= statement.good_until_us - statement.made_at_us <= MOST_VALIDITY_US:
+        if not 0 <= good_until_us - made_at_us <= MOST_VALIDITY_US:
             raise Refused(Reason.MALFORMED, "good for less than nothing, or for more than a week")
         match statement.body:
             case Transfer() as body:
-                self._transfer(body, name, author.role)
+                self._transfer(body, name, role)
             case Record():
                 pass
             case Account() as body:
-                self._open(body, name, author.role)
+                self._open(body, name, role)
             case KeyChange() as body:
-                self._change_key(body, name, author.role)
+                self._change_key(body, name, role)
+                author = self.authors[name]  # anew: its key may have changed
             case PeriodClose() as body:
-                self._close(body, name, author.role)
+                self._close(body, name, role)
             case Genesis():
                 raise Refused(Reason.EXISTS, "the ledger has begun already")
-        author = self.authors[name]  # anew: its key may have changed
-        self._set(self.authors, name, Author(author.role, author.key, statement.number))
+        # As _set does: this is done for every entry.
+        self._before.append((self.authors, name, author))
+        self.authors[name] = Author(role, author.key, number)
 
     def take_entry(self, sequence: int, placed_at_us: int, entry_hash: bytes, *, is_close: bool) -> None:
         """The statement applied last is entry ``sequence``; one that closes a period is in the next."""
         head = self.head
-        period, first, count, peaks = head.period, head.first, head.count, head.peaks
         if is_close:
-            period, first, count, peaks = period + 1, sequence, 0, ()
-        self.head = Head(
-            sequence, placed_at_us, entry_hash, period, first, count + 1, grown(peaks, count, entry_hash)
-        )
+            head.period += 1
+            head.first, head.count, head.peaks = sequence, 0, []
+        head.sequence, head.placed_at_us, head.hash = sequence, placed_at_us, entry_hash
+        grow(head.peaks, head.count, entry_hash)
+        head.count += 1
 
     def _begin(self, statement: Statement, encoded: bytes) -> None:
         if not isinstance(statement.body, Genesis) or statement.ledger != NO_LEDGER:
@@ -178,33 +184,36 @@ class State:
         self._set(self.authors, operator, Author(Role.OPERATOR, statement.signer, statement.number))
 
     def _transfer(self, body: Transfer, name: str, role: Role) -> None:
+        accounts = self.accounts
         sums: dict[str, int] = {}
-        after: list[tuple[str, Balance]] = []
-        for account, unit, amount in ((p.account, p.unit, p.amount) for p in body.postings):
-            balance = self.accounts.get(account)
+        before: list[tuple[dict[Any, Any], Any, Any]] = []
+        after: list[Balance] = []
+        for account, unit, amount in body.postings:
+            balance = accounts.get(account)
             if balance is None:
                 raise Refused(Reason.UNKNOWN, f"no account {account}")
-            if balance.unit != unit:
-                raise Refused(Reason.MIXED_UNITS, f"{account} is in {balance.unit}, not in {unit}")
-            left = balance.amount + amount
+            counted_in, owner, may_be_negative, left = balance
+            if counted_in != unit:
+                raise Refused(Reason.MIXED_UNITS, f"{account} is in {counted_in}, not in {unit}")
+            left += amount
             if amount < 0:
-                if role is not Role.OPERATOR and balance.owner != name:
-                    raise Refused(
-                        Reason.NOT_ALLOWED, f"{account} is {balance.owner}'s: {name} takes nothing from it"
-                    )
-                if left < 0 and not balance.may_be_negative:
+                if role is not Role.OPERATOR and owner != name:
+                    raise Refused(Reason.NOT_ALLOWED, f"{account} is {owner}'s: {name} takes nothing from it")
+                if left < 0 and not may_be_negative:
                     raise Refused(
                         Reason.NEGATIVE, f"{account} has {balance.amount} {unit}, less than {-amount}"
                     )
             if not INT64_LOW <= left <= INT64_HIGH:
                 raise Refused(Reason.OVERFLOW, f"{account} would have {left} {unit}: more than 64 bits")
             sums[unit] = sums.get(unit, 0) + amount
-            after.append((account, Balance(unit, balance.owner, balance.may_be_negative, left)))
+            before.append((accounts, account, balance))
+            after.append(Balance(unit, owner, may_be_negative, left))
         for unit, total in sums.items():
             if total:
                 raise Refused(Reason.NOT_CONSERVED, f"the postings in {unit} sum to {total}, not 0")
-        for account, balance in after:
-            self._set(self.accounts, account, balance)
+        self._before += before
+        for (_, account, _), balance in zip(before, after, strict=True):
+            accounts[account] = balance
 
     def _open(self, body: Account, name: str, role: Role) -> None:
         if role is not Role.OPERATOR:
@@ -305,7 +314,7 @@ class State:
             number,
             first,
             count,
-            tuple(map(bytes.fromhex, peaks)),
+            list(map(bytes.fromhex, peaks)),
         )
         state.keep()
         return state

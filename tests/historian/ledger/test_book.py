@@ -183,7 +183,7 @@ def test_the_same_request_is_done_once_and_another_by_its_id_is_refused(site: Si
     (again,) = site.book.append([first])
     (signed_anew,) = site.book.append([site.by_ev1.request("bill 7", transfer("bill 7", *PAY, 5))])
     assert receipt.is_new
-    assert again == signed_anew == replace(receipt, is_new=False)
+    assert again == signed_anew == receipt._replace(is_new=False)
     assert site.book.state.balances()["pv7.eur"] == 5
     is_refused(site, Reason.CONFLICT, site.by_ev1.request("bill 7", transfer("bill 7", *PAY, 6)))
     site.book.append([site.by_pv7.request("bill 7", Record("note", b"another author's own id"))])

@@ -120,9 +120,9 @@ def test_every_consistency_proof_is_the_rfcs_and_holds_for_its_trees_only(size: 
 
 @given(st.lists(st.binary(max_size=4), max_size=200))
 def test_a_tree_that_grows_has_the_root_of_the_whole(leaves: list[bytes]) -> None:
-    peaks: merkle.Peaks = ()
+    peaks: merkle.Peaks = []
     for size, leaf in enumerate(hashed(leaves)):
-        peaks = merkle.grown(peaks, size, leaf)
+        merkle.grow(peaks, size, leaf)
     assert merkle.root_of_peaks(peaks) == mth(leaves)
 
 
