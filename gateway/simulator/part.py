@@ -36,6 +36,7 @@ from gateway.simulator.server import DeviceServer
 
 TICK_S = 0.01  # between two looks at the clock: a device answers with values at most this old
 CLOCK_S = 0.05  # the same where the plant follows the clock itself, a hundredth of a tick
+ASTRAY_H = 0.4  # summer time is half an hour at least
 TOLD_EVERY_S = 60.0  # at most one line of the log so often about time that was left out
 BOOT_S = 4.0  # the genset's controller loads thousands of nodes; first the site's own parts start
 SETTLE_S = 5.0  # simulated before the doors open, so that nobody sees lags starting from zero
@@ -147,11 +148,17 @@ def serve(grid: Microgrid, site: Site) -> tuple[dict[str, Device], list[Door]]:
     return served, doors
 
 
+def is_astray(hour: float, told: float) -> bool:
+    """Whether two hours of the day are further apart than steps and ticks make them."""
+    return abs((hour - told + 12.0) % 24.0 - 12.0) > ASTRAY_H
+
+
 async def live(
     grid: Microgrid, speed: float, stop: asyncio.Event, hour: Callable[[], float] | None = None
 ) -> None:
     """Step the plant in time until ``stop``. Where its hour of the day is told by ``hour``, it keeps to that also
-    after time was left out: sun and loads go on at the right hour, as if nothing had happened meanwhile.
+    after time was left out, and when summer time begins or ends: sun and loads go on at the right hour, as if nothing
+    had happened meanwhile.
     """
     clock = asyncio.get_running_loop()
     if hour is not None:
@@ -162,7 +169,7 @@ async def live(
     while not stop.is_set():
         for _ in range(pace.due(clock.time())):
             grid.step()
-        if hour is not None and pace.dropped_s > set_dropped_s:
+        if hour is not None and (pace.dropped_s > set_dropped_s or is_astray(grid.hour, hour())):
             set_dropped_s = pace.dropped_s
             grid.set_hour(hour())
         next_s += TICK_S

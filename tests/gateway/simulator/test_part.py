@@ -17,7 +17,7 @@ import pytest
 from gateway.config.load import load_site
 from gateway.config.part import PartContext
 from gateway.config.paths import run_paths
-from gateway.config.plant_time import NS, keep_plant_time, plant_time
+from gateway.config.plant_time import NS, PlantTime, keep_plant_time, plant_time
 from gateway.simulator import cli, part
 from gateway.simulator.pace import FORGIVEN_S, MOST_STEPS, Pace
 from gateway.simulator.plant.microgrid import Microgrid
@@ -101,6 +101,24 @@ async def test_a_fast_plant_begins_at_the_hour_of_plant_time(context: PartContex
     there = datetime.fromtimestamp(time.plant_ns(time_ns()) / NS, ZoneInfo(site.time_zone))
     off_h = (there.hour + there.minute / 60 - grid.hour + 12.0) % 24.0 - 12.0
     assert abs(off_h) < 0.2
+
+
+async def test_a_plant_that_runs_follows_summer_time() -> None:
+    grid, stop, zone = Microgrid(chargers=0, feeders=0), asyncio.Event(), ZoneInfo("Europe/Berlin")
+    before = round(datetime(2026, 3, 29, 1, 59, 30, tzinfo=zone).timestamp()) * NS
+    plant, now = PlantTime(before, 60.0), before
+    task = asyncio.create_task(part.live(grid, 1.0, stop, lambda: plant.hour(now, zone)))
+    hours = []
+    for expected in (1.99, 3.01):
+        for _ in range(1000):
+            if grid.seconds and abs(grid.hour - expected) < 0.05:
+                break
+            await asyncio.sleep(0.01)
+        hours.append(grid.hour)
+        now = before + NS  # a minute later, an hour is left out
+    stop.set()
+    await task
+    assert hours == pytest.approx([1.99, 3.01], abs=0.05)
 
 
 @pytest.fixture
