@@ -2238,6 +2238,18 @@ MARKET_FEEDERS = Named(
         ),
     ),
 )
+MARKET_RENEWABLE = Section(
+    "a renewable source",
+    (
+        Key("technology", Text("some words", r".+", 40), "What it is, as in solar or wind."),
+        Key(
+            "meter",
+            Text("the name of a meter", WORD, 64),
+            "The meter of its owner whose export register counts what it gives, and nothing else.",
+        ),
+        Key("valid_days", Integer(1, 3_660), "For how long its certificates are valid.", 730),
+    ),
+)
 _OF_STORE = When("kind", frozenset({TradedKind.STORAGE, TradedKind.VEHICLE}))
 _OF_VEHICLE = When("kind", frozenset({TradedKind.VEHICLE}))
 _OF_SOURCE = When("kind", frozenset({TradedKind.SOURCE}))
@@ -2280,6 +2292,13 @@ MARKET_DEVICES = Named(
             ),
             Key("forecast_share", _SHARE, "Its share of that forecast.", 1.0, when=_OF_SOURCE),
             Key("model", DESCRIPTION, "What it is, for people.", "unknown"),
+            Key(
+                "renewable",
+                MARKET_RENEWABLE,
+                "It gets a production batch a day, and a certificate for each MWh.",
+                None,
+                when=_OF_SOURCE,
+            ),
         ),
     ),
 )
@@ -2417,6 +2436,32 @@ MARKET_ANCHOR = Section(
         Key("most_fee_gwei", Number(above=0, high=1_000_000), "What a unit of gas may cost.", 500.0),
     ),
 )
+MARKET_REWARD = Section(
+    "a reward",
+    (
+        Key("points", Integer(1, 1_000_000), "For each kWh, kW or event, as the kind counts."),
+        Key("most_each", Integer(1, 1_000_000_000), "Most points of an award.", 1_000),
+        Key("most_in_period", Integer(1, 1_000_000_000), "Most points of a participant in a period.", 10_000),
+        Key("period_days", Integer(1, 3_660), "How long a period is.", 30),
+        Key("valid_days", Integer(1, 3_660), "When points expire.", 365),
+        Key(
+            "most_adjustment",
+            Number(low=0, high=1),
+            "By what share the day itself may raise a baseline; one that is raised further earns nothing.",
+            0.2,
+        ),
+    ),
+)
+MARKET_REWARDS = Section(
+    "the rewards of a market",
+    (
+        Key("saving", MARKET_REWARD, "Of kWh taken less than the baseline in an event.", None),
+        Key("peak", MARKET_REWARD, "Of kW that the greatest interval is below the baseline's.", None),
+        Key("stability", MARKET_REWARD, "Of kWh given beyond the baseline.", None),
+        Key("renewable", MARKET_REWARD, "Of kWh in production batches.", None),
+        Key("participation", MARKET_REWARD, "Of events in which less was taken than the baseline.", None),
+    ),
+)
 MARKET_DUNNING = Section(
     "the dunning of a market",
     (
@@ -2540,7 +2585,9 @@ MARKET_FEEDS = Named(
     ),
     40,
 )
-_OF_PROSUMER, _OF_ARBITRAGE = (When("kind", frozenset({kind})) for kind in AgentKind)
+_OF_PROSUMER, _OF_ARBITRAGE, _OF_PLAN = (When("kind", frozenset({kind})) for kind in AgentKind)
+_BY_FORESIGHT = When("kind", frozenset({AgentKind.PROSUMER, AgentKind.PLAN}))
+_OF_STORAGE = When("kind", frozenset({AgentKind.ARBITRAGE, AgentKind.PLAN}))
 _DEVICE = Text("the name of a device", WORD, 64)
 _FORECAST = Text("the name of a forecast", WORD, 64)
 MARKET_AGENT_LIMITS = Section(
@@ -2567,7 +2614,7 @@ MARKET_AGENTS = Named(
             Key(
                 "kind",
                 choice(AgentKind),
-                "By what it bids: forecasts of a prosumer, or a storage's arbitrage.",
+                "By what it bids: forecasts of a prosumer, a storage's arbitrage, or the plan of `dispatch`.",
             ),
             Key(
                 "member", Text("the name of a participant", WORD, 64), "Whom it trades for; its `key` signs."
@@ -2584,12 +2631,24 @@ MARKET_AGENTS = Named(
             Key(
                 "quotes",
                 Text("the name of a feed", WORD, 64),
-                "A prosumer bids between its export and import price (and needs it); arbitrage expects the middle of "
-                "the two, and without it the last day's cleared prices.",
+                "A prosumer and a plan are bid between its export and import price (and need it); arbitrage expects "
+                "the middle of the two, and without it the last day's cleared prices.",
                 None,
             ),
-            Key("source", _DEVICE, "What it sells from.", None, when=_OF_PROSUMER),
-            Key("consumer", _DEVICE, "What it buys for.", None, when=_OF_PROSUMER),
+            Key(
+                "asset",
+                Text("the name of an asset", WORD, 64),
+                "The asset of `dispatch` whose plan it bids: the tie, or a battery.",
+                when=_OF_PLAN,
+            ),
+            Key(
+                "followed",
+                _SOURCE,
+                "A bool: whether the plan is gone by. It bids only while that is Good and true.",
+                when=_OF_PLAN,
+            ),
+            Key("source", _DEVICE, "What it sells from.", None, when=_BY_FORESIGHT),
+            Key("consumer", _DEVICE, "What it buys for.", None, when=_BY_FORESIGHT),
             Key("production", _FORECAST, "The forecast of what is given, in kW.", None, when=_OF_PROSUMER),
             Key("consumption", _FORECAST, "The forecast of what is taken, in kW.", None, when=_OF_PROSUMER),
             Key("production_share", _SHARE, "Its share of that forecast.", 1.0, when=_OF_PROSUMER),
@@ -2605,22 +2664,23 @@ MARKET_AGENTS = Named(
             Key(
                 "max_age_min",
                 Number(above=0, high=10_080),
-                "By a forecast that was issued longer ago it does not bid.",
+                "By a forecast or a plan that was made longer ago it does not bid.",
                 120.0,
-                when=_OF_PROSUMER,
+                when=_BY_FORESIGHT,
             ),
             Key(
                 "edge",
                 Number(low=0, high=0.5),
                 "The part of what lies between export and import price that it wants for itself.",
                 0.05,
-                when=_OF_PROSUMER,
+                when=_BY_FORESIGHT,
             ),
             Key(
                 "storage",
                 _DEVICE,
-                "What it buys into and sells out of; it has a `level`.",
-                when=_OF_ARBITRAGE,
+                "What it buys into and sells out of: for arbitrage, with a `level`, and for the plan of a battery.",
+                None,
+                when=_OF_STORAGE,
             ),
             Key(
                 "efficiency",
@@ -2726,6 +2786,12 @@ MARKET = Section(
             BillEvery.NEVER,
         ),
         Key("dunning", MARKET_DUNNING, "What is done about bills that are not paid; absent, nothing.", None),
+        Key(
+            "rewards",
+            MARKET_REWARDS,
+            "What earns points, by kind: in events of `demand_response`, for participants of the same name in both.",
+            None,
+        ),
         Key("price", MARKET_PRICE, "How the price is made of tags."),
         Key("feeders", Later(MARKET_FEEDERS), "What carries the energy, by name."),
         Key("tariffs", Later(MARKET_TARIFFS), "What is billed beside the market, by name.", None),

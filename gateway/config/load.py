@@ -59,7 +59,7 @@ from gateway.config.keys import (
 from gateway.config.kinds import Key, ListOf, Named, Reading, Section, Settings
 from gateway.config.logic import LogicSettings
 from gateway.config.logic_section import read_logic
-from gateway.config.market_section import read_market
+from gateway.config.market_section import finish_market, read_market
 from gateway.config.modbus_server_section import read_modbus_server
 from gateway.config.site import (
     Area,
@@ -292,7 +292,7 @@ class Loading:
         tags += declared_totals.tags
         declared_dispatch = declare_dispatch(gathered.single.get("dispatch"), tags, areas, self._faults)
         tags += declared_dispatch.tags
-        market = read_market(
+        declared_market = read_market(
             gathered.single.get("market"),
             tags,
             areas,
@@ -325,6 +325,16 @@ class Loading:
         )
         dispatch = read_dispatch(
             declared_dispatch, tags, {each.name for each in forecasts}, self._faults, is_unsure=is_unsure
+        )
+        market = finish_market(
+            declared_market,
+            tags,
+            gathered.named["forecasts"],
+            dispatch,
+            demand_response,
+            self._faults,
+            # A plan that has faults of its own is not one that is missing.
+            is_unsure=is_unsure or (dispatch is None and "dispatch" in gathered.single),
         )
         control = read_control(gathered.single.get("control"), control_areas, tags, self._faults)
         named = frozenset(user.name for user in users) if not self._faults.unsure else None

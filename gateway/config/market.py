@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from gateway.config.market_agents import AgentTags, MarketAgent
+from gateway.config.market_agents import AgentTags, ByPlan, MarketAgent
 
 
 class MarketStatus(IntEnum):
@@ -52,6 +52,16 @@ class TradedKind(StrEnum):
     VEHICLE = "vehicle"
 
 
+class RewardedKind(StrEnum):
+    """What earns points."""
+
+    SAVING = "saving"
+    PEAK = "peak"
+    STABILITY = "stability"
+    RENEWABLE = "renewable"
+    PARTICIPATION = "participation"
+
+
 @dataclass(frozen=True, slots=True)
 class MarketFeeder:
     """What a feeder carries either way."""
@@ -59,6 +69,15 @@ class MarketFeeder:
     name: str
     export_w: int
     import_w: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarketRenewable:
+    """All that the export register of ``meter`` counts is of a renewable source; certificates are valid so long."""
+
+    technology: str
+    meter: str
+    valid_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +103,7 @@ class MarketDevice:
     keep_wh: int = 0
     forecast: str | None = None
     forecast_share: float = 1.0
+    renewable: MarketRenewable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +293,19 @@ class MarketDunning:
 
 
 @dataclass(frozen=True, slots=True)
+class MarketReward:
+    """Points for each kWh, kW or event of a kind, and its caps."""
+
+    kind: RewardedKind
+    points: int
+    most_each: int
+    most_in_period: int
+    period_s: int
+    valid_s: int
+    most_adjustment: int
+
+
+@dataclass(frozen=True, slots=True)
 class MarketListen:
     """Where other sites reach this one; files are relative to the state folder."""
 
@@ -355,6 +388,7 @@ class MarketSettings:
     listen: MarketListen | None = None
     peers: tuple[MarketPeer, ...] = ()
     peer_tags: tuple[PeerTags, ...] = ()
+    rewards: tuple[MarketReward, ...] = ()
 
     @property
     def inputs(self) -> tuple[int, ...]:
@@ -364,5 +398,8 @@ class MarketSettings:
         for member in self.members:
             for device in member.devices:
                 found |= {device.level, device.connected}
-        found |= {agent.enable for agent in self.agents}
+        for agent in self.agents:
+            found.add(agent.enable)
+            if isinstance(agent.by, ByPlan):
+                found |= {agent.by.status, agent.by.planned_kw, agent.by.followed}
         return tuple(sorted(tag for tag in found if tag is not None))

@@ -14,6 +14,7 @@ class AgentKind(StrEnum):
 
     PROSUMER = "prosumer"
     ARBITRAGE = "arbitrage"
+    PLAN = "plan"
 
 
 class AgentState(IntEnum):
@@ -27,6 +28,7 @@ class AgentState(IntEnum):
     AT_LIMIT = 5
     REFUSED = 6
     NOT_TRADING = 7
+    NO_PLAN = 8
 
     @property
     def text(self) -> str:
@@ -39,6 +41,7 @@ class AgentState(IntEnum):
             "at its limit",
             "refused",
             "the market does not trade",
+            "no plan",
         )[self]
 
 
@@ -84,6 +87,26 @@ class Arbitrage:
 
 
 @dataclass(frozen=True, slots=True)
+class ByPlan:
+    """Sells from ``source`` and buys for ``consumer`` what the plan of dispatch has for ``asset``.
+
+    ``is_tie``: import is positive in the plan of the tie, what it gives in a battery's, which is both devices.
+    ``status`` and ``planned_kw`` are the places of dispatch's tags, ``followed`` that of a bool.
+    """
+
+    asset: str
+    is_tie: bool
+    source: str | None
+    consumer: str | None
+    status: int
+    planned_kw: int
+    followed: int
+    max_age_s: int
+    quotes: str
+    edge: int
+
+
+@dataclass(frozen=True, slots=True)
 class MarketAgent:
     """An agent. It bids ``lead_s`` before a gate, while ``enable`` (the place of a tag) is true."""
 
@@ -93,7 +116,14 @@ class MarketAgent:
     lead_s: int
     enable: int | None
     limits: AgentLimits
-    by: Prosumer | Arbitrage
+    by: Prosumer | Arbitrage | ByPlan
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """What it trades: nobody else's agent does."""
+        if isinstance(self.by, Arbitrage):
+            return (self.by.storage,)
+        return tuple(dict.fromkeys(name for name in (self.by.source, self.by.consumer) if name is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +134,5 @@ class AgentTags:
     words: int
     traded_kwh: int
     spent: int
+    committed_kw: int
+    next_committed_kw: int

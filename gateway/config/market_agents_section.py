@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 
+from gateway.config.dispatch import DispatchSettings, PlannedBattery, PlannedTie
 from gateway.config.document import ScalarNode
 from gateway.config.fault import FaultLog, quote, suggestion
 from gateway.config.keys import MARKET_AGENTS
@@ -16,6 +17,7 @@ from gateway.config.market_agents import (
     AgentState,
     AgentTags,
     Arbitrage,
+    ByPlan,
     MarketAgent,
     Prosumer,
 )
@@ -29,6 +31,20 @@ AGENT_TAGS: tuple[tuple[str, ValueType, str | None, int | None, str], ...] = (
     ("words", ValueType.STRING, None, None, "its last bid, or what keeps it from bidding"),
     ("traded_kwh", ValueType.DOUBLE, "kWh", 3, "what it has open and traded of today's intervals"),
     ("spent", ValueType.DOUBLE, None, 2, "what it pays for its purchases of today's intervals, {money}"),
+    (
+        "committed_kw",
+        ValueType.DOUBLE,
+        "kW",
+        3,
+        "what its devices are to give now by their trades; negative: take",
+    ),
+    (
+        "next_committed_kw",
+        ValueType.DOUBLE,
+        "kW",
+        3,
+        "the same of the next interval, once its gate is closed",
+    ),
 )
 assert [name for name, *_ in AGENT_TAGS] == [field.name for field in fields(AgentTags)]
 AGENT_STATES = {state.value: state.text for state in AgentState}
@@ -49,6 +65,7 @@ _ONLY: Mapping[AgentKind, tuple[str, ...]] = {
         "level_pct",
         "look_ahead_h",
     ),
+    AgentKind.PLAN: ("asset", "followed", "max_age_min", "edge", "quotes"),
 }
 
 
@@ -57,13 +74,14 @@ def read_agents(
     members: Sequence[MarketMember],
     feeds: Sequence[MarketFeed],
     forecasts: Collection[str],
+    dispatch: DispatchSettings | None,
     tags: Sequence[Tag],
     faults: FaultLog,
     *,
     is_unsure: bool,
 ) -> tuple[MarketAgent, ...]:
-    """Those without a fault."""
-    return tuple(_Agents(s, members, feeds, forecasts, tags, faults, is_unsure).read())
+    """Those without a fault. ``tags`` are all of the site, those of its logic too."""
+    return tuple(_Agents(s, members, feeds, forecasts, dispatch, tags, faults, is_unsure).read())
 
 
 class _Agents:
@@ -73,6 +91,7 @@ class _Agents:
         members: Sequence[MarketMember],
         feeds: Sequence[MarketFeed],
         forecasts: Collection[str],
+        dispatch: DispatchSettings | None,
         tags: Sequence[Tag],
         faults: FaultLog,
         is_unsure: bool,
@@ -81,6 +100,7 @@ class _Agents:
         self._members = {member.name: member for member in members}
         self._feeds = dict.fromkeys(feed.name for feed in feeds)
         self._forecasts = dict.fromkeys(forecasts)
+        self._dispatch = dispatch
         self._tags = tags
         self._index = {tag.name: place for place, tag in enumerate(tags) if tag.name}
         self._faults = faults
@@ -100,12 +120,19 @@ class _Agents:
     def _agent(self, key: ScalarNode, s: Settings) -> MarketAgent | None:
         before = len(self._faults)
         member = self._member(s)
-        enable = self._enable(s)
+        enable = self._bool(s, "enable")
         limits = self._limits(s)
         kind = s["kind"]
         if kind is None:
             return None
-        by = self._prosumer(key, s, member) if kind is AgentKind.PROSUMER else self._arbitrage(key, s, member)
+        by: Prosumer | Arbitrage | ByPlan | None
+        match kind:
+            case AgentKind.PROSUMER:
+                by = self._prosumer(key, s, member)
+            case AgentKind.ARBITRAGE:
+                by = self._arbitrage(key, s, member)
+            case _:
+                by = self._by_plan(key, s, member)
         sound = s.is_sound("member", "venue", "lead_min", *_ONLY[kind])
         if not sound or by is None or limits is None or member is None or len(self._faults) > before:
             return None
@@ -123,13 +150,11 @@ class _Agents:
             return None
         return member
 
-    def _enable(self, s: Settings) -> int | None:
-        self._known(s, "enable", self._index, "tag", "see `tieline tags`")
-        place = self._index.get(s["enable"] or "")
+    def _bool(self, s: Settings, key: str) -> int | None:
+        self._known(s, key, self._index, "tag", "see `tieline tags`")
+        place = self._index.get(s[key] or "")
         if place is not None and self._tags[place].type is not ValueType.BOOL:
-            self._faults.add(
-                s.at("enable"), f"{quote(s['enable'])} is no bool", "name a tag that is true or false"
-            )
+            self._faults.add(s.at(key), f"{quote(s[key])} is no bool", "name a tag that is true or false")
         return place
 
     def _limits(self, s: Settings) -> AgentLimits | None:
@@ -150,12 +175,9 @@ class _Agents:
         )
 
     def _prosumer(self, key: ScalarNode, s: Settings, member: MarketMember | None) -> Prosumer | None:
-        self._known(s, "quotes", self._feeds, "feed")
+        self._quotes(key, s)
         for which in ("production", "consumption"):
             self._known(s, which, self._forecasts, "forecast")
-        if "quotes" not in s:
-            found = f"{quote(key.text)} without 'quotes'"
-            self._faults.add(s.place, found, "name the feed between whose prices it bids")
         if s["source"] is None and s["consumer"] is None:
             found = f"{quote(key.text)} with neither 'source' nor 'consumer'"
             self._faults.add(s.place, found, "name the device that it sells from, or buys for")
@@ -180,9 +202,63 @@ class _Agents:
             edge=round(s["edge"] * MICRO),
         )
 
+    def _quotes(self, key: ScalarNode, s: Settings) -> None:
+        self._known(s, "quotes", self._feeds, "feed")
+        if "quotes" not in s:
+            found = f"{quote(key.text)} without 'quotes'"
+            self._faults.add(s.place, found, "name the feed between whose prices it bids")
+
+    def _by_plan(self, key: ScalarNode, s: Settings, member: MarketMember | None) -> ByPlan | None:
+        self._quotes(key, s)
+        followed = self._bool(s, "followed")
+        if self._dispatch is None:
+            if not self._is_unsure:
+                found = f"{quote(key.text)} goes by a plan, and nothing is planned"
+                self._faults.add(s.at("asset"), found, "add the site's 'dispatch'")
+            return None
+        known = {a.name: a for a in self._dispatch.assets if isinstance(a, PlannedTie | PlannedBattery)}
+        self._known(s, "asset", known, "tie or battery of dispatch", "name an asset of 'dispatch'")
+        asset = known.get(s["asset"] or "")
+        if asset is None:
+            return None
+        is_tie = isinstance(asset, PlannedTie)
+        roles: tuple[str, ...] = ("source", "consumer") if is_tie else ("storage",)
+        others: tuple[str, ...] = ("storage",) if is_tie else ("source", "consumer")
+        what = "a tie" if is_tie else "a battery"
+        for role in others:
+            if s[role] is not None:
+                found = f"{quote(key.text)} bids the plan of {what} for {quote(role)}"
+                mend = f"name what trades it by {' and '.join(map(quote, roles))}"
+                self._faults.add(s.at(role), found, mend)
+        if all(s[role] is None for role in roles):
+            found = f"{quote(key.text)} bids the plan of {what} without {' or '.join(map(quote, roles))}"
+            self._faults.add(s.place, found, "name the device that trades it")
+        source = self._device(key, s, "source", member, TradedKind.SOURCE) if is_tie else None
+        consumer = self._device(key, s, "consumer", member, TradedKind.CONSUMER) if is_tie else None
+        if not is_tie:
+            source = consumer = self._device(key, s, "storage", member, TradedKind.STORAGE)
+        if followed is None or not s.is_sound(*_ONLY[AgentKind.PLAN]) or s["quotes"] is None:
+            return None
+        return ByPlan(
+            asset=asset.name,
+            is_tie=is_tie,
+            source=None if source is None else source.name,
+            consumer=None if consumer is None else consumer.name,
+            status=self._dispatch.tags.status,
+            planned_kw=asset.planned_kw,
+            followed=followed,
+            max_age_s=round(s["max_age_min"] * 60),
+            quotes=s["quotes"],
+            edge=round(s["edge"] * MICRO),
+        )
+
     def _arbitrage(self, key: ScalarNode, s: Settings, member: MarketMember | None) -> Arbitrage | None:
         self._known(s, "quotes", self._feeds, "feed")
         device = self._device(key, s, "storage", member, TradedKind.STORAGE)
+        if s["storage"] is None and "storage" not in s:
+            self._faults.add(
+                s.place, f"{quote(key.text)} without 'storage'", "name the storage that it trades"
+            )
         if device is not None and device.level is None:
             found = f"{quote(device.name)} has no 'level'"
             self._faults.add(s.at("storage"), found, "name the tag of what is in it")

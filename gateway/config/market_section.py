@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from gateway.config.calculated_section import check_area
+from gateway.config.demand_response import DemandResponseSettings
+from gateway.config.dispatch import DispatchSettings
 from gateway.config.document import ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.keys import (
+    MARKET_AGENTS,
     MARKET_DEVICES,
     MARKET_FEEDERS,
     MARKET_FEEDS,
@@ -34,6 +37,8 @@ from gateway.config.market import (
     MarketMember,
     MarketMeter,
     MarketPeer,
+    MarketRenewable,
+    MarketReward,
     MarketSettings,
     MarketStatus,
     MarketTags,
@@ -43,6 +48,7 @@ from gateway.config.market import (
     MemberTags,
     PeerTags,
     PriceFormula,
+    RewardedKind,
 )
 from gateway.config.market_agents import AgentTags
 from gateway.config.market_agents_section import AGENT_STATES, AGENT_TAGS, read_agents
@@ -135,6 +141,64 @@ _LOAD, _HERTZ, _VOLT, _PERCENT = _Unit(("kW", "W", "MW")), _Unit(("Hz",)), _Unit
 _LEVEL, _REGISTER = _Unit(("kWh", "Wh", "MWh", "%")), _Unit(tuple(WH_OF_UNIT), has_history=True)
 
 
+@dataclass(frozen=True, slots=True)
+class DeclaredMarket:
+    """The section, without what goes by tags that come after its own: its agents. ``market`` None: it has faults."""
+
+    settings: Settings
+    market: MarketSettings | None
+    members: tuple[MarketMember, ...]
+    feeds: tuple[MarketFeed, ...]
+
+
+def finish_market(
+    declared: DeclaredMarket | None,
+    tags: Sequence[Tag],
+    forecasts: Collection[str],
+    dispatch: DispatchSettings | None,
+    demand_response: DemandResponseSettings | None,
+    faults: FaultLog,
+    *,
+    is_unsure: bool,
+) -> MarketSettings | None:
+    """The whole section, when all tags are known; of no use where faults were added."""
+    if declared is None:
+        return None
+    with faults.within("market"):
+        s = declared.settings
+        agents = read_agents(
+            s, declared.members, declared.feeds, forecasts, dispatch, tags, faults, is_unsure=is_unsure
+        )
+        _check_events(declared, demand_response, faults, is_unsure=is_unsure)
+    return None if declared.market is None else replace(declared.market, agents=agents)
+
+
+def _check_events(
+    declared: DeclaredMarket,
+    demand_response: DemandResponseSettings | None,
+    faults: FaultLog,
+    *,
+    is_unsure: bool,
+) -> None:
+    """Whether what is rewarded in events can ever be earned."""
+    s = declared.settings["rewards"]
+    if not isinstance(s, Settings) or is_unsure:
+        return
+    kinds = [
+        kind.value
+        for kind in RewardedKind
+        if kind is not RewardedKind.RENEWABLE and s[kind.value] is not None
+    ]
+    if not kinds:
+        return
+    if demand_response is None:
+        found = f"a reward for {quote(kinds[0])} without events"
+        faults.add(s.at(kinds[0]), found, "add the site's 'demand_response', which calls them")
+    elif not {each.name for each in demand_response.participants} & {each.name for each in declared.members}:
+        found = f"a reward for {quote(kinds[0])} that nobody can earn"
+        faults.add(s.at(kinds[0]), found, "name participants here as in 'demand_response'")
+
+
 def read_market(
     settings: Settings | None,
     tags: list[Tag],
@@ -143,8 +207,8 @@ def read_market(
     faults: FaultLog,
     *,
     is_unsure: bool,
-) -> MarketSettings | None:
-    """The section, whose tags are added to ``tags``; of no use where faults were added."""
+) -> DeclaredMarket | None:
+    """The section, whose tags are added to ``tags``, so that the logic may take them."""
     if settings is None:
         return None
     before = len(faults)
@@ -157,18 +221,19 @@ def read_market(
         members = tuple(section.members())
         anchor = section.anchor()
         dunning = section.dunning()
+        rewards = tuple(section.rewards())
         listen, peers = section.listen(), tuple(section.peers(members))
         section.check()
         feeds = tuple(section.feeds())
-        agents = read_agents(settings, members, feeds, forecasts, tags, faults, is_unsure=is_unsure)
+        agents = section.agent_names()
         own, member_tags = section.declare([member.name for member in members])
         feed_tags = section.declare_feeds([feed.name for feed in feeds])
-        agent_tags = section.declare_agents([agent.name for agent in agents])
+        agent_tags = section.declare_agents(agents)
         peer_tags = section.declare_peers([peer.name for peer in peers])
-    if len(faults) > before or price is None:
-        return None
     s = settings
-    return MarketSettings(
+    if len(faults) > before or price is None:
+        return DeclaredMarket(s, None, members, feeds)
+    market = MarketSettings(
         ledger=s["ledger"],
         operator=s["operator"],
         key=s["key"],
@@ -201,12 +266,13 @@ def read_market(
         feed_tags=feed_tags,
         anchor=anchor,
         dunning=dunning,
-        agents=agents,
         agent_tags=agent_tags,
         listen=listen,
         peers=peers,
         peer_tags=peer_tags,
+        rewards=rewards,
     )
+    return DeclaredMarket(s, market, members, feeds)
 
 
 class _Section:
@@ -268,6 +334,33 @@ class _Section:
             *(s[key] * _DAY_S for key in keys[:3]),
             *(_micro(s[key]) for key in keys[3:]),
         )
+
+    def rewards(self) -> Iterator[MarketReward]:
+        """What earns points."""
+        s = self._s["rewards"]
+        if not isinstance(s, Settings):
+            return
+        for kind in RewardedKind:
+            each = s[kind.value]
+            if isinstance(each, Settings) and each.is_sound(
+                *("points", "most_each", "most_in_period", "period_days", "valid_days", "most_adjustment")
+            ):
+                yield MarketReward(
+                    kind=kind,
+                    points=each["points"],
+                    most_each=each["most_each"],
+                    most_in_period=each["most_in_period"],
+                    period_s=each["period_days"] * _DAY_S,
+                    valid_s=each["valid_days"] * _DAY_S,
+                    most_adjustment=_micro(each["most_adjustment"]),
+                )
+
+    def agent_names(self) -> list[str]:
+        """All else of them is read when all tags are known."""
+        node = self._s["agents"]
+        if node is None:
+            return []
+        return [key.text for key, _ in MARKET_AGENTS.entries(node, "agents", Reading(self._faults))]
 
     def listen(self) -> MarketListen | None:
         """Where other sites reach this one."""
@@ -490,6 +583,7 @@ class _Section:
             self._known(s, "tariff", self._tariffs, "tariff")
             devices = tuple(self._devices(name, s))
             meters = tuple(self._meters(name, s))
+            self._check_renewables(s, meters)
             if s.is_sound("kind"):
                 yield MarketMember(
                     name=name,
@@ -530,7 +624,31 @@ class _Section:
                 keep_wh=round((each["keep_kwh"] or 0) * 1_000),
                 forecast=each["forecast"],
                 forecast_share=each["forecast_share"] or 0.0,
+                renewable=self._renewable(each),
             )
+
+    def _renewable(self, s: Settings) -> MarketRenewable | None:
+        each = s["renewable"]
+        if not isinstance(each, Settings) or not each.is_sound("technology", "meter", "valid_days"):
+            return None
+        return MarketRenewable(each["technology"], each["meter"], each["valid_days"] * _DAY_S)
+
+    def _check_renewables(self, s: Settings, meters: Sequence[MarketMeter]) -> None:
+        """Each has a meter of its owner, and of its own."""
+        counted: dict[str, str] = {}
+        known = {meter.name: None for meter in meters}
+        for key, each in self._entries(s, "devices", MARKET_DEVICES):
+            renewable = each["renewable"]
+            meter = renewable["meter"] if isinstance(renewable, Settings) else None
+            if meter is None:
+                continue
+            self._known(renewable, "meter", known, "meter")
+            if meter in counted:
+                found = f"{quote(meter)} counts what {quote(counted[meter])} gives already"
+                self._faults.add(
+                    renewable.at("meter"), found, "give each renewable source a meter of its own"
+                )
+            counted[meter] = key.text
 
     def _meters(self, owner: str, s: Settings) -> Iterator[MarketMeter]:
         for key, each in self._entries(s, "meters", MARKET_METERS):

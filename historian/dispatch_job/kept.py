@@ -70,6 +70,17 @@ def recall(path: Path) -> Kept:
         return Kept()
 
 
+def followed_in(path: Path) -> Followed | None:
+    """The plan that is followed, for who only looks. Raises OSError, ValueError where the file cannot be read."""
+    content = orjson.loads(path.read_bytes())
+    try:
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {content['format']}")
+        return None if content["followed"] is None else _to_followed(content["followed"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is no plan: {error}") from None
+
+
 def _read(content: dict[str, Any]) -> Kept:
     memory, shadow = content["memory"], content["shadow"]
     return Kept(

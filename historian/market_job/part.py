@@ -15,6 +15,7 @@ import numpy as np
 
 from gateway.config.market import MarketSettings, MarketStatus
 from gateway.config.part import PartContext, work_in_thread
+from gateway.config.plant_time import speed_of
 from gateway.config.site import Site
 from gateway.config.system import MARKET_OWNER
 from gateway.tags.image import Region, Writer
@@ -26,6 +27,7 @@ from historian.errors import HistoryError
 from historian.ledger.errors import LedgerError
 from historian.ledger.pen import now_us
 from historian.market_job.agents.foreseen import StoredBands
+from historian.market_job.agents.planned import StoredPlan
 from historian.market_job.agents.traders import Traders
 from historian.market_job.anchor import start_anchoring
 from historian.market_job.answers import Answers
@@ -35,7 +37,15 @@ from historian.market_job.peers.door import PeerDoor
 from historian.market_job.peers.link import links_of
 from historian.market_job.peers.peering import Peering
 from historian.market_job.quotes import Quotes, keep_fetching, quotes_of
-from historian.market_job.tags import Said, told, told_agents, told_feeds, told_peers, types_of
+from historian.market_job.tags import (
+    Said,
+    told,
+    told_agents,
+    told_commitments,
+    told_feeds,
+    told_peers,
+    types_of,
+)
 from historian.query.history import History
 from historian.signing import KeyFileError
 
@@ -156,6 +166,7 @@ class _Market:
             ZoneInfo(site.time_zone),
             state,
             clock,
+            StoredPlan(state, speed_of(site)),
         )
         self._answers.traders = self._traders
         self._office: Office | None = None
@@ -244,6 +255,7 @@ class _Market:
         said = told(self._settings, self._office, answers.status, answers.refused, self._error, now_us)
         said |= told_feeds(self._settings, self._quotes, now_us)
         said |= told_agents(self._settings, self._traders.doing)
+        said |= told_commitments(self._settings, self._office, now_us)
         self._publisher.tell(said | told_peers(self._settings, self._peering))
 
 

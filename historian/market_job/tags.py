@@ -13,7 +13,7 @@ from gateway.tags.tag import ValueType
 from historian.ledger.facts import Price, Side
 from historian.ledger.market.exchange import Interval, Position
 from historian.ledger.market.price import ONE
-from historian.ledger.metering import MICROS
+from historian.ledger.metering import HOUR_S, MICROS
 from historian.market_job.agents.traders import Doing
 from historian.market_job.office import Office
 from historian.market_job.peers.peering import Peering
@@ -41,6 +41,7 @@ def types_of(settings: MarketSettings) -> dict[int, ValueType]:
     for agent in settings.agent_tags:
         found |= {agent.state: ValueType.UINT64, agent.words: ValueType.STRING}
         found |= {agent.traded_kwh: ValueType.DOUBLE, agent.spent: ValueType.DOUBLE}
+        found |= {agent.committed_kw: ValueType.DOUBLE, agent.next_committed_kw: ValueType.DOUBLE}
     for peer in settings.peer_tags:
         found |= {peer.link: ValueType.BOOL, peer.waiting: ValueType.UINT64, peer.disputed: ValueType.UINT64}
         found |= {peer.agreed_kwh: ValueType.DOUBLE, peer.state: ValueType.STRING}
@@ -122,6 +123,30 @@ def told_agents(settings: MarketSettings, doing: Mapping[str, Doing]) -> dict[in
         is_known = each.state is not AgentState.NOT_TRADING
         said[tags.traded_kwh] = Said(each.used.wh / _KILO if is_known else None)
         said[tags.spent] = Said(each.used.spent / _MONEY if is_known else None)
+    return said
+
+
+def told_commitments(settings: MarketSettings, office: Office | None, now_us: int) -> dict[int, Said]:
+    """What each agent's devices are to give by their trades, as the power of the whole interval.
+
+    Bad before the gate, when it may still change, and where nothing is traded: nothing is promised then.
+    """
+    said: dict[int, Said] = {}
+    interval_us = settings.interval_s * MICROS
+    now_at_us = now_us - now_us % interval_us
+    for agent, tags in zip(settings.agents, settings.agent_tags, strict=True):
+        for at_us, tag in ((now_at_us, tags.committed_kw), (now_at_us + interval_us, tags.next_committed_kw)):
+            interval = None if office is None else office.desk.community.market.intervals.get(at_us)
+            if office is None or interval is None or not interval.is_gated:
+                said[tag] = Said(None)
+                continue
+            limits = office.desk.community.limits
+            sold_wh, bought_wh = (
+                sum(limits.promised(device, side, at_us) for device in agent.devices)
+                for side in (Side.SELL, Side.BUY)
+            )
+            given_kw = (sold_wh - bought_wh) * HOUR_S / settings.interval_s / _KILO
+            said[tag] = Said(given_kw if sold_wh or bought_wh else None)
     return said
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from gateway.config.market_agents import AgentState, Arbitrage, Prosumer
+from gateway.config.market_agents import AgentState, Arbitrage, ByPlan, Prosumer
 from historian.ledger.facts import Side
 from historian.ledger.market.price import ONE
 
@@ -68,6 +68,27 @@ def prosume(
     return NoBid(
         AgentState.BIDS, f"nothing is left over or missing for sure: {surplus_wh} and {deficit_wh} Wh"
     )
+
+
+def follow_plan(
+    by: ByPlan, given_wh: int, import_price: int, export_price: int, sold_wh: int = 0, bought_wh: int = 0
+) -> Bid | NoBid:
+    """Sell what the plan gives, or buy what it takes (``given_wh`` below 0), between the prices of outside.
+
+    ``sold_wh`` and ``bought_wh`` are open or traded of it already, by people: they are taken off, and never turned.
+    """
+    spread = import_price - export_price
+    if spread < 0:
+        why = f"energy brings more outside ({export_price}) than it costs ({import_price}): prices are not sound"
+        return NoBid(AgentState.NO_PRICE, why)
+    edge = spread * by.edge // ONE
+    sell_wh, buy_wh = given_wh - sold_wh, -given_wh - bought_wh
+    if sell_wh > 0 and by.source is not None and not bought_wh:
+        return Bid(Side.SELL, by.source, sell_wh, export_price + edge)
+    if buy_wh > 0 and by.consumer is not None and not sold_wh:
+        return Bid(Side.BUY, by.consumer, buy_wh, import_price - edge)
+    left = f"{sold_wh} Wh are sold and {bought_wh} bought of it, or it has no device for the rest"
+    return NoBid(AgentState.BIDS, f"the plan gives {given_wh} Wh: {left}")
 
 
 @dataclass(frozen=True, slots=True)

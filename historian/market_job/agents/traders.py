@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.market import MarketDevice, MarketSettings
-from gateway.config.market_agents import AgentState, Arbitrage, MarketAgent, Prosumer
+from gateway.config.market_agents import AgentState, Arbitrage, ByPlan, MarketAgent, Prosumer
 from historian.ledger.bundle import Bundle, sign
 from historian.ledger.coding import record_of
 from historian.ledger.entry import Body
@@ -25,7 +25,16 @@ from historian.market_job import wire
 from historian.market_job.agents.foreseen import Bands
 from historian.market_job.agents.kept import FILE, keep, recall
 from historian.market_job.agents.limits import Used, allowed, total, used_of
-from historian.market_job.agents.strategy import Bid, Expected, NoBid, Store, arbitrage, prosume
+from historian.market_job.agents.planned import Plans, StoredPlan, planned_wh
+from historian.market_job.agents.strategy import (
+    Bid,
+    Expected,
+    NoBid,
+    Store,
+    arbitrage,
+    follow_plan,
+    prosume,
+)
 from historian.market_job.office import Office
 from historian.market_job.quotes import NoQuote
 
@@ -62,6 +71,7 @@ class Traders:
         zone: tzinfo,
         state: Path,
         clock: Callable[[], int],
+        plans: Plans | None = None,
     ) -> None:
         self._settings = settings
         self._submit = submit
@@ -70,6 +80,7 @@ class Traders:
         self._zone = zone
         self._file = state / FILE
         self._clock = clock
+        self._plans = plans or StoredPlan(state)
         self._interval_us = settings.interval_s * MICROS
         self._devices = {device.name: device for member in settings.members for device in member.devices}
         self._agents = {agent.name: agent for agent in settings.agents}
@@ -242,6 +253,8 @@ class Traders:
         """What its strategy says of the interval that is traded next."""
         if isinstance(agent.by, Prosumer):
             return self._prosume(agent.by, office, now_us)
+        if isinstance(agent.by, ByPlan):
+            return self._follow(agent.by, office, now_us)
         return self._arbitrage(agent.by, office, now_us)
 
     def _prosume(self, by: Prosumer, office: Office, now_us: int) -> Bid | NoBid:
@@ -254,12 +267,27 @@ class Traders:
         takes = self._expected(by.consumption, by.consumption_share, by, office.gate_us, now_us)
         if isinstance(takes, NoBid):
             return takes
+        promised_wh = self._promised(by, office)
+        return prosume(by, gives, takes, quote.import_price, quote.export_price, *promised_wh)
+
+    def _follow(self, by: ByPlan, office: Office, now_us: int) -> Bid | NoBid:
+        given_wh = planned_wh(by, self._plans, self._read, office.gate_us, self._settings.interval_s, now_us)
+        if isinstance(given_wh, str):
+            return NoBid(AgentState.NO_PLAN, given_wh)
+        quote = office.quotes[by.quotes].quote(office.gate_us, now_us)
+        if isinstance(quote, NoQuote):
+            return NoBid(AgentState.NO_PRICE, quote.why)
+        return follow_plan(by, given_wh, quote.import_price, quote.export_price, *self._promised(by, office))
+
+    @staticmethod
+    def _promised(by: Prosumer | ByPlan, office: Office) -> tuple[int, int]:
+        """What is sold and bought of its devices for the interval that is traded next."""
         limits = office.desk.community.limits
-        promised_wh = [
+        sold_wh, bought_wh = (
             0 if device is None else limits.promised(device, side, office.gate_us)
             for device, side in ((by.source, Side.SELL), (by.consumer, Side.BUY))
-        ]
-        return prosume(by, gives, takes, quote.import_price, quote.export_price, *promised_wh)
+        )
+        return sold_wh, bought_wh
 
     def _expected(
         self, forecast: str | None, share: float, by: Prosumer, at_us: int, now_us: int
