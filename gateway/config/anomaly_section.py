@@ -9,9 +9,9 @@ from gateway.config.anomaly import OF_TAGS, OUTPUTS, Anomaly, DetectorKind, Outp
 from gateway.config.calculated_section import check_area
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
-from gateway.config.keys import ANOMALIES
 from gateway.config.kinds import Reading, Settings
 from gateway.config.site import Tag
+from gateway.config.site_keys.anomalies import ANOMALIES
 from gateway.config.system import ANOMALY_OWNER, AREA
 from gateway.tags.tag import ValueType
 

@@ -10,9 +10,9 @@ from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.formula.read import BadFormula, Quantity, read_formula, unit_misfit
 from gateway.config.formula.tree import Formula
-from gateway.config.keys import CALCULATED
 from gateway.config.kinds import Reading, Settings, describe
 from gateway.config.site import Tag
+from gateway.config.site_keys.calculated import CALCULATED
 from gateway.config.system import CALCULATED_OWNER
 from gateway.config.units import contradiction
 from gateway.tags.tag import ValueType

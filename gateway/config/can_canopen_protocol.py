@@ -40,10 +40,10 @@ from gateway.config.can_protocol import CanProtocol, bus_of
 from gateway.config.common_point import CommonCheck, CommonShape
 from gateway.config.document import Hole, Node, ScalarNode
 from gateway.config.fault import FaultLog, quote, suggestion
-from gateway.config.keys import CANOPEN_POINT
 from gateway.config.kinds import Reading, Settings
 from gateway.config.modbus import ModbusSystemTags, PollGroup
 from gateway.config.protocol import DeviceProtocol, Placed
+from gateway.config.site_keys.devices.canopen import CANOPEN_POINT
 from gateway.config.system import SystemRow
 from gateway.tags.tag import ValueType
 

@@ -32,10 +32,10 @@ from gateway.config.can_protocol import (
     placed_point,
 )
 from gateway.config.fault import FaultLog, quote
-from gateway.config.keys import J1939_POINT
 from gateway.config.kinds import Settings
 from gateway.config.modbus import ModbusSystemTags, PollGroup
 from gateway.config.protocol import Placed
+from gateway.config.site_keys.devices.j1939 import J1939_POINT
 from gateway.config.system import SystemRow
 from gateway.tags.tag import ValueType
 

@@ -46,7 +46,7 @@ class CommonShape:
 class CommonCheck:
     """The checks of one point. Each looks only at keys that are sound, so that one fault is reported once.
 
-    ``settings`` is a section with COMMON_POINT_KEYS of gateway.config.keys among its keys.
+    ``settings`` is a section with COMMON_POINT_KEYS of gateway.config.site_keys among its keys.
     """
 
     def __init__(

@@ -17,9 +17,9 @@ from gateway.config.control import (
 )
 from gateway.config.document import ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
-from gateway.config.keys import CONTROL_AREAS, INTERLOCKS
 from gateway.config.kinds import Named, Reading, Settings, describe
 from gateway.config.site import Tag, WriteLimits
+from gateway.config.site_keys.control import CONTROL_AREAS, INTERLOCKS
 from gateway.config.system import AREA, DRIVERS_OWNER, STALE_AFTER_MS
 from gateway.tags.tag import ValueType
 

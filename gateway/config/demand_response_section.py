@@ -16,9 +16,9 @@ from gateway.config.demand_response import (
 )
 from gateway.config.document import ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
-from gateway.config.keys import DEMAND_PARTICIPANTS, DEMAND_PROGRAMMES
 from gateway.config.kinds import Named, Reading, Settings
 from gateway.config.site import Tag
+from gateway.config.site_keys.demand_response import DEMAND_PARTICIPANTS, DEMAND_PROGRAMMES
 from gateway.config.system import DEMAND_RESPONSE_OWNER
 from gateway.tags.tag import ValueType
 

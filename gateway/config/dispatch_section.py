@@ -32,9 +32,10 @@ from gateway.config.dispatch import (
 )
 from gateway.config.document import MappingNode, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
-from gateway.config.keys import DISPATCH_ASSETS, DISPATCH_GROUPS, TARIFF_PERIODS, TARIFFS
 from gateway.config.kinds import Named, Reading, Settings
 from gateway.config.site import Tag
+from gateway.config.site_keys.dispatch import DISPATCH_ASSETS, DISPATCH_GROUPS
+from gateway.config.site_keys.tariffs import TARIFF_PERIODS, TARIFFS
 from gateway.config.system import AREA, DISPATCH_OWNER
 from gateway.config.units import UNITS
 from gateway.tags.tag import ValueType

@@ -17,10 +17,10 @@ from gateway.config.dnp3_device import (
 )
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, quote
-from gateway.config.keys import DNP3_DEVICE_POINT
 from gateway.config.kinds import Reading, Settings
 from gateway.config.modbus import BAUDS, ModbusSystemTags, PollGroup, SerialPort
 from gateway.config.protocol import DeviceProtocol, Placed
+from gateway.config.site_keys.devices.dnp3 import DNP3_DEVICE_POINT
 from gateway.config.tls import files_of, read_tls
 from gateway.tags.tag import ValueType
 

@@ -13,9 +13,9 @@ from gateway.config.dnp3 import (
 )
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, quote, suggestion
-from gateway.config.keys import DNP3_MASTERS, DNP3_POINTS
 from gateway.config.kinds import Named, Reading, Settings
 from gateway.config.site import Tag
+from gateway.config.site_keys.servers.dnp3 import DNP3_MASTERS, DNP3_POINTS
 from gateway.config.tls import TlsFiles, read_tls
 from gateway.tags.tag import ValueType
 

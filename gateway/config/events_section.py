@@ -12,9 +12,9 @@ from gateway.config.document import Node, ScalarNode
 from gateway.config.events import Event, Summary, WantedSummary
 from gateway.config.fault import FaultLog, quote, suggestion
 from gateway.config.formula.tree import Choice, Formula, Inverse, Told
-from gateway.config.keys import EVENTS, SUMMARIES
 from gateway.config.kinds import Reading, Settings
 from gateway.config.site import Tag
+from gateway.config.site_keys.events import EVENTS, SUMMARIES
 from gateway.config.system import AREA, CALCULATED_OWNER
 from gateway.tags.tag import ValueType
 

@@ -11,15 +11,18 @@ from gateway.config.dnp3_device import Dnp3Transport
 from gateway.config.document import HOLE, Hole, ListNode, MappingNode, Node, ScalarNode
 from gateway.config.expression import Parameter, Scope
 from gateway.config.fault import FaultLog, Place, quote, suggestion
-from gateway.config.keys import (
-    AREA_PATH,
+from gateway.config.kinds import Reading, Settings, describe
+from gateway.config.modbus import PORTS, SERIAL, PollGroup
+from gateway.config.protocol import DeviceProtocol, Placed, TagShape
+from gateway.config.protocols import PROTOCOLS
+from gateway.config.site import NO_TAG, Tag
+from gateway.config.site_keys.devices.can import CAN_BUS_KEYS
+from gateway.config.site_keys.devices.j1939 import J1939_BUS_KEYS
+from gateway.config.site_keys.devices.section import (
     ARGUMENTS,
     BODY,
-    CAN_BUS_KEYS,
-    DESCRIPTION,
     DEVICE,
     DEVICE_BODY,
-    J1939_BUS_KEYS,
     MAX_REPEAT,
     MAX_TAGS,
     PARAMETERS,
@@ -27,11 +30,7 @@ from gateway.config.keys import (
     REPEAT,
     TEMPLATE,
 )
-from gateway.config.kinds import Reading, Settings, describe
-from gateway.config.modbus import PORTS, SERIAL, PollGroup
-from gateway.config.protocol import DeviceProtocol, Placed, TagShape
-from gateway.config.protocols import PROTOCOLS
-from gateway.config.site import NO_TAG, Tag
+from gateway.config.site_keys.values import AREA_PATH, DESCRIPTION
 from gateway.config.system import TAGS_PER_DEVICE, device_tags
 
 COPY_NUMBER = "n"  # what a repeated device calls its number

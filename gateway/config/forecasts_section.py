@@ -18,9 +18,9 @@ from gateway.config.forecasts import (
     QuantileTag,
     Surroundings,
 )
-from gateway.config.keys import FORECAST, FORECASTS, KNOWN_INPUTS, KNOWN_LEADS
 from gateway.config.kinds import Reading, Settings
 from gateway.config.site import Tag
+from gateway.config.site_keys.forecasts import FORECAST, FORECASTS, KNOWN_INPUTS, KNOWN_LEADS
 from gateway.config.system import FORECAST_OWNER
 from gateway.tags.tag import ValueType
 

@@ -16,10 +16,10 @@ from gateway.config.forward import (
     Secret,
     SeriesNames,
 )
-from gateway.config.keys import FORWARD, FORWARD_TARGET
 from gateway.config.kinds import Reading, Settings
 from gateway.config.series import clash
 from gateway.config.site import Tag
+from gateway.config.site_keys.forward import FORWARD, FORWARD_TARGET
 from gateway.config.system import forward_tags
 
 _TAGS = len(fields(ForwardSystemTags))

@@ -18,9 +18,9 @@ from gateway.config.health import (
     Upkeep,
     WindHealth,
 )
-from gateway.config.keys import HEALTH, UPKEEPS
 from gateway.config.kinds import Reading, Settings
 from gateway.config.site import Tag
+from gateway.config.site_keys.health import HEALTH, UPKEEPS
 from gateway.config.system import HEALTH_OWNER
 from gateway.tags.tag import ValueType
 

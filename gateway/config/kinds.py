@@ -1,6 +1,6 @@
 """The kinds of value a site file holds. Each can read a node and say itself as JSON Schema.
 
-`gateway.config.keys` is the one table of keys made of these; parser, schema and the test of the docs go by it.
+`gateway.config.site_keys` has the tables of keys made of these; parser, schema and the test of the docs go by them.
 `read` gives the typed value, or HOLE after it has reported why there is none.
 """
 

@@ -41,21 +41,6 @@ from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.forecasts_section import read_forecasts, read_surroundings
 from gateway.config.forward_section import read_forward
 from gateway.config.health_section import read_health
-from gateway.config.keys import (
-    ANOMALIES,
-    AREAS,
-    CALCULATED,
-    DEVICES,
-    EVENTS,
-    FORECASTS,
-    HEALTH,
-    MAX_TAGS,
-    ROOT,
-    SERVERS,
-    TEMPLATES,
-    TOTALS,
-    USERS,
-)
 from gateway.config.kinds import Key, ListOf, Named, Reading, Section, Settings
 from gateway.config.logic import LogicSettings
 from gateway.config.logic_section import read_logic
@@ -71,6 +56,16 @@ from gateway.config.site import (
     Tag,
     User,
 )
+from gateway.config.site_keys.anomalies import ANOMALIES
+from gateway.config.site_keys.calculated import CALCULATED
+from gateway.config.site_keys.devices.section import DEVICES, MAX_TAGS, TEMPLATES
+from gateway.config.site_keys.events import EVENTS
+from gateway.config.site_keys.forecasts import FORECASTS
+from gateway.config.site_keys.health import HEALTH
+from gateway.config.site_keys.root import ROOT
+from gateway.config.site_keys.servers.section import SERVERS
+from gateway.config.site_keys.site import AREAS, USERS
+from gateway.config.site_keys.totals import TOTALS
 from gateway.config.system import AREA, history_tags, part_names, part_tags
 from gateway.config.totals_section import declare_totals, read_totals
 

@@ -10,14 +10,6 @@ from pathlib import Path
 
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
-from gateway.config.keys import (
-    LOGIC_INPUTS,
-    LOGIC_OUTPUTS,
-    LOGIC_PROGRAMS,
-    LOGIC_SETPOINTS,
-    LOGIC_TAGS,
-    LOGIC_TASKS,
-)
 from gateway.config.kinds import Named, Reading, Settings, describe
 from gateway.config.logic import (
     LogicInput,
@@ -32,6 +24,14 @@ from gateway.config.logic import (
 from gateway.config.modbus import RegisterType
 from gateway.config.point import RAW_RANGE
 from gateway.config.site import Tag, WriteLimits
+from gateway.config.site_keys.logic import (
+    LOGIC_INPUTS,
+    LOGIC_OUTPUTS,
+    LOGIC_PROGRAMS,
+    LOGIC_SETPOINTS,
+    LOGIC_TAGS,
+    LOGIC_TASKS,
+)
 from gateway.config.system import DRIVERS_OWNER, SCAN_OWNER, SCAN_STALE_AFTER_MS, follow_tags, scan_tags
 from gateway.config.units import contradiction
 from gateway.tags.tag import ValueType

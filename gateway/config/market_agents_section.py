@@ -8,7 +8,6 @@ from dataclasses import fields
 from gateway.config.dispatch import DispatchSettings, PlannedBattery, PlannedTie
 from gateway.config.document import ScalarNode
 from gateway.config.fault import FaultLog, quote, suggestion
-from gateway.config.keys import MARKET_AGENTS
 from gateway.config.kinds import Reading, Settings
 from gateway.config.market import MarketDevice, MarketFeed, MarketMember, TradedKind
 from gateway.config.market_agents import (
@@ -22,6 +21,7 @@ from gateway.config.market_agents import (
     Prosumer,
 )
 from gateway.config.site import Tag
+from gateway.config.site_keys.market.agents import MARKET_AGENTS
 from gateway.tags.tag import ValueType
 
 MICRO = 1_000_000

@@ -11,18 +11,6 @@ from gateway.config.demand_response import DemandResponseSettings
 from gateway.config.dispatch import DispatchSettings
 from gateway.config.document import ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
-from gateway.config.keys import (
-    MARKET_AGENTS,
-    MARKET_DEVICES,
-    MARKET_FEEDERS,
-    MARKET_FEEDS,
-    MARKET_HOURS,
-    MARKET_METERS,
-    MARKET_PARTICIPANTS,
-    MARKET_PEERS,
-    MARKET_TARIFFS,
-    MARKET_WINDOWS,
-)
 from gateway.config.kinds import Named, Reading, Settings
 from gateway.config.market import (
     FeedKind,
@@ -53,6 +41,16 @@ from gateway.config.market import (
 from gateway.config.market_agents import AgentTags
 from gateway.config.market_agents_section import AGENT_STATES, AGENT_TAGS, read_agents
 from gateway.config.site import Tag
+from gateway.config.site_keys.market.agents import MARKET_AGENTS
+from gateway.config.site_keys.market.feeds import MARKET_FEEDS
+from gateway.config.site_keys.market.links import MARKET_PEERS
+from gateway.config.site_keys.market.members import (
+    MARKET_DEVICES,
+    MARKET_FEEDERS,
+    MARKET_METERS,
+    MARKET_PARTICIPANTS,
+)
+from gateway.config.site_keys.market.prices import MARKET_HOURS, MARKET_TARIFFS, MARKET_WINDOWS
 from gateway.config.system import MARKET_OWNER
 from gateway.tags.tag import ValueType
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog
-from gateway.config.keys import MAX_READ_REGISTERS
 from gateway.config.kinds import Reading, Settings
 from gateway.config.modbus import (
     BAUDS,
@@ -25,6 +24,7 @@ from gateway.config.modbus import (
 )
 from gateway.config.point import Body, PointShape, check_proofs, read_point, report_overlaps
 from gateway.config.protocol import DeviceProtocol, Placed
+from gateway.config.site_keys.devices.modbus import MAX_READ_REGISTERS
 from gateway.config.tls import files_of, read_tls
 
 

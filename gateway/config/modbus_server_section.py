@@ -7,14 +7,6 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, quote, suggestion
-from gateway.config.keys import (
-    MAX_READ_REGISTERS,
-    MODBUS_CLIENTS,
-    MODBUS_DOORS,
-    MODBUS_SERVED_POINT,
-    MODBUS_SERVED_POINTS,
-    MODBUS_UNITS,
-)
 from gateway.config.kinds import Named, Reading, Settings
 from gateway.config.modbus import PORTS, Order, RegisterType, Table, Transport
 from gateway.config.modbus_server import (
@@ -27,6 +19,14 @@ from gateway.config.modbus_server import (
 )
 from gateway.config.point import Body, RegisterCheck
 from gateway.config.site import Tag
+from gateway.config.site_keys.devices.modbus import MAX_READ_REGISTERS
+from gateway.config.site_keys.servers.modbus import (
+    MODBUS_CLIENTS,
+    MODBUS_DOORS,
+    MODBUS_SERVED_POINT,
+    MODBUS_SERVED_POINTS,
+    MODBUS_UNITS,
+)
 from gateway.config.tls import read_tls
 from gateway.tags.tag import ValueType
 

@@ -11,7 +11,6 @@ from typing import Any
 from gateway.config.common_point import CommonCheck, CommonShape
 from gateway.config.document import Hole, Node, ScalarNode
 from gateway.config.fault import FaultLog, quote
-from gateway.config.keys import OPCUA_METHOD, OPCUA_POINT
 from gateway.config.kinds import Reading, Settings
 from gateway.config.modbus import ModbusSystemTags, PollGroup
 from gateway.config.opcua_device import (
@@ -26,6 +25,7 @@ from gateway.config.opcua_device import (
 )
 from gateway.config.protocol import DeviceProtocol, Placed
 from gateway.config.site import Trust
+from gateway.config.site_keys.devices.opcua import OPCUA_METHOD, OPCUA_POINT
 from gateway.tags.tag import ValueType
 
 TYPES = {

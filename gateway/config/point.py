@@ -10,10 +10,10 @@ from gateway.config.deviation import Deviation, read_deviation
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.handling import handled
-from gateway.config.keys import POINT, TABLE_SIZE
 from gateway.config.kinds import Reading, Section, Settings, describe
 from gateway.config.modbus import Order, PollGroup, RegisterType, Table, Verify, WriteFunction
 from gateway.config.site import Role, WriteLimits
+from gateway.config.site_keys.devices.modbus import POINT, TABLE_SIZE
 from gateway.config.units import contradiction
 from gateway.tags.tag import ValueType
 

@@ -68,7 +68,7 @@ class Placed(Generic[Shape]):
 
 
 class DeviceProtocol(ABC, Generic[Body, Shape]):
-    """One way to speak to devices. Its keys are in gateway.config.keys, under its ``name``."""
+    """One way to speak to devices. Its keys are in gateway.config.site_keys.devices, under its ``name``."""
 
     name: str
     owner: str = DRIVERS_OWNER  # who writes its tags: the process that speaks to the devices

@@ -9,10 +9,10 @@ from gateway.config.can_canopen_protocol import CanopenProtocol
 from gateway.config.can_j1939_protocol import J1939Protocol
 from gateway.config.can_protocol import CanProtocol
 from gateway.config.dnp3_protocol import Dnp3Protocol
-from gateway.config.keys import PROTOCOL_KEYS
 from gateway.config.modbus_protocol import ModbusProtocol
 from gateway.config.opcua_protocol import OpcUaProtocol
 from gateway.config.protocol import DeviceProtocol
+from gateway.config.site_keys.devices.section import PROTOCOL_KEYS
 
 _ALL: tuple[DeviceProtocol[Any, Any], ...] = (
     ModbusProtocol(),

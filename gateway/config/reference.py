@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.config.keys import DEVICE_OWN, ROOT
 from gateway.config.kinds import REQUIRED, ByProtocol, Key, Kind, Later, Named, OrAlone, Section
+from gateway.config.site_keys.devices.section import DEVICE_OWN
+from gateway.config.site_keys.root import ROOT
 from gateway.config.units import UNITS
 
 BODY_TITLE = "a device"

@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 
-from gateway.config.keys import BODY, DEVICE, ROOT
 from gateway.config.kinds import REQUIRED, Schema
+from gateway.config.site_keys.devices.section import BODY, DEVICE
+from gateway.config.site_keys.root import ROOT
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _OF_A_SECTION = ("title", "type", "properties", "required", "additionalProperties", "if", "then", "else")

@@ -9,9 +9,9 @@ from fractions import Fraction
 from gateway.config.calculated_section import check_area, check_unit_of_name
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
-from gateway.config.keys import TOTALS
 from gateway.config.kinds import Reading, Settings
 from gateway.config.site import Tag
+from gateway.config.site_keys.totals import TOTALS
 from gateway.config.system import CALCULATED_OWNER
 from gateway.config.totals import Method, Period, PeriodTags, Sign, Total, TotalKind
 from gateway.tags.tag import ValueType

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.config.keys import SECURITY, URL
 from gateway.config.opcua_device import NODE, node_address
 from gateway.config.paths import run_paths
+from gateway.config.site_keys.devices.opcua import SECURITY, URL
 from gateway.drivers.discover import FAILED, USAGE, add_output, deliver
 
 if TYPE_CHECKING:

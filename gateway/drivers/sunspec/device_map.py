@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.config.keys import MAX_READ_REGISTERS
 from gateway.config.modbus import RegisterType
 from gateway.config.point import RAW_RANGE
+from gateway.config.site_keys.devices.modbus import MAX_READ_REGISTERS
 from gateway.config.units import unit_of, unit_of_name
 from gateway.drivers.sunspec.definitions import SOURCE, Form, definition_of
 from gateway.drivers.sunspec.layout import NOT_IMPLEMENTED, REGISTER_TYPES, LaidPoint, Model, lay_out

@@ -10,8 +10,8 @@ from typing import Any
 
 from gateway.config.document import HOLE, read_document, read_source
 from gateway.config.fault import FaultLog
-from gateway.config.keys import LONGEST_TAG_NAME, OWN_TAG_GRAMMAR, OWN_TAG_NAME
 from gateway.config.kinds import ANY_LINE, Boolean, Choice, Integer, Key, Named, Reading, Section, Text
+from gateway.config.site_keys.values import LONGEST_TAG_NAME, OWN_TAG_GRAMMAR, OWN_TAG_NAME
 from gateway.config.zones import Zone
 from gateway.tags.tag import ValueType
 from historian.errors import HistoryError

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.config.keys import LONGEST_TAG_NAME, OWN_TAG_GRAMMAR, OWN_TAG_NAME
+from gateway.config.site_keys.values import LONGEST_TAG_NAME, OWN_TAG_GRAMMAR, OWN_TAG_NAME
 from gateway.tags.tag import ValueType
 from historian.errors import HistoryError
 from historian.keeping.importing.files import Piece, read_pieces

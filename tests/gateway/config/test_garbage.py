@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.config.fault import SiteFaults
-from gateway.config.keys import ROOT
 from gateway.config.kinds import Key, Later, Named, Section
 from gateway.config.load import load_site
 from gateway.config.site import Site
+from gateway.config.site_keys.root import ROOT
 
 BROKEN = Path(__file__).parent / "broken"
 STARTER = Path(__file__).parents[3] / "gateway" / "config" / "starter"

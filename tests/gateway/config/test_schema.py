@@ -11,9 +11,12 @@ import pytest
 
 from gateway.config.document import ListNode, MappingNode, Node, read_document, read_source
 from gateway.config.fault import FaultLog
-from gateway.config.keys import HISTORIAN, HMI, OPCUA, ROOT, SIMULATOR
 from gateway.config.schema import schema_text, site_schema
 from gateway.config.site import HistorianSettings, HmiSettings, OpcUaSettings, SimulatorSettings
+from gateway.config.site_keys.historian import HISTORIAN
+from gateway.config.site_keys.root import ROOT
+from gateway.config.site_keys.servers.section import HMI, OPCUA
+from gateway.config.site_keys.simulator import SIMULATOR
 
 REPOSITORY = Path(__file__).parents[3]
 BROKEN = Path(__file__).parent / "broken"

@@ -1,0 +1,1 @@
+"""The keys of ``market``; `section` joins them."""
