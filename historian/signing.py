@@ -10,6 +10,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from historian.store.durable import sync_directory
+
 _LEAST_PURPOSE = 4  # characters: it cannot be left out
 
 
@@ -57,14 +59,7 @@ class SigningKey:
         content = self._private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as opened:
-                opened.write(content)
-                opened.flush()
-                os.fsync(opened.fileno())
-        except OSError as error:
-            raise KeyFileError(f"{file}: {error.strerror}") from error
+        write_private(file, content)
 
     def sign_content(self, content: bytes) -> bytes:
         """The signature of ``content``, whose first bytes say what it is: it must fit nothing else."""
@@ -73,6 +68,27 @@ class SigningKey:
     def sign_digest(self, purpose: str, digest: bytes) -> bytes:
         """The signature of a SHA-256 ``digest`` for a ``purpose``: it fits no other purpose and no bundle."""
         return self._private.sign(_purpose_bytes(purpose, digest))
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """A new file of mode 0600, whole and on disk when this returns, or none; ``KeyFileError`` where it exists.
+
+    Half a key would keep its place from a whole one at each start from then on.
+    """
+    draft = file.with_name(f".{file.name}.{os.urandom(8).hex()}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as opened:
+                opened.write(content)
+                opened.flush()
+                os.fsync(opened.fileno())
+            os.link(draft, file)  # not a rename, which would take the place of another key
+        finally:
+            draft.unlink()
+        sync_directory(file.parent)
+    except OSError as error:
+        raise KeyFileError(f"{file}: {error.strerror}") from error
 
 
 def is_signed_content(key: bytes, content: bytes, signature: bytes) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.config.market import MarketSettings
 from historian.dispatch_job.foresight import Source
 from historian.ledger.desk import Desk
-from historian.ledger.errors import LedgerError, Refused
+from historian.ledger.errors import Refused
 from historian.ledger.facts import Gate, Halt, Price, Status
 from historian.ledger.market.price import MOST_RATE
 from historian.ledger.metering import MICROS
@@ -261,12 +261,12 @@ def open_office(
     clock: Callable[[], int],
     quotes: Mapping[str, Quotes],
 ) -> Office:
-    """A market at work. Raises LedgerError, KeyFileError, OSError."""
+    """A market at work. Raises LedgerError, KeyFileError, OSError, sqlite3.Error."""
     opened = open_market(settings, state, site, clock)
     office = Office(settings, opened, history, read, names, forecasts, zone, clock, quotes)
     try:
         office.start()
-    except (LedgerError, OSError):
+    except BaseException:
         office.close()
         raise
     return office

@@ -6,6 +6,7 @@ money would be gone with it.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable
@@ -17,8 +18,11 @@ from historian.ledger.book import Book
 from historian.ledger.errors import NotALedger
 from historian.ledger.rows import Rows
 from historian.signing import KeyFileError, SigningKey
+from historian.store.durable import sync_directory
 
 log = logging.getLogger(__name__)
+
+ROOM_BYTES = 1 << 20  # the log of some hundred orders, or of a gate and the settlement of a community
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Opened:
 
 
 def open_market(settings: MarketSettings, state: Path, site: str, clock: Callable[[], int]) -> Opened:
-    """Raises NotALedger, LedgerError, KeyFileError, OSError."""
+    """Raises NotALedger, LedgerError, KeyFileError, OSError, sqlite3.Error."""
     file, key_file = state / settings.ledger, state / settings.key
     id_file = Path(f"{file}.id")
     if not file.exists():
@@ -40,8 +44,7 @@ def open_market(settings: MarketSettings, state: Path, site: str, clock: Callabl
             raise NotALedger(
                 f"{file} is gone: bring it back from a backup, or remove {id_file} to begin another ledger"
             )
-        key = _made(key_file)
-        Book.create(file, site, settings.operator, key, clock).close()
+        _begin(file, site, settings.operator, _made(key_file), clock)
         log.info("began the ledger %s", file)
     key = SigningKey.load(key_file)
     held = {member.name: _made(state / member.key) for member in settings.members if member.key}
@@ -57,6 +60,34 @@ def open_market(settings: MarketSettings, state: Path, site: str, clock: Callabl
     except BaseException:
         book.close()
         raise
+
+
+def check_room(settings: MarketSettings, state: Path) -> None:
+    """Raises OSError where the ledger cannot grow: that it can be opened does not tell."""
+    file = state / f"{settings.ledger}.room"
+    try:
+        with file.open("wb") as opened:
+            opened.write(os.urandom(ROOM_BYTES))  # what does not compress takes as much as it is long
+            opened.flush()
+            os.fsync(opened.fileno())
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _begin(file: Path, site: str, operator: str, key: SigningKey, clock: Callable[[], int]) -> None:
+    """A new ledger, whole under its name or not at all: half of one would be refused at each start from then on.
+
+    Raises OSError, sqlite3.Error, LedgerError.
+    """
+    draft = file.with_name(file.name + ".draft")
+    log_file = draft.with_name(draft.name + "-wal")
+    for name in (log_file, draft.with_name(draft.name + "-shm"), draft):
+        name.unlink(missing_ok=True)  # of a try that was cut off
+    Book.create(draft, site, operator, key, clock).close()
+    if log_file.exists():  # closing takes it into the file, and says nothing where there is no room for that
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(draft))
+    draft.rename(file)
+    sync_directory(file.parent)
 
 
 def _made(file: Path) -> SigningKey:

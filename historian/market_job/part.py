@@ -33,6 +33,7 @@ from historian.market_job.anchor import start_anchoring
 from historian.market_job.answers import Answers
 from historian.market_job.door import Door, Inbox, make_inbox
 from historian.market_job.office import Office, open_office
+from historian.market_job.opening import check_room
 from historian.market_job.peers.door import PeerDoor
 from historian.market_job.peers.link import links_of
 from historian.market_job.peers.peering import Peering
@@ -52,7 +53,7 @@ from historian.signing import KeyFileError
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-REOPEN_S = 10.0  # a ledger that cannot be opened or written is tried again so often
+REOPEN_S = 10.0  # a ledger that cannot be opened, or be written, is tried again so often
 ANCHOR_END_S = 1.0
 REFRESH_S = 20.0  # what stays is told again so often: every second would be kept for years
 _AWAY = (LedgerError, KeyFileError, OSError, sqlite3.Error)
@@ -98,6 +99,7 @@ def trade_on(
     *,
     clock: Callable[[], int] = now_us,
     look_s: float = LOOK_S,
+    reopen_s: float = REOPEN_S,
 ) -> None:
     """Trade until ``stop``: requests as they come, and what is due once every ``look_s``."""
     settings = site.market
@@ -107,7 +109,8 @@ def trade_on(
         with Region.attach(region_name) as region:
             quotes = quotes_of(settings.feeds, settings.tariffs, state, ZoneInfo(site.time_zone))
             links = links_of(settings, state)
-            market = _Market(site, settings, state, history, region, clock, quotes, Peering(settings, links))
+            peering = Peering(settings, links)
+            market = _Market(site, settings, state, history, region, clock, quotes, peering, reopen_s)
             for link in links.values():
                 # A daemon too: it may be waiting for another site.
                 threading.Thread(target=link.run, args=(stop,), name=f"peer {link.name}", daemon=True).start()
@@ -146,8 +149,10 @@ class _Market:
         clock: Callable[[], int],
         quotes: dict[str, Quotes],
         peering: Peering,
+        reopen_s: float = REOPEN_S,
     ) -> None:
         self._peering = peering
+        self._reopen_s = reopen_s
         self._site = site
         self._quotes = quotes
         self._settings = settings
@@ -171,6 +176,7 @@ class _Market:
         self._answers.traders = self._traders
         self._office: Office | None = None
         self._reopen_at = 0.0
+        self._was_lost = False  # while it was open: then it is opened again where there is room to write
         self._error = ""
 
     def look(self) -> None:
@@ -217,6 +223,12 @@ class _Market:
             self._office = None
 
     def _open(self) -> None:
+        if self._was_lost:
+            try:
+                check_room(self._settings, self._state)
+            except OSError:  # it stays as it was told when it was lost
+                self._reopen_at = time.monotonic() + self._reopen_s
+                return
         zone = ZoneInfo(self._site.time_zone)
         names = {tag: self._site.tags[tag].name for tag in self._settings.inputs}
         forecasts = StoredForecasts(self._state) if self._site.forecasts else NoForecasts()
@@ -238,13 +250,17 @@ class _Market:
         self._answers.office = self._office
 
     def _lose(self, error: Exception) -> None:
+        self._was_lost |= self._office is not None
         self.close()
         self._answers.office = None
         self._traders.pause()
-        self._reopen_at = time.monotonic() + REOPEN_S
+        self._reopen_at = time.monotonic() + self._reopen_s
         self._complain(str(error))
 
     def _complain(self, error: str) -> None:
+        if self._was_lost and self._office is not None:
+            self._was_lost = False
+            log.info("the market goes on")
         if error and error != self._error:
             log.error("THE MARKET: %s", error)
         self._error = self._answers.error = error

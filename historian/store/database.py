@@ -120,6 +120,8 @@ def create(path: Path, schema: str, fill: Callable[[sqlite3.Connection], object]
         prepare(draft, database, schema)
         if fill is not None:
             fill(database)
+        # By name: closing does it too, but says nothing where the disk is full, and the log keeps the draft's name.
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     draft.rename(path)
     sync_directory(path.parent)
 

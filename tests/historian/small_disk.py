@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SIZE = "3m"
+PAGE = 4096
 
 
 class SmallDisk:
@@ -21,14 +22,17 @@ class SmallDisk:
         self._is_own = is_own
         self._soft, self._hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def fill(self) -> None:
-        """Until the kernel says ENOSPC; without a disk of our own it says EFBIG, to any file of this process."""
+    def fill(self, but: int = 0) -> None:
+        """Until the kernel says ENOSPC, but for so many pages; without a disk of our own it says EFBIG, to any file
+        of this process.
+        """
         if not self._is_own:
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, self._hard))
             return
         with (self.path / "ballast").open("ab", buffering=0) as file:
             while _fits(file.fileno()):
                 pass
+            file.truncate(file.tell() - but * PAGE)
 
     def free(self) -> None:
         """There is room again."""
@@ -40,7 +44,7 @@ class SmallDisk:
 
 def _fits(file: int) -> bool:
     try:
-        os.write(file, bytes(4096))
+        os.write(file, bytes(PAGE))
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from historian.ledger.errors import LedgerError
-from historian.signing import KeyFileError
+from historian.signing import KeyFileError, write_private
 
 MISSING = "anchoring needs more than the ledger does: pip install 'tieline[chain]'"
 
@@ -58,14 +58,7 @@ class ChainKey:
 
     def save(self, file: Path) -> None:
         """Into a new file of mode 0600, on disk when this returns; ``KeyFileError`` where it exists."""
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as opened:
-                opened.write(bytes(self._account.key).hex().encode() + b"\n")
-                opened.flush()
-                os.fsync(opened.fileno())
-        except OSError as error:
-            raise KeyFileError(f"{file}: {error.strerror}") from error
+        write_private(file, bytes(self._account.key).hex().encode() + b"\n")
 
     def sign(self, transaction: dict[str, Any]) -> bytes:
         """The signed bytes of a transaction."""
