@@ -106,7 +106,7 @@ async def ear(bus: CanBus) -> AsyncIterator[Ear]:
     source = await asyncio.to_thread(
         can.Bus, f"socket://{LOOPBACK}:{bus.port}", "slcan", bitrate=500_000, sleep_after_open=0.0
     )
-    door = source.serialPortOrig._socket  # type: ignore[attr-defined]
+    door = source.serialPortOrig._socket  # type: ignore[attr-defined]  # slcan's, behind `can.Bus`
     try:
         yield Ear(source)
     finally:
@@ -126,7 +126,7 @@ def command(setpoint_kw: float, count: int) -> bytes:
 def signals(read: Database, message: can.Message) -> dict[str, float]:
     told = read.decode_message(message.arbitration_id, message.data, decode_choices=False)
     assert isinstance(told, dict)
-    return {name: float(value) for name, value in told.items()}  # type: ignore[arg-type]
+    return {name: float(value) for name, value in told.items()}  # type: ignore[arg-type]  # no choices
 
 
 async def test_the_management_system_says_what_the_battery_is(grid: Microgrid, bms: Database) -> None:

@@ -26,7 +26,7 @@ COMMAND, IMPORT = ("Group10", 0), ("Group20", 0)
 STATIC = {"Group2": "Group1", "Group11": "Group10", "Group22": "Group20", "Group32": "Group30"}
 
 
-class Heard(opendnp3.ISOEHandler):  # type: ignore[misc]
+class Heard(opendnp3.ISOEHandler):  # type: ignore[misc]  # the binding has no types
     """The newest value and flags of every point, and which came as events."""
 
     def __init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from gateway.config.load import load_site
 from gateway.config.site import Site
 from gateway.scenarios.imperial60 import TICKS, day_of
 from gateway.simulator.devices.imperial60 import imperial60_devices
+from gateway.simulator.devices.registers import Reading
 from gateway.simulator.plant.imperial60 import DAY_S, DEMAND_MAX_KW, KW_PER_W, STORE_KWH, TICK_S, Imperial60
 from historian.dispatch_job.dispatcher import Dispatcher, Published
 from historian.dispatch_job.foresight import Floats, NoForecasts
@@ -76,14 +78,14 @@ class Running:
         self.now_s = start_s
         self.plant = Imperial60(0, start_s)
         self.jobs: list[Job] = []
-        self._rows: dict[int, Callable[[], object]] = {}
+        self._rows: dict[int, Callable[[], Reading]] = {}
         served = {name: (map, source) for name, _, map, source in imperial60_devices(self.plant)}
         for device in site.modbus:
             map, source = served[device.name]
             rows = {(row.table.value, row.address): row for row in map.rows}
             for point in device.points:
                 row = rows[point.table.value, point.address]
-                self._rows[point.tag] = lambda row=row, source=source: row.read(source)
+                self._rows[point.tag] = partial(row.read, source)
         names = {tag: site.tags[tag].name for tag in site.dispatch.inputs}
         self.dispatcher = Dispatcher(site.dispatch, names, UTC, Kept(), means, NoForecasts(), self._begin)
 
@@ -93,7 +95,12 @@ class Running:
 
     def look(self) -> Published:
         now = datetime.fromtimestamp(self.now_s, UTC)
-        return self.dispatcher.look(lambda tag: float(self._rows[tag]()), now)  # type: ignore[arg-type]
+        return self.dispatcher.look(self._read, now)
+
+    def _read(self, tag: int) -> float:
+        value = self._rows[tag]()
+        assert isinstance(value, (int, float)), value
+        return float(value)
 
     def tick(self) -> Published:
         """One of the clock's: a plan soon after it began, followed to its end."""

@@ -14,14 +14,15 @@ START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NOW = START + timedelta(seconds=0.4)
 AXIS = Axis(START, timedelta(seconds=5), 60)
 ENERGY, DONE, OPENS, CLOSES = 1, 2, 3, 4
+TAGS = {"ENERGY": ENERGY, "DONE": DONE, "OPENS": OPENS, "CLOSES": CLOSES}
 JOB = PlannedDeferrable(
     "job", None, 0, 0, None, None, None, 10.0, DONE, 1, False, ENERGY, OPENS, CLOSES, margin_s=15.0
 )
 
 
 def told(**values: float | None) -> Window | None:
-    known = {ENERGY: 9.0, DONE: 4.0, OPENS: 0.0, CLOSES: 60.0}
-    known |= {globals()[name]: value for name, value in values.items()}  # type: ignore[dict-item]
+    known: dict[int, float | None] = {ENERGY: 9.0, DONE: 4.0, OPENS: 0.0, CLOSES: 60.0}
+    known |= {TAGS[name]: value for name, value in values.items()}
     return window_of(JOB, known.get, NOW, UTC)
 
 

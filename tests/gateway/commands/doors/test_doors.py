@@ -164,7 +164,7 @@ class Master(opendnp3.ISOEHandler):  # type: ignore[misc]  # the binding has no 
         return found[0]
 
 
-class Application(opendnp3.IMasterApplication):  # type: ignore[misc]
+class Application(opendnp3.IMasterApplication):  # type: ignore[misc]  # the binding has no types
     def __init__(self) -> None:
         super().__init__()
         self.done: set[str] = set()

@@ -155,7 +155,7 @@ def test_nodes_of_every_kind() -> None:
         answer([ua.DataValue(ua.Variant(one, ua.VariantType.NodeId)) for one in nodes])
     )[1]
     assert [reading.value for reading in readings] == [(0, 7), (3, 70_000), (2, "x"), (2, guid), (2, b"\x01")]
-    shown = [wire.node_text(reading.value) for reading in readings]  # type: ignore[arg-type]
+    shown = [wire.node_text(reading.value) for reading in readings]  # type: ignore[arg-type]  # all are NodeIds
     assert shown == ["i=7", "ns=3;i=70000", "ns=2;s=x", f"ns=2;g={guid}", "ns=2;b=AQ=="]
 
 

@@ -41,7 +41,7 @@ class Heard(opendnp3.ISOEHandler):  # type: ignore[misc]  # the binding has no t
             (self.unsolicited if self._is_unsolicited else self.rows).append(row)
 
 
-class Application(opendnp3.IMasterApplication):  # type: ignore[misc]
+class Application(opendnp3.IMasterApplication):  # type: ignore[misc]  # the binding has no types
     def __init__(self) -> None:
         super().__init__()
         self.done: list[tuple[str, str]] = []

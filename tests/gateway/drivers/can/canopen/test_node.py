@@ -218,7 +218,7 @@ async def test_a_node_that_is_silent_is_bad_in_the_stated_time_and_set_up_again_
         with pytest.raises(NotConnectedError, match="not heard"):
             await here.driver.operate(here.tag("drive.limit_kw"), 1.0)
         await until(lambda: not here.sample("_system.drive.connected").value, "it is told")
-        network.send = sending  # type: ignore[method-assign]
+        network.send = sending  # type: ignore[method-assign] # and whole again
         other.node.nmt.reset()  # it boots
         await here.is_good("drive.state", 3)
         await here.is_good("drive.voltage_v", 400.12)
