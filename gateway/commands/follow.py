@@ -20,7 +20,7 @@ from gateway.commands.audit import AuditError, AuditTrail, logic_event
 from gateway.commands.holding import Attempt, Event, Holding, State
 from gateway.commands.kept import HeldFile, KeptError
 from gateway.commands.limit import limit
-from gateway.config.logic import LogicOutput, LogicSettings
+from gateway.config.logic import LogicOutput, LogicSettings, written
 from gateway.config.site import Site, Tag, WriteLimits
 from gateway.tags.command import Refused
 from gateway.tags.image import Region, Writer
@@ -218,13 +218,26 @@ class Follower:
             return None
         match output.holding.state:
             case State.HELD:
-                active = output.config.active
-                how = "stop the program" if active is None else f"it releases it while {active} is false"
-                return f"{output.config.name} is held by the logic; {how}"
+                return f"{output.config.name} is held by the logic; {self._way_out(output.config)}"
             case State.UNSAFE if not output.holding.is_refused:
                 return f"{output.config.name} is on its way to the safe value, since the logic does not run"
             case _:
                 return None
+
+    def _way_out(self, config: LogicOutput) -> str:
+        """What makes the program let go of it."""
+        if config.active is None:
+            return "stop the program"
+        left = [
+            f"{setpoint} {written(value)}"
+            for setpoint, value in config.released_by.items()
+            if self._region.sample(f"{setpoint}.accepted").value != value
+        ]
+        if left:
+            return f"to have it let go, write {' and '.join(left)} first"
+        done = [f"{setpoint} is {written(value)}" for setpoint, value in config.released_by.items()]
+        why = f"although {' and '.join(done)}; " if done else ""
+        return f"{why}it releases it while {config.active} is false"
 
     def commanded(self, tag: int, *, is_emergency: bool = False) -> None:
         """A person's command is about to be sent to the device; an emergency takes the point from the logic."""

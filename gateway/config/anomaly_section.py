@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
+from gateway.config.alert import Alert
 from gateway.config.anomaly import OF_TAGS, OUTPUTS, Anomaly, DetectorKind, Output
 from gateway.config.calculated_section import check_area
 from gateway.config.document import Node, ScalarNode
@@ -193,4 +194,10 @@ class _Section:
             stale_after_ms=STALE_AFTER_MS,
             string_bytes=TEXT_BYTES if type is ValueType.STRING else 0,
             states=ALARM_STATES if type is ValueType.BOOL else {},
+            alert=_alarm(name) if type is ValueType.BOOL else None,
         )
+
+
+def _alarm(name: str) -> Alert:
+    what = name.removeprefix(f"{FOLDER}.").removesuffix(".alarm")
+    return Alert(f"ODD: {what}", values=(True,), in_status=False)

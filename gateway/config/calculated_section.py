@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gateway.config.alert_section import read_alert
 from gateway.config.calculated import REFRESH_MS, Calculated, CalculatedTag
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
@@ -83,6 +84,7 @@ def declare_calculated(
                     history=bool(s["history"]),
                     sloped=bool(s["sloped"]),
                     states=s["states"] or {},
+                    alert=read_alert(s["alert"], type, faults),
                 )
             )
     return Declared(tuple(added), tuple(declared))

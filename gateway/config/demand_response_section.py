@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Final
 
+from gateway.config.alert import VALUE, Alert
 from gateway.config.calculated_section import check_area
 from gateway.config.demand_response import (
     LEVELS,
@@ -42,6 +43,21 @@ _TAGS: Final[tuple[tuple[str, ValueType, str | None, int | None, str], ...]] = (
     ("event", ValueType.STRING, None, None, "Its name, or that of the next"),
 )
 assert [row[0] for row in _TAGS] == [field.name for field in fields(DemandTags)]
+_ALERTS: Final = {
+    "level": Alert(
+        f"asks for less: level {VALUE}",
+        "`tieline demand-response event list` tells until when, and who takes part.",
+        values=(1, 2, 3),
+        words="event",
+        in_status=False,
+    ),
+    "event": Alert(
+        "",
+        "Nothing is asked of anybody meanwhile. Is the disk full? See logs/demand_response.log.",
+        bad="is not known: events cannot be read",
+        after_s=15,
+    ),
+}
 _NOT_KEPT: Final = frozenset({"remaining_s", "starts_in_s"})  # they follow the clock
 
 
@@ -151,6 +167,7 @@ def _programme_tags(name: str, s: Settings) -> Sequence[Tag]:
             history=what not in _NOT_KEPT,
             string_bytes=TEXT_BYTES if type is ValueType.STRING else 0,
             states=LEVELS if what == "level" else {},
+            alert=_ALERTS[what].of(name) if what in _ALERTS else None,
         )
         for what, type, unit, decimals, description in _TAGS
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
+from gateway.config.alert import VALUE, Alert
 from gateway.config.calculated_section import check_area
 from gateway.config.dispatch import (
     CIVIL_DAY_S,
@@ -111,6 +112,13 @@ _TAGS: tuple[tuple[str, ValueType, str | None, int | None, str], ...] = (
     ("forecast", ValueType.STRING, None, None, "What the plan takes to come, and by which forecast"),
 )
 assert [row[0] for row in _TAGS] == [field.name for field in fields(DispatchTags)]
+_STATUS_ALERT = Alert(
+    f"has no fresh plan: {VALUE}",
+    "The plant goes by what is left of the last plan, then by its rules. See dispatch.words and logs/dispatch.log.",
+    values=(Course.NONE.value, Course.KEPT.value, Course.RULE.value),
+    words="words",
+    after_s=600,  # two plans of the usual period; forecasts begin with the history that they need
+)
 _MONEY = frozenset({"planned_saving", "cost_today", "naive_cost_today", "saving_today", "saving_yesterday"})
 
 
@@ -276,6 +284,7 @@ def _site_tags(s: Settings) -> Iterator[Tag]:
             history=name not in ("valid_until", "age_s", "forecast_age_s"),
             string_bytes=TEXT_BYTES if type is ValueType.STRING else 0,
             states={course.value: course.text for course in Course} if name == "status" else {},
+            alert=_STATUS_ALERT if name == "status" else None,
         )
 
 

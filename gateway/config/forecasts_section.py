@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from gateway.config.alert import Alert as TagAlert
 from gateway.config.calculated_section import check_area
 from gateway.config.document import MappingNode, Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
@@ -54,6 +55,17 @@ _SPIKE_ROWS: tuple[tuple[str, ValueType, str | None, int | None, str], ...] = (
     ("spike_hit_pct", ValueType.DOUBLE, "%", 0, "Of the times above the limit in 30 days, those alerted"),
     ("spike_false_pct", ValueType.DOUBLE, "%", 0, "Of the alerts in 30 days, those without a cause"),
 )
+
+
+_ALERTS = {
+    "spike_alert": TagAlert("soon above its limit", values=(True,), in_status=False),
+    "drift": TagAlert(
+        "errs more than it used to",
+        "See its mape_pct; it is trained anew by itself.",
+        values=(True,),
+        in_status=False,
+    ),
+}
 
 
 def read_surroundings(site: Settings | None, faults: FaultLog) -> Surroundings:
@@ -283,6 +295,7 @@ class _Section:
                 description=text,
                 string_bytes=TEXT_BYTES if type is ValueType.STRING else 0,
                 states={0: "no", 1: "yes"} if type is ValueType.BOOL else {},
+                alert=_ALERTS[ending].of(name.text) if ending in _ALERTS else None,
             )
             own.append((ending, put(ending, row)))
         return tuple(found), tuple(own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from gateway.config.alert import VALUE, Alert
 from gateway.config.calculated_section import check_area
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
@@ -113,6 +114,20 @@ _OUTPUTS: Final[Mapping[HealthKind, tuple[tuple[str, ValueType, str | None, int 
     ),
 }
 _STATES: Final = {"knee": {0: "none", 1: "falls faster"}}
+_ALERTS: Final = {
+    "urgency": Alert(
+        f"has maintenance to be done: {VALUE}",
+        "`tieline health show` tells what and why; `tieline health done` when the work is done.",
+        values=(2, 3),
+        in_status=False,
+    ),
+    "knee": Alert(
+        "loses its capacity faster than before",
+        "Plan for another battery; see docs/health.md.",
+        values=(True,),
+        in_status=False,
+    ),
+}
 
 
 def read_health(
@@ -276,4 +291,5 @@ class _Section:
             stale_after_ms=STALE_AFTER_MS,
             string_bytes=TEXT_BYTES if type is ValueType.STRING else 0,
             states=URGENCIES if last == "urgency" else _STATES.get(last, {}),
+            alert=_ALERTS[last].of(name.partition(".")[0]) if last in _ALERTS else None,
         )

@@ -43,7 +43,7 @@ from gateway.config.forward_section import read_forward
 from gateway.config.health_section import read_health
 from gateway.config.kinds import Key, ListOf, Named, Reading, Section, Settings
 from gateway.config.logic import LogicSettings
-from gateway.config.logic_section import read_logic
+from gateway.config.logic_section import read_logic, tell_what_releases
 from gateway.config.market_section import finish_market, read_market
 from gateway.config.modbus_server_section import read_modbus_server
 from gateway.config.site import (
@@ -307,6 +307,7 @@ class Loading:
         if "logic" in gathered.single:
             added, logic = read_logic(gathered.single["logic"], tags, areas, self._faults)
             tags += added
+            tell_what_releases(logic, tags)
         calculated = read_calculated(declared, tags, self._faults, is_unsure=is_unsure)
         totals = read_totals(declared_totals, tags, self._faults, is_unsure=is_unsure)
         anomalies = read_anomalies(

@@ -18,6 +18,11 @@ Number = bool | int | float
 Places = Mapping[str, Place]
 
 
+def written(value: Number) -> str:
+    """As `tieline write` takes it."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+
+
 class Start(StrEnum):
     """How the program begins when its process does."""
 
@@ -78,7 +83,8 @@ class LogicOutput:
 
     ``active`` is a BOOL variable that says whether the logic holds the point; without one it always does. ``safe`` is
     what the device gets when the program no longer runs; None leaves it as it is (``hold``). The value is operated
-    again every ``refresh_ms`` while it is held; 0: on change only.
+    again every ``refresh_ms`` while it is held; 0: on change only. ``released_by``: setpoints, and the value of each
+    with which the program lets go.
     """
 
     name: str
@@ -89,6 +95,12 @@ class LogicOutput:
     safe: Number | None
     refresh_ms: int
     places: Places = field(compare=False, repr=False)
+    released_by: Mapping[str, Number] = field(default_factory=dict)
+
+    @property
+    def release_words(self) -> str:
+        """What to write to let the program let go: ``plan.follow false``; empty where nothing is declared."""
+        return " and ".join(f"{setpoint} {written(value)}" for setpoint, value in self.released_by.items())
 
 
 @dataclass(frozen=True, slots=True)

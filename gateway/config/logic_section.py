@@ -8,7 +8,8 @@ from dataclasses import replace
 from glob import glob, has_magic
 from pathlib import Path
 
-from gateway.config.document import Node, ScalarNode
+from gateway.config.alert_section import read_alert
+from gateway.config.document import Hole, Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.kinds import Named, Reading, Settings, describe
 from gateway.config.logic import (
@@ -28,6 +29,7 @@ from gateway.config.site_keys.logic import (
     LOGIC_INPUTS,
     LOGIC_OUTPUTS,
     LOGIC_PROGRAMS,
+    LOGIC_RELEASES,
     LOGIC_SETPOINTS,
     LOGIC_TAGS,
     LOGIC_TASKS,
@@ -51,6 +53,16 @@ def read_logic(
     return _Section(settings, tags, areas, faults).read()
 
 
+def tell_what_releases(logic: LogicSettings, tags: list[Tag]) -> None:
+    """In a point's description: a client whose command is refused sees there what lets go of the point."""
+    for output in logic.outputs:
+        if output.released_by:
+            tag = tags[output.tag]
+            how = f"held by the logic until {output.release_words} is written"
+            words = f"{tag.description} ({how})" if tag.description else how[0].upper() + how[1:]
+            tags[output.tag] = replace(tag, description=words)
+
+
 class _Section:
     """One reading of the section. Where devices have faults, a tag that is not found is none."""
 
@@ -66,6 +78,7 @@ class _Section:
         self._index = {tag.name: place for place, tag in enumerate(tags)}
         self._added: list[Tag] = []
         self._names: dict[str, Place] = {}  # of tags that this section adds
+        self._setpoint_tags: dict[str, Tag] = {}
 
     def read(self) -> tuple[list[Tag], LogicSettings]:
         s = self._settings
@@ -202,6 +215,7 @@ class _Section:
                     history=bool(s["history"]),
                     sloped=bool(s["sloped"]),
                     states=s["states"] or {},
+                    alert=read_alert(s["alert"], type, self._faults),
                 )
             )
             yield LogicTag(key.text, index, s["variable"], written, safe, _places(key, s))
@@ -242,8 +256,47 @@ class _Section:
                 )
             )
             yield LogicOutput(
-                key.text, index, demand, s["variable"], s["active"], safe, s["refresh_ms"], _places(key, s)
+                key.text,
+                index,
+                demand,
+                s["variable"],
+                s["active"],
+                safe,
+                s["refresh_ms"],
+                _places(key, s),
+                self._releases(s),
             )
+
+    def _releases(self, s: Settings) -> dict[str, Number]:
+        """What people write to which setpoint so that the program lets go."""
+        found: dict[str, Number] = {}
+        node: Node | None = s["released_by"]
+        if node is None:
+            return found
+        if s["active"] is None:
+            self._faults.add(
+                s.key_at("released_by"),
+                "'released_by' without 'active': the logic always holds the point",
+                "add 'active: ...', the variable that tells whether it is held, or remove 'released_by'",
+            )
+        for key, item in LOGIC_RELEASES.entries(node, "released_by", self._reading):
+            value = LOGIC_RELEASES.value.read(item, key.text, self._reading)
+            setpoint = self._setpoint_tags.get(key.text)
+            if isinstance(value, Hole):
+                continue
+            if setpoint is None:
+                if not self._is_unsure:
+                    self._faults.add(
+                        key.place,
+                        f"{quote(key.text)}, which is no setpoint of the logic",
+                        suggestion(key.text, self._setpoint_tags, "name one of 'setpoints'"),
+                    )
+            elif isinstance(value, str) or isinstance(value, bool) is not (setpoint.type is ValueType.BOOL):
+                right = "true or false" if setpoint.type is ValueType.BOOL else "a number"
+                self._faults.add(item.place, f"{quote(key.text)} is {describe(value)}", f"write {right}")
+            else:
+                found[key.text] = value
+        return found
 
     def _setpoints(self) -> Iterator[LogicSetpoint]:
         for key, s in self._entries("setpoints", LOGIC_SETPOINTS):
@@ -276,6 +329,7 @@ class _Section:
                 states=s["states"] or {},
             )
             self._add(setpoint)
+            self._setpoint_tags[key.text] = setpoint
             for companion in _companions(setpoint):
                 self._check_is_new(key, companion.name)
                 self._add(companion)

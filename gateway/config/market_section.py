@@ -40,6 +40,7 @@ from gateway.config.market import (
 )
 from gateway.config.market_agents import AgentTags
 from gateway.config.market_agents_section import AGENT_STATES, AGENT_TAGS, read_agents
+from gateway.config.market_alerts import alert_of_market
 from gateway.config.site import Tag
 from gateway.config.site_keys.market.agents import MARKET_AGENTS
 from gateway.config.site_keys.market.feeds import MARKET_FEEDS
@@ -774,6 +775,7 @@ class _Section:
                 else AGENT_STATES
                 if name.startswith(f"{FOLDER}.agent.") and name.endswith(".state")
                 else {},
+                alert=alert_of_market(name),
             )
         )
         return len(self._tags) - 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from gateway.config.alert import Alert, alert_of_point
 from gateway.config.anomaly import Anomaly
 from gateway.config.calculated import Calculated
 from gateway.config.can import CanDevice
@@ -119,7 +120,7 @@ class Tag:
     ``deadband`` is in ``unit``; ``decimals`` is how many the operator sees. ``stale_after_ms``: a value not
     refreshed for so long is not current. ``states`` names the values of an enumerated integer or bool.
     ``sloped``: its history runs straight from one sample to the next, rather than hold. ``deviation``: by how much
-    history may differ from what was measured.
+    history may differ from what was measured. ``alert``: which of its values an operator should see first.
     """
 
     name: str
@@ -140,6 +141,12 @@ class Tag:
     deviation: Deviation | None = None
     write: WriteLimits | None = None
     states: Mapping[int, str] = field(default_factory=dict)
+    alert: Alert | None = None
+
+    @property
+    def attention(self) -> Alert | None:
+        """What its declaration says of that; else what its name and the names of its states do."""
+        return self.alert or alert_of_point(self.name, self.type is ValueType.BOOL, self.states)
 
     def spec(self) -> TagSpec:
         """The kernel's view of this tag."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sized
 from dataclasses import replace
 
+from gateway.config.alert import VALUE, Alert
 from gateway.config.dnp3 import Outstation
 from gateway.config.logic import LogicSettings, ScanTag
 from gateway.config.modbus import ModbusSystemTags
@@ -113,6 +114,85 @@ _HISTORY_TAGS: tuple[SystemRow, ...] = (
     ("oldest", ValueType.STRING, "", None, "The oldest day (UTC)"),
     ("fault", ValueType.STRING, "", None, "Why history is not written"),
 )
+# What of these an operator should see first, by the tag's last word. `tieline status` tells of links, parts, the
+# program and history in its own words.
+_SHIFT_S = 8 * 3_600  # how long something that is over already is news
+_DEVICE_ALERTS = {"connected": Alert("link down", "See `tieline status`.", values=(False,), in_status=False)}
+_PART_ALERTS = {
+    "running": Alert(
+        "not running",
+        "It is started again by itself. If it stays: see its file in logs/.",
+        values=(False,),
+        words="last_exit",
+        in_status=False,
+    )
+}
+_SCAN_ALERTS = {
+    "mode": Alert(
+        f"the program is {VALUE}",
+        "Outputs have their safe values. `tieline plc status` tells why, `tieline plc start` starts it.",
+        values=tuple(mode for mode in SCAN_MODES if mode != SCAN_RUNNING),
+        words="fault_text",
+        in_status=False,
+    ),
+    "forces": Alert(
+        f"{VALUE} variables are forced", "`tieline plc forces` lists them.", above=0, in_status=False
+    ),
+    "retain_failures": Alert(
+        "retained variables could not be saved",
+        "They would be lost with a restart. Is the disk full?",
+        above=0,
+        lasts_s=_SHIFT_S,
+    ),
+}
+_FOLLOW_ALERTS = {
+    "unsafe": Alert(
+        f"{VALUE} points are still without their safe value",
+        "Look at their devices; people may command points that refuse it.",
+        above=0,
+        after_s=10,  # a device that is away for a moment gets it when it is back
+    )
+}
+_FORWARD_ALERTS = {
+    "connected": Alert(
+        "does not answer: its samples wait",
+        "They are sent once it is back.",
+        values=(False,),
+        words="last_error",
+        in_status=False,
+    ),
+    "set_aside": Alert(
+        f"refused {VALUE} samples", "They are set aside; see docs/forwarding.md.", above=0, in_status=False
+    ),
+}
+_HISTORY_ALERTS = {
+    "writing": Alert(
+        "NOT WRITTEN",
+        "Is the disk full? See logs/historian.log.",
+        values=(False,),
+        words="fault",
+        in_status=False,
+    ),
+    "shedding": Alert(
+        "disk nearly full: old days go",
+        "Give it room, or see docs/history-keeping.md.",
+        values=(True,),
+        in_status=False,
+    ),
+    "quarantined": Alert(
+        f"{VALUE} samples are of the future",
+        "A device's clock is wrong: `tieline history TAG --quarantined` shows them.",
+        above=0,
+        lasts_s=_SHIFT_S,
+        in_status=False,
+    ),
+    "clock_jumps": Alert(
+        f"the machine's clock jumped ({VALUE} times since the historian began)",
+        "Is its time kept by NTP? Times of what happened around then may be out of order.",
+        above=0,
+        lasts_s=_SHIFT_S,
+    ),
+}
 HISTORY_NUMBERS = tuple(name for name, type, *_ in _HISTORY_TAGS if type is not ValueType.STRING)
 HISTORY_TEXTS = tuple(name for name, type, *_ in _HISTORY_TAGS if type is ValueType.STRING)
 TAGS_PER_DEVICE, TAGS_PER_PART = len(_DEVICE_TAGS), len(_PART_TAGS)
@@ -168,7 +248,11 @@ def device_tags(
     The protocol's ``more`` come right after those that all have.
     """
     tags = [
-        _tag(f"_system.{device}.{name}", type, owner, device, unit, decimals, description)
+        _tag(
+            f"_system.{device}.{name}",
+            *(type, owner, device, unit, decimals, description),
+            _DEVICE_ALERTS.get(name),
+        )
         for name, type, unit, decimals, description in (*_DEVICE_TAGS, *more)
     ]
     return tags, ModbusSystemTags(*range(first, first + TAGS_PER_DEVICE))
@@ -177,7 +261,11 @@ def device_tags(
 def part_tags(part: str) -> list[Tag]:
     """The tags of a part's health."""
     return [
-        _tag(f"_system.parts.{part}.{name}", type, NODE_OWNER, f"parts.{part}", unit, decimals, description)
+        _tag(
+            f"_system.parts.{part}.{name}",
+            *(type, NODE_OWNER, f"parts.{part}", unit, decimals, description),
+            _PART_ALERTS.get(name),
+        )
         for name, type, unit, decimals, description in _PART_TAGS
     ]
 
@@ -188,7 +276,11 @@ def scan_tags(tasks: Iterable[str], first: int) -> tuple[list[Tag], tuple[ScanTa
     rows += [(f"{task.lower()}.", task, *row) for task in tasks for row in _TASK_TAGS]
     tags = [
         replace(
-            _tag(f"_system.scan.{prefix}{what}", type, SCAN_OWNER, "scan", unit, decimals, description),
+            _tag(
+                f"_system.scan.{prefix}{what}",
+                *(type, SCAN_OWNER, "scan", unit, decimals, description),
+                _SCAN_ALERTS.get(what),
+            ),
             stale_after_ms=SCAN_STALE_AFTER_MS,
             states=SCAN_MODES if what == "mode" else {},
         )
@@ -200,7 +292,11 @@ def scan_tags(tasks: Iterable[str], first: int) -> tuple[list[Tag], tuple[ScanTa
 def history_tags() -> list[Tag]:
     """The tags that tell how history is."""
     return [
-        _tag(HISTORY_PREFIX + name, type, NODE_OWNER, "history", unit, decimals, description)
+        _tag(
+            HISTORY_PREFIX + name,
+            *(type, NODE_OWNER, "history", unit, decimals, description),
+            _HISTORY_ALERTS.get(name),
+        )
         for name, type, unit, decimals, description in _HISTORY_TAGS
     ]
 
@@ -208,7 +304,11 @@ def history_tags() -> list[Tag]:
 def follow_tags() -> list[Tag]:
     """The tags that tell how outputs of the logic reach their devices."""
     return [
-        _tag(f"_system.follow.{name}", type, DRIVERS_OWNER, "follow", unit, decimals, description)
+        _tag(
+            f"_system.follow.{name}",
+            *(type, DRIVERS_OWNER, "follow", unit, decimals, description),
+            _FOLLOW_ALERTS.get(name),
+        )
         for name, type, unit, decimals, description in _FOLLOW_TAGS
     ]
 
@@ -224,13 +324,21 @@ def forward_tags(name: str) -> list[Tag]:
             unit,
             decimals,
             description,
+            _FORWARD_ALERTS.get(what),
         )
         for what, type, unit, decimals, description in _FORWARD_TAGS
     ]
 
 
 def _tag(
-    name: str, type: ValueType, owner: str, device: str, unit: str, decimals: int | None, description: str
+    name: str,
+    type: ValueType,
+    owner: str,
+    device: str,
+    unit: str,
+    decimals: int | None,
+    description: str,
+    alert: Alert | None,
 ) -> Tag:
     return Tag(
         name=name,
@@ -243,4 +351,5 @@ def _tag(
         decimals=decimals,
         stale_after_ms=STALE_AFTER_MS,
         string_bytes=STATUS_TEXT_BYTES if type is ValueType.STRING else 0,
+        alert=alert,
     )

@@ -22,7 +22,7 @@ from gateway.tags.image import Region
 from gateway.tags.quality import Quality, is_good
 
 CONFIG = Path(__file__).parents[2] / "config"
-POINT, S = "battery1.power_setpoint_kw", "dispatch.battery_kw"
+POINT, S, FOLLOW = "battery1.power_setpoint_kw", "dispatch.battery_kw", "plan.follow"
 MADE_SAFE_S = 3.1  # docs/commands.md: after the last refresh, of which the scan makes one a second
 BUSY_S = 1.5
 EXPIRED = 2  # docs/scan.md, the reasons
@@ -30,13 +30,14 @@ PROGRAM = """\
 VAR_GLOBAL
     dispatch_kw : REAL;
     dispatch_is_valid : BOOL;
+    follows : BOOL;
 END_VAR
 PROGRAM main
 VAR
     battery_kw : REAL;
     holds : BOOL;
 END_VAR
-    holds := dispatch_is_valid;
+    holds := dispatch_is_valid AND follows;
     battery_kw := dispatch_kw;
 END_PROGRAM
 CONFIGURATION plant
@@ -63,10 +64,13 @@ logic:
   programs: [logic/*.st]
   tasks: [fast]
   outputs:
-    {POINT}: {{variable: main.battery_kw, active: main.holds, safe: 5, refresh_ms: 500}}
+    {POINT}: {{variable: main.battery_kw, active: main.holds, safe: 5, refresh_ms: 500,
+      released_by: {{{FOLLOW}: false}}}}
   setpoints:
     {S}: {{variable: dispatch_kw, valid: dispatch_is_valid, area: storage, unit: kW, low: -100, high: 100,
       max_rate_per_s: 40, valid_for_s: 60, initial: 0, fallback: 0}}
+    {FOLLOW}: {{variable: follows, type: bool, area: storage, initial: true, fallback: hold,
+      states: {{0: "no", 1: "yes"}}}}
 """)
     return path
 
@@ -174,7 +178,7 @@ def test_a_setpoint_goes_through_the_scan_to_the_device_and_expires(plant, image
     assert image.sample(f"{S}.accepted").value == 40.0
     refused = command(plant, POINT, 10)
     assert refused.code is Refusal.HELD
-    assert "main.holds" in refused.why
+    assert f"write {FOLLOW} false first" in refused.why
     wait_until_free(plant, image)
     assert isinstance(command(plant, POINT, 10), Done)
 
@@ -187,7 +191,14 @@ def test_the_scans_answer_reaches_the_terminal(plant, image):
     assert "it may change by 40 a second, and was last accepted as 20.0" in refused.why
     assert image.sample(f"{S}.accepted").value == 20.0
     status, said = write(plant, POINT, 10)
-    assert (status, "refused (held)" in said) == (1, True)
+    assert status == 1
+    assert (
+        f"refused (held): {POINT} is held by the logic; to have it let go, write {FOLLOW} false first" in said
+    )
+    assert write(plant, FOLLOW, "false") == (0, f"done: {FOLLOW} is False\n")
+    plant.until(lambda: image.sample(f"{POINT}.demand").status == Quality.BAD_NO_DATA, 20)
+    plant.until(lambda: write(plant, POINT, 10)[0] == 0, 20)
+    assert write(plant, FOLLOW, "true")[0] == 0
 
 
 async def test_an_opcua_client_gets_the_scans_answer_as_a_status_code(plant, image, tmp_path):
@@ -206,6 +217,8 @@ async def test_an_opcua_client_gets_the_scans_answer_as_a_status_code(plant, ima
         with pytest.raises(ua.UaStatusCodeError) as refused:
             await point.write_value(ua.DataValue(ua.Variant(10.0, ua.VariantType.Double)))
         assert refused.value.code == ua.StatusCodes.BadLocked
+        description = (await point.read_attribute(ua.AttributeIds.Description)).Value.Value.Text
+        assert f"held by the logic until {FOLLOW} false is written" in description
 
 
 @pytest.mark.parametrize(("number", "within_s"), [(signal.SIGSTOP, MADE_SAFE_S), (signal.SIGKILL, 0.0)])

@@ -17,6 +17,7 @@ from gateway.config.kinds import (
     Text,
     UnitSymbol,
 )
+from gateway.config.site_keys.alert import ALERT_KEY
 from gateway.config.site_keys.values import (
     AREA_PATH,
     DESCRIPTION,
@@ -59,6 +60,7 @@ CALCULATED_TAG = Section(
             None,
         ),
         Key("description", DESCRIPTION, "One line for people.", ""),
+        ALERT_KEY,
     ),
 )
 

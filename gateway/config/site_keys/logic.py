@@ -23,6 +23,7 @@ from gateway.config.kinds import (
 from gateway.config.logic import Start
 from gateway.config.modbus import RegisterType
 from gateway.config.site import Role
+from gateway.config.site_keys.alert import ALERT_KEY
 from gateway.config.site_keys.values import (
     AREA_PATH,
     DESCRIPTION,
@@ -77,9 +78,11 @@ LOGIC_TAG = Section(
         ),
         Key("safe", VALUE, "Its value, of Bad quality, when no program runs; 0 or false unless given.", None),
         Key("description", DESCRIPTION, "One line for people.", ""),
+        ALERT_KEY,
     ),
 )
 
+LOGIC_RELEASES = Named("a setpoint", OWN_TAG_NAME, OWN_TAG_GRAMMAR, VALUE, LONGEST_TAG_NAME)
 LOGIC_OUTPUT = Section(
     "a logic output",
     (
@@ -102,6 +105,12 @@ LOGIC_OUTPUT = Section(
             1_000,
         ),
         Key("unit", UnitSymbol(), "Unit that the program reckons in; it must be the tag's.", None),
+        Key(
+            "released_by",
+            Later(LOGIC_RELEASES),
+            "Setpoints, and what people write to them so that the program lets go; a refused command names them.",
+            None,
+        ),
     ),
 )
 

@@ -60,7 +60,8 @@ logic:
   outputs:
     battery1.power_setpoint_kw: {{variable: gvl.kw, active: gvl.is_held, safe: 0, refresh_ms: 300}}
     battery1.reactive_setpoint_kvar: {{variable: gvl.kvar, safe: hold, refresh_ms: 300}}
-    battery1.mode: {{variable: gvl.mode, active: gvl.is_held, safe: 1, refresh_ms: 300}}
+    battery1.mode: {{variable: gvl.mode, active: gvl.is_held, safe: 1, refresh_ms: 300,
+      released_by: {{dispatch.battery_kw: 0}}}}
     battery1.start: {{variable: gvl.start, active: gvl.is_held, safe: false, refresh_ms: 0}}
   setpoints:
     dispatch.battery_kw: {{variable: gvl.dispatch_kw, area: storage, unit: kW, low: -250, high: 250,

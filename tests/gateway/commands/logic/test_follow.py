@@ -82,6 +82,18 @@ async def test_what_the_logic_holds_is_refused_to_people_with_the_reason(plant) 
     assert 7.0 not in plant.battery.writes("power")
 
 
+async def test_a_refusal_names_the_switch_that_lets_go_while_it_is_on(plant) -> None:
+    await holding(plant, mode=2)
+    plant.scan.publish({"dispatch.battery_kw.accepted": (25.0, 0)})
+    refused = await plant.command(MODE, 1)
+    assert refused.why == f"{MODE} is held by the logic; to have it let go, write dispatch.battery_kw 0 first"
+    plant.scan.publish({"dispatch.battery_kw.accepted": (0.0, 0)})
+    refused = await plant.command(MODE, 1)
+    assert "although dispatch.battery_kw is 0; it releases it while gvl.is_held is false" in refused.why
+    (mode,) = (tag for tag in plant.site.tags if tag.name == MODE)
+    assert mode.description == "Held by the logic until dispatch.battery_kw 0 is written"
+
+
 @pytest.mark.parametrize(
     "status",
     [Quality.BAD_OUT_OF_SERVICE, Quality.BAD_OUT_OF_RANGE, Quality.BAD_COMMUNICATION_ERROR],
