@@ -60,68 +60,80 @@ def watch(
     *,
     first_look_s: float = FIRST_LOOK_S,
     look_s: float = LOOK_S,
+    again_s: float = AGAIN_S,
     clock: Callable[[], int] = time.time_ns,
 ) -> None:
-    """Watch until ``stop``."""
+    """Watch until ``stop``. What fails (history, the disk) is told once, and all is begun anew from what is kept."""
     if hasattr(os, "setpriority"):  # of this thread, on Linux: the part's beat is not to wait
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
     history = History(history_folder, clock=clock)
     try:
-        with HealthStore.to_write(path) as store, Region.attach(region_name) as region:
+        with Region.attach(region_name) as region:
             publisher = Publisher(site.health, site.tags, region.claim(HEALTH_OWNER))
             publisher.wait("waits for its first look at history", clock())
             ready()
-            if stop.wait(first_look_s):
-                return
-            _go_round(Rounds(site.health, history, store), store, publisher, stop, look_s, clock)
+            stop.wait(first_look_s)
+            complaint = ""
+            while not stop.is_set():
+                try:
+                    with HealthStore.to_write(path) as store:
+                        round = _Round(Rounds(site.health, history, store), store, publisher, clock)
+                        while not stop.is_set():
+                            is_all_kept = round.look(stop)
+                            if complaint and is_all_kept:
+                                log.info("health is watched again")
+                                complaint = ""
+                            if is_all_kept:
+                                stop.wait(look_s)
+                except (HistoryError, OSError, sqlite3.Error, ImportError) as error:
+                    if str(error) != complaint:
+                        log.error("HEALTH CANNOT BE WATCHED: %s", error)
+                    complaint = str(error)
+                    publisher.complain(complaint, clock())
+                    stop.wait(again_s)
     finally:
         history.close()
 
 
-def _go_round(
-    rounds: Rounds,
-    store: HealthStore,
-    publisher: Publisher,
-    stop: threading.Event,
-    look_s: float,
-    clock: Callable[[], int],
-) -> None:
-    asked, told, version = -DUE_S, -REFRESH_S, -1
-    due: list[Due] = []
-    found: Sequence[Assessment] = ()
-    complaint = ""
-    while not stop.is_set():
-        try:
-            steady = time.monotonic()
-            if not due and steady - asked >= DUE_S:
-                due, asked = rounds.due(clock()), steady
-            has_looked = bool(due)
-            for _ in range(min(len(due), DAYS_A_LOOK)):
-                rounds.look(due[0])
-                due.pop(0)
-                if stop.is_set():
-                    return
-            if due:
-                # What is summed up lacks days as yet: no such number is told.
-                if steady - told >= BACKLOG_S or found:
-                    publisher.wait(f"looks at history: {len(due):,} days are left", clock())
-                    told, found = steady, ()
-            elif has_looked or not found or store.version != version:
-                found, version = rounds.assess(clock()), store.version
-                publisher.tell(found, store.items(), clock())
-                told = steady
-            elif steady - told >= REFRESH_S:
-                publisher.tell(found, store.items(), clock())
-                told = steady
-            complaint = ""
-        except (HistoryError, OSError, sqlite3.Error, ImportError) as error:
-            if str(error) != complaint:
-                log.error("HEALTH CANNOT BE WATCHED: %s", error)
-            complaint, due, found = str(error), [], ()
-            publisher.complain(complaint, clock())
-            stop.wait(AGAIN_S)
-        if not due:
-            stop.wait(look_s)
+class _Round:
+    """Days that are due one after the other, and what follows of them."""
+
+    def __init__(
+        self, rounds: Rounds, store: HealthStore, publisher: Publisher, clock: Callable[[], int]
+    ) -> None:
+        self._rounds = rounds
+        self._store = store
+        self._publisher = publisher
+        self._clock = clock
+        self._asked, self._told, self._version = -DUE_S, -REFRESH_S, -1
+        self._due: list[Due] = []
+        self._found: Sequence[Assessment] = ()
+
+    def look(self, stop: threading.Event) -> bool:
+        """Some of the days that are due, and tags told; whether no more are. Raises what `Rounds.look` does."""
+        clock, publisher, store, due = self._clock, self._publisher, self._store, self._due
+        steady = time.monotonic()
+        if not due and steady - self._asked >= DUE_S:
+            due[:], self._asked = self._rounds.due(clock()), steady
+        has_looked = bool(due)
+        for _ in range(min(len(due), DAYS_A_LOOK)):
+            self._rounds.look(due[0])
+            due.pop(0)
+            if stop.is_set():
+                return False
+        if due:
+            # What is summed up lacks days as yet: no such number is told.
+            if steady - self._told >= BACKLOG_S or self._found:
+                publisher.wait(f"looks at history: {len(due):,} days are left", clock())
+                self._told, self._found = steady, ()
+            return False
+        if has_looked or not self._found or store.version != self._version:
+            self._found, self._version = self._rounds.assess(clock()), store.version
+            self._told = -REFRESH_S
+        if steady - self._told >= REFRESH_S:
+            publisher.tell(self._found, store.items(), clock())
+            self._told = steady
+        return True
 
 
 class Publisher:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from historian.health.maintenance import Evidence, Item, Urgency
-from historian.store.database import check, create, open_to_read, open_to_write, prepare
+from historian.store.database import open_checked, open_made
 
 _SCHEMA: Final = """
 CREATE TABLE days(asset TEXT NOT NULL, day INTEGER NOT NULL, quantity TEXT NOT NULL, value REAL NOT NULL,
@@ -107,26 +107,12 @@ class HealthStore:
     @classmethod
     def to_write(cls, path: Path) -> Self:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            create(path, _SCHEMA)
-        database = open_to_write(path)
-        try:
-            prepare(path, database, _SCHEMA)
-        except BaseException:
-            database.close()
-            raise
-        return cls(database)
+        return cls(open_made(path, _SCHEMA))
 
     @classmethod
     def to_read(cls, path: Path) -> Self:
         """Raises FileNotFoundError too, where nothing was ever kept."""
-        database = open_to_read(path)
-        try:
-            check(path, database)
-        except BaseException:
-            database.close()
-            raise
-        return cls(database)
+        return cls(open_checked(path))
 
     def __enter__(self) -> Self:
         return self
@@ -288,7 +274,10 @@ class _Transaction:
         self._database.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._database.execute("COMMIT" if kind is None else "ROLLBACK")
+        if kind is None:
+            self._database.execute("COMMIT")
+        elif self._database.in_transaction:  # SQLite ends it by itself where the disk is full
+            self._database.execute("ROLLBACK")
 
 
 def _kept(row: Sequence[Any]) -> KeptItem:
