@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from enum import IntEnum
-from itertools import groupby
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from historian.ledger.entry import Record, decode_name, encode_name
@@ -20,6 +19,17 @@ _TOPIC_OF = {of: topic for topic, of in TOPICS.items()}
 
 _Put = Callable[[Any], bytes]
 _Take = Callable[[bytes, int], tuple[Any, int]]  # content and offset; value and offset after it
+
+
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """A field of fixed width: its form in a struct and, of a choice, what its number stands for."""
+
+    form: str
+    choices: dict[int, Any] | None = None
+    name: str = ""
+
+
 _I64, _U16 = struct.Struct(">q"), struct.Struct(">H")
 
 
@@ -28,10 +38,6 @@ def _put_integer(value: int) -> bytes:
         return _I64.pack(value)
     except struct.error:
         raise Refused(Reason.OVERFLOW, f"{value} does not fit its 64 bits") from None
-
-
-def _take_integer(content: bytes, at: int) -> tuple[int, int]:
-    return _I64.unpack_from(content, at)[0], at + 8
 
 
 def _take_name(content: bytes, at: int) -> tuple[str, int]:
@@ -68,7 +74,7 @@ def _take_bytes(content: bytes, at: int) -> tuple[bytes, int]:
     return content[start:end], end
 
 
-def _coder(hint: Any) -> tuple[_Put, _Take]:
+def _coder(hint: Any) -> tuple[_Put, _Take | _Fixed]:
     if get_origin(hint) is Annotated:
         of, how = get_args(hint)
         if how == "name":
@@ -80,29 +86,22 @@ def _coder(hint: Any) -> tuple[_Put, _Take]:
             return _put_bytes, _take_bytes
         return _bytes_coder(how)
     if hint is int:
-        return _put_integer, _take_integer
+        return _put_integer, _Fixed("q")
     assert issubclass(hint, int), hint  # bool or IntEnum
     choices = {int(choice): choice for choice in (hint if issubclass(hint, IntEnum) else (False, True))}
-
-    def take(content: bytes, at: int) -> tuple[Any, int]:
-        value = choices.get(content[at])
-        if value is None:
-            raise Refused(Reason.MALFORMED, f"{content[at]} is no {hint.__name__}")
-        return value, at + 1
-
-    return lambda value: bytes((value,)), take
+    return lambda value: bytes((value,)), _Fixed("B", choices, hint.__name__)
 
 
-def _bytes_coder(size: int) -> tuple[_Put, _Take]:
+def _bytes_coder(size: int) -> tuple[_Put, _Fixed]:
     def put(value: bytes) -> bytes:
         if len(value) != size:
             raise Refused(Reason.MALFORMED, f"{len(value)} bytes, not {size}")
         return value
 
-    return put, lambda content, at: (content[at : at + size], at + size)
+    return put, _Fixed(f"{size}s")
 
 
-def _plan(of: type[Any]) -> list[tuple[str, _Put, _Take]]:
+def _plan(of: type[Any]) -> list[tuple[str, _Put, _Take | _Fixed]]:
     hints = get_type_hints(of, include_extras=True)
     return [(field.name, *_coder(hints[field.name])) for field in fields(of)]
 
@@ -110,18 +109,39 @@ def _plan(of: type[Any]) -> list[tuple[str, _Put, _Take]]:
 _PLANS = {of: _plan(of) for of in TOPICS.values()}
 
 
-def _integers_taker(count: int) -> _Take:
-    form = struct.Struct(f">{count}q")
-    return lambda content, at: (form.unpack_from(content, at), at + form.size)
+def _run_taker(run: list[_Fixed]) -> _Take:
+    """Takes the values of several fields at once."""
+    form = struct.Struct(">" + "".join(field.form for field in run))
+    size, unpack_from = form.size, form.unpack_from
+    picked = [(i, field.choices, field.name) for i, field in enumerate(run) if field.choices is not None]
+    if not picked:
+        return lambda content, at: (unpack_from(content, at), at + size)
+
+    def take(content: bytes, at: int) -> tuple[Any, int]:
+        values = list(unpack_from(content, at))
+        for index, choices, name in picked:
+            value = choices.get(values[index])
+            if value is None:
+                raise Refused(Reason.MALFORMED, f"{values[index]} is no {name}")
+            values[index] = value
+        return values, at + size
+
+    return take
 
 
 def _takers(of: type[Any]) -> list[tuple[bool, _Take]]:
-    """One for each field, but one (True) for all integers in a row: orders come by the thousand."""
+    """One for each field, but one (True) for all of fixed width in a row: orders come by the thousand."""
     takers: list[tuple[bool, _Take]] = []
-    for is_run, fields_of in groupby(_PLANS[of], key=lambda field: field[2] is _take_integer):
-        takes = [take for _, _, take in fields_of]
-        takers += [(True, _integers_taker(len(takes)))] if is_run else [(False, take) for take in takes]
-    return takers
+    run: list[_Fixed] = []
+    for _, _, how in _PLANS[of]:
+        if isinstance(how, _Fixed):
+            run.append(how)
+            continue
+        if run:
+            takers.append((True, _run_taker(run)))
+            run = []
+        takers.append((False, how))
+    return [*takers, (True, _run_taker(run))] if run else takers
 
 
 _TAKERS = {topic: (of, _takers(of)) for topic, of in TOPICS.items()}

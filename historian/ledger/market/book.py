@@ -107,10 +107,11 @@ class ContinuousBook:
         """
         other = self.halves[Side.SELL if order.side is Side.BUY else Side.BUY]
         left = order.open_wh
-        planned = []
+        planned: list[tuple[OpenOrder, int]] = []
         for resting in other.until(order.price):
-            wh = min(left, resting.open_wh)
-            if wh < resting.least_wh:
+            open_wh = resting.open_wh
+            wh = left if left < open_wh else open_wh
+            if wh < resting.min_fill_wh and wh < open_wh:  # than its least_wh
                 continue
             planned.append((resting, wh))
             left -= wh

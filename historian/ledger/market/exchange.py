@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from historian.ledger.errors import Reason, Refused
 from historian.ledger.facts import Amendment, Order, Price, Rules, Side, Venue
@@ -21,8 +22,7 @@ OrderId = tuple[str, bytes]
 _Pool = tuple[str, int, Venue, Side]  # whose, interval, where: orders that never meet each other
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(NamedTuple):
     """Energy that changed hands. In an auction either party is the market: its order's id is None."""
 
     interval_us: int
@@ -243,17 +243,18 @@ class Exchange:
     def enter(self, order: OpenOrder, entry: int, now_us: int) -> list[Trade]:
         """In with one that was judged; what it trades at once."""
         interval = self._interval(order.interval_us)
-        order_id = (order.author, order.client)
+        author, venue = order.author, order.venue
+        order_id = (author, order.client)
         self.orders[order_id] = order
-        self._open_of[order.author][order_id] = order
-        self._beside[order.author, order.interval_us, order.venue, order.side][order_id] = order
+        self._open_of[author][order_id] = order
+        self._beside[author, order.interval_us, venue, order.side][order_id] = order
         interval.orders[order_id] = order
-        self.reserved[order.author] += order.reserve
+        self.reserved[author] += order.reserve
         # One that is good until its gate is cleared however late the gate's entry comes.
         if order.good_until_us < order.interval_us - self.in_force().gate_lead_s * MICROS:
             heapq.heappush(self._expiries, (order.good_until_us, order.priority, order_id))
         trades = []
-        if order.venue is Venue.CONTINUOUS:
+        if venue is Venue.CONTINUOUS:
             planned = interval.book.plan(order)
             interval.book.halves[order.side].add(order)
             for resting, wh in planned:
@@ -289,24 +290,25 @@ class Exchange:
 
     def _fill(self, interval: Interval, order: OpenOrder, wh: int, amount: int) -> None:
         """What is traded stays reserved: a purchase until the gate, a sale's cover until it is settled."""
-        rules = self.in_force()
-        position = interval.positions[order.author]
-        order.open_wh -= wh
-        if order.side is Side.BUY:
+        author, side, reserve = order.author, order.side, order.reserve
+        position = interval.positions[author]
+        order.open_wh = left = order.open_wh - wh
+        if side is Side.BUY:
             held = amount
             position.bought_wh += wh
             position.pays += amount
+            rest = amount_up(left, order.price)
         else:
             # Of the order's own reserve: the rules may have changed since.
-            held = order.reserve - order.reserve * order.open_wh // (order.open_wh + wh)
+            held = reserve - reserve * left // (left + wh)
             position.sold_wh += wh
             position.earns += amount
             position.cover += held
-        rest = _reserve(order, rules) if order.side is Side.BUY else order.reserve - held
-        self.reserved[order.author] += held
-        self._reserve_again(order, rest)
-        self.limits.trade(order.device, order.side, order.interval_us, wh)
-        if not order.open_wh:
+            rest = reserve - held
+        self.reserved[author] += held + rest - reserve
+        order.reserve = rest
+        self.limits.trade(order.device, side, order.interval_us, wh)
+        if not left:
             self._take_out(order)
 
     def _reserve_again(self, order: OpenOrder, reserve: int) -> None:
@@ -321,17 +323,19 @@ class Exchange:
         self._take_out(order)
 
     def _take_out(self, order: OpenOrder) -> None:
-        order_id = (order.author, order.client)
+        author = order.author
+        order_id = (author, order.client)
         interval = self.intervals[order.interval_us]
         del self.orders[order_id]
-        del self._open_of[order.author][order_id]
-        pool = (order.author, order.interval_us, order.venue, order.side)
-        del self._beside[pool][order_id]
-        if not self._beside[pool]:
+        del self._open_of[author][order_id]
+        pool = (author, order.interval_us, order.venue, order.side)
+        beside = self._beside[pool]
+        del beside[order_id]
+        if not beside:
             del self._beside[pool]
         del interval.orders[order_id]
         self.partners.pop(order_id, None)
-        self.reserved[order.author] -= order.reserve
+        self.reserved[author] -= order.reserve
         order.reserve = 0
         if order.venue is Venue.CONTINUOUS:
             interval.book.halves[order.side].remove(order)
