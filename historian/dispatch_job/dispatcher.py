@@ -116,6 +116,8 @@ class Dispatcher:
         self._without: tuple[str, ...] = ()
         self.must_keep = False
         """Something changed that should last over a restart."""
+        self.unkept = ""
+        """Why it could not be kept; empty where it was."""
 
     def look(self, read: Read, now: datetime) -> Published:
         """Every second. Trouble with history is raised as it is: OSError, HistoryError."""
@@ -198,7 +200,8 @@ class Dispatcher:
 
     def _published(self, now: datetime) -> Published:
         course, step = self.standing.course(now), self.standing.step(now)
-        words = "; ".join(word for word in (self.standing.words, *self._without) if word)
+        unkept = f"a restart would begin without this plan: {self.unkept}" if self.unkept else ""
+        words = "; ".join(word for word in (self.standing.words, *self._without, unkept) if word)
         age_s = 0.0 if self._issued is None else (now - self._issued).total_seconds()
         followed = self.standing.followed
         if step is None or followed is None:

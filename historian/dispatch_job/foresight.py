@@ -215,10 +215,11 @@ class NoForecasts:
 
 
 class StoredForecasts:
-    """What the forecast part issued, by the files it keeps."""
+    """What the forecast part issued, by the files it keeps. That one is missing is told once, and that it is back."""
 
     def __init__(self, state: Path) -> None:
         self._folder = state / FOLDER
+        self._missing: dict[str, str] = {}  # why, by its name
 
     def ahead(self, forecast: str, axis: Axis) -> tuple[Floats, datetime] | None:
         """As it was known when the axis begins: later ones are not looked at."""
@@ -227,8 +228,12 @@ class StoredForecasts:
             with Issues(self._folder) as issues:
                 row = issues.newest(forecast, Track.LONG, until)
         except (NoForecast, OSError, sqlite3.Error) as error:
-            log.warning("forecast %s: %s", forecast, error)
+            if self._missing.get(forecast) != str(error):
+                log.warning("forecast %s: %s", forecast, error)
+            self._missing[forecast] = str(error)
             return None
+        if self._missing.pop(forecast, None) is not None:
+            log.info("forecast %s: is there again", forecast)
         median = row.values[:, int(np.argmin(np.abs(np.array(row.quantiles) - 0.5)))].astype(np.float64)
         values = on_axis(median, row.issue / S_NS, row.step_s, axis)
         if np.isnan(values).all():

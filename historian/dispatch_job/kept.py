@@ -50,8 +50,15 @@ def keep(path: Path, kept: Kept) -> None:
         "shadow": {**asdict(kept.shadow), "here": sorted(kept.shadow.here)},
     }
     beside = path.with_suffix(".new")
-    beside.write_bytes(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY))
-    beside.replace(path)
+    try:
+        with beside.open("wb") as file:
+            file.write(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)  # where the disk is full, what it takes is somebody else's
+        raise
 
 
 def recall(path: Path) -> Kept:

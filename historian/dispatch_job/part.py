@@ -104,18 +104,31 @@ def plan_on(
                     continue
                 try:
                     publisher.tell(dispatcher.look(read, now), dispatcher, now)
-                    if dispatcher.must_keep:
-                        dispatcher.must_keep = False
-                        keep(path, dispatcher.kept)
                     complaint = ""
                 except (HistoryError, OSError, sqlite3.Error) as error:
                     if str(error) != complaint:
                         log.error("NO NEW PLAN CAN BE MADE: %s", error)
                     complaint = str(error)
+                if dispatcher.must_keep:
+                    _keep(path, dispatcher)
                 stop.wait(look_s)
         finally:
             dispatcher.end()
             history.close()
+
+
+def _keep(path: Path, dispatcher: Dispatcher) -> None:
+    """A disk that does not take it is told once; plans go on, and it is tried again at each look."""
+    try:
+        keep(path, dispatcher.kept)
+    except OSError as error:
+        if not dispatcher.unkept:
+            log.error("THE PLAN IS NOT KEPT, a restart would begin without it: %s", error)
+        dispatcher.unkept = str(error)
+        return
+    if dispatcher.unkept:
+        log.info("the plan is kept again")
+    dispatcher.must_keep, dispatcher.unkept = False, ""
 
 
 def plant_now(plant: PlantTime) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,6 +93,24 @@ def test_a_forecast_that_was_issued_is_taken_and_its_end_is_made_up_from_history
     assert load.words == "forecast load, then no history, else as now"
     assert load.issued == issue
     assert (sun.words, sun.issued) == ("as now", None)
+
+
+def test_a_forecast_that_is_missing_is_told_once_and_that_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    source = StoredForecasts(tmp_path)
+    for _ in range(3):
+        assert source.ahead("load", AXIS) is None
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("forecast load: no forecast was issued yet")
+    store, at_ns = ForecastStore(tmp_path / FOLDER), round(NOW.timestamp()) * 10**9
+    values = np.zeros((8, 1), np.float32)
+    store.keep(Row("load", Track.LONG, at_ns, at_ns, 900, (0.5,), values, "m", at_ns, False))
+    store.close()
+    for _ in range(3):
+        assert source.ahead("load", AXIS) is not None
+    assert caplog.messages[1:] == ["forecast load: is there again"]
 
 
 def test_tariffs_go_by_civil_time_and_a_period_over_midnight_is_of_the_day_it_begins_on() -> None:
