@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from gateway.config.demand_response import DemandProgramme
-from historian.store.database import check, create, open_to_read, open_to_write, prepare
+from historian.store.database import open_checked, open_made
 
 S_NS: Final = 10**9
 _SCHEMA: Final = """
@@ -80,26 +80,12 @@ class Calls:
     @classmethod
     def to_write(cls, path: Path) -> Self:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            create(path, _SCHEMA)
-        database = open_to_write(path)
-        try:
-            prepare(path, database, _SCHEMA)
-        except BaseException:
-            database.close()
-            raise
-        return cls(database)
+        return cls(open_made(path, _SCHEMA))
 
     @classmethod
     def to_read(cls, path: Path) -> Self:
         """Raises FileNotFoundError too, where no event was ever given."""
-        database = open_to_read(path)
-        try:
-            check(path, database)
-        except BaseException:
-            database.close()
-            raise
-        return cls(database)
+        return cls(open_checked(path))
 
     def __enter__(self) -> Self:
         return self

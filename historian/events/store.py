@@ -12,7 +12,7 @@ from gateway.config.events import Event
 from historian.events.frame import SummaryValue
 from historian.events.track import Followed, Track
 from historian.query.average import UNCERTAIN_DATA_SUB_NORMAL
-from historian.store.database import create, open_to_write, prepare
+from historian.store.database import open_made
 
 _SCHEMA = """
 CREATE TABLE frames(id INTEGER PRIMARY KEY, event TEXT NOT NULL, device TEXT NOT NULL, start INTEGER NOT NULL,
@@ -43,14 +43,7 @@ class EventStore:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         path = events_path(directory)
-        if not path.exists():
-            create(path, _SCHEMA)
-        self._database = open_to_write(path)
-        try:
-            prepare(path, self._database, _SCHEMA)
-        except BaseException:
-            self._database.close()
-            raise
+        self._database = open_made(path, _SCHEMA)
 
     def close(self) -> None:
         self._database.close()

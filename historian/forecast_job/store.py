@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from historian.forecast_job.plan import S_NS, Track
-from historian.store.database import check, create, open_to_read, open_to_write, prepare
+from historian.store.database import open_checked, open_made
 
 FOLDER: Final = "forecasts"  # in the state folder
 _SCHEMA = """
@@ -85,14 +85,7 @@ class ForecastStore:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         path = store_path(folder)
-        if not path.exists():
-            create(path, _SCHEMA)
-        self._database = open_to_write(path)
-        try:
-            prepare(path, self._database, _SCHEMA)
-        except BaseException:
-            self._database.close()
-            raise
+        self._database = open_made(path, _SCHEMA)
 
     def close(self) -> None:
         self._database.close()
@@ -149,14 +142,9 @@ class Issues:
     def __init__(self, folder: Path) -> None:
         path = store_path(folder)
         try:
-            self._database = open_to_read(path)
+            self._database = open_checked(path)
         except FileNotFoundError:
             raise NoForecast(f"no forecast was issued yet: there is no {path}") from None
-        try:
-            check(path, self._database)
-        except BaseException:
-            self._database.close()
-            raise
 
     def __enter__(self) -> Issues:
         return self

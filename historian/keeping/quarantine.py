@@ -18,7 +18,7 @@ from gateway.tags.history import Series
 from gateway.tags.sample import from_bits
 from gateway.tags.tag import ValueType
 from historian.store.catalogue import Entry
-from historian.store.database import check, create, open_to_read, open_to_write, prepare
+from historian.store.database import open_checked, open_made, open_to_read
 from historian.store.frame import QuarantineFrame
 from historian.store.journal import read_segment
 from historian.store.layout import quarantine_path, segments
@@ -51,10 +51,7 @@ def put_apart(directory: Path, frames: Sequence[QuarantineFrame]) -> None:
     if path.exists() and path.stat().st_size > MAX_BYTES:
         log.error("%s is full: %d samples are not kept", path, sum(len(frame.rows) for frame in frames))
         return
-    if not path.exists():
-        create(path, SCHEMA)
-    with closing(open_to_write(path)) as database:
-        prepare(path, database, SCHEMA)
+    with closing(open_made(path, SCHEMA)) as database:
         database.execute("BEGIN IMMEDIATE")
         for frame in frames:
             database.executemany("INSERT OR REPLACE INTO samples VALUES(?, ?, ?, ?, ?, ?)", _rows(frame))
@@ -80,8 +77,7 @@ def read_quarantined(
     by_time: dict[int, Row] = {}
     file = quarantine_path(directory)
     if file.exists():
-        with closing(open_to_read(file)) as database:
-            check(file, database)
+        with closing(open_checked(file)) as database:
             question = "SELECT tag, time, value, text, status, taken_at FROM samples WHERE tag = ?"
             by_time = {row[1]: row for row in database.execute(question, (entry.id,))}
     by_time |= {row[1]: row for row in waiting}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.site import HistorianSettings
-from historian.store.database import check, open_to_read
+from historian.store.database import open_checked
 from historian.store.frame import SamplesFrame
 from historian.store.journal import read_segment
 from historian.store.layout import DAY_NS, day_files, segments
@@ -81,8 +81,7 @@ def read_stats(history: Path, settings: HistorianSettings | None, today: int) ->
     unreadable: list[str] = []
     for day, path in day_files(history).items():
         try:
-            with closing(open_to_read(path)) as database:
-                check(path, database)
+            with closing(open_checked(path)) as database:
                 days.append(_day(day, path, database))
                 for tag, count, size in database.execute(_BY_TAG):
                     samples[tag] += count

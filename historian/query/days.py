@@ -23,7 +23,7 @@ from historian.query.listing import Listing
 from historian.query.remembered import BYTES_AN_ARRAY, MAX_KEPT_ROWS, Remembered, Report
 from historian.query.stored import COLUMNS, Newest, Packed, Stored
 from historian.store.blocks import Samples
-from historian.store.database import check, open_to_read
+from historian.store.database import open_checked
 from historian.store.layout import DAY_NS, day_files, day_of, day_path
 
 MAX_OPEN_DAYS = 32  # a month of questions without opening a file anew; each costs a few file descriptors
@@ -303,12 +303,7 @@ class Days:
             self._open.move_to_end(day)
             return known
         self._drop(day)
-        database = open_to_read(path)
-        try:
-            check(path, database)
-        except (UnknownFormat, sqlite3.DatabaseError):
-            database.close()
-            raise
+        database = open_checked(path)
         database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         opened = self._open[day] = _OpenDay(inode, database)
         while len(self._open) > MAX_OPEN_DAYS:

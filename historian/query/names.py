@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from historian.errors import HistoryError, UnknownFormat
+from historian.errors import HistoryError
 from historian.store.catalogue import COLUMNS, Entry, entry_of
-from historian.store.database import check, open_to_read
+from historian.store.database import open_checked
 from historian.store.frame import GapFrame
 from historian.store.layout import catalogue_path
 
@@ -93,13 +93,7 @@ class Names:
         try:
             if self._database is None:
                 self._version = None
-                database = open_to_read(self._path)
-                try:
-                    check(self._path, database)
-                except (UnknownFormat, sqlite3.Error):
-                    database.close()
-                    raise
-                self._database = database
+                self._database = open_checked(self._path)
                 self._inode = self._path.stat().st_ino
             return self._database.execute(question, parameters).fetchall()
         except sqlite3.Error as error:

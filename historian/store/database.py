@@ -41,6 +41,22 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     return database
 
 
+def open_made(path: Path, schema: str) -> sqlite3.Connection:
+    """`open_to_write` a file of these tables, made where there is none.
+
+    Raises sqlite3.Error, UnknownFormat, OSError.
+    """
+    if not path.exists():
+        create(path, schema)
+    database = open_to_write(path)
+    try:
+        prepare(path, database, schema)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
 @contextmanager
 def connect(path: Path) -> Iterator[sqlite3.Connection]:
     """`open_to_write`, closed at the end; what is not committed is rolled back."""
@@ -69,6 +85,17 @@ def open_to_read(path: Path) -> sqlite3.Connection:
             raise
         return _open_as_it_lies(path)
     except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+def open_checked(path: Path) -> sqlite3.Connection:
+    """`open_to_read` a file of ours. Raises sqlite3.Error, FileNotFoundError, UnknownFormat."""
+    database = open_to_read(path)
+    try:
+        check(path, database)
+    except BaseException:
         database.close()
         raise
     return database
