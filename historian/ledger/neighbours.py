@@ -24,6 +24,7 @@ from historian.ledger.peer_facts import (
 from historian.ledger.registry import Author, Registry, needs_operator
 from historian.ledger.roaming import read_token
 from historian.ledger.settlement import account_of
+from historian.ledger.state import MOST_SKEW_US
 
 ROUNDING = 2  # millionths: a trade and an imbalance are rounded each
 MOST_AMOUNT = 10**15  # of one session, as of one posting
@@ -118,7 +119,8 @@ class Neighbours:
         """How another site settled; said anew, the version is greater."""
         if self.terms_at(author.name, fact.interval_us) is None:
             raise Refused(Reason.NOT_ALLOWED, f"{author.name} is no other site at {fact.interval_us} µs")
-        if fact.interval_us % interval_us or fact.interval_us + interval_us > now_us:
+        # Its clock may be ahead of ours as far as a statement's may be: the interval was over when it was signed.
+        if fact.interval_us % interval_us or fact.interval_us + interval_us > now_us + MOST_SKEW_US:
             raise Refused(Reason.EARLY, f"{fact.interval_us} µs is no interval that is over")
         told = self.statements.setdefault(author.name, {})
         known = told.get(fact.interval_us)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 from gateway.config.market import MarketStatus
@@ -29,7 +30,7 @@ from historian.market_job import wire
 from historian.market_job.agents.traders import Traders
 from historian.market_job.door import Bucket
 from historian.market_job.office import Office
-from historian.market_job.peers.peering import Peering, traded_with
+from historian.market_job.peers.peering import MOST_TAKEN, Peering, traded_with
 from historian.market_job.registrar import devices_of, join_of
 
 # Of one signer: void orders stay on the record too, so a member must not fill the disk. 20 orders a second are
@@ -76,7 +77,7 @@ class Answers:
                 )
                 return wire.Told(id, told)
             case wire.AskOrders(id, key):
-                return wire.Told(id, _orders(office, key))
+                return wire.Told(id, _orders(office, key, now_us))
             case wire.AskBook(id, interval_us):
                 return wire.Told(id, _book(office, interval_us))
 
@@ -243,7 +244,7 @@ def _applied(office: Office, device: Device) -> dict[str, Any]:
     }
 
 
-def _orders(office: Office, key: bytes) -> dict[str, Any]:
+def _orders(office: Office, key: bytes, now_us: int) -> dict[str, Any]:
     """Somebody's open orders and offers, and the offers that others made to it."""
     author = office.desk.book.state.keys.get(key, "")
     market = office.desk.community.market
@@ -252,10 +253,11 @@ def _orders(office: Office, key: bytes) -> dict[str, Any]:
         key=lambda order: (order.interval_us, order.priority),
     )
     offered = [market.orders[order_id] for order_id, partner in market.partners.items() if partner == author]
+    taken = traded_with(office.desk.community, author, now_us) if market.rules is not None else ()
     return {
         "orders": [_order(order) for order in own],
         "offers": [_order(order) | {"from": order.author} for order in offered],
-        "taken": [client.hex() for client in traded_with(office.desk.community, author)],
+        "taken": [client.hex() for client in islice(taken, MOST_TAKEN)],
     }
 
 

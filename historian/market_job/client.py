@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,7 +58,8 @@ class MarketClient:
     def submit(self, bundle: Bundle) -> tuple[wire.Judged, ...]:
         """What became of its statements. The same bundle again gets the same answer: it acts once."""
         reply = self._ask(wire.Submit(uuid.uuid4().hex, bundle))
-        assert isinstance(reply, wire.Placed), reply
+        if not isinstance(reply, wire.Placed):
+            raise MarketError("the market answered a request with what it was not asked")
         return reply.outcomes
 
     def terms(self, key: bytes) -> dict[str, Any]:
@@ -90,7 +92,8 @@ class MarketClient:
 
     def _told(self, request: wire.Request) -> dict[str, Any]:
         reply = self._ask(request)
-        assert isinstance(reply, wire.Told), reply
+        if not isinstance(reply, wire.Told):
+            raise MarketError("the market answered a question with what it was not asked")
         return reply.content
 
     def _ask(self, request: wire.Request) -> wire.Placed | wire.Told:
@@ -131,13 +134,16 @@ class MarketClient:
         return self._socket
 
     def _line(self, connection: socket.socket) -> bytes:
+        give_up = time.monotonic() + self._patience_s  # of the whole answer: it may come byte by byte
         while b"\n" not in self._buffer:
             if len(self._buffer) > wire.ANSWER_BYTES:
                 raise wire.WireError(f"an answer of more than {wire.ANSWER_BYTES} bytes")
+            connection.settimeout(max(give_up - time.monotonic(), 0.001))
             more = connection.recv(65_536)
             if not more:
                 raise ConnectionError("the connection was closed")
             self._buffer += more
+        connection.settimeout(self._patience_s)
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
 

@@ -33,17 +33,17 @@ log = logging.getLogger(__name__)
 class Bucket:
     """How much may still pass: ``rate`` more a second, ``burst`` at most. Time in seconds is passed in."""
 
-    __slots__ = ("_at", "_burst", "_left", "_rate")
+    __slots__ = ("_at", "_burst", "_left", "rate")
 
     def __init__(self, rate: float, burst: float) -> None:
-        self._rate = rate
+        self.rate = rate
         self._burst = burst
         self._left = burst
         self._at = 0.0
 
     def take(self, count: float, now: float) -> bool:
         """Whether so much passes; what does not is not counted."""
-        self._left = min(self._burst, self._left + max(now - self._at, 0.0) * self._rate)
+        self._left = min(self._burst, self._left + max(now - self._at, 0.0) * self.rate)
         self._at = now
         if self._left < count:
             return False
@@ -125,17 +125,18 @@ class Door:
             writer.write(wire.encode_reply(wire.Fault(f"{CONNECTIONS} connections are open")))
             writer.close()
         else:
-            self.serve(reader, writer, anything, None)
+            self.serve(reader, writer, anything, Bucket(STATEMENTS_A_SECOND, BURST), None)
 
     def serve(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         why_not: WhyNot,
+        bucket: Bucket,
         idle_s: float | None,
     ) -> asyncio.Task[None]:
         """Answer a peer until it leaves, is silent for ``idle_s``, or `stop`."""
-        peer = asyncio.create_task(self._serve(reader, writer, why_not, idle_s))
+        peer = asyncio.create_task(self._serve(reader, writer, why_not, bucket, idle_s))
         self._peers.add(peer)
         peer.add_done_callback(self._peers.discard)
         return peer
@@ -145,9 +146,9 @@ class Door:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         why_not: WhyNot,
+        bucket: Bucket,
         idle_s: float | None,
     ) -> None:
-        bucket = Bucket(STATEMENTS_A_SECOND, BURST)
         try:
             while True:
                 async with asyncio.timeout(idle_s):  # not wait_for: until 3.12 it can lose a cancellation
@@ -167,7 +168,7 @@ class Door:
             pass  # the peer is gone or silent, or `stop`: nobody else waits for this task
         finally:
             writer.close()
-            with suppress(OSError):
+            with suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
     async def _answer(self, line: bytes, bucket: Bucket, why_not: WhyNot) -> wire.Reply:
@@ -180,7 +181,7 @@ class Door:
         loop = asyncio.get_running_loop()
         count = len(request.bundle.statements) if isinstance(request, wire.Submit) else 1
         if not bucket.take(count, loop.time()):
-            why = f"more than {STATEMENTS_A_SECOND:g} statements a second on this connection: ask again later"
+            why = f"more than {bucket.rate:g} statements a second on this connection: ask again later"
             return wire.Turned(request.id, "busy", why)
         asked = Asked(request, loop.create_future(), loop)
         try:

@@ -1,7 +1,7 @@
 """One other site: what we have to say to it, said in a thread of its own; what it answered, for the market's thread.
 
-The two threads share values only: the market gives `Work`, the link tells `Heard`. Whatever a lost link leaves undone
-is done by the next round: each request has a client id of its own, and the other ledger places it once.
+Whatever a lost link leaves undone is done by the next round: each request has a client id of its own, and the other
+ledger places it once.
 """
 
 from __future__ import annotations
@@ -9,76 +9,29 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from gateway.config.market import MarketSettings
+from historian.ledger.bundle import sign
 from historian.ledger.coding import record_of
-from historian.ledger.entry import Record
+from historian.ledger.entry import Body, Record
 from historian.ledger.errors import LedgerError
-from historian.ledger.facts import Acceptance, Cancellation, Offer, Side
-from historian.ledger.peer_facts import PeerFact
-from historian.ledger.pen import client_id, now_us
-from historian.market_job.client import Hand, MarketClient, MarketError, TurnedAway
+from historian.ledger.facts import Acceptance, Cancellation, Offer
+from historian.ledger.pen import Pen, client_id, now_us
+from historian.market_job.client import MarketClient, MarketError, TurnedAway
 from historian.market_job.peers.client import PeerClient
+from historian.market_job.peers.told import Standing, Terms, standing_from, terms_from
+from historian.market_job.peers.work import Heard, Proposal, Work
 from historian.market_job.wire import Judged
-from historian.signing import SigningKey
 
 EVERY_S = 2.0
 FIRST_PAUSE_S, MOST_PAUSE_S = 1.0, 60.0  # after a failure, doubled each time
 MOST_SAID = 50  # of one round: what is left is said by the next
+MOST_STATE = 200  # characters of what is told of a link: the other site's words may be in it
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """An offer of ours to the other site, to be made in its ledger too. ``side`` is ours."""
-
-    id: bytes
-    side: Side
-    interval_us: int
-    wh: int
-    price: int
-    good_until_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """An offer of the other site's that one of ours would take. ``side`` is ours."""
-
-    id: bytes
-    side: Side
-    wh: int
-    price: int
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """All there is to say now; ``traded``: offers of ours that the other site took."""
-
-    key: SigningKey
-    currency: str
-    interval_s: int
-    gate_lead_s: int
-    imbalance_price: int
-    proposals: tuple[Proposal, ...]
-    traded: frozenset[bytes]
-    wishes: tuple[Wish, ...]
-    said: tuple[tuple[bytes, PeerFact], ...]  # by client id, in their order
-
-
-@dataclass(slots=True)
-class Heard:
-    """What came of it, until now. ``takes``: of each wish, why it was refused, or nothing."""
-
-    is_up: bool = False
-    state: str = "not connected yet"
-    stated_us: int | None = None  # the last interval of which the other ledger has our statement
-    takes: dict[bytes, str] = field(default_factory=dict)
-    done: set[bytes] = field(default_factory=set)  # client ids of what was said
 
 
 class Link:
@@ -107,9 +60,9 @@ class Link:
     def give(self, work: Work) -> None:
         """What is to be said from here on."""
         with self._lock:
-            is_new = self._work is None or work.wishes != self._work.wishes
+            last = self._work
             self._work = work
-        if is_new:
+        if last is None or (work.wishes, work.ledger) != (last.wishes, last.ledger):
             self._is_urgent.set()
 
     def heard(self) -> Heard:
@@ -139,6 +92,7 @@ class Link:
                 pause_s = min(2 * pause_s, MOST_PAUSE_S)
 
     def _tell(self, *, is_up: bool, state: str) -> None:
+        state = state[:MOST_STATE]
         with self._lock:
             if (is_up, state) != (self._heard.is_up, self._heard.state):
                 log.log(logging.INFO if is_up else logging.WARNING, "%s: %s", self.name, state)
@@ -150,76 +104,80 @@ class Link:
             work = self._work
         assert work is not None, "there is work before the first round"
         try:
-            hand = Hand(client, work.key, self._clock)
-            self._apply(hand)
-            if why := _unfit(work, hand.terms):
+            terms = terms_from(client.terms(work.key.public))
+            with self._lock:
+                self._heard.ledger = terms.ledger
+            if why := _unlike(work, terms):
+                self._tell(is_up=False, state=why)
+                return
+            voice = _Voice(client, work, terms, self._clock)
+            self._apply(voice)
+            if why := _unfit(work, terms):
                 self._tell(is_up=True, state=why)
                 return
-            with self._lock:
-                self._heard.stated_us = int(hand.terms["stated_us"])
-            troubles = [*self._say(hand, work), *self._trade(hand, work)]
+            self._hear(terms)
+            troubles = [*self._say(voice), *self._trade(voice)]
         except TurnedAway as turned:
             self._tell(is_up=True, state=str(turned))
             return
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-        ) as error:  # an answer with fields missing, or of the wrong kind
-            raise MarketError(f"it answers what is not of this protocol: {error!r}"[:200]) from error
+        except ValueError as error:  # fields that are missing, or of the wrong kind
+            raise MarketError(f"it answers what is not of this protocol: {error}") from error
         self._tell(is_up=True, state="; ".join(troubles[:3]) or "connected")
 
-    def _apply(self, hand: Hand) -> None:
+    def _hear(self, terms: Terms) -> None:
+        with self._lock:
+            heard = self._heard
+            if heard.stated_us is not None and terms.stated_us < heard.stated_us:
+                # Its ledger was brought back from a backup: what it had of us is to be said again.
+                heard.done.clear()
+                self._tried.clear()
+            heard.stated_us, heard.since_us = terms.stated_us, terms.since_us
+
+    def _apply(self, voice: _Voice) -> None:
         """Join the other market with what its section says of us; once, its operator lets us in or does not."""
-        terms = hand.terms
-        if not terms["author"]:
+        terms = voice.terms
+        if not terms.author:
             return
-        asked = (
-            [Record("registry.join", bytes.fromhex(terms["join"]))]
-            if terms["status"] in ("", "retired")
-            else []
-        )
-        devices = [device for device in terms["devices"] if not device["is_as_said"]]
-        asked += [Record("registry.device", bytes.fromhex(device["manifest"])) for device in devices]
+        asked = [Record("registry.join", terms.join)] if terms.status in ("", "retired") else []
+        asked += [
+            Record("registry.device", device.manifest) for device in terms.devices if not device.is_as_said
+        ]
         new = [record for record in asked if record.content not in self._applied]
-        if new:
-            hand.say(new)
+        if new and all(outcome.sequence is not None for outcome in voice.say(new)):
             self._applied |= {record.content for record in new}
 
     # ------------------------------------------------------------ what is told: statements, roaming sessions
 
-    def _say(self, hand: Hand, work: Work) -> Iterator[str]:
+    def _say(self, voice: _Voice) -> Iterator[str]:
         with self._lock:
             done = set(self._heard.done)
-        left = [(client, fact) for client, fact in work.said if client not in done]
+        left = [(client, fact) for client, fact in voice.work.said if client not in done]
         for client, fact in left[:MOST_SAID]:
-            outcome = hand.request(client, record_of(fact))
-            if outcome.sequence is None:
-                # Not on its record (a clock, say): to be said again, and nothing after it before.
-                yield _told(fact, outcome)
-                return
-            with self._lock:
-                self._heard.done.add(client)
+            outcome = voice.request(client, record_of(fact))
+            if outcome.sequence is not None:
+                with self._lock:
+                    self._heard.done.add(client)
             if outcome.reason:
-                yield _told(fact, outcome)
+                yield f"our {type(fact).__name__} is refused there: {outcome.why}"
+            if outcome.sequence is None:
+                return  # not on its record (a clock, say): to be said again, and nothing after it before
 
     # ------------------------------------------------------------ what is traded
 
-    def _trade(self, hand: Hand, work: Work) -> Iterator[str]:
-        orders = hand.client.orders(hand.key.public)
-        yield from self._take(hand, work, orders)
-        standing = {bytes.fromhex(order["id"]) for order in orders["orders"] if order["venue"] == "bilateral"}
+    def _trade(self, voice: _Voice) -> Iterator[str]:
+        work = voice.work
+        there = standing_from(voice.client.orders(work.key.public))
+        yield from self._take(voice, there)
         wanted = {proposal.id for proposal in work.proposals}
-        for gone in sorted(standing - wanted - work.traded):
-            hand.request(client_id(f"end {gone.hex()}"), record_of(Cancellation(gone)))
+        for gone in sorted(there.own - wanted - work.traded):
+            voice.request(client_id(f"end {gone.hex()}"), record_of(Cancellation(gone)))
         self._tried &= wanted
         for proposal in work.proposals:
-            if proposal.id in self._tried or proposal.id in standing:
-                continue
-            yield from self._propose(hand, work, proposal)
+            if proposal.id not in self._tried and proposal.id not in there.own:
+                yield from self._propose(voice, proposal)
 
-    def _propose(self, hand: Hand, work: Work, proposal: Proposal) -> Iterator[str]:
-        trader, device = hand.terms["trader"], _device(hand.terms, proposal.side)
+    def _propose(self, voice: _Voice, proposal: Proposal) -> Iterator[str]:
+        trader, device = voice.terms.trader, voice.terms.device(proposal.side)
         if not trader or not device:
             verb = proposal.side.name.lower()
             yield f"its market has nobody who takes our offers, or no device of ours to {verb} by"
@@ -231,28 +189,32 @@ class Link:
             device,
             proposal.wh,
             proposal.price,
-            work.currency,
+            voice.work.currency,
             proposal.good_until_us,
         )
-        outcome = hand.request(proposal.id, record_of(offer))
-        self._tried.add(proposal.id)
+        outcome = voice.request(proposal.id, record_of(offer))
+        if outcome.sequence is not None:
+            self._tried.add(proposal.id)
         if outcome.reason:
             yield f"our offer {proposal.id.hex()} is refused there: {outcome.why}"
 
-    def _take(self, hand: Hand, work: Work, orders: dict[str, Any]) -> Iterator[str]:
-        offered = {bytes.fromhex(order["id"]): order for order in orders["offers"]}
-        taken = set(map(bytes.fromhex, orders["taken"]))
-        for wish in work.wishes:
+    def _take(self, voice: _Voice, there: Standing) -> Iterator[str]:
+        for wish in voice.work.wishes:
             why = ""
-            if wish.id not in taken:  # else it has our acceptance, and we had no receipt
-                found, device = offered.get(wish.id), _device(hand.terms, wish.side)
-                if found is None:
+            if wish.id not in there.taken:  # else it has our acceptance, and we had no receipt
+                offerer, device = there.to_us.get(wish.id), voice.terms.device(wish.side)
+                if offerer is None:
                     why = "the offer is not open there any more"
                 elif not device:
                     why = f"it has no device of ours to {wish.side.name.lower()} by"
+                elif self._clock() > wish.until_us:
+                    why = "the gate closes before it can have answered"
                 else:
-                    fact = Acceptance(found["from"], wish.id, device, wish.wh, wish.price)
-                    outcome = hand.request(client_id(f"take {wish.id.hex()}"), record_of(fact))
+                    fact = Acceptance(offerer, wish.id, device, wish.wh, wish.price)
+                    outcome = voice.request(client_id(f"take {wish.id.hex()}"), record_of(fact))
+                    if outcome.sequence is None:  # not on its record: to be said again
+                        yield f"our acceptance of {wish.id.hex()} is refused there: {outcome.why}"
+                        continue
                     why = f"{outcome.reason}: {outcome.why}" if outcome.reason else ""
             with self._lock:
                 self._heard.takes[wish.id] = why
@@ -260,34 +222,54 @@ class Link:
                 yield f"its offer {wish.id.hex()} cannot be taken: {why}"
 
 
-def _unfit(work: Work, terms: dict[str, Any]) -> str:
-    """Why nothing can be said yet; empty where all fits."""
-    if not terms["author"]:
-        return f"its market does not know our key {work.key.public.hex()}"
-    rules = terms["rules"]
-    if rules is None or terms["status"] != "active":
-        return "its market has not let us in yet"
-    theirs = (rules["currency"], rules["interval_s"], rules["gate_lead_s"])
-    if theirs != (ours := (work.currency, work.interval_s, work.gate_lead_s)):
-        return f"its currency, interval and gate are {theirs}, ours {ours}: agree on them"
-    if terms["imbalance_price"] is None:
-        return "its section has no terms with us yet"
-    if terms["imbalance_price"] != work.imbalance_price:
-        return f"it has an imbalance price of {terms['imbalance_price']}, not {work.imbalance_price}: agree on one"
+class _Voice:
+    """Our site's key at work in the other ledger, for one round."""
+
+    def __init__(self, client: MarketClient, work: Work, terms: Terms, clock: Callable[[], int]) -> None:
+        self.client, self.work, self.terms = client, work, terms
+        self._pen = Pen(work.key, terms.ledger, clock)
+        self._pen.follow(terms.number)
+
+    def say(self, bodies: list[Record]) -> tuple[Judged, ...]:
+        """Requests of their own."""
+        return self.client.submit(self._pen.sign(bodies))
+
+    def request(self, client: bytes, body: Body) -> Judged:
+        """One request by its client id: said again, it is done once. Raises ValueError for another answer."""
+        try:
+            (outcome,) = self.client.submit(sign(self.work.key, [self._pen.statement(body, client)]))
+        except TurnedAway as turned:  # it does not trade now, say: not on its record, as what it refuses
+            return Judged(None, "", 0, turned.reason, str(turned))
+        return outcome
+
+
+def _unlike(work: Work, terms: Terms) -> str:
+    """Why nothing may be signed for the ledger that it names; empty where it is the one that was noted.
+
+    Else a site could have us sign for a third site's ledger, or for our own, and hand it in there.
+    """
+    if work.ledger is None:
+        return "its ledger is not noted yet"
+    if work.ledger != terms.ledger:
+        return f"its ledger is {terms.ledger.hex()}, and was {work.ledger.hex()} before"
     return ""
 
 
-def _device(terms: dict[str, Any], side: Side) -> str:
-    """Ours there that can do it; the first by name where there are more."""
-    most = "max_export_w" if side is Side.SELL else "max_import_w"
-    found = [
-        d["device"] for d in terms["devices"] if d["kind"] != "meter" and d["status"] == "active" and d[most]
-    ]
-    return str(min(found, default=""))
-
-
-def _told(fact: PeerFact, outcome: Judged) -> str:
-    return f"our {type(fact).__name__} is refused there: {outcome.why}"
+def _unfit(work: Work, terms: Terms) -> str:
+    """Why nothing can be said yet; empty where all fits."""
+    if not terms.author:
+        return f"its market does not know our key {work.key.public.hex()}"
+    if terms.rules is None or terms.status != "active":
+        return "its market has not let us in yet"
+    if terms.rules != (ours := (work.currency, work.interval_s, work.gate_lead_s)):
+        return f"its currency, interval and gate are {terms.rules}, ours {ours}: agree on them"
+    if terms.imbalance_price is None:
+        return "its section has no terms with us yet"
+    if terms.imbalance_price != work.imbalance_price:
+        return (
+            f"it has an imbalance price of {terms.imbalance_price}, not {work.imbalance_price}: agree on one"
+        )
+    return ""
 
 
 def links_of(settings: MarketSettings, state: Path) -> dict[str, Link]:

@@ -13,8 +13,9 @@ from typing import Any
 
 from gateway.config.market import MarketPeer, MarketSettings
 from historian.ledger.bundle import Bundle
+from historian.ledger.coding import fact_of
 from historian.ledger.community import Community
-from historian.ledger.entry import decode_statement, signer_of
+from historian.ledger.entry import Record, decode_statement, signer_of
 from historian.ledger.errors import Refused
 from historian.ledger.facts import Acceptance, Fact, Side, Status
 from historian.ledger.market.bilateral import check_acceptance
@@ -23,13 +24,17 @@ from historian.ledger.neighbours import Agreement, agreement
 from historian.ledger.peer_facts import PeerFact, PeerStatement, PeerTerms, RoamingRecord
 from historian.ledger.pen import client_id
 from historian.market_job.office import Office
-from historian.market_job.peers.link import Heard, Link, Proposal, Wish, Work
+from historian.market_job.peers.kept import file_of, keep, recall
+from historian.market_job.peers.link import Link
+from historian.market_job.peers.work import Heard, Proposal, Wish, Work
 from historian.signing import SigningKey
 
 # Nearer to its gate an offer of another site is not taken: the answer may not come before it.
 MARGIN_US = 10 * MICROS
 WINDOW_US = 7 * 86_400 * MICROS  # of how long ago intervals are compared, told again, counted
-MOST_PARKED = 1_000
+ANSWER_US = 30 * MICROS  # so long a member's trading stands still for an answer of another site
+MOST_WAITING = 1_000
+MOST_TAKEN = 2_000  # offers that are told to have been taken: what is taken is asked for within seconds
 MOST_LISTED = 50
 
 
@@ -43,6 +48,17 @@ class Count:
     agreed_wh: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A member's acceptance that its offer's home was not heard of yet."""
+
+    peer: str
+    author: str
+    wish: Wish
+    bundle: Bundle
+    since_us: int
+
+
 class Peering:
     """``links`` by the names of the section's peers."""
 
@@ -50,7 +66,9 @@ class Peering:
         self._settings = settings
         self._links = links
         self._peers = {peer.name: peer for peer in settings.peers}
-        self._parked: dict[bytes, tuple[str, Wish, Bundle]] = {}
+        self._is_recalled = False
+        self._ledgers: dict[str, bytes] = {}
+        self._waiting: dict[bytes, _Waiting] = {}
         self._answers: dict[bytes, str] = {}  # of the offers' home: why not, or nothing
         self.heard: dict[str, Heard] = {name: Heard() for name in self._peers}
         self.counts: dict[str, Count] = {name: Count() for name in self._peers}
@@ -60,13 +78,15 @@ class Peering:
     # ------------------------------------------------------------ a look
 
     def look(self, office: Office, now_us: int) -> None:
-        """What the links heard is done here, and they get what is to be said now. Raises LedgerError."""
+        """What the links heard is done here, and they get what is to be said now. Raises LedgerError, OSError."""
         community = office.desk.community
-        if community.market.rules is None:
+        if community.market.rules is None or not self._peers:
             return
         self.troubles = []
+        self._recall(office, now_us)
         for name, peer in self._peers.items():
             heard = self.heard[name] = self._links[name].heard()
+            self._note_ledger(office, name, heard)
             for id, why in heard.takes.items():
                 self._take(office, id, why)
             participant = community.registry.participants.get(name)
@@ -74,26 +94,75 @@ class Peering:
                 self._tell_terms(office, peer, now_us)
             # Before it has joined here, too: each applies at the other by its own link.
             self._links[name].give(self._work(community, peer, office.signing, heard, now_us))
-            count = self.counts[name] = _count(community, name, now_us)
+            count = self.counts[name] = _count(community, name, heard, now_us)
             if count.disputed:
                 self.troubles.append(
                     f"{name} settled {count.disputed} intervals in another way: market peers"
                 )
-        for id, (_, _, bundle) in list(self._parked.items()):
-            if decode_statement(bundle.statements[0]).good_until_us < now_us:
-                del self._parked[id]
+        for id, waiting in list(self._waiting.items()):
+            good_until_us = decode_statement(waiting.bundle.statements[0]).good_until_us
+            if now_us > good_until_us or (waiting.peer, id) not in community.market.orders:
+                self._drop(office, id)
+
+    def _note_ledger(self, office: Office, name: str, heard: Heard) -> None:
+        """The first ledger that a site names is its own from then on, and nobody else's."""
+        if heard.ledger is None or self._ledgers.get(name) == heard.ledger:
+            return
+        others = {office.desk.book.id: "ours"} | {id: f"that of {site}" for site, id in self._ledgers.items()}
+        if heard.ledger in others:
+            self.troubles.append(
+                f"{name} names a ledger that is {others[heard.ledger]}: nothing is signed for it"
+            )
+        elif name in self._ledgers:
+            file = file_of(office.desk.book.file)
+            self.troubles.append(
+                f"{name} has another ledger than before: see what it owes, then take it out of {file}"
+            )
+        else:
+            ledgers = self._ledgers | {name: heard.ledger}
+            self._keep(office, ledgers, self._waiting)
+            self._ledgers = ledgers
 
     def _take(self, office: Office, id: bytes, why: str) -> None:
         """The offer's home has our acceptance, or refused it."""
-        name, _, bundle = self._parked.pop(id, ("", None, None))
+        waiting = self._waiting.get(id)
+        if waiting is not None and not why:
+            # Where that cannot be written it goes on waiting, and is told again.
+            ((outcome,),) = office.desk.submit([waiting.bundle])
+            if outcome.refused is not None:
+                self.troubles.append(f"{waiting.peer} holds a trade that is refused here: {outcome.refused}")
         self._answers[id] = why
-        if len(self._answers) > MOST_PARKED:
+        if len(self._answers) > MOST_WAITING:
             del self._answers[next(iter(self._answers))]
-        if bundle is None or why:
+        self._drop(office, id)
+
+    # ------------------------------------------------------------ what is kept
+
+    def _recall(self, office: Office, now_us: int) -> None:
+        """What the last life kept; an acceptance whose offer is gone meanwhile is not asked for again."""
+        if self._is_recalled:
             return
-        ((outcome,),) = office.desk.submit([bundle])
-        if outcome.refused is not None:
-            self.troubles.append(f"{name} holds a trade that is refused here: {outcome.refused}")
+        kept = recall(file_of(office.desk.book.file))
+        self._ledgers = dict(kept.ledgers)
+        for bundle in kept.waiting:
+            statement = decode_statement(bundle.statements[0])
+            fact = fact_of(statement.body) if isinstance(statement.body, Record) else None
+            if isinstance(fact, Acceptance) and fact.offerer in self._peers:
+                try:
+                    self._waiting[fact.offer] = self._waiting_of(office, bundle, fact, now_us)
+                except Refused as refused:
+                    self.troubles.append(f"an acceptance that waited is void: {refused.why}")
+        self._is_recalled = True
+
+    def _keep(self, office: Office, ledgers: Mapping[str, bytes], waiting: Mapping[bytes, _Waiting]) -> None:
+        keep(file_of(office.desk.book.file), ledgers, [each.bundle for each in waiting.values()])
+
+    def _drop(self, office: Office, id: bytes) -> None:
+        if self._waiting.pop(id, None) is not None:
+            try:
+                self._keep(office, self._ledgers, self._waiting)
+            except OSError as error:  # it would be asked for after a restart, and be void: its offer is gone
+                self.troubles.append(f"an acceptance that is done is kept on: {error}")
 
     def _tell_terms(self, office: Office, peer: MarketPeer, now_us: int) -> None:
         """What the section says of it, from the next interval that is not gated."""
@@ -127,20 +196,28 @@ class Peering:
         )
         return Work(
             key=key,
+            ledger=self._ledgers.get(peer.name),
             currency=market.in_force().currency,
             interval_s=market.in_force().interval_s,
             gate_lead_s=market.in_force().gate_lead_s,
             imbalance_price=peer.imbalance_price,
             proposals=proposals,
-            traded=frozenset(traded_with(community, peer.name)),
-            wishes=tuple(wish for name, wish, _ in self._parked.values() if name == peer.name),
+            traded=frozenset(traded_with(community, peer.name, now_us)),
+            wishes=tuple(each.wish for each in self._waiting.values() if each.peer == peer.name),
             said=tuple(_said(community, peer.name, heard, now_us)),
         )
 
     # ------------------------------------------------------------ acceptances
 
     def held(self, office: Office, bundle: Bundle, facts: Sequence[Fact], now_us: int) -> tuple[str, str]:
-        """Why an acceptance of another site's offer is not placed now (a reason, and more); empty where it is."""
+        """Why what is handed in is not placed now (a reason, and more); empty where it is."""
+        author = office.desk.book.state.keys.get(signer_of(bundle.statements[0]), "")
+        for id, waiting in self._waiting.items():
+            # What is placed in between would overtake it, and take the credit that it needs.
+            is_this = any(isinstance(fact, Acceptance) and fact.offer == id for fact in facts)
+            is_fresh = now_us < waiting.since_us + ANSWER_US and self.heard[waiting.peer].is_up
+            if waiting.author == author and is_fresh and not is_this:
+                return "busy", f"your acceptance of {id.hex()} waits for {waiting.peer}: ask again"
         found = [fact for fact in facts if isinstance(fact, Acceptance) and fact.offerer in self._peers]
         if not found:
             return "", ""
@@ -150,22 +227,44 @@ class Peering:
         answer = self._answers.get(fact.offer)
         if answer is not None:
             return ("refused", f"{fact.offerer}: {answer}") if answer else ("", "")
-        market = office.desk.community.market
-        author = office.desk.book.state.keys.get(signer_of(bundle.statements[0]), "")
         try:
-            offered = check_acceptance(market, author, fact, now_us)
+            waiting = self._waiting_of(office, bundle, fact, now_us)
         except Refused:
             return "", ""  # the ledger says the same, on the record
-        gate_us = offered.interval_us - market.in_force().gate_lead_s * MICROS
-        if now_us > gate_us - MARGIN_US:
-            return "late", f"the gate closes before {fact.offerer} can have answered"
-        if not self.heard[fact.offerer].is_up:
-            return "stopped", f"{fact.offerer} cannot be reached: {self.heard[fact.offerer].state}"
-        if len(self._parked) >= MOST_PARKED:
-            return "busy", f"{MOST_PARKED} acceptances wait already"
+        return self._wait(office, waiting, now_us)
+
+    def _waiting_of(self, office: Office, bundle: Bundle, fact: Acceptance, now_us: int) -> _Waiting:
+        """``Refused`` where the acceptance would not count here."""
+        market = office.desk.community.market
+        author = office.desk.book.state.keys.get(signer_of(bundle.statements[0]), "")
+        offered = check_acceptance(market, author, fact, now_us)
         side = Side.SELL if offered.side is Side.BUY else Side.BUY
-        self._parked[fact.offer] = (fact.offerer, Wish(fact.offer, side, fact.wh, fact.price), bundle)
-        return "pending", f"{fact.offerer} is asked; ask again"
+        until_us = offered.interval_us - market.in_force().gate_lead_s * MICROS - MARGIN_US
+        return _Waiting(
+            fact.offerer, author, Wish(fact.offer, side, fact.wh, fact.price, until_us), bundle, now_us
+        )
+
+    def _wait(self, office: Office, waiting: _Waiting, now_us: int) -> tuple[str, str]:
+        id, peer = waiting.wish.id, waiting.peer
+        known = self._waiting.get(id)
+        statement = decode_statement(waiting.bundle.statements[0])
+        if known is None and now_us > waiting.wish.until_us:
+            return "late", f"the gate closes before {peer} can have answered"
+        if known is None and not self.heard[peer].is_up:
+            return "stopped", f"{peer} cannot be reached: {self.heard[peer].state}"
+        if known is None and len(self._waiting) >= MOST_WAITING:
+            return "busy", f"{MOST_WAITING} acceptances wait already"
+        number = office.desk.book.state.authors[waiting.author].number
+        if known is None or decode_statement(known.bundle.statements[0]).number <= number:
+            changed = self._waiting | {id: waiting}
+            try:
+                self._keep(office, self._ledgers, changed)
+            except OSError as error:
+                return "not_kept", f"it cannot be kept until {peer} has answered: {error}"
+            self._waiting = changed
+        if statement.good_until_us < waiting.wish.until_us:
+            return "pending", f"{peer} is asked; ask again, as this is not good until the gate"
+        return "pending", f"{peer} is asked; ask again"
 
     # ------------------------------------------------------------ what is told
 
@@ -180,6 +279,7 @@ class Peering:
             "trader": peer.trader,
             "imbalance_price": None if terms is None else terms.imbalance_price,
             "stated_us": max(neighbours.statements.get(author, {}), default=0),
+            "since_us": neighbours.since_us(author),
         }
 
     def told(self, office: Office, now_us: int) -> dict[str, Any]:
@@ -216,17 +316,20 @@ class Peering:
         }
 
 
-def traded_with(community: Community, name: str) -> Iterator[bytes]:
-    """Ids of the offers that a site took, of intervals that are not gated yet."""
-    for trade in reversed(community.trades):
-        interval = community.market.intervals.get(trade.interval_us)
-        if trade.at_us < community.now_us - WINDOW_US:
-            return
-        if interval is None or interval.is_gated or trade.buyer is None or trade.seller is None:
-            continue
-        sides = (trade.buyer, trade.seller)
-        if any(author == name for author, _ in sides):
-            yield from (client for author, client in sides if author != name)
+def traded_with(community: Community, name: str, now_us: int) -> Iterator[bytes]:
+    """Ids of the offers that a site took, of intervals that are not over."""
+    rules = community.market.in_force()
+    step_us = rules.interval_s * MICROS
+    first_us = now_us - now_us % step_us
+    # By the calendar: intervals that are over are many.
+    for at_us in range(first_us, now_us + rules.horizon_s * MICROS + step_us, step_us):
+        interval = community.market.intervals.get(at_us)
+        for trade in () if interval is None else interval.trades:
+            if trade.buyer is None or trade.seller is None:
+                continue
+            sides = (trade.buyer, trade.seller)
+            if any(author == name for author, _ in sides):
+                yield from (client for author, client in sides if author != name)
 
 
 def _recent(community: Community, name: str, now_us: int) -> Iterator[int]:
@@ -243,12 +346,13 @@ def _recent(community: Community, name: str, now_us: int) -> Iterator[int]:
 
 def _said(community: Community, name: str, heard: Heard, now_us: int) -> Iterator[tuple[bytes, PeerFact]]:
     """Statements of what is settled and roaming sessions that are done, as far as the site has not got them."""
-    if heard.stated_us is None:
+    if heard.stated_us is None or heard.since_us is None:
         return
     for at_us in sorted(_recent(community, name, now_us)):
         version = community.settled[at_us].version
         client = client_id(f"statement {at_us} {version}")
-        if (at_us > heard.stated_us or version > 1) and client not in heard.done:
+        is_new = at_us >= heard.since_us and (at_us > heard.stated_us or version > 1)
+        if is_new and client not in heard.done:
             own = community.settled_with(name, at_us)
             assert own is not None, at_us
             # Told as the site sees itself in our books: its own figures of us are these with the sign turned.
@@ -259,10 +363,12 @@ def _said(community: Community, name: str, heard: Heard, now_us: int) -> Iterato
             yield client, RoamingRecord(id, session.wh, session.amount)
 
 
-def _count(community: Community, name: str, now_us: int) -> Count:
+def _count(community: Community, name: str, heard: Heard, now_us: int) -> Count:
     waiting = disputed = 0
     agreed_us = agreed_wh = None
     for at_us in _recent(community, name, now_us):
+        if heard.since_us is not None and at_us < heard.since_us:
+            continue  # it had no terms with us yet, and will say nothing of it
         own, terms = community.settled_with(name, at_us), community.neighbours.terms_at(name, at_us)
         assert own is not None, at_us
         assert terms is not None, at_us

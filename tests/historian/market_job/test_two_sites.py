@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
+import json
 import logging
 import os
 import shutil
+import sqlite3
 import ssl
 import sys
 import time
@@ -25,7 +27,7 @@ from market_bench import FIRST_US, QUARTER_US, START_US
 from historian.ledger.bundle import Bundle
 from historian.ledger.coding import record_of
 from historian.ledger.entry import decode_statement
-from historian.ledger.errors import Reason, Refused
+from historian.ledger.errors import LedgerError, Reason, Refused
 from historian.ledger.facts import Acceptance, Cancellation, Offer, Side
 from historian.ledger.market_cli import community_of
 from historian.ledger.neighbours import Agreement, agreement
@@ -208,6 +210,80 @@ async def test_an_acceptance_whose_receipt_is_lost_is_one_trade_on_both_sides(tw
     assert isinstance(accept(two, id), Placed), "asked again, it is accepted once"
     assert traded(two.north) == 2 * KWH
     assert not two.south.community.voids
+
+
+async def pending(two: Any, id: bytes) -> None:
+    """The home of the north takes it, and the link is cut before the south can be asked."""
+    await two.until(lambda: is_offered(two, id))
+    reply = accept(two, id)
+    two.cut()
+    assert (type(reply), reply.reason) == (Turned, "pending")
+
+
+async def test_an_acceptance_that_waits_outlives_its_part(two: Any) -> None:
+    id = offered(two)
+    await pending(two, id)
+    two.north.restart()
+    await two.until(lambda: not two.is_up())
+    two.mend()
+    await two.until(lambda: traded(two.south) == traded(two.north) == 2 * KWH)
+    assert isinstance(accept(two, id), Placed)
+    assert not json.loads((two.north.state / "market.ledger.peers").read_text())["waiting"]
+
+
+async def test_an_acceptance_that_waited_is_void_once_its_offer_is_gone(two: Any) -> None:
+    id = offered(two)
+    await pending(two, id)
+    two.north.now_us = FIRST_US
+    two.north.look()
+    two.north.restart()
+    two.north.tick()
+    assert any("waited is void" in trouble for trouble in two.north.peering.troubles)
+    assert traded(two.north) == traded(two.south) == 0
+
+
+async def test_on_a_full_disk_no_acceptance_is_begun(two: Any) -> None:
+    id = offered(two)
+    await two.until(lambda: is_offered(two, id))
+    with two_sites.full_disk():
+        reply = accept(two, id)
+    assert (type(reply), reply.reason) == (Turned, "not_kept")
+    assert accept(two, id).reason == "pending"
+    await two.until(lambda: traded(two.north) == traded(two.south) == 2 * KWH)
+
+
+async def test_a_disk_that_is_full_when_the_answer_comes_loses_no_trade(two: Any) -> None:
+    id = offered(two)
+    await two.until(lambda: is_offered(two, id))
+    accept(two, id)
+    two.north.tick()  # its link has the wish; what comes of it, the next tick hears
+    await two.until(lambda: traded(two.south) == 2 * KWH, two.south)
+    with two_sites.full_disk(), pytest.raises((LedgerError, OSError, sqlite3.Error)):
+        await two.until(lambda: False)  # until the north hears of it
+    two.north.reopen()
+    assert traded(two.north) == 0
+    await two.until(lambda: traded(two.north) == 2 * KWH)
+    assert isinstance(accept(two, id), Placed)
+
+
+async def test_while_an_acceptance_waits_nothing_of_its_member_overtakes_it(two: Any) -> None:
+    await pending(two, offered(two))
+    home = two.north.key("home")
+    order = two.north.order(Side.BUY, KWH, 250_000)
+    reply = two.north.ask(Submit("o", two.north.pen(home).sign([record_of(order)])))
+    assert (type(reply), reply.reason) == (Turned, "busy")
+    await two.until(lambda: not two.is_up())
+    assert not two.north.say("home", order)[0].reason, "a link that is down holds up nobody's trading"
+
+
+async def test_a_site_whose_clock_is_ahead_is_believed_that_an_interval_is_over(two: Any) -> None:
+    end_us = FIRST_US + QUARTER_US
+    said = [record_of(PeerStatement(FIRST_US, 1, 0, 0, 0))]
+    two.north.now_us = end_us - 2 * MINUTE_US
+    pen = Pen(two.south.key("market"), two.north.office.desk.book.id, lambda: end_us + 1)
+    pen.follow(two.north.office.desk.book.state.authors["south"].number)
+    (outcome,) = two.north.submit(pen.sign(said))
+    assert not outcome.reason, outcome
 
 
 async def test_an_offer_that_is_taken_back_is_gone_on_both_sides(two: Any) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import resource
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -107,10 +108,22 @@ class Town(Bench):
         (peer,) = self.settings.peers
         assert self.settings.listen is not None
         connect = partial(PeerClient, replace(peer, port=port), self.settings.listen, self.state)
-        link = Link(peer.name, connect, clock=self.clock, every_s=0.05, pause_s=0.05)
-        self.peering = self.answers.peering = Peering(self.settings, {peer.name: link})
-        self.thread = threading.Thread(target=link.run, args=(self.stopping,), daemon=True)
+        # Its thread reads the time, and does not move it on as `clock` does.
+        self.link = Link(peer.name, connect, clock=lambda: self.now_us, every_s=0.05, pause_s=0.05)
+        self.peering = self.answers.peering = Peering(self.settings, {peer.name: self.link})
+        self.thread = threading.Thread(target=self.link.run, args=(self.stopping,), daemon=True)
         self.thread.start()
+
+    def restart(self, **settings: Any) -> None:
+        """The part is killed and started again, but for the link, which has nothing to remember."""
+        super().restart(**settings)
+        self.peering = self.answers.peering = Peering(self.settings, {self.link.name: self.link})
+        self.look()
+
+    def reopen(self) -> None:
+        """The ledger is opened again, as it is after it could not be written."""
+        super().restart()
+        self.look()
 
     def tick(self) -> None:
         """What the market's thread does between looks: other sites, and requests."""
@@ -169,10 +182,16 @@ class Relay:
         if self.is_cut or not self.to:
             writer.transport.abort()
             return
-        there, back = await asyncio.open_connection("127.0.0.1", self.to)
-        self._writers |= {writer, back}
-        await asyncio.gather(self._pass(reader, back, False), self._pass(there, writer, True))
-        self._writers -= {writer, back}
+        self._writers.add(writer)
+        with suppress(OSError):
+            there, back = await asyncio.open_connection("127.0.0.1", self.to)
+            self._writers.add(back)
+            if self.is_cut:  # meanwhile
+                back.transport.abort()
+            await asyncio.gather(self._pass(reader, back, False), self._pass(there, writer, True))
+            self._writers.discard(back)
+        writer.close()
+        self._writers.discard(writer)
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_answer: bool
@@ -223,12 +242,12 @@ class Two:
         self.to_north.mend()
         self.to_south.mend()
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """The world goes on, and the ledgers' time does not."""
+    async def until(self, condition: Callable[[], bool], *towns: Town) -> None:
+        """The world goes on, in both or in these alone, and the ledgers' time does not."""
         give_up = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < give_up, [self.state(town) for town in self.towns if town.peering]
-            for town in self.towns:
+            for town in towns or self.towns:
                 town.tick()
                 if town.office.must_register:  # somebody applied
                     town.look()
@@ -247,6 +266,17 @@ class Two:
             town.stopping.set()
         await asyncio.gather(*(relay.stop() for relay in self.relays))
         await asyncio.gather(*(town.stop() for town in self.towns))
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process grows: a write is refused as on a full disk (EFBIG for ENOSPC)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def ports(caplog: Any) -> list[int]:
