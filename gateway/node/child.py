@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from gateway.config.paths import RunPaths
-from gateway.node.launch import READY, TAKEN, Launch, control_pair, send_site
+from gateway.node.fork_server import Forked, ForkServer
+from gateway.node.launch import GO, READY, TAKEN, Launch, control_pair, send_site
 
 LAST_LINES = 50  # of what it printed: a traceback's end
 LINE_BYTES = 2_000
@@ -32,8 +33,9 @@ class Child:
         region: str,
         site: int,
         on_ready: Callable[[], None],
+        fork_server: ForkServer | None = None,
     ) -> None:
-        """Starts the process. ``command`` takes the arguments of `Launch` after it."""
+        """Starts the process: by ``fork_server``, or else by ``command``, which takes the arguments of `Launch`."""
         self.part = part
         self._on_ready = on_ready
         self._loop = asyncio.get_running_loop()
@@ -43,28 +45,25 @@ class Child:
         self.has_beaten = False
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self._taking: deque[asyncio.Future[bool]] = deque()  # sites it was handed, in order
+        self._process: subprocess.Popen[bytes] | Forked
         pipe, child_pipe = os.pipe()
+        output, child_output = os.pipe()
         self._control, child_control = control_pair()
         try:
             launch = Launch(part, paths, region, site, child_pipe, child_control.fileno(), os.getpid())
-            self._process = subprocess.Popen(
-                [*command, *launch.arguments()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(site, child_pipe, child_control.fileno()),
-                process_group=0,  # a terminal's Ctrl-C goes to the root alone, which ends the parts in order
-            )
+            forked = fork_server.fork(launch, child_output) if fork_server is not None else None
+            self._process = forked or _executed(command, launch, child_output)
         except OSError:
             os.close(pipe)
+            os.close(output)
             self._control.close()
             raise
         finally:
             os.close(child_pipe)
+            os.close(child_output)
             child_control.close()
-        assert self._process.stdout is not None
         self._pipe = pipe
-        self._output = self._process.stdout.fileno()
+        self._output = output
         self._process_fd = os.pidfd_open(self._process.pid)
         for descriptor, callback in (
             (self._pipe, self._hear),
@@ -74,6 +73,9 @@ class Child:
         ):
             os.set_blocking(descriptor, False)
             self._loop.add_reader(descriptor, callback)
+        if forked is not None:
+            with suppress(OSError):  # it has ended already
+                self._control.send(GO)
 
     @property
     def pid(self) -> int:
@@ -159,8 +161,7 @@ class Child:
             _settle(taken, False)
         os.close(self._pipe)
         os.close(self._process_fd)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        os.close(self._output)
         self.ended.set_result(status)
 
     def _hear_out(self) -> None:
@@ -175,6 +176,17 @@ class Child:
             for line in (self._rest + content).split(b"\n"):
                 self._lines.append(line[:LINE_BYTES].decode("utf-8", "replace"))
             self._rest = b""
+
+
+def _executed(command: Sequence[str], launch: Launch, output: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*command, *launch.arguments()],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        pass_fds=(launch.site, launch.pipe, launch.control),
+        process_group=0,  # a terminal's Ctrl-C goes to the root alone, which ends the parts in order
+    )
 
 
 def _settle(taken: asyncio.Future[bool], outcome: bool) -> None:

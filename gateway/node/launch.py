@@ -23,6 +23,7 @@ READY = b"R"
 BEAT_PERIOD_S = 1.0
 SITE = b"site"
 TAKEN = b"taken"
+GO = b"go"  # to a process that was forked: the root knows of it, and it may begin
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 def run_part(launch: Launch, runner: Runner) -> int:
     """Run ``runner`` as the part of ``launch`` until SIGTERM or the death of the root; returns the exit status."""
-    tie_to_root(launch)
+    tie_to_root(launch.part, launch.root)
     log_to(launch.paths.logs, launch.part)
     site = shared_site(launch.site)
     os.set_blocking(launch.pipe, False)
@@ -111,13 +111,13 @@ async def _beat(launch: Launch, context: PartContext) -> None:
                     await context.ready.wait()
 
 
-def tie_to_root(launch: Launch) -> None:
+def tie_to_root(name: str, root: int) -> None:
     """Get SIGTERM when the root dies, even by kill -9; a terminal's Ctrl-C is the root's alone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_NAME, f"tl-{launch.part}".encode()[:15], 0, 0, 0)
+    libc.prctl(_PR_SET_NAME, f"tl-{name}".encode()[:15], 0, 0, 0)
     libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() != launch.root:  # it died before it could be told
+    if os.getppid() != root:  # it died before it could be told
         sys.exit(EXIT_ROOT_GONE)
 
 

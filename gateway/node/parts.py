@@ -69,7 +69,7 @@ def parts_of(site: Site) -> list[Part]:
         site.health,
         site.demand_response is not None,
     )
-    parts = [Part(name, (*_COMMAND, name), *_STAGES[name]) for name in names]
+    parts = [Part(name, (*_COMMAND, name), *_STAGES[name], is_forked=True) for name in names]
     if site.logic is not None:
         beat = _beat_of_scan(site, site.logic)
         parts = [

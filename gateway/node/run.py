@@ -17,6 +17,7 @@ from gateway.config.paths import RunPaths, region_name, run_paths
 from gateway.config.site import Site
 from gateway.config.system import DRIVERS_OWNER, FORECAST_OWNER, FORWARD_OWNER, NODE_OWNER
 from gateway.node.addresses import addresses_of
+from gateway.node.fork_server import ForkServer
 from gateway.node.health import Health
 from gateway.node.launch import share_site
 from gateway.node.logs import log_to
@@ -48,7 +49,9 @@ def run_site(site: Site, file: Path, state: Path | None, *, new_passwords: bool 
         return EXIT_FAULT
     try:
         log_to(paths.logs, "node")
-        return _run(site, file, paths, lock, new_passwords)
+        with contextlib.closing(ForkServer(say)) as fork_server:
+            fork_server.open()  # it imports while the region is made
+            return _run(site, file, paths, lock, new_passwords, fork_server)
     except (AccountsError, RegionError, OSError) as error:
         print(f"the site cannot run: {error}", file=sys.stderr)
         return EXIT_FAULT
@@ -63,7 +66,9 @@ def say(text: str) -> None:
         print(f"{datetime.now().astimezone():%H:%M:%S} {text}", flush=True)
 
 
-def _run(site: Site, file: Path, paths: RunPaths, lock: StateLock, new_passwords: bool) -> int:
+def _run(
+    site: Site, file: Path, paths: RunPaths, lock: StateLock, new_passwords: bool, fork_server: ForkServer
+) -> int:
     passwords = _passwords(site, Accounts(paths.accounts), new_passwords)
     parts = parts_of(site)
     region = Region.create(
@@ -90,10 +95,11 @@ def _run(site: Site, file: Path, paths: RunPaths, lock: StateLock, new_passwords
         lock.record(record)
         _greet(site, paths, passwords)
         shared = share_site(site)
-        supervisor = Supervisor(parts, paths, region, shared, say)
+        supervisor = Supervisor(parts, paths, region, shared, say, fork_server)
         health = Health(region, supervisor.lives, paths.history)
         reloads = Reloads(paths, region, supervisor, health, lock, record, shared, say)
         try:
+            fork_server.begin()
             with asyncio.Runner() as loop:
                 return loop.run(_supervise(supervisor, health, reloads))
         finally:

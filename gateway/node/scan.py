@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 def run_scan(launch: Launch) -> int:
     """Become the scan of the site of ``launch``; returns only where that cannot be, after saying why on stderr."""
-    tie_to_root(launch)
+    tie_to_root(launch.part, launch.root)
     log_to(launch.paths.logs, launch.part)
     site = shared_site(launch.site)
     os.set_blocking(launch.pipe, False)

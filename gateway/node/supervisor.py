@@ -29,6 +29,7 @@ from enum import Enum
 from gateway.config.paths import RunPaths
 from gateway.node.back_off import BackOff
 from gateway.node.child import Child
+from gateway.node.fork_server import ForkServer
 from gateway.tags.image import Region, RegionError
 from gateway.tags.quality import Quality, is_good
 
@@ -83,6 +84,7 @@ class Part:
     stop_stage: int
     silence_s: float | None = None  # SILENCE_S
     beat: tuple[str, ...] = ()
+    is_forked: bool = False  # its process is had of the fork server, where there is one
 
 
 @dataclass(slots=True)
@@ -107,13 +109,20 @@ class Supervisor:
     """Runs ``parts`` over ``region``; ``say`` gets a line for each event an operator would want to know of."""
 
     def __init__(
-        self, parts: Sequence[Part], paths: RunPaths, region: Region, site: int, say: Callable[[str], None]
+        self,
+        parts: Sequence[Part],
+        paths: RunPaths,
+        region: Region,
+        site: int,
+        say: Callable[[str], None],
+        fork_server: ForkServer | None = None,
     ) -> None:
         self.lives = [Life(part) for part in parts]
         self._paths = paths
         self._region = region
         self._site = site
         self._say = say
+        self._fork_server = fork_server
         self._is_stopping = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None  # while it runs
 
@@ -287,6 +296,7 @@ class Supervisor:
             self._region.name,
             self._site,
             lambda: self._on_ready(life),
+            self._fork_server if life.part.is_forked else None,
         )
 
     def _on_ready(self, life: Life) -> None:

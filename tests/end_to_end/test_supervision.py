@@ -29,8 +29,8 @@ def assert_doors_open(site):
 def test_the_site_comes_up_and_says_so(demo, region):
     assert set(demo.passwords) == {"viewer", "operator", "engineer"}
     assert_doors_open(demo.site)
+    demo.until(lambda: demo.status()["troubles"] == [])  # on a busy machine a device is late now and then
     status = demo.status()
-    assert status["troubles"] == []
     assert {part["name"] for part in status["parts"] if part["running"]} == set(PARTS)
     assert len(status["devices"]) == len(demo.devices)
     said = demo.run("status", "--state", str(demo.state))

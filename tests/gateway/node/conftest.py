@@ -14,6 +14,7 @@ from gateway.config.paths import RunPaths, region_name, run_paths
 from gateway.config.site import HistorianSettings, Role, Site, Tag, User
 from gateway.config.system import history_tags, part_tags
 from gateway.node import supervisor
+from gateway.node.fork_server import ForkServer
 from gateway.node.health import Health
 from gateway.node.launch import share_site
 from gateway.node.supervisor import Life, Part, Supervisor
@@ -90,10 +91,18 @@ def start(paths: RunPaths) -> Start:
     """Start parts, each named after its behaviour; they are stopped at the end of the block."""
 
     @asynccontextmanager
-    async def started(*names: str, stages: dict[str, int] | None = None) -> AsyncIterator[Running]:
+    async def started(
+        *names: str, stages: dict[str, int] | None = None, fork_server: ForkServer | None = None
+    ) -> AsyncIterator[Running]:
         site = small_site(*names)
         parts = [
-            Part(name, (sys.executable, str(SMALL_PART), name), (stages or {}).get(name, 0), 0)
+            Part(
+                name,
+                (sys.executable, str(SMALL_PART), name),
+                (stages or {}).get(name, 0),
+                0,
+                is_forked=fork_server is not None,
+            )
             if name != "imaging"
             else Part(
                 name, (sys.executable, str(SMALL_PART), name), 0, 0, silence_s=1.5, beat=("imaging.beat",)
@@ -105,7 +114,7 @@ def start(paths: RunPaths) -> Start:
         specs = [tag.spec() for tag in site.tags]
         said: list[str] = []
         with Region.create(name, specs, journal_records=1024, extra_owners=("drivers", "node")) as region:
-            keeper = Supervisor(parts, paths, region, shared, said.append)
+            keeper = Supervisor(parts, paths, region, shared, said.append, fork_server)
             running = Running(keeper, region, asyncio.Event(), said)
             health = asyncio.create_task(Health(region, keeper.lives, paths.history).run())
             task = asyncio.create_task(keeper.run(running.stop))
