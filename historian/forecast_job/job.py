@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -78,10 +80,15 @@ class Job:
         if now - self._stood_at >= STAND_NS or now < self._stood_at:
             self._stood_at = now
             self._stand(now)
-            if self.forecast.keep_days:
+            if self.forecast.keep_days and not self.unkept:  # deleting takes room too, at first
                 self._store.forget(self.forecast.name, now - self.forecast.keep_days * DAY_S * S_NS)
             return True
         return any(changed)
+
+    @property
+    def unkept(self) -> str:
+        """Why forecasts that were issued are not on the disk; empty where they are."""
+        return next((lane.unkept for lane in self.lanes.values() if lane.unkept), "")
 
     def _stand(self, now: int) -> None:
         if not self.long.has_model:
@@ -122,6 +129,7 @@ class Jobs:
         self._store = ForecastStore(folder)
         self._zone = zone
         self._speed = plant.speed
+        self._unkept = ""
         self._clock = plant.clock(clock)
         self.trainer = Trainer(history, folder, zone, plant)
         self.jobs = [
@@ -137,6 +145,7 @@ class Jobs:
         """The forecasts about which there is something new to tell. Raises OSError, HistoryError, sqlite3.Error."""
         now = self._clock()
         new = {job.forecast.name for job in self.jobs if job.look(now)}
+        self._tell_unkept()
         if self.trainer.is_busy:
             outcome = self.trainer.poll()
             if outcome is not None:
@@ -144,6 +153,14 @@ class Jobs:
         if not self.trainer.is_busy:
             new |= self._train(now)
         return new
+
+    def _tell_unkept(self) -> None:
+        why = next((job.unkept for job in self.jobs if job.unkept), "")
+        if why and not self._unkept:
+            log.error("FORECASTS ARE ISSUED, BUT NOT KEPT: %s; they wait for room", why)
+        elif self._unkept and not why:
+            log.info("forecasts are kept again, with those that waited")
+        self._unkept = why
 
     def _train(self, now: int) -> set[str]:
         for job in self.jobs:
@@ -153,7 +170,10 @@ class Jobs:
                 job.forecast, job.tried, complete, job.drifts_untrained, now, self._zone, self._speed
             ):
                 job.tried = now
-                self.trainer.start(ready, job.forecast.deadline_min * 60)
+                try:
+                    self.trainer.start(ready, job.forecast.deadline_min * 60)
+                except OSError as error:
+                    return {self._not_trained(job, str(error), now)}
                 log.info("trains the models of %s", job.forecast.name)
                 return {job.forecast.name}
         return set()
@@ -162,12 +182,18 @@ class Jobs:
         name = self.trainer.forecast
         job = next(job for job in self.jobs if job.forecast.name == name)
         if outcome:
-            job.failure = outcome
-            self._store.keep_training(Training(name, Track.LONG, now, outcome, "", {}))
-        else:
-            job.failure = "; ".join(self._store.failures(name, job.tried or 0))
+            return self._not_trained(job, outcome, now)
+        job.failure = "; ".join(self._store.failures(name, job.tried or 0))
         if job.failure:
             log.error("MODELS OF %s WERE NOT TRAINED: %s", name, job.failure)
         else:
             log.info("the models of %s are trained", name)
+        return name
+
+    def _not_trained(self, job: Job, why: str, now: int) -> str:
+        name, job.failure = job.forecast.name, why
+        log.error("MODELS OF %s WERE NOT TRAINED: %s", name, why)
+        # Where the disk is full this is not noted; the old models stay, and the next night tries again.
+        with contextlib.suppress(sqlite3.Error):
+            self._store.keep_training(Training(name, Track.LONG, now, why, "", {}))
         return name

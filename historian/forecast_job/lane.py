@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections import deque
 from typing import Any, Final
 
 import numpy as np
@@ -16,11 +18,15 @@ from historian.query.history import History
 GRACE_NS: Final = 5 * S_NS  # after the end of a step: its last samples are in history by then
 LEAST_GRACE_NS: Final = 3 * S_NS // 2  # of it on the wall, where the plant's time goes faster
 LOOK_AGAIN_NS: Final = 900 * S_NS  # whether there is enough history to train with
+MOST_UNKEPT: Final = 400  # forecasts that wait for room on the disk: four days of steps of 15 min, 2 MB
 RECENT_ROWS: Final = 2  # without the target in one of these, a forecast is doubtful
 
 
 class Lane:
-    """Blocking; raises OSError, HistoryError and sqlite3.Error, after which it may be asked again."""
+    """Blocking; raises OSError, HistoryError and sqlite3.Error of what it reads, after which it may be asked again.
+
+    A forecast that the disk does not take is told all the same, and waits: ``unkept`` says why.
+    """
 
     def __init__(
         self,
@@ -36,6 +42,7 @@ class Lane:
         self.row: Row | None = store.newest(plan.forecast.name, plan.track)
         self.description: dict[str, Any] = {}
         self.why = "begins"  # why the newest step has no forecast; empty where it has one
+        self.unkept = ""
         self.needed = 0  # steps of history that are missing for training
         self._history = history
         self._store = store
@@ -45,6 +52,7 @@ class Lane:
         self._of_file: tuple[int, int] | None = None
         self._issued_at = -1
         self._looked_at = -LOOK_AGAIN_NS
+        self._waiting: deque[Row] = deque(maxlen=MOST_UNKEPT)
 
     @property
     def has_model(self) -> bool:
@@ -53,9 +61,11 @@ class Lane:
     def look(self, now: int) -> bool:
         """Issue the forecast of the step that begins, where that was not done; True where something is new."""
         issue = self.plan.issue_at(now - self.grace_ns)
+        was_unkept = self.unkept
+        self._keep()
         changed = self._take_model()
         if issue == self._issued_at and not changed:
-            return False
+            return self.unkept != was_unkept
         if self._forecaster is None:
             self._issued_at = issue
             return self._look_whether_primed(now)
@@ -88,8 +98,20 @@ class Lane:
             *(plan.forecast.name, plan.track, issue, now, plan.step_s, plan.quantiles, values),
             *(self.description["model"], self.description["trained_ns"], is_doubtful),
         )
-        self._store.keep(self.row)
         self.why = ""
+        self._waiting.append(self.row)
+        self._keep()
+
+    def _keep(self) -> None:
+        """What waits, in its order, as far as the disk takes it."""
+        while self._waiting:
+            try:
+                self._store.keep(self._waiting[0])
+            except sqlite3.Error as error:
+                self.unkept = str(error)
+                return
+            self._waiting.popleft()
+        self.unkept = ""
 
     def _lacks_known(self, known: Any) -> bool:
         """Whether something that should be told ahead is not, as far as the leads of its tags reach."""

@@ -10,18 +10,20 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from gateway.config.forecasts_section import REFRESH_MS
+from gateway.config.forecasts import Forecast
+from gateway.config.forecasts_section import REFRESH_MS, TEXT_BYTES
 from gateway.config.part import PartContext, work_in_thread
 from gateway.config.plant_time import WALL_TIME, PlantTime, keep_plant_time, speed_of
 from gateway.config.site import Site
 from gateway.config.system import FORECAST_OWNER
 from gateway.tags.image import Region, Writer
-from gateway.tags.quality import is_bad
+from gateway.tags.quality import Quality, is_bad
 from gateway.tags.sample import to_bits
 from gateway.tags.tag import ValueType
 from historian.errors import HistoryError
@@ -32,6 +34,7 @@ from historian.forecast_job.tags import Told, told
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0
+AGAIN_S: Final = 10.0  # where their file cannot be opened
 REFRESH_NS: Final = REFRESH_MS * 10**6
 
 
@@ -52,12 +55,19 @@ def forecast(
     stop: threading.Event,
     ready: Callable[[], object],
     clock: Callable[[], int] = time.time_ns,
+    look_s: float = LOOK_S,
+    again_s: float = AGAIN_S,
 ) -> None:
     """Forecast until ``stop``."""
     with Region.attach(region_name) as region:
         writer = region.claim(FORECAST_OWNER)
         plant = keep_plant_time(state, speed_of(site), clock)
-        jobs = Jobs(site.forecasts, state / "history", state / FOLDER, site.time_zone, clock, plant)
+        open_jobs = partial(
+            Jobs, site.forecasts, state / "history", state / FOLDER, site.time_zone, clock, plant
+        )
+        jobs = _opened(open_jobs, site.forecasts, writer, clock, stop, ready, again_s)
+        if jobs is None:
+            return
         try:
             teller = Teller(writer, region, site.time_zone, clock, plant)
             ready()
@@ -71,10 +81,40 @@ def forecast(
                         log.error("NOTHING IS FORECAST: %s", error)
                     complaint, new = str(error), set()
                 teller.tell(jobs.jobs, new, jobs.trainer.forecast if jobs.trainer.is_busy else "")
-                stop.wait(LOOK_S)
+                stop.wait(look_s)
         finally:
             jobs.close()
             writer.release()
+
+
+def _opened(
+    open_jobs: Callable[[], Jobs],
+    forecasts: Sequence[Forecast],
+    writer: Writer,
+    clock: Callable[[], int],
+    stop: threading.Event,
+    ready: Callable[[], object],
+    again_s: float,
+) -> Jobs | None:
+    """Tried until the disk has room for their file; their states say why there is none. None: stopped before."""
+    complaint = ""
+    while not stop.is_set():
+        try:
+            jobs = open_jobs()
+        except (OSError, sqlite3.Error) as error:
+            if str(error) != complaint:
+                log.error("NOTHING IS FORECAST: %s", error)
+            complaint = str(error)
+            states = np.array([dict(forecast.tags)["state"] for forecast in forecasts], np.uint32)
+            text = f"cannot begin: {error}".encode()[:TEXT_BYTES].decode(errors="ignore")
+            writer.write_texts(states, [text] * len(states), Quality.GOOD, clock(), clock())
+            ready()
+            stop.wait(again_s)
+            continue
+        if complaint:
+            log.info("forecasts begin")
+        return jobs
+    return None
 
 
 class Teller:

@@ -68,6 +68,8 @@ def state_text(job: Job, now: int) -> str:
     others = [f"steps of {track}: {one.why}" for track, one in job.lanes.items() if one.why]
     words = [lane.why] if lane.why else others
     words = words or ["the model is old" if _is_old(lane, now) else "forecasts are issued"]
+    if job.unkept:
+        words.append(f"not kept: {job.unkept}")
     if job.is_drifting:
         words.append("it errs more than it used to")
     if job.failure:
