@@ -34,12 +34,16 @@ class Child:
         self._given_up = time.monotonic() + job.deadline_s + start_s
         self._out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - `_close` does
         self._err: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        with tempfile.TemporaryFile() as question:
-            pickle.dump(job, question)
-            question.seek(0)
-            self._process = subprocess.Popen(
-                _COMMAND, stdin=question, stdout=self._out, stderr=self._err, close_fds=True
-            )
+        try:
+            with tempfile.TemporaryFile() as question:
+                pickle.dump(job, question)
+                question.seek(0)
+                self._process = subprocess.Popen(
+                    _COMMAND, stdin=question, stdout=self._out, stderr=self._err, close_fds=True
+                )
+        except OSError:
+            self._close()
+            raise
 
     @property
     def pid(self) -> int:
