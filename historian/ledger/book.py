@@ -324,7 +324,11 @@ class Book:
         body = decode_statement(decode_entry(content).statement).body
         if not isinstance(body, PeriodClose) or leaf_hash(snapshot) != body.state:
             raise NotALedger(f"{self.file}: the last snapshot is damaged; see `tieline ledger verify`")
-        self._state = State.decode(snapshot)
+        try:
+            self._state = State.decode(snapshot)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            # An operator may have signed the digest of anything.
+            raise NotALedger(f"{self.file}: the last snapshot is no state: {error}"[:300]) from error
 
 
 def replay(state: State, content: object, entry_hash: object) -> Statement:

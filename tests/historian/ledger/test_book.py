@@ -17,16 +17,22 @@ from historian.ledger.entry import (
     Body,
     KeyAction,
     KeyChange,
+    PeriodClose,
     Posting,
     Record,
     Role,
     Transfer,
     balanced,
+    decode_entry,
+    decode_statement,
+    encode_entry,
     encode_statement,
     transfer,
 )
 from historian.ledger.errors import NotALedger, Reason, Refused
+from historian.ledger.merkle import leaf_hash
 from historian.ledger.pen import Pen, client_id
+from historian.ledger.state import State
 from historian.ledger.verify import verify
 from historian.signing import SigningKey
 
@@ -282,6 +288,64 @@ def test_a_period_closes_as_the_ledger_stands_and_is_where_a_restart_begins(site
     with pytest.raises(NotALedger, match=r"snapshot is damaged"):
         Book.open(site.file)
     assert "snapshot of period 1" in verify(site.file).faults[0].why
+
+
+def test_a_batch_refused_after_a_period_closed_in_it_leaves_that_period_open(site: Site) -> None:
+    expected = site.book.state.close_now()
+    close, paid = site.by_market.sign([expected]), site.by_ev1.sign([transfer("", *PAY, 1)])
+    is_refused(site, Reason.NEGATIVE, close, paid, site.by_ev1.sign([transfer("", *PAY, 10_000_000)]))
+    assert site.book.state.close_now() == expected
+    site.book.append([close, paid])
+    site.book.close_period(site.market)
+    with Book.open(site.file) as other:
+        assert other.state.encode() == site.book.state.encode()
+    verdict = verify(site.file)
+    assert verdict.is_sound, verdict.faults
+    assert verdict.state.encode() == site.book.state.encode()
+
+
+def test_the_entries_of_a_batch_after_a_refused_one_are_chained_to_what_is_on_file(site: Site) -> None:
+    for amount in (1, 10_000_000, 2, 10_000_000, 3):
+        payments = [site.by_ev1.sign([transfer("", *PAY, each)]) for each in (amount, 1, 1)]
+        if amount > 3:
+            is_refused(site, Reason.NEGATIVE, *payments)
+        else:
+            site.book.append(payments)
+    assert site.book.state.balances()["pv7.eur"] == 12
+    assert verify(site.file).is_sound
+
+
+def test_a_state_is_undone_as_often_as_it_is_changed(site: Site) -> None:
+    state = State.decode(site.book.state.encode())
+    before = state.encode()
+    for is_close in (False, True, False):
+        state.take_entry(state.head.sequence + 1, site.clock(), bytes(32), is_close=is_close)
+        assert state.encode() != before
+        state.undo()
+        assert state.encode() == before
+
+
+@pytest.mark.parametrize("snapshot", [b"[" * 100_000, b"[]", b'{"ledger": 5}', b"", b"\xff"])
+def test_a_snapshot_that_is_no_state_is_said_though_its_operator_signed_it(
+    site: Site, snapshot: bytes
+) -> None:
+    site.book.close_period(site.market)
+    content, kept = contents(site.file)[0][-1][1:]
+    assert isinstance(content, bytes)
+    close = decode_statement(decode_entry(content).statement)
+    assert isinstance(close.body, PeriodClose)
+    forged = replace(close, body=replace(close.body, state=leaf_hash(snapshot)))
+    (signed,) = (bundle := sign(site.market, [forged])).statements
+    entry = replace(decode_entry(content), signature=bundle.signature, statement=signed)
+    connection = sqlite3.connect(site.file)
+    connection.execute("UPDATE snapshots SET state = ?", (snapshot,))
+    row = encode_entry(entry)
+    connection.execute("UPDATE entries SET entry = ?, hash = ? WHERE hash = ?", (row, leaf_hash(row), kept))
+    connection.commit()
+    connection.close()
+    with pytest.raises(NotALedger, match=r"the last snapshot is no state"):
+        Book.open(site.file)
+    assert "period 1 does not close" in verify(site.file).faults[0].why
 
 
 def test_two_writers_see_each_other(site: Site) -> None:
