@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import struct
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from gateway.commands import wire
 from gateway.tags.command import Command, Outcome, Refusal, Refused, TimedOut
+from gateway.unix_door import peer_uid
 
 CONNECT_PATIENCE_S = 3.0  # the supervisor has a dead router back within about 2 s
 CONNECT_PAUSE_S = 0.1
@@ -207,13 +206,3 @@ async def _closed(writer: asyncio.StreamWriter) -> None:
     writer.close()
     with suppress(OSError):  # it may have been lost before
         await writer.wait_closed()
-
-
-def peer_uid(writer: asyncio.StreamWriter) -> int:
-    """Who is at the other end, as the operating system knows it (unix(7), SO_PEERCRED)."""
-    raw = writer.get_extra_info("socket").getsockopt(
-        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
-    )
-    _pid, uid, _gid = struct.unpack("3i", raw)
-    assert isinstance(uid, int)
-    return uid

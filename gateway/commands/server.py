@@ -1,6 +1,6 @@
 """The router's door: a Unix socket that only this user and root may use (drawn in docs/formats/commands.md).
 
-The peer's user id comes from the operating system. A command of origin ``cli`` also needs a sign-in on its
+A command of origin ``cli`` also needs a sign-in on its
 connection, since whoever sits at this machine's terminal is not yet a user of the site; servers sign their users
 in themselves.
 """
@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 from contextlib import suppress
 from pathlib import Path
 
 from gateway.commands import wire
-from gateway.commands.client import peer_uid
 from gateway.commands.router import EMERGENCIES, RUNNING_COMMANDS, Router
 from gateway.config.accounts import Accounts, AccountsError
 from gateway.tags.command import Command, Refusal, Refused
+from gateway.unix_door import UnixDoor, peer_uid
 
 CONNECTIONS = 64  # a connection a process: servers, and people at terminals
 SIGN_INS = 3  # a connection; each costs a hash
 UNSENT_BYTES = 1 << 20  # answers a peer has not read: beyond this it is gone
-_BACKLOG = 16
 
 log = logging.getLogger(__name__)
 
@@ -32,49 +29,24 @@ class CommandServer:
     """Serves ``router`` at ``path`` between `start` and `stop`."""
 
     def __init__(self, path: Path, router: Router, accounts: Accounts) -> None:
-        self._path = path
         self._router = router
         self._accounts = accounts
-        self._server: asyncio.Server | None = None
-        self._peers: set[asyncio.Task[None]] = set()
+        self._door = UnixDoor(
+            path,
+            "the command socket",
+            self._serve,
+            line_bytes=wire.LINE_BYTES,
+            most=CONNECTIONS,
+            full=wire.encode_reply(wire.Fault(f"{CONNECTIONS} connections are open")),
+        )
 
     async def start(self) -> None:
-        """Raises OSError. A socket left by a router that died is replaced."""
-        self._path.unlink(missing_ok=True)
-        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        door.setblocking(False)
-        door.bind(str(self._path))
-        self._path.chmod(0o600)  # before listen(): nobody can have connected yet
-        self._server = await asyncio.start_unix_server(
-            self._meet, sock=door, limit=wire.LINE_BYTES, backlog=_BACKLOG
-        )
+        """Raises OSError."""
+        await self._door.start()
 
     async def stop(self) -> None:
         """Close the door and all connections; commands under way are the router's to end."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-            self._path.unlink(missing_ok=True)
-        for peer in list(self._peers):
-            peer.cancel()
-        if self._peers:
-            await asyncio.wait(self._peers)
-
-    def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Called as soon as somebody has connected."""
-        uid = peer_uid(writer)
-        if self._server is None:
-            writer.close()
-        elif uid not in (0, os.geteuid()):
-            log.warning("user id %d was turned away from the command socket", uid)
-            writer.close()
-        elif len(self._peers) >= CONNECTIONS:
-            writer.write(wire.encode_reply(wire.Fault(f"{CONNECTIONS} connections are open")))
-            writer.close()
-        else:
-            peer = asyncio.create_task(self._serve(reader, writer))
-            self._peers.add(peer)
-            peer.add_done_callback(self._peers.discard)
+        await self._door.stop()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

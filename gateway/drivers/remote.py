@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
-import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +18,7 @@ import orjson
 
 from gateway.tags.operate import DeviceDriver, NotConnectedError, OperateError
 from gateway.tags.sample import Value
+from gateway.unix_door import peer_uid
 
 LINE_BYTES = 4 << 20  # the connections of 100,000 tags
 TELL_PERIOD_S = 0.2
@@ -191,12 +190,3 @@ class RemoteDriver:
             for waiting in self._waiting.values():
                 if not waiting.done():
                     waiting.set_result({"is": "unknown"})
-
-
-def peer_uid(writer: asyncio.StreamWriter) -> int:
-    """Who is at the other end, as the operating system knows it (unix(7), SO_PEERCRED)."""
-    raw = writer.get_extra_info("socket").getsockopt(
-        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
-    )
-    uid: int = struct.unpack("3i", raw)[1]
-    return uid

@@ -14,15 +14,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.drivers.remote import peer_uid
 from gateway.drivers.trace import Frame, Ring, Traced, Way
+from gateway.unix_door import UnixDoor
 
 CONNECTIONS = 8  # at once: people, not programs, look
 REQUEST_BYTES = 4_096
@@ -37,46 +36,29 @@ class TraceServer:
     """Serves the rings of ``drivers`` on the socket ``path`` to processes of the same user."""
 
     def __init__(self, path: Path, drivers: Iterable[Traced]) -> None:
-        self._path = path
         self._drivers = tuple(drivers)
-        self._server: asyncio.Server | None = None
-        self._peers: set[asyncio.Task[None]] = set()
+        self._door = UnixDoor(
+            path, "the socket of traces", self._serve, line_bytes=REQUEST_BYTES, most=CONNECTIONS
+        )
 
     async def start(self) -> None:
-        """Raises OSError. A socket that was left by one who died is replaced."""
-        self._path.unlink(missing_ok=True)
-        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        door.setblocking(False)
-        door.bind(str(self._path))
-        self._path.chmod(0o600)  # before it listens: nobody can have connected yet
-        self._server = await asyncio.start_unix_server(self._meet, sock=door, limit=REQUEST_BYTES)
+        """Raises OSError."""
+        await self._door.start()
 
     async def stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-            self._path.unlink(missing_ok=True)
-        for peer in tuple(self._peers):
-            peer.cancel()
-        if self._peers:
-            await asyncio.wait(self._peers)
+        await self._door.stop()
 
-    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if peer_uid(writer) in (0, os.geteuid()) and len(self._peers) < CONNECTIONS:
-                self._peers.add(task)
-                await self._serve(reader, writer)
+            await self._answer(reader, writer)
         except (OSError, ValueError, TimeoutError) as error:
             log.info("a trace ended: %s", error)
         except asyncio.CancelledError:
             pass  # `stop`: nobody else waits for this task
         finally:
-            self._peers.discard(task)
             writer.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(REQUEST_S):
             asked = json.loads(await reader.readline())
         rings: dict[str, Ring] = {}

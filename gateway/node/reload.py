@@ -29,13 +29,13 @@ from typing import Any
 
 from gateway.config.paths import RunPaths
 from gateway.config.plan import difference_text
-from gateway.drivers.remote import peer_uid
 from gateway.node.effects import Act
 from gateway.node.health import Health
 from gateway.node.prepare import Change, Prepared
 from gateway.node.state import RunRecord, StateLock
 from gateway.node.supervisor import Supervisor
 from gateway.tags.image import Region
+from gateway.unix_door import peer_uid
 
 LINE_BYTES = 16 << 20  # a plan of 100,000 tags
 CHECK_PATIENCE_S = 300.0  # a million tags, on a small machine

@@ -23,9 +23,10 @@ from typing import Any
 from gateway.simulator.door import Device
 from gateway.simulator.faults import Fault, FaultError, parse_fault
 from gateway.simulator.plant.utility import Utility
+from gateway.unix_door import UnixDoor
 
 LINE_BYTES = 65_536  # an answer to "list" of 220 devices has some 10,000
-BACKLOG = 8
+CONNECTIONS = 16  # people at terminals, and tests
 TIMEOUT_S = 5.0  # for a client
 MOST_DRIFT_HZ_S = 40.0  # of the small islands that the literature has
 
@@ -34,50 +35,36 @@ class Control:
     """Lets whoever may open the socket at ``path`` (mode 0600) set and clear faults."""
 
     def __init__(self, path: Path, devices: Mapping[str, Device], utility: Utility | None) -> None:
-        self._path = path
         self._devices = devices
         self._utility = utility
-        self._server: asyncio.Server | None = None
-        self._peers: set[asyncio.Task[None]] = set()
-
-    async def start(self) -> None:
-        """Raises OSError. A socket left by a simulator that died is replaced."""
-        self._path.unlink(missing_ok=True)
-        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        door.setblocking(False)
-        door.bind(str(self._path))
-        self._path.chmod(0o600)  # before listen(): nobody can have connected yet
-        self._server = await asyncio.start_unix_server(
-            self._meet, sock=door, limit=LINE_BYTES, backlog=BACKLOG
+        self._door = UnixDoor(
+            path,
+            "the simulator's socket",
+            self._serve,
+            line_bytes=LINE_BYTES,
+            most=CONNECTIONS,
+            full=_line(_refusal(f"{CONNECTIONS} connections are open")),
         )
 
-    async def stop(self) -> None:
-        if self._server is None:
-            return
-        self._server.close()
-        self._server = None
-        self._path.unlink(missing_ok=True)
-        peers = list(self._peers)
-        for peer in peers:
-            peer.cancel()
-        if peers:
-            await asyncio.wait(peers)
+    async def start(self) -> None:
+        """Raises OSError."""
+        await self._door.start()
 
-    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._peers.add(task)
+    async def stop(self) -> None:
+        """Close the socket and all connections."""
+        await self._door.stop()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while (line := await reader.readline()).endswith(b"\n"):
-                writer.write(json.dumps(await self._obey(line)).encode() + b"\n")
+                writer.write(_line(await self._obey(line)))
                 await writer.drain()
         except ValueError:  # StreamReader's word for a line beyond its limit
-            writer.write(b'{"ok": false, "why": "the line is too long"}\n')
+            writer.write(_line(_refusal("the line is too long")))
         except (ConnectionError, asyncio.CancelledError):
             pass  # the peer is gone, or `stop`: nobody else waits for this task
         finally:
             writer.close()
-            self._peers.discard(task)
 
     async def _obey(self, line: bytes) -> dict[str, Any]:
         try:
@@ -176,3 +163,7 @@ def _drift(said: object) -> float:
 
 def _refusal(why: str) -> dict[str, Any]:
     return {"ok": False, "why": why}
+
+
+def _line(answer: Mapping[str, Any]) -> bytes:
+    return json.dumps(answer).encode() + b"\n"

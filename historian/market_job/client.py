@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.unix_door import uid_of
 from historian.ledger.bundle import Bundle, sign
 from historian.ledger.entry import Body
 from historian.ledger.pen import VALIDITY_US, Pen, client_id, now_us
@@ -121,11 +121,7 @@ class MarketClient:
             try:
                 connection.settimeout(self._patience_s)
                 connection.connect(str(self._path))
-                size = struct.calcsize("3i")
-                _, uid, _ = struct.unpack(
-                    "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-                )
-                if uid not in self._uids:
+                if uid_of(connection) not in self._uids:
                     raise OSError(f"{self._path} is another user's")
             except OSError:
                 connection.close()

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import queue
-import socket
-import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.unix_door import UnixDoor
 from historian.market_job import wire
 
 CONNECTIONS = 64  # members' agents, and people at terminals
@@ -25,7 +23,6 @@ UNSENT_BYTES = 1 << 20  # answers a peer has not read: beyond this it is gone
 # A connection's statements (a question counts as one): an agent re-quotes a day of 96 intervals every few seconds.
 STATEMENTS_A_SECOND = 100.0
 BURST = 1_000.0
-_BACKLOG = 16
 
 log = logging.getLogger(__name__)
 
@@ -87,45 +84,26 @@ class Door:
     """Open at ``path`` between `start` and `stop`."""
 
     def __init__(self, path: Path, inbox: Inbox) -> None:
-        self._path = path
         self._inbox = inbox
-        self._server: asyncio.Server | None = None
-        self._peers: set[asyncio.Task[None]] = set()
+        self._door = UnixDoor(
+            path,
+            "the market's socket",
+            self._serve_here,
+            line_bytes=wire.LINE_BYTES,
+            most=CONNECTIONS,
+            full=wire.encode_reply(wire.Fault(f"{CONNECTIONS} connections are open")),
+        )
 
     async def start(self) -> None:
-        """Raises OSError. A socket left by a market that died is replaced."""
-        self._path.unlink(missing_ok=True)
-        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        door.setblocking(False)
-        door.bind(str(self._path))
-        self._path.chmod(0o600)  # before listen(): nobody can have connected yet
-        self._server = await asyncio.start_unix_server(
-            self._meet, sock=door, limit=wire.LINE_BYTES, backlog=_BACKLOG
-        )
+        """Raises OSError."""
+        await self._door.start()
 
     async def stop(self) -> None:
         """Close the door and all connections."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-            self._path.unlink(missing_ok=True)
-        for peer in list(self._peers):
-            peer.cancel()
-        if self._peers:
-            await asyncio.wait(self._peers)
+        await self._door.stop()
 
-    def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        uid = peer_uid(writer)
-        if self._server is None:
-            writer.close()
-        elif uid not in (0, os.geteuid()):
-            log.warning("user id %d was turned away from the market's socket", uid)
-            writer.close()
-        elif len(self._peers) >= CONNECTIONS:
-            writer.write(wire.encode_reply(wire.Fault(f"{CONNECTIONS} connections are open")))
-            writer.close()
-        else:
-            self.serve(reader, writer, anything, Bucket(STATEMENTS_A_SECOND, BURST), None)
+    async def _serve_here(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._serve(reader, writer, anything, Bucket(STATEMENTS_A_SECOND, BURST), None)
 
     def serve(
         self,
@@ -136,10 +114,7 @@ class Door:
         idle_s: float | None,
     ) -> asyncio.Task[None]:
         """Answer a peer until it leaves, is silent for ``idle_s``, or `stop`."""
-        peer = asyncio.create_task(self._serve(reader, writer, why_not, bucket, idle_s))
-        self._peers.add(peer)
-        peer.add_done_callback(self._peers.discard)
-        return peer
+        return self._door.keep(self._serve(reader, writer, why_not, bucket, idle_s))
 
     async def _serve(
         self,
@@ -189,13 +164,3 @@ class Door:
         except queue.Full:
             return wire.Turned(request.id, "busy", f"{WAITING} requests wait already: ask again later")
         return await asked.answer
-
-
-def peer_uid(writer: asyncio.StreamWriter) -> int:
-    """Who is at the other end, as the operating system knows it (unix(7), SO_PEERCRED)."""
-    raw = writer.get_extra_info("socket").getsockopt(
-        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
-    )
-    _pid, uid, _gid = struct.unpack("3i", raw)
-    assert isinstance(uid, int)
-    return uid

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import unix_door
 from gateway.commands import client as client_module
 from gateway.commands import server as server_module
 from gateway.commands import wire
@@ -114,7 +115,7 @@ async def test_only_this_user_may_open_the_socket(served, socket_path):
 
 
 async def test_another_user_is_turned_away(served, socket_path, monkeypatch):
-    monkeypatch.setattr(server_module, "peer_uid", lambda _: 12345)
+    monkeypatch.setattr(unix_door, "peer_uid", lambda _: 12345)
     async with served():
         reader, writer = await asyncio.open_unix_connection(socket_path)
         assert await reader.read() == b""
@@ -196,7 +197,7 @@ async def test_a_connection_lost_midway_is_made_again_and_the_command_acts_once(
     async with served() as server:
         sending = asyncio.create_task(client.send(wish()))
         await device.touched.wait()
-        for peer in list(server._peers):
+        for peer in list(server._door.peers):
             peer.cancel()
         await asyncio.sleep(0.2)
         device.may_answer.set()
@@ -298,7 +299,7 @@ async def test_a_peer_that_reads_nothing_is_dropped(served, socket_path, monkeyp
             await asyncio.wait_for(ask_for_ever(), 20)
         peer.close()
         async with asyncio.timeout(5):
-            await asyncio.gather(*server._peers)
+            await asyncio.gather(*server._door.peers)
 
 
 texts = st.text(max_size=60)
