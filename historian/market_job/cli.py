@@ -31,7 +31,8 @@ from historian.ledger.facts import (
     StatusChange,
     Venue,
 )
-from historian.ledger.pen import client_id
+from historian.ledger.pen import VALIDITY_US, client_id, now_us
+from historian.ledger.state import MOST_VALIDITY_US
 from historian.market_job.client import Hand, MarketClient, MarketError, TurnedAway, order_id
 from historian.market_job.peers.cli import add_peers
 from historian.market_job.wire import Judged
@@ -322,16 +323,18 @@ def _accept(args: argparse.Namespace, client: MarketClient) -> int:
     print(f"signing that {found['from']}'s offer is taken: {_line(found)}")
     fact = Acceptance(found["from"], wanted, args.device, found["wh"], found["price"])
     # By the offer's own id: asked again, it is accepted once.
-    outcome = _until_judged(hand, client_id(f"acceptance {found['from']} {wanted.hex()}"), record_of(fact))
+    client_of = client_id(f"acceptance {found['from']} {wanted.hex()}")
+    outcome = _until_judged(hand, client_of, record_of(fact), found["interval_us"])
     return _told([(f"acceptance of {wanted.hex()}", outcome)])
 
 
-def _until_judged(hand: Hand, client_of: bytes, record: Record) -> Judged:
-    """The outcome, which another site's answer may have to come before."""
+def _until_judged(hand: Hand, client_of: bytes, record: Record, interval_us: int) -> Judged:
+    """The outcome, which another site's answer may have to come before: until then it is good."""
     give_up = time.monotonic() + PENDING_S
     while True:
+        validity_us = min(max(interval_us - now_us(), VALIDITY_US), MOST_VALIDITY_US)
         try:
-            return hand.request(client_of, record)
+            return hand.request(client_of, record, validity_us)
         except TurnedAway as turned:
             if turned.reason != "pending" or time.monotonic() > give_up:
                 raise

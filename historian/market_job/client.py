@@ -13,10 +13,12 @@ from typing import Any
 from gateway.unix_door import uid_of
 from historian.ledger.bundle import Bundle, sign
 from historian.ledger.entry import Body
+from historian.ledger.errors import Reason
 from historian.ledger.pen import VALIDITY_US, Pen, client_id, now_us
 from historian.market_job import wire
 from historian.signing import SigningKey
 
+TRIES = 5  # of a statement that others with the same key overtake: each takes milliseconds
 PATIENCE_S = 20.0  # a day's settlement after an outage takes seconds; the market answers between looks
 
 
@@ -150,22 +152,33 @@ class Hand:
     def __init__(self, client: MarketClient, key: SigningKey, clock: Callable[[], int] = now_us) -> None:
         self.client = client
         self.key = key
-        self.terms = client.terms(key.public)
-        self._pen = Pen(key, bytes.fromhex(self.terms["ledger"]), clock)
+        self._clock = clock
+        self._begin()
+
+    def _begin(self) -> None:
+        self.terms = self.client.terms(self.key.public)
+        self._pen = Pen(self.key, bytes.fromhex(self.terms["ledger"]), self._clock)
         self._pen.follow(int(self.terms["number"]))
 
     def say(self, bodies: Sequence[Body]) -> tuple[wire.Judged, ...]:
         """New requests, in one bundle."""
         return self.client.submit(self._pen.sign(bodies))
 
-    def request(self, client: bytes, body: Body) -> wire.Judged:
+    def request(self, client: bytes, body: Body, validity_us: int = VALIDITY_US) -> wire.Judged:
         """One request by its client id: said again, it is done once."""
-        (outcome,) = self.client.submit(self.signed(client, body))
-        return outcome
+        return self.place(client, body, validity_us)[0]
 
-    def signed(self, client: bytes, body: Body, validity_us: int = VALIDITY_US) -> Bundle:
-        """One request, to be handed in or on."""
-        return sign(self.key, [self._pen.statement(body, client, validity_us)])
+    def place(self, client: bytes, body: Body, validity_us: int = VALIDITY_US) -> tuple[wire.Judged, Bundle]:
+        """The same, and what was signed for it. Another process may sign with this key, as the market itself does
+        with the operator's: what it overtook is not on the record, and is signed anew.
+        """
+        for _ in range(TRIES):
+            bundle = sign(self.key, [self._pen.statement(body, client, validity_us)])
+            (outcome,) = self.client.submit(bundle)
+            if outcome.reason != Reason.REORDERED.value or outcome.sequence is not None:
+                break
+            self._begin()
+        return outcome, bundle
 
 
 def order_id(text: str) -> bytes:

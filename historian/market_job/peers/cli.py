@@ -122,8 +122,7 @@ def _issue(args: argparse.Namespace, client: MarketClient) -> int:
         most_amount=args.money,
         currency=hand.terms["rules"]["currency"],
     )
-    bundle = hand.signed(uuid.uuid4().bytes, record_of(fact))
-    (outcome,) = client.submit(bundle)
+    outcome, bundle = hand.place(uuid.uuid4().bytes, record_of(fact))
     return _told(outcome, text_of(token_of(bundle)))
 
 

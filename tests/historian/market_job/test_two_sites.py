@@ -24,6 +24,7 @@ import pytest_asyncio
 from historian_folder import Clock, Folder, HistorianSettings
 from market_bench import FIRST_US, QUARTER_US, START_US
 
+from gateway.config.site import Site
 from historian.ledger.bundle import Bundle
 from historian.ledger.coding import record_of
 from historian.ledger.entry import decode_statement
@@ -56,23 +57,35 @@ KWH = 1_000
 MINUTE_US = 60 * 10**6
 
 
+OTHERS = {"south": "north", "north": "south"}
+
+
+@pytest.fixture(scope="module")
+def settled_between_people(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Site]]:
+    """Each site's files and section, as its people made them and handed them over: once for all tests."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in OTHERS}
+    keys = {name: SigningKey.generate() for name in OTHERS}
+    for name, folder in folders.items():
+        keys[name].save(folder / "market.pem")
+        two_sites.certify(folder, name)
+        (folders[OTHERS[name]] / f"{name}.crt").write_bytes((folder / "peer.crt").read_bytes())
+    return {
+        name: (folder, two_sites.site_of(folder / "site.yaml", name, OTHERS[name], keys[OTHERS[name]]))
+        for name, folder in folders.items()
+    }
+
+
 @pytest_asyncio.fixture
-async def two(tmp_path: Path) -> AsyncIterator[Any]:
-    keys = {name: SigningKey.generate() for name in ("south", "north")}
+async def two(settled_between_people: dict[str, tuple[Path, Site]], tmp_path: Path) -> AsyncIterator[Any]:
     towns: dict[str, Any] = {}
     folders = []
     made = None
     try:
-        for name, other in (("south", "north"), ("north", "south")):
+        for name, (files, site) in settled_between_people.items():
             state = tmp_path / name
-            state.mkdir()
-            keys[name].save(state / "market.pem")
-            two_sites.certify(state, name)
+            shutil.copytree(files, state)  # with its modes: a key that others may read is refused
             folders.append(Folder(state / "history", Clock(START_US * 1_000 - 10**9), HistorianSettings()))
-            site = two_sites.site_of(state / "site.yaml", name, other, keys[other])
             towns[name] = two_sites.Town(site, state, folders[-1])
-        for name, other in (("south", "north"), ("north", "south")):
-            (tmp_path / name / f"{other}.crt").write_bytes((tmp_path / other / "peer.crt").read_bytes())
         made = two_sites.Two(towns["south"], towns["north"])
         await made.start()
         yield made
