@@ -17,9 +17,11 @@ class OpenOrder:
         "device",
         "feeder",
         "good_until_us",
+        "id",
         "interval_us",
         "min_fill_wh",
         "open_wh",
+        "pool",
         "price",
         "priority",
         "reserve",
@@ -28,6 +30,8 @@ class OpenOrder:
     )
 
     def __init__(self, author: str, client: bytes, fact: Order, feeder: str, priority: int) -> None:
+        self.id = (author, client)
+        self.pool = (author, fact.interval_us, fact.venue, fact.side)
         self.author = author
         self.client = client
         self.venue = fact.venue

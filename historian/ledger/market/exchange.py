@@ -243,18 +243,17 @@ class Exchange:
     def enter(self, order: OpenOrder, entry: int, now_us: int) -> list[Trade]:
         """In with one that was judged; what it trades at once."""
         interval = self._interval(order.interval_us)
-        author, venue = order.author, order.venue
-        order_id = (author, order.client)
+        author, order_id = order.author, order.id
         self.orders[order_id] = order
         self._open_of[author][order_id] = order
-        self._beside[author, order.interval_us, venue, order.side][order_id] = order
+        self._beside[order.pool][order_id] = order
         interval.orders[order_id] = order
         self.reserved[author] += order.reserve
         # One that is good until its gate is cleared however late the gate's entry comes.
         if order.good_until_us < order.interval_us - self.in_force().gate_lead_s * MICROS:
             heapq.heappush(self._expiries, (order.good_until_us, order.priority, order_id))
         trades = []
-        if venue is Venue.CONTINUOUS:
+        if order.venue is Venue.CONTINUOUS:
             planned = interval.book.plan(order)
             interval.book.halves[order.side].add(order)
             for resting, wh in planned:
@@ -275,16 +274,7 @@ class Exchange:
         amount = amount_down(wh, price)
         self._fill(interval, buy, wh, amount)
         self._fill(interval, sell, wh, amount)
-        trade = Trade(
-            order.interval_us,
-            now_us,
-            entry,
-            (buy.author, buy.client),
-            (sell.author, sell.client),
-            wh,
-            price,
-            amount,
-        )
+        trade = Trade(order.interval_us, now_us, entry, buy.id, sell.id, wh, price, amount)
         interval.trades.append(trade)
         return trade
 
@@ -323,12 +313,10 @@ class Exchange:
         self._take_out(order)
 
     def _take_out(self, order: OpenOrder) -> None:
-        author = order.author
-        order_id = (author, order.client)
+        author, order_id, pool = order.author, order.id, order.pool
         interval = self.intervals[order.interval_us]
         del self.orders[order_id]
         del self._open_of[author][order_id]
-        pool = (author, order.interval_us, order.venue, order.side)
         beside = self._beside[pool]
         del beside[order_id]
         if not beside:
@@ -370,9 +358,8 @@ class Exchange:
             is_buy = order.side is Side.BUY
             # Rounded for the market: what its buyers pay is never less than what its sellers get.
             amount = amount_up(wh, price) if is_buy else amount_down(wh, price)
-            order_id = (order.author, order.client)
             self._fill(interval, order, wh, amount)
-            buyer, seller = (order_id, None) if is_buy else (None, order_id)
+            buyer, seller = (order.id, None) if is_buy else (None, order.id)
             interval.trades.append(Trade(interval_us, now_us, entry, buyer, seller, wh, price, amount))
         for order in list(interval.orders.values()):
             self._end(order)

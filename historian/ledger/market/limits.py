@@ -70,26 +70,24 @@ class Limits:
         most = _wh(manifest.max_export_w if is_sale else manifest.max_import_w, rules)
         if is_sale and (forecast := self.forecasts.get((name, interval_us))) is not None:
             most = min(most, forecast)
-        _fits(self._by_device[side, interval_us, name], wh, most, f"{name} {does}")
+        promised = self._by_device[side, interval_us, name]
+        if promised + wh > most:
+            raise _too_much(promised, wh, most, f"{name} {does}")
         feeder = self._registry.feeders[manifest.feeder]
-        _fits(
-            self._by_feeder[side, interval_us, feeder.feeder],
-            wh,
-            _wh(feeder.max_export_w if is_sale else feeder.max_import_w, rules),
-            f"the feeder {feeder.feeder} carries",
-        )
+        promised = self._by_feeder[side, interval_us, feeder.feeder]
+        most = _wh(feeder.max_export_w if is_sale else feeder.max_import_w, rules)
+        if promised + wh > most:
+            raise _too_much(promised, wh, most, f"the feeder {feeder.feeder} carries")
         if rules.proven_share and self._meters.proofs.get(owner, 0) >= rules.proven_after:
             shown = self._meters.most_export_wh if is_sale else self._meters.most_import_wh
+            promised = self._by_owner[side, interval_us, owner]
             most = shown.get(owner, 0) * rules.proven_share // ONE
-            _fits(
-                self._by_owner[side, interval_us, owner],
-                wh,
-                most,
-                f"the meters of {owner} prove that it {does}",
-            )
-        if manifest.kind is DeviceKind.VEHICLE:
+            if promised + wh > most:
+                raise _too_much(promised, wh, most, f"the meters of {owner} prove that it {does}")
+        kind = manifest.kind
+        if kind is DeviceKind.VEHICLE:
             self._check_session(name, side, interval_us, wh, rules)
-        if manifest.kind in (DeviceKind.STORAGE, DeviceKind.VEHICLE):
+        if kind is DeviceKind.STORAGE or kind is DeviceKind.VEHICLE:
             self._check_storage(device, side, interval_us, wh, rules)
 
     def _check_session(self, name: str, side: Side, interval_us: int, wh: int, rules: Rules) -> None:
@@ -103,7 +101,8 @@ class Limits:
             if session.from_us <= start_us < session.to_us
         )
         most = session.export_wh if side is Side.SELL else session.import_wh
-        _fits(promised, wh, most, f"the session of {name} allows")
+        if promised + wh > most:
+            raise _too_much(promised, wh, most, f"the session of {name} allows")
 
     def _check_storage(self, device: Registered, side: Side, interval_us: int, wh: int, rules: Rules) -> None:
         """Along all promised intervals: never less than nothing in it, never more than it holds."""
@@ -136,7 +135,10 @@ class Limits:
         self._by_device[side, interval_us, device] += wh
         self._by_feeder[side, interval_us, feeder] += wh
         self._by_owner[side, interval_us, owner] += wh
-        flow = self._flows[device].setdefault(interval_us, Flow())
+        flows = self._flows[device]
+        flow = flows.get(interval_us)
+        if flow is None:
+            flow = flows[interval_us] = Flow()
         if side is Side.SELL:
             flow.sells += wh
         else:
@@ -176,9 +178,8 @@ def _wh(watts: int, rules: Rules) -> int:
     return watts * rules.interval_s // HOUR_S
 
 
-def _fits(promised: int, wh: int, most: int, what: str) -> None:
-    if promised + wh > most:
-        raise Refused(
-            Reason.OVERFLOW,
-            f"{what} {most} Wh an interval at most; {promised} are promised, and {wh} more asked",
-        )
+def _too_much(promised: int, wh: int, most: int, what: str) -> Refused:
+    return Refused(
+        Reason.OVERFLOW,
+        f"{what} {most} Wh an interval at most; {promised} are promised, and {wh} more asked",
+    )
