@@ -41,6 +41,8 @@ from historian.dispatch_job.windows import window_of
 
 RUNS_ABOVE_KW = 1.0
 """A genset that gives more is on."""
+LEAST_FALL_PCT = 5.0
+"""A charge that falls by more at once is another vehicle's."""
 ISLAND = timedelta(hours=1)
 """An open tie is planned to stay open for so long: nobody says when the utility is back."""
 
@@ -56,6 +58,8 @@ class Memory:
     """Since when a vehicle is there."""
     soc_pct: dict[str, float] = field(default_factory=dict)
     """As last known; of a vehicle, since it came."""
+    known_at: dict[str, datetime] = field(default_factory=dict)
+    """When that was, of vehicles."""
     running: dict[str, tuple[bool, datetime]] = field(default_factory=dict)
     """Of gensets: whether, and since when."""
 
@@ -73,8 +77,13 @@ class Memory:
                         self.plugged.pop(asset.name, None)
                         self.soc_pct.pop(asset.name, None)
                         continue
+                    soc_pct = read(asset.state_of_charge)
+                    if soc_pct is not None and self._is_another(asset, soc_pct, now):
+                        self.plugged[asset.name] = now
                     self.plugged.setdefault(asset.name, now)
-                    self._note_soc(asset.name, read(asset.state_of_charge))
+                    self._note_soc(asset.name, soc_pct)
+                    if soc_pct is not None:
+                        self.known_at[asset.name] = now
                 case PlannedGenset():
                     power = read(asset.power)
                     if power is None:
@@ -87,6 +96,15 @@ class Memory:
                         self.running[asset.name] = is_on, now
                 case _:
                     pass
+
+    def _is_another(self, asset: PlannedVehicle, soc_pct: float, now: datetime) -> bool:
+        """One that came between two looks: no vehicle loses so much in so short a time, at whatever power."""
+        before, known_at = self.soc_pct.get(asset.name), self.known_at.get(asset.name)
+        if before is None or known_at is None:
+            return False
+        power_kw = max(asset.charge_max_kw, asset.discharge_max_kw)
+        able_pct = 100 * power_kw * ((now - known_at) / timedelta(hours=1)) / asset.capacity_kwh
+        return soc_pct < before - LEAST_FALL_PCT - 2 * able_pct
 
     def _note_soc(self, name: str, soc_pct: float | None) -> None:
         if soc_pct is not None:

@@ -61,7 +61,8 @@ class _Mean:
 
     start: datetime
     soc_pct: dict[str, float]
-    vehicles: set[str] = field(default_factory=set)
+    vehicles: dict[str, datetime]
+    """That were there at its begin, since when."""
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     is_island: bool = False
@@ -238,8 +239,7 @@ class Dispatcher:
         if mean is None or mean.start != start:
             if mean is not None and start - mean.start == self._step:
                 self._account(mean)
-            mean = self._mean = _Mean(start, dict(self.kept.memory.soc_pct))
-        mean.vehicles.update(self.kept.memory.plugged)
+            mean = self._mean = _Mean(start, dict(self.kept.memory.soc_pct), dict(self.kept.memory.plugged))
         for asset in self._settings.assets:
             power = read(asset.power)
             if power is not None:
@@ -266,7 +266,7 @@ class Dispatcher:
                 prices[asset.name] = {way: means[name] for way, name in told.items() if name in means}
                 if asset.import_price is not None and "import" not in prices[asset.name]:
                     return  # nobody knows what the step cost
-        vehicles = frozenset(name for name in mean.vehicles if name in mean.soc_pct)
+        vehicles = {name: since for name, since in mean.vehicles.items() if name in mean.soc_pct}
         measured = Measured(
             *(mean.start, self._step, means, mean.soc_pct, vehicles, mean.is_island),
             prices=prices,

@@ -19,7 +19,7 @@ import orjson
 from historian.dispatch.plan import Costs, Plan, Status
 from historian.dispatch_job.binding import Memory
 from historian.dispatch_job.course import Followed
-from historian.dispatch_job.shadow import Day, Shadow
+from historian.dispatch_job.shadow import Day, Shadow, Stay
 from historian.store.durable import set_aside
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def keep(path: Path, kept: Kept) -> None:
             "soc_pct": kept.memory.soc_pct,
             "running": {name: [on, since.isoformat()] for name, (on, since) in kept.memory.running.items()},
         },
-        "shadow": {**asdict(kept.shadow), "here": sorted(kept.shadow.here)},
+        "shadow": asdict(kept.shadow),
     }
     beside = path.with_suffix(".new")
     try:
@@ -104,12 +104,15 @@ def _read(content: dict[str, Any]) -> Kept:
             energy_kwh=dict(shadow["energy_kwh"]),
             done_kwh=dict(shadow["done_kwh"]),
             running=dict(shadow["running"]),
-            here=set(shadow["here"]),
-            real_kwh=dict(shadow["real_kwh"]),
+            stays={name: _to_stay(stay) for name, stay in shadow.get("stays", {}).items()},
             today=_to_day(shadow["today"]),
             yesterday=_to_day(shadow["yesterday"]),
         ),
     )
+
+
+def _to_stay(kept: dict[str, Any]) -> Stay:
+    return Stay(**{**kept, "since": datetime.fromisoformat(kept["since"])})
 
 
 def _to_day(kept: dict[str, Any] | None) -> Day | None:

@@ -24,7 +24,7 @@ from gateway.config.dispatch import (
     PlannedVehicle,
 )
 from historian.dispatch.axis import Axis
-from historian.dispatch.model import Asset, Deferrable, Load, Renewable, Site
+from historian.dispatch.model import Asset, Deferrable, GridTie, Load, Renewable, Site
 from historian.dispatch.naive import naive
 from historian.dispatch.plan import settle
 from historian.dispatch_job.binding import RUNS_ABOVE_KW, battery, genset, groups_of, tie, vehicle
@@ -33,17 +33,20 @@ from historian.dispatch_job.windows import Window, window_of
 
 STAYS = timedelta(days=1)
 """A shadow's vehicle charges at once: when it will leave does not matter."""
+KNOWN_FROM_PCT = 5.0
+"""A rise of the charge that tells how much a vehicle takes a percent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One step as it was: mean powers, and what stores held at its begin. Vehicles are those that were there."""
+    """One step as it was: mean powers, and what stores held at its begin. Vehicles are those that were there then."""
 
     start: datetime
     step: timedelta
     powers_kw: Mapping[str, float]
     soc_pct: Mapping[str, float]
-    vehicles: frozenset[str]
+    vehicles: Mapping[str, datetime]
+    """Since when they are there: one that came after another, in the same step even, has another time."""
     is_island: bool = False
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Of a tie whose prices tags tell, by way: import, export."""
@@ -68,6 +71,32 @@ class Day:
 
 
 @dataclass(slots=True)
+class Stay:
+    """Of a vehicle, until it leaves: kWh are taken at the socket, ``paid`` is what the shadow's cost to import."""
+
+    since: datetime
+    came_pct: float
+    pct: float
+    """As last known, when it had taken ``known_kwh``."""
+    known_kwh: float = 0.0
+    hours: float = 0.0
+    real_kwh: float = 0.0
+    shadow_kwh: float = 0.0
+    paid: float = 0.0
+
+    def needed_kwh(self, planned: PlannedVehicle) -> float:
+        """What the real one had to take to be served as the rule serves: its own kWh a percent, where it took enough
+        to know them. The site file's capacity is what vehicles are taken for, not what came.
+        """
+        modelled = planned.capacity_kwh / planned.charge_efficiency_pct
+        rise = self.pct - self.came_pct
+        per_pct = self.known_kwh / rise if rise >= KNOWN_FROM_PCT else modelled
+        per_pct = min(max(per_pct, modelled / 4), modelled * 2)
+        lack = max(planned.target_pct - self.came_pct, 0.0)
+        return min(lack * per_pct, planned.charge_max_kw * self.hours)
+
+
+@dataclass(slots=True)
 class Shadow:
     """The state of the controller that only reckons; JSON keeps it over restarts."""
 
@@ -75,10 +104,8 @@ class Shadow:
     done_kwh: dict[str, float] = field(default_factory=dict)
     """Of deferrables, in their window."""
     running: dict[str, bool] = field(default_factory=dict)
-    here: set[str] = field(default_factory=set)
-    """Vehicles of the step before."""
-    real_kwh: dict[str, float] = field(default_factory=dict)
-    """What they held at its end."""
+    stays: dict[str, Stay] = field(default_factory=dict)
+    """Of the vehicles of the step before."""
     today: Day | None = None
     yesterday: Day | None = None
 
@@ -94,6 +121,7 @@ class Shadow:
         settled = settle(site, axis, powers, running)
         if measured.is_island:
             self._go_along(settings, measured, real, settled.energies_kwh)
+            self._stay(settings, measured, measured.powers_kw, 0.0)
             return day
         cost = settled.costs
         day.cost += cost.total - cost.shortfall
@@ -101,7 +129,10 @@ class Shadow:
         rule = naive(shadow_site, measured.start, measured.step, 1)
         day.naive_cost += rule.costs.total - rule.costs.shortfall
         day.steps += 1
-        self._remember(measured, settled.energies_kwh, rule.energies_kwh)
+        for name, energies in rule.energies_kwh.items():
+            self.energy_kwh[name] = float(energies[-1])
+        taken = {name: float(power[0]) for name, power in rule.powers_kw.items()}
+        self._stay(settings, measured, taken, _import_price(shadow_site, axis))
         for asset in settings.assets:
             if isinstance(asset, PlannedTie):
                 day.peak_kw = max(day.peak_kw, float(powers[asset.name][0]))
@@ -120,14 +151,41 @@ class Shadow:
         return self.today
 
     def _depart(self, settings: DispatchSettings, measured: Measured, day: Day) -> None:
-        """What one left with more than the shadow's would is worth what it cost at the lowest price; less, at the
-        highest: a saving is never made by sending vehicles away empty, nor by filling them at noon.
+        """Both served the same vehicle: what the shadow charged beyond its need is put right at the price it paid.
+        What the real one took more is worth what it cost at the lowest price; less, at the highest: a saving is never
+        made by sending vehicles away empty, nor by filling them at noon.
         """
         low, high = _price_span(settings, measured)
-        for name in self.here - measured.vehicles:
-            more = self.real_kwh.pop(name, 0.0) - self.energy_kwh.pop(name, 0.0)
+        for planned in settings.assets:
+            if not isinstance(planned, PlannedVehicle) or planned.name not in self.stays:
+                continue
+            if measured.vehicles.get(planned.name) == self.stays[planned.name].since:
+                continue
+            stay = self.stays.pop(planned.name)
+            self.energy_kwh.pop(planned.name, None)
+            needed = stay.needed_kwh(planned)
+            if stay.shadow_kwh > 0:
+                day.naive_cost += (needed - stay.shadow_kwh) * stay.paid / stay.shadow_kwh
+            more = stay.real_kwh - needed
             day.cost -= more * (low if more > 0 else high)
-        self.here = set(measured.vehicles)
+
+    def _stay(
+        self, settings: DispatchSettings, measured: Measured, rule: Mapping[str, float], price: float
+    ) -> None:
+        """Note what vehicles took in this step; ``rule``: mean powers of the shadow's, kW."""
+        hours = measured.step / timedelta(hours=1)
+        for planned in settings.assets:
+            if not isinstance(planned, PlannedVehicle) or planned.name not in measured.vehicles:
+                continue
+            pct = measured.soc_pct[planned.name]
+            stay = self.stays.setdefault(planned.name, Stay(measured.vehicles[planned.name], pct, pct))
+            stay.hours += hours
+            stay.pct, stay.known_kwh = pct, stay.real_kwh
+            took = -measured.powers_kw.get(planned.name, 0.0) * hours
+            stay.real_kwh += took
+            shadow_took = -rule.get(planned.name, 0.0) * hours
+            stay.shadow_kwh += shadow_took
+            stay.paid += shadow_took * price
 
     def _real_kwh(self, settings: DispatchSettings, measured: Measured) -> Mapping[str, float]:
         found = {}
@@ -205,19 +263,6 @@ class Shadow:
         for name, kwh in energies.items():
             change = float(kwh[-1]) - real.energy_kwh[name]
             self.energy_kwh[name] = max(own[name] + change, 0.0)
-            if name in measured.vehicles:
-                self.real_kwh[name] = float(kwh[-1])
-
-    def _remember(
-        self,
-        measured: Measured,
-        real: Mapping[str, NDArray[np.float64]],
-        rule: Mapping[str, NDArray[np.float64]],
-    ) -> None:
-        for name, energies in rule.items():
-            self.energy_kwh[name] = float(energies[-1])
-        for name in measured.vehicles & real.keys():
-            self.real_kwh[name] = float(real[name][-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +287,14 @@ def _price_span(settings: DispatchSettings, measured: Measured) -> tuple[float, 
             found = [tariff.price_per_kwh, *(period.price_per_kwh for period in tariff.periods)]
             return min(found), max(found)
     return 0.0, 0.0
+
+
+def _import_price(site: Site, axis: Axis) -> float:
+    for asset in site.assets:
+        if isinstance(asset, GridTie):
+            price = axis.series(asset.import_price_per_kwh, asset.name, "import_price_per_kwh")
+            return float(price[0])
+    return 0.0
 
 
 def _as_measured(

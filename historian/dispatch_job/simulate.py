@@ -101,7 +101,7 @@ def simulate(
         soc = {name: 100 * kwh / _capacity(settings, name) for name, kwh in state.energy_kwh.items()}
         powers = _done(settings, values, state, plan, now, step, course)
         measured = Measured(
-            *(now, step, powers, soc, frozenset(state.plugged)),
+            *(now, step, powers, soc, dict(state.plugged)),
             prices=_prices(settings, values),
             windows={name: window for name, window in windows.items() if window is not None},
         )

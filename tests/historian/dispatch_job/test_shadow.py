@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.config.dispatch import DispatchSettings, PlannedTie
+from gateway.config.dispatch import DispatchSettings, PlannedTie, PlannedVehicle
 from historian.dispatch import GridTie
 from historian.dispatch.axis import Axis
 from historian.dispatch_job.binding import Memory, bind
@@ -30,9 +30,14 @@ def settings(site: Any) -> DispatchSettings:
 
 
 def measured(
-    at: datetime, powers: Mapping[str, float], soc: Mapping[str, float], *, car: bool = False
+    at: datetime,
+    powers: Mapping[str, float],
+    soc: Mapping[str, float],
+    *,
+    car: bool = False,
+    since: datetime = MIDNIGHT,
 ) -> Measured:
-    here = frozenset({"car"}) if car else frozenset()
+    here = {"car": since} if car else {}
     return Measured(at, STEP, {"load": 20.0, "sun": 0.0, **powers}, soc, here)
 
 
@@ -73,8 +78,81 @@ def test_vehicles_that_leave_empty_are_no_saving(settings: DispatchSettings) -> 
     soc = {"battery": 10.0, "car": 30.0}
     shadow.account(settings, measured(MIDNIGHT, {"tie": 20.0}, soc, car=True), UTC)
     day = shadow.account(settings, measured(MIDNIGHT + STEP, {"tie": 20.0}, {"battery": 10.0}), UTC)
-    # The shadow's took 11 kW for 0.2, of which 95 % arrived: what is missing is charged at the evening's 0.4.
-    assert day.saving == pytest.approx(11 * 0.25 * 0.2 - 11 * 0.25 * 0.95 * 0.4)
+    # The shadow's took 11 kW for 0.2: as much is missing, and charged at the evening's 0.4.
+    assert day.saving == pytest.approx(11 * 0.25 * 0.2 - 11 * 0.25 * 0.4)
+
+
+EVENING = MIDNIGHT.replace(hour=16)
+
+
+def charged(settings: DispatchSettings, kwh_a_pct: float, steps: range, to_pct: float) -> float:
+    """The saving of a day on whose evening a car stays for 24 steps, and takes 8 kW in some of them."""
+    shadow = Shadow()
+    pct = 40.0
+    for k in range(24):
+        power = 8.0 if k in steps else 0.0
+        soc = {"battery": 10.0, "car": pct}
+        at = EVENING + k * STEP
+        shadow.account(settings, measured(at, {"tie": 20.0 + power, "car": -power}, soc, car=True), UTC)
+        pct += power * 0.25 / kwh_a_pct
+    assert pct == pytest.approx(to_pct)
+    gone = EVENING + 24 * STEP
+    return shadow.account(settings, measured(gone, {"tie": 20.0}, {"battery": 10.0}), UTC).saving
+
+
+def test_a_vehicle_costs_what_it_took_not_what_the_site_file_takes_it_for(settings: DispatchSettings) -> None:
+    # 0.2 kWh a percent, where the file says 50 kWh: 8 kWh for the 40 %, not 21. Both charge at once: at 11 kW, the
+    # shadow would have been done sooner; all of it before the evening.
+    early = charged(settings, 0.2, range(4), 80.0)
+    # 21.05 kWh were charged by the shadow: 11 of them at 0.2 before the evening begins, the rest at 0.4.
+    paid = 11.0 * 0.2 + 10.05 * 0.4
+    assert early == pytest.approx(paid / 21.05 * 8.0 - 8.0 * 0.2, abs=0.01)
+
+
+def test_what_a_vehicle_takes_beyond_its_need_is_worth_the_lowest_price(settings: DispatchSettings) -> None:
+    enough = charged(settings, 0.2, range(4), 80.0)
+    more = charged(settings, 0.2, range(6), 100.0)
+    assert more == pytest.approx(
+        enough - 4.0 * 0.4 + 4.0 * 0.2, abs=0.02
+    )  # the last two steps were the evening's
+
+
+def test_a_vehicle_that_follows_another_at_once_is_charged_by_the_rule_too(
+    settings: DispatchSettings,
+) -> None:
+    shadow = Shadow()
+    for k in range(12):  # the first takes all it needs
+        soc = {"battery": 10.0, "car": min(76.0 + 5.2 * k, 80.0)}
+        shadow.account(settings, measured(MIDNIGHT + k * STEP, {"tie": 20.0}, soc, car=True), UTC)
+    day = shadow.today
+    assert day is not None
+    before = day.naive_cost
+    second = MIDNIGHT + 12 * STEP
+    shadow.account(
+        settings, measured(second, {"tie": 20.0}, {"battery": 10.0, "car": 20.0}, car=True, since=second), UTC
+    )
+    # A step of 20 kW for the load and 11 kW for the car; and what the first was charged for and did not take.
+    first_kwh = 50 * 0.04 / 0.95
+    assert day.naive_cost - before == pytest.approx((20 + 11) * 0.25 * 0.2, abs=first_kwh * 0.2)
+    assert shadow.stays["car"].since == second
+    assert shadow.energy_kwh["car"] == pytest.approx(50 * 0.2 + 11 * 0.25 * 0.95)
+
+
+def test_a_charge_that_falls_between_two_looks_is_another_vehicles(settings: DispatchSettings) -> None:
+    car = next(asset for asset in settings.assets if isinstance(asset, PlannedVehicle))
+    values: dict[int, float | None] = {car.connected: 1.0, car.state_of_charge: 78.0}
+    memory = Memory()
+    memory.look(settings, values.get, MIDNIGHT)
+    second = timedelta(seconds=1)
+    for pct, since in ((77.0, 0), (78.0, 0), (31.0, 3), (33.0, 3)):
+        values[car.state_of_charge] = pct
+        memory.look(settings, values.get, MIDNIGHT + {77.0: 1, 78.0: 2, 31.0: 3, 33.0: 4}[pct] * second)
+        assert memory.plugged["car"] == MIDNIGHT + since * second
+    values[car.state_of_charge] = None  # nobody hears it for four hours, in which it may have given back
+    memory.look(settings, values.get, MIDNIGHT + timedelta(hours=2))
+    values[car.state_of_charge] = 20.0
+    memory.look(settings, values.get, MIDNIGHT + timedelta(hours=4))
+    assert memory.plugged["car"] == MIDNIGHT + 3 * second
 
 
 def test_a_day_ends_at_midnight_and_its_costs_stay(settings: DispatchSettings) -> None:
