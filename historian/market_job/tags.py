@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 from gateway.config.market import MarketSettings, MarketStatus, MarketTags
 from gateway.config.market_agents import AgentState
-from gateway.config.market_section import TEXT_BYTES
+from gateway.config.market_tags import TEXT_BYTES
 from gateway.tags.quality import Quality
 from gateway.tags.tag import ValueType
 from historian.ledger.facts import Price, Side
