@@ -225,10 +225,14 @@ class Book:
 
     def has_request(self, author: str, client: bytes) -> bool:
         """Whether an author's request of this client id is in the ledger, in force or void."""
+        return self.sequence_of(author, client) is not None
+
+    def sequence_of(self, author: str, client: bytes) -> int | None:
+        """Which entry an author's request of this client id is; None where it is not in the ledger."""
         row = self._connection.execute(
-            "SELECT 1 FROM requests WHERE author = ? AND client = ?", (author, client)
+            "SELECT sequence FROM requests WHERE author = ? AND client = ?", (author, client)
         ).fetchone()
-        return row is not None
+        return None if row is None else int(row[0])
 
     def _may_be_placed(self, author: str, clients: list[bytes], batch: _Batch) -> bool:
         """False where all are new: of ids that ascend, one question tells."""

@@ -55,6 +55,7 @@ class Certificates:
         self._meters = meters
         self._chart = chart
         self.sources: dict[str, CertifiedSource] = {}
+        self.since_us: dict[str, int] = {}  # when a source was certified, or got another meter
         self.batches: dict[str, tuple[int, Batch]] = {}  # with the entry that said it last
         self.issued: defaultdict[str, int] = defaultdict(int)  # the last serial of each source
         self.held: dict[tuple[str, int], Certificate] = {}
@@ -63,7 +64,7 @@ class Certificates:
 
     # ------------------------------------------------------------ production
 
-    def certify(self, author: Author, fact: CertifiedSource) -> list[Body]:
+    def certify(self, author: Author, fact: CertifiedSource, now_us: int) -> list[Body]:
         """A source and the meter that counts nothing else; said again, another meter or validity from here on."""
         needs_operator(author, "certifies sources")
         source = self._source(fact.device)
@@ -79,6 +80,9 @@ class Certificates:
             raise Refused(Reason.MALFORMED, "a source is of some technology")
         if not LEAST_VALID_S <= fact.valid_s <= MOST_VALID_S:
             raise Refused(Reason.OVERFLOW, f"valid_s is {fact.valid_s}: {LEAST_VALID_S} to {MOST_VALID_S}")
+        known = self.sources.get(fact.device)
+        if known is None or known.meter != fact.meter:
+            self.since_us[fact.device] = now_us
         self.sources[fact.device] = fact
         return []
 

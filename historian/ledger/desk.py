@@ -20,7 +20,7 @@ from historian.ledger.errors import LedgerError, Reason, Refused
 from historian.ledger.facts import NO_DIGEST, BillIssue, Fact, Gate, Refusal, Settlement
 from historian.ledger.metering import MICROS
 from historian.ledger.payment_facts import Dunning
-from historian.ledger.pen import Pen, now_us
+from historian.ledger.pen import Pen, client_id, now_us
 from historian.ledger.state import Placed
 from historian.signing import SigningKey
 
@@ -143,6 +143,25 @@ class Desk:
         for outcome in self.say(*facts):
             if outcome.refused is not None:
                 raise outcome.refused
+
+    def has_said(self, what: str) -> bool:
+        """Whether `say_once` has it on record, in force or void."""
+        return self.book.has_request(self.community.operator, client_id(what))
+
+    def say_once(self, what: str, fact: Fact) -> Refused | None:
+        """A fact under the client id of ``what``, once, however often it is asked for; why it is void, where it is.
+
+        Raises Refused where it cannot be said at all.
+        """
+        client = client_id(what)
+        if not self.has_said(what):
+            ((outcome,),) = self.submit(
+                [sign(self._key, [self._pen_now().statement(record_of(fact), client)])]
+            )
+            return outcome.refused
+        sequence = self.book.sequence_of(self.community.operator, client)
+        assert sequence is not None
+        return self.community.voids.get(sequence)
 
     def close_gates(self) -> list[int]:
         """Close the gates of all intervals with orders whose trading time is over; which they were."""

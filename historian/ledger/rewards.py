@@ -150,6 +150,17 @@ class Rewards:
     def award(self, author: Author, fact: Award, entry: int, now_us: int, interval_us: int) -> list[Body]:
         """Points for what the meters of a participant show against its baseline."""
         needs_operator(author, "awards points")
+        from_us, to_us, quantity, points = self.worth(fact, now_us, interval_us)
+        account = account_of(fact.participant, POINTS)
+        bodies = self._post(f"award {entry}", POINTS_ISSUED, account, points)
+        made = Awarded(entry, fact, from_us, to_us, quantity, points)
+        self.awards.append(made)
+        self._awarded[fact.participant, fact.kind].append(made)
+        self._add(fact.participant, (Lot(now_us + self.rules[fact.kind].valid_s * MICROS, points),))
+        return bodies
+
+    def worth(self, fact: Award, now_us: int, interval_us: int) -> tuple[int, int, int, int]:
+        """Of which time an award is, what was measured, its points after the caps; ``Refused`` where it is void."""
         self._registry.trader(fact.participant)
         rule = self.rules.get(fact.kind)
         if rule is None:
@@ -175,13 +186,7 @@ class Rewards:
         points = min(points, rule.cap_each, max(0, rule.cap_period - had))
         if not points:
             raise Refused(Reason.OVERFLOW, f"{fact.participant} has {had} points of that period: no more now")
-        account = account_of(fact.participant, POINTS)
-        bodies = self._post(f"award {entry}", POINTS_ISSUED, account, points)
-        made = Awarded(entry, fact, from_us, to_us, quantity, points)
-        self.awards.append(made)
-        self._awarded[fact.participant, fact.kind].append(made)
-        self._add(fact.participant, (Lot(now_us + rule.valid_s * MICROS, points),))
-        return bodies
+        return from_us, to_us, quantity, points
 
     def _batch(self, fact: Award) -> tuple[int, int, int]:
         known = self._certificates.batches.get(fact.event)

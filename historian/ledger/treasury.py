@@ -45,7 +45,7 @@ class Treasury:
             p.Share: lambda author, fact, entry, now: finance.share(author, fact),
             p.Revenue: lambda author, fact, entry, now: finance.earn(author, fact, entry),
             p.Distribution: lambda author, fact, entry, now: finance.distribute(author, fact, entry),
-            r.CertifiedSource: lambda author, fact, entry, now: certificates.certify(author, fact),
+            r.CertifiedSource: lambda author, fact, entry, now: certificates.certify(author, fact, now),
             r.Batch: certificates.add_batch,
             r.CertificateTransfer: certificates.give,
             r.Retirement: certificates.retire,

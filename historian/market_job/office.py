@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from datetime import tzinfo
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from gateway.config.demand_response import DemandResponseSettings
 from gateway.config.market import MarketSettings
 from historian.dispatch_job.foresight import Source
 from historian.ledger.desk import Desk
@@ -21,9 +22,11 @@ from historian.market_job.bills import Biller
 from historian.market_job.opening import Opened, open_market
 from historian.market_job.plugs import Plugs
 from historian.market_job.pricing import NoPrice, means, price_again, price_now
+from historian.market_job.production import Production
 from historian.market_job.quotes import NoQuote, Quotes
 from historian.market_job.readings import MeterReader
 from historian.market_job.registrar import Registrar
+from historian.market_job.rewarding import Rewarding
 from historian.query.history import History
 from historian.signing import SigningKey
 
@@ -47,9 +50,11 @@ class Office:
         read: Callable[[int], float | None],
         names: Mapping[int, str],
         forecasts: Source,
-        zone: tzinfo,
+        zone: ZoneInfo,
         clock: Callable[[], int],
         quotes: Mapping[str, Quotes],
+        events: DemandResponseSettings | None = None,
+        calls: Path | None = None,
     ) -> None:
         self.settings = settings
         self.desk = Desk(opened.book, opened.key, clock)
@@ -67,6 +72,8 @@ class Office:
         self.reader = MeterReader(settings, self.desk, history)
         self.plugs = Plugs(settings, self.desk, read, forecasts)
         self._biller = Biller(settings, self.desk, zone)
+        self._production = Production(settings, self.desk, zone)
+        self._rewarding = Rewarding(settings, self.desk, zone, events, calls)
         self._registered_us = -REGISTER_PAUSE_US
         self._gate_us = 0
         self._open: deque[int] = deque()  # gated, and not settled yet
@@ -115,7 +122,8 @@ class Office:
         """What is the matter, the gravest first."""
         told = [why for why in (self._price_trouble, self._feed_trouble) if why]
         told += [why for _, why in sorted(self._refused.items())][:1]
-        return [*told, *self._registrar.troubles, *self._biller.troubles, *self.reader.troubles.values()]
+        told += [*self._registrar.troubles, *self._biller.troubles, *self.reader.troubles.values()]
+        return [*told, *self._production.troubles, *self._rewarding.troubles]
 
     # ------------------------------------------------------------ a look
 
@@ -131,7 +139,10 @@ class Office:
         self._close_gates(now_us)
         self.reader.look(self._edges(now_us), now_us)
         self._settle(now_us)
-        self._biller.look(now_us, self._open[0] if self._open else self._gate_us)
+        settled_to_us = self._open[0] if self._open else self._gate_us
+        self._biller.look(now_us, settled_to_us)
+        self._production.look(now_us)
+        self._rewarding.look(now_us, settled_to_us)
         if now_us - self._closed_at_us >= PERIOD_US:
             self._opened.book.close_period(self._opened.key)
             self._closed_at_us = now_us
@@ -257,13 +268,18 @@ def open_office(
     read: Callable[[int], float | None],
     names: Mapping[int, str],
     forecasts: Source,
-    zone: tzinfo,
+    zone: ZoneInfo,
     clock: Callable[[], int],
     quotes: Mapping[str, Quotes],
+    events: DemandResponseSettings | None = None,
+    calls: Path | None = None,
 ) -> Office:
-    """A market at work. Raises LedgerError, KeyFileError, OSError, sqlite3.Error."""
+    """A market at work; ``calls`` is the file of the ``events`` that were given.
+
+    Raises LedgerError, KeyFileError, OSError, sqlite3.Error.
+    """
     opened = open_market(settings, state, site, clock)
-    office = Office(settings, opened, history, read, names, forecasts, zone, clock, quotes)
+    office = Office(settings, opened, history, read, names, forecasts, zone, clock, quotes, events, calls)
     try:
         office.start()
     except BaseException:

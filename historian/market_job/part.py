@@ -15,6 +15,7 @@ import numpy as np
 
 from gateway.config.market import MarketSettings, MarketStatus
 from gateway.config.part import PartContext, work_in_thread
+from gateway.config.paths import run_paths
 from gateway.config.plant_time import speed_of
 from gateway.config.site import Site
 from gateway.config.system import MARKET_OWNER
@@ -244,6 +245,8 @@ class _Market:
                 zone,
                 self._clock,
                 self._quotes,
+                self._site.demand_response,
+                run_paths(self._site.name, self._state).demand_response,
             )
         except _AWAY as error:
             self._lose(error)

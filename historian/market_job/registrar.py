@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from gateway.config.market import MarketDunning, MarketMember, MarketSettings, MarketTariff
+from gateway.config.market import (
+    MarketDevice,
+    MarketDunning,
+    MarketMember,
+    MarketReward,
+    MarketSettings,
+    MarketTariff,
+)
 from historian.ledger.bundle import Bundle, sign
 from historian.ledger.coding import record_of
 from historian.ledger.desk import Desk
@@ -34,6 +41,7 @@ from historian.ledger.market.price import ONE
 from historian.ledger.metering import MICROS
 from historian.ledger.payment_facts import Terms
 from historian.ledger.pen import Pen
+from historian.ledger.reward_facts import CertifiedSource, RewardKind, RewardRule
 from historian.signing import SigningKey
 
 CREDIT = "credit."  # an account for each member: what the operator has paid into its deposit
@@ -78,6 +86,19 @@ def terms_of(dunning: MarketDunning) -> Terms:
         dunning.reminder_fee,
         dunning.warning_fee,
         dunning.least_amount,
+    )
+
+
+def reward_of(reward: MarketReward) -> RewardRule:
+    """What a kind earns from now on."""
+    return RewardRule(
+        RewardKind[reward.kind.name],
+        reward.points,
+        reward.most_each,
+        reward.most_in_period,
+        reward.period_s,
+        reward.valid_s,
+        reward.most_adjustment,
     )
 
 
@@ -178,6 +199,9 @@ class Registrar:
         dunning = self._settings.dunning
         if dunning is not None and community.treasury.payments.terms != (terms := terms_of(dunning)):
             yield terms
+        for reward in map(reward_of, self._settings.rewards):
+            if community.treasury.rewards.rules.get(reward.kind) != reward:
+                yield reward
         if community.market.rules is not None:
             for tariff in self._settings.tariffs:
                 yield from self._tariff(tariff)
@@ -275,6 +299,21 @@ class Registrar:
                 )
                 if registry.meters.get(meter.name) != binding:
                     yield binding
+            for source in member.devices:
+                yield from self._certified(source)
+
+    def _certified(self, source: MarketDevice) -> Iterator[Fact]:
+        """A renewable source, once it and its meter stand in the ledger."""
+        community = self._desk.community
+        if source.renewable is None or source.renewable.meter not in community.registry.meters:
+            return
+        device = community.registry.devices.get(source.name)
+        if device is None or device.status is not Status.ACTIVE:
+            return
+        of = source.renewable
+        fact = CertifiedSource(source.name, of.meter, of.technology, of.valid_s)
+        if community.treasury.certificates.sources.get(source.name) != fact:
+            yield fact
 
     def _credits(self) -> Iterator[Body]:
         """What a member's credit lacks; more that was paid once stays."""

@@ -116,6 +116,8 @@ class NoForecast:
 class Bench:
     """A market without its process: time, tags and registers are the test's."""
 
+    first_wh = 1_000
+
     def __init__(self, site: Site, state: Path, folder: Any) -> None:
         assert site.market is not None
         self.site, self.state, self.folder = site, state, folder
@@ -124,7 +126,7 @@ class Bench:
         self.values: dict[str, float | None] = {
             "d.load_kw": 50.0, "d.hz": 50.0, "d.soc_pct": 50.0, "d.connected": 0.0
         }  # fmt: skip
-        self.registers = dict.fromkeys(REGISTERS, 1_000)
+        self.registers = dict.fromkeys(REGISTERS, self.first_wh)
         self.forecasts = NoForecast()
         self.quotes: dict[str, Quotes] = {}
         self.answers = Answers()
@@ -147,7 +149,7 @@ class Bench:
         self.office = open_office(
             self.settings, self.state, self.site.name, self.history,
             lambda tag: self.values[names[tag]], names, self.forecasts, ZoneInfo(self.site.time_zone), self.clock,
-            self.quotes,
+            self.quotes, self.site.demand_response, self.state / "demand_response.sqlite",
         )  # fmt: skip
         self.answers.office = self.office
 
