@@ -25,7 +25,6 @@ from historian.ledger.verify import verify
 from historian.signing import SigningKey
 
 ENTRIES = 100_000
-BATCH = 1_000  # entries made durable at once
 ACCOUNTS = 100
 SIGNATURES = 2_000
 
@@ -77,28 +76,29 @@ def alone() -> None:
     )
 
 
-def ledger(folder: Path, entries: int, to_signature: int) -> None:
-    """Fill one and verify it."""
+def ledger(folder: Path, entries: int, batch: int, to_signature: int) -> None:
+    """Fill one with batches, each made durable at once, and verify it."""
+    entries = -(-entries // batch) * batch
     key = SigningKey.generate()
     of = f"{to_signature} to a signature"
-    file = folder / f"{to_signature}.ledger"
+    file = folder / f"{batch}-{to_signature}.ledger"
     with Book.create(file, "bench", "market", key) as book:
         pen = Pen(key, book.id)
         book.append([pen.sign([Account(f"a{i}", "EUR", "market", True) for i in range(ACCOUNTS)])])
 
         signing, appending, both = Watch(), Watch(), Watch()
         with both:
-            for first in range(0, entries, BATCH):
+            for first in range(0, entries, batch):
                 bodies = [
                     transfer("trade", f"a{i % ACCOUNTS}", f"a{(i + 1) % ACCOUNTS}", "EUR", 1 + i)
-                    for i in range(first, first + BATCH)
+                    for i in range(first, first + batch)
                 ]
                 with signing:
-                    some = [pen.sign(bodies[i : i + to_signature]) for i in range(0, BATCH, to_signature)]
+                    some = [pen.sign(bodies[i : i + to_signature]) for i in range(0, batch, to_signature)]
                 with appending:
                     book.append(some)
         signing.tell(f"sign, as authors do, {of}", entries)
-        appending.tell(f"append signed entries, durable, batches of {BATCH:,}, {of}", entries)
+        appending.tell(f"append signed entries, durable, batches of {batch:,}, {of}", entries)
         both.tell("both, one after the other in one process", entries)
         book.close_period(key)
     print(f"    {file.stat().st_size / entries:.0f} bytes an entry on disk")
@@ -116,8 +116,9 @@ def main() -> None:
     print(f"{entries:,} entries, {os.cpu_count()} cores, load {load:.1f} before it")
     alone()
     with tempfile.TemporaryDirectory(dir=os.environ.get("TIELINE_BENCH_DIR")) as folder:
-        ledger(Path(folder), entries, 100)
-        ledger(Path(folder), entries // 10, 1)
+        ledger(Path(folder), entries, 1_000, 100)
+        ledger(Path(folder), entries, 10_000, 100)
+        ledger(Path(folder), entries // 10, 1_000, 1)
 
 
 if __name__ == "__main__":
