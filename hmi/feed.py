@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gateway.config.site import Site
 from gateway.tags.image import JournalReader, Presence, Region, RegionError, presence_of
+from gateway.tags.sample import Value
 from gateway.tags.tag import ValueType
 from hmi import messages
 
@@ -124,6 +125,13 @@ class Feed:
 
     def _hello(self, user: str, role: str) -> str:
         return messages.hello(self._table, user, role, int(HEARTBEAT_S * 1000), self._clock())
+
+    def value_of(self, tag: str) -> Value | None:
+        """The tag's value now, of whatever quality; None where the region has no such tag."""
+        try:
+            return self._region.sample(tag).value
+        except KeyError:
+            return None
 
     def leave(self, page: Page) -> None:
         self._pages.discard(page)

@@ -12,7 +12,7 @@ how late a message is).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,8 @@ TAG_COLUMNS = (
     "device",
     "description",
     "writable",
+    "alert",
+    "hold",
 )
 
 
@@ -58,6 +60,7 @@ class Clock:
 
 def site_table(site: Site) -> dict[str, Any]:
     """The part of ``hello`` that is the same for every page, ready to be encoded."""
+    holds = _holds(site)
     return {
         "type": "hello",
         "protocol": PROTOCOL,
@@ -65,7 +68,7 @@ def site_table(site: Site) -> dict[str, Any]:
         "areas": [[area.path, area.description] for area in site.areas],
         "statuses": {str(int(quality)): name_of(quality) for quality in Quality},
         "columns": TAG_COLUMNS,
-        "tags": [_tag_row(index, tag) for index, tag in enumerate(site.tags) if tag.name],
+        "tags": [_tag_row(index, tag, holds.get(index)) for index, tag in enumerate(site.tags) if tag.name],
     }
 
 
@@ -118,7 +121,7 @@ def json_values(rows: Samples, types: NDArray[np.uint8], texts: Sequence[str]) -
     return listed
 
 
-def _tag_row(index: int, tag: Tag) -> list[Any]:
+def _tag_row(index: int, tag: Tag, hold: dict[str, str] | None) -> list[Any]:
     return [
         index,
         tag.name,
@@ -133,7 +136,30 @@ def _tag_row(index: int, tag: Tag) -> list[Any]:
         tag.device,
         tag.description,
         tag.write is not None,
+        _alert(tag),
+        hold,
     ]
+
+
+def _alert(tag: Tag) -> dict[str, Any] | None:
+    """What of its values needs a look; ``words`` is the name of a tag."""
+    alert = tag.attention
+    if alert is None:
+        return None
+    row = {field: value for field, value in asdict(alert).items() if value is not None}
+    del row["in_status"]
+    if alert.words:
+        row["words"] = f"{tag.name.rpartition('.')[0]}.{alert.words}"
+    return row
+
+
+def _holds(site: Site) -> dict[int, dict[str, str]]:
+    """By point of a device that the logic may hold: the tag that is Good while it does, and what lets go of it."""
+    outputs = site.logic.outputs if site.logic is not None else ()
+    return {
+        output.tag: {"demand": site.tags[output.demand].name, "release": output.release_words}
+        for output in outputs
+    }
 
 
 def _times(clock: Clock) -> dict[str, int]:

@@ -16,6 +16,7 @@ from gateway.config.accounts import Accounts, AccountsError
 from gateway.config.part import PartContext
 from gateway.config.site import HmiSettings
 from gateway.tags.image import Region
+from historian.query.history import History
 from hmi.feed import Feed
 from hmi.server import FEED_MESSAGE_BYTES, Web
 from hmi.sessions import Sessions
@@ -38,9 +39,13 @@ async def run(context: PartContext) -> None:
     accounts = Accounts(context.paths.accounts)
     sessions = Sessions(context.paths.runtime / SESSIONS_FILE, time.time, accounts.seal)
     sessions.load({user.name for user in context.site.users})
-    with Region.attach(context.region_name) as region, _listen(settings) as listening:
+    with (
+        Region.attach(context.region_name) as region,
+        _listen(settings) as listening,
+        contextlib.closing(History(context.paths.history)) as history,
+    ):
         feed = Feed(region, context.site)
-        web = Web(context.site, feed, sessions, accounts)
+        web = Web(context.site, feed, sessions, accounts, history)
         server = _Server(
             uvicorn.Config(
                 web.application(),

@@ -4,6 +4,7 @@ GET  /             the page, or on to /sign-in
 GET  /sign-in      the form; POST signs in
 POST /sign-out     ends the session and cuts off its pages
 GET  /api/session  who is signed in (401: nobody)
+GET  /api/since    since when ?tag= has been as it is, by history (401: nobody, 404: no such alert)
 WS   /api/feed     the live feed (401: nobody, 503: too many pages)
 GET  /health       200 while the region is live and the feed turns, else 503; needs no session, tells no more
 GET  /static/      style and modules
@@ -31,15 +32,21 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.config.accounts import AccountsError
+from gateway.config.alert import Alert
 from gateway.config.site import Role, Site
+from historian.errors import HistoryError
+from historian.query.history import History
+from historian.since import since
 from hmi.feed import Feed, Page
 from hmi.guard import Guard
+from hmi.messages import NANOSECONDS_A_MS
 from hmi.sessions import LIFETIME_S, Session, Sessions
 from hmi.throttle import Throttle
 
 STATIC = Path(__file__).parent / "static"
 FORM_BYTES = 4_096  # a name and a password, percent-encoded
 VERIFY_AT_ONCE = 2  # scrypt takes 50 ms and 16 MiB each: more at once would only starve the other parts
+SINCE_AT_ONCE = 2  # questions to history: it answers one after the other anyway
 FEED_MESSAGE_BYTES = 1_024  # a page has nothing to say
 
 log = logging.getLogger(__name__)
@@ -57,8 +64,13 @@ class PasswordCheck(Protocol):
 class Web:
     """The routes, and what they share."""
 
-    def __init__(self, site: Site, feed: Feed, sessions: Sessions, accounts: PasswordCheck) -> None:
+    def __init__(
+        self, site: Site, feed: Feed, sessions: Sessions, accounts: PasswordCheck, history: History
+    ) -> None:
         assert site.hmi is not None
+        self._history = history
+        self._watched = _watched(site)
+        self._asking = asyncio.Semaphore(SINCE_AT_ONCE)
         self._feed = feed
         self._sessions = sessions
         self._accounts = accounts
@@ -73,6 +85,7 @@ class Web:
     def follow(self, site: Site) -> None:
         """Go on with another site that has the same door: pages stay, those of users who are no more do not."""
         self._roles = _roles_of(site)
+        self._watched = _watched(site)
         self._sessions.keep(self._roles.keys())
         self._feed.follow(site, self._roles)
 
@@ -84,6 +97,7 @@ class Web:
                 Route("/sign-in", self.sign_in, methods=["POST"]),
                 Route("/sign-out", self.sign_out, methods=["POST"]),
                 Route("/api/session", self.session),
+                Route("/api/since", self.since),
                 WebSocketRoute("/api/feed", self.live_feed),
                 Route("/health", self.health),
                 Mount("/static", StaticFiles(directory=STATIC)),
@@ -155,6 +169,22 @@ class Web:
             }
         )
 
+    async def since(self, request: Request) -> Response:
+        if self._session_of(request) is None:
+            return JSONResponse({"signed_in": False}, 401)
+        tag = request.query_params.get("tag", "")
+        alert = self._watched.get(tag)
+        value = None if alert is None else self._feed.value_of(tag)
+        if alert is None or value is None:
+            return JSONResponse({"since_ms": None}, 404)
+        try:
+            async with self._asking:
+                found = await asyncio.to_thread(since, self._history, tag, alert, value, time.time_ns())
+        except (HistoryError, OSError) as error:
+            log.error("since when %s is %s is not known: %s", tag, value, error)
+            return JSONResponse({"since_ms": None}, 503)
+        return JSONResponse({"since_ms": None if found is None else found // NANOSECONDS_A_MS})
+
     async def health(self, request: Request) -> Response:
         is_live = self._feed.is_live
         return JSONResponse({"live": is_live}, 200 if is_live else 503)
@@ -184,6 +214,10 @@ class Web:
     def _form(self, message: str, status: int, user: str = "") -> HTMLResponse:
         page = self._sign_in_page.substitute(message=html.escape(message), user=html.escape(user))
         return HTMLResponse(page, status)
+
+
+def _watched(site: Site) -> dict[str, Alert]:
+    return {tag.name: tag.attention for tag in site.tags if tag.attention is not None}
 
 
 def _roles_of(site: Site) -> dict[str, Role]:

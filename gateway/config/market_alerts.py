@@ -29,7 +29,7 @@ _NAMED: Final = {
         after_s=60,  # a first connection takes its time
     ),
     ("peers", "disputed"): Alert(
-        f"settled {VALUE} intervals of the last week in another way",
+        f"settled intervals of the last week in another way: {VALUE}",
         "Compare both sites' figures with `tieline market peers`; one of them corrects a meter and restates.",
         above=0,
     ),

@@ -117,7 +117,15 @@ _HISTORY_TAGS: tuple[SystemRow, ...] = (
 # What of these an operator should see first, by the tag's last word. `tieline status` tells of links, parts, the
 # program and history in its own words.
 _SHIFT_S = 8 * 3_600  # how long something that is over already is news
-_DEVICE_ALERTS = {"connected": Alert("link down", "See `tieline status`.", values=(False,), in_status=False)}
+_DEVICE_ALERTS = {
+    "connected": Alert(
+        "link down",
+        "Has it power, and a way to it? It is asked again by itself.",
+        values=(False,),
+        words="last_error",
+        in_status=False,
+    )
+}
 _PART_ALERTS = {
     "running": Alert(
         "not running",
@@ -136,7 +144,7 @@ _SCAN_ALERTS = {
         in_status=False,
     ),
     "forces": Alert(
-        f"{VALUE} variables are forced", "`tieline plc forces` lists them.", above=0, in_status=False
+        f"variables that are forced: {VALUE}", "`tieline plc forces` lists them.", above=0, in_status=False
     ),
     "retain_failures": Alert(
         "retained variables could not be saved",
@@ -147,7 +155,7 @@ _SCAN_ALERTS = {
 }
 _FOLLOW_ALERTS = {
     "unsafe": Alert(
-        f"{VALUE} points are still without their safe value",
+        f"points that are still without their safe value: {VALUE}",
         "Look at their devices; people may command points that refuse it.",
         above=0,
         after_s=10,  # a device that is away for a moment gets it when it is back
@@ -162,7 +170,10 @@ _FORWARD_ALERTS = {
         in_status=False,
     ),
     "set_aside": Alert(
-        f"refused {VALUE} samples", "They are set aside; see docs/forwarding.md.", above=0, in_status=False
+        f"samples that it refused: {VALUE}",
+        "They are set aside; see docs/forwarding.md.",
+        above=0,
+        in_status=False,
     ),
 }
 _HISTORY_ALERTS = {
@@ -180,7 +191,7 @@ _HISTORY_ALERTS = {
         in_status=False,
     ),
     "quarantined": Alert(
-        f"{VALUE} samples are of the future",
+        f"samples of the future: {VALUE}",
         "A device's clock is wrong: `tieline history TAG --quarantined` shows them.",
         above=0,
         lasts_s=_SHIFT_S,

@@ -25,6 +25,7 @@ from gateway.node.launch import fill_site, shared_site
 from gateway.node.logic_check import checked_logic
 from gateway.node.parts import parts_of
 from gateway.node.supervisor import Part
+from gateway.node.watched import Watched, watched_of
 from gateway.tags.tag import TagSpec
 
 NICENESS = 10  # it must not take the processor from those who poll
@@ -43,6 +44,7 @@ class Change:
     parts: tuple[Part, ...]
     addresses: tuple[str, ...]
     without_password: tuple[str, ...]
+    watched: tuple[Watched, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def prepare(path: Path, running: Site, accounts: Path) -> tuple[Prepared, Site |
         parts=tuple(parts_of(site)),
         addresses=addresses_of(site),
         without_password=without_password,
+        watched=watched_of(site),
     )
     return Prepared(report.text, report.json, change), site
 

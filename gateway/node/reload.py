@@ -203,6 +203,7 @@ class Reloads:
             digest=change.digest,
             applied_ns=time.time_ns(),
             reloads=self._record.reloads + 1,
+            watched=change.watched,
         )
         self._lock.record(record)
         self._record = record

@@ -25,6 +25,7 @@ from gateway.node.parts import parts_of
 from gateway.node.reload import Reloads
 from gateway.node.state import RunRecord, StateError, StateLock
 from gateway.node.supervisor import Supervisor
+from gateway.node.watched import watched_of
 from gateway.tags.directory import spare_for
 from gateway.tags.image import Region, RegionError
 
@@ -91,6 +92,7 @@ def _run(
             str(file.absolute()),
             site.digest,
             started_ns,
+            watched=watched_of(site),
         )
         lock.record(record)
         _greet(site, paths, passwords)

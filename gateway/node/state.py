@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gateway.config.paths import RunPaths
+from gateway.node.watched import Watched
 
 
 class StateError(Exception):
@@ -21,7 +22,7 @@ class RunRecord:
     """Who runs a state folder, and which site. ``parts`` in the order in which they start.
 
     ``file`` and ``digest`` are of the site that runs, ``applied_ns`` is when it was started or reloaded, and
-    ``reloads`` counts those.
+    ``reloads`` counts those. ``watched``: tags that may be wrong, as that site declares them.
     """
 
     site: str
@@ -34,6 +35,7 @@ class RunRecord:
     digest: str = ""
     applied_ns: int = 0
     reloads: int = 0
+    watched: tuple[Watched, ...] = ()
 
 
 class StateLock:
@@ -105,8 +107,9 @@ def read_record(paths: RunPaths) -> RunRecord | None:
             str(fields.get("digest", "")),
             int(fields.get("applied_ns", 0)),
             int(fields.get("reloads", 0)),
+            tuple(map(Watched.of_json, fields.get("watched", ()))),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from gateway.config.paths import RunPaths
 from gateway.config.system import SCAN_MODES, SCAN_RUNNING
 from gateway.node.state import RunRecord, is_running, read_record
+from gateway.node.watch import alert_troubles
 from gateway.tags.image import Region, RegionError
 from gateway.tags.quality import SEVERITY_MASK, SEVERITY_UNCERTAIN, is_bad, is_good, name_of
 from historian.store.recorder import read_progress
@@ -118,13 +119,15 @@ def read_status(paths: RunPaths) -> SiteStatus:
         raise NotRunningError(f"the site in {paths.state} is starting or ending ({error})") from error
     with region:
         now_ns = time.time_ns()
-        return status_of(region, record, now_ns, history_troubles(record, paths, now_ns))
+        more = history_troubles(record, paths, now_ns)
+        more += alert_troubles(region, record.watched, paths.history, now_ns)
+        return status_of(region, record, now_ns, more)
 
 
 def status_of(
-    region: Region, record: RunRecord, now_ns: int, history_troubles: Sequence[str] = ()
+    region: Region, record: RunRecord, now_ns: int, more_troubles: Sequence[str] = ()
 ) -> SiteStatus:
-    """The status of a region of which ``record`` tells."""
+    """The status of a region of which ``record`` tells; ``more_troubles`` are those that others found."""
     names = [region.name_of(tag) for tag in range(region.tag_count)]
     is_there = np.array([name != "" for name in names])  # or a reload took it away
     index = {name: tag for tag, name in enumerate(names) if name.startswith(_PREFIX)}
@@ -156,7 +159,7 @@ def status_of(
             *_troubles(region, parts, devices, now_ns),
             *_logic_troubles(region, logic),
             *_forward_troubles(region, index),
-            *history_troubles,
+            *more_troubles,
         ),
         logic=logic,
         file=record.file,

@@ -17,13 +17,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gateway.config.accounts import Accounts
 from gateway.config.part import PartContext
 from gateway.config.paths import RunPaths
-from gateway.config.site import Site
+from gateway.config.site import HistorianSettings, Site
 from gateway.tags.image import Region
+from historian.store.frame import Rows, SamplesFrame
+from historian.store.recorder import Recorder
 from hmi.part import run
 
 HERE = Path(__file__).parent
@@ -178,6 +181,33 @@ async def playing(stand: Stand) -> AsyncIterator[asyncio.Task[None]]:
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+@pytest.fixture
+def remember() -> Any:
+    """``remember(stand, tag, [(time_ns, value), ...])``: history has these samples of a tag of the site."""
+
+    def write(stand: Stand, name: str, samples: list[tuple[int, int]]) -> None:
+        recorder = Recorder(stand.paths.history, HistorianSettings(), time.time_ns)
+        recorder.open()
+        try:
+            (tag,) = (tag for tag in stand.site.tags if tag.name == name)
+            (entry,) = recorder.catalogue.register((tag,), time.time_ns())
+            count = len(samples)
+            rows = Rows(
+                np.full(count, entry.id, np.uint32),
+                np.zeros(count, np.uint32),
+                np.array([at for at, _ in samples], np.int64),
+                np.array([value for _, value in samples], np.uint64),
+                np.empty(0, np.uint32),
+                (),
+            )
+            recorder.offer(SamplesFrame(1, time.time_ns(), {tag.owner: (0, count)}, rows))
+            assert recorder.flush()
+        finally:
+            recorder.close()
+
+    return write
 
 
 class PartProcess:

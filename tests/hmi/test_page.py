@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright, expect
 
+from gateway.config.alert import Alert
+from gateway.config.load import load_site
 from gateway.config.site import Tag
+from gateway.config.system import device_tags, forward_tags, part_tags
 from gateway.tags.quality import Quality
 from gateway.tags.tag import ValueType
 
 DOCS = Path(__file__).parents[2] / "docs"
+MARKET = Path(__file__).with_name("market.yaml")
+DEMO = Path(__file__).parents[2] / "config" / "sites" / "demo" / "site.yaml"
 PASSWORD = "correct horse battery staple"
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
@@ -26,6 +33,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--no-first-run",
 )
+DAY_NS = 86_400 * 10**9
 SIZES = ((1280, 800), (1920, 1080), (1000, 700), (390, 844))
 
 
@@ -72,6 +80,12 @@ async def open_page(page, stand):
     await page.keyboard.type(PASSWORD)
     await page.keyboard.press("Enter")
     await expect(page.locator("body")).to_have_attribute("data-feed", "live")
+
+
+async def until(claim):
+    async with asyncio.timeout(20):
+        while not claim():  # noqa: ASYNC110 - the region sets no event
+            await asyncio.sleep(0.02)
 
 
 def value(page, tag):
@@ -185,43 +199,174 @@ async def test_what_logic_does_not_demand_and_nobody_has_set_is_no_fault_and_no_
         await expect(page.locator("#attention-count")).to_have_text("1")
 
 
-async def test_history_that_is_not_written_is_told_first(page, make_stand, serve, play):
-    own = tuple(
-        Tag(f"_system.{name}", ValueType.BOOL, "drivers", "_system", device, stale_after_ms=10**12)
-        for name, device in (
-            ("history.writing", "history"),
-            ("history.shedding", "history"),
-            ("forward.cluster.connected", "forward.cluster"),
-        )
-    )
-    async with make_stand(extra=own) as stand, serve(stand), play(stand):
-        told = stand.scene.overrides
-        told |= {tag.name: tag.name != "_system.history.shedding" for tag in own}
-        await open_page(page, stand)
-        await expect(page.locator("#attention-count")).to_have_text("0")
-        told |= {tag.name: tag.name == "_system.history.shedding" for tag in own}
-        await expect(page.locator("#attention")).to_contain_text("history NOT WRITTEN")
-        await expect(page.locator("#attention")).to_contain_text("history disk nearly full: old days go")
-        await expect(page.locator("#attention")).to_contain_text("forward.cluster does not answer")
+# tag, what it is while all is well, what it is when not, and the words of an operator
+WRONG = (
+    ("_system.history.writing", True, False, "history NOT WRITTEN"),
+    ("_system.history.shedding", False, True, "history disk nearly full: old days go"),
+    ("_system.history.quarantined", 0, 1_200, "history samples of the future: 1\u202f200"),
+    ("_system.history.clock_jumps", 0, 2, "history the machine's clock jumped (2 times"),
+    ("_system.scan.mode", 1, 2, "scan the program is faulted: x/0 in main.st"),
+    ("_system.scan.forces", 0, 3, "scan variables that are forced: 3"),
+    ("_system.scan.retain_failures", 0, 1, "scan retained variables could not be saved"),
+    ("_system.follow.unsafe", 0, 1, "follow points that are still without their safe value: 1"),
+    ("_system.forward.cluster.connected", True, False, "forward.cluster does not answer: its samples wait"),
+    ("_system.parts.demand_response.running", True, False, "parts.demand_response not running: exit 1"),
+    ("_system.boiler.connected", True, False, "boiler link down: timed out"),
+    (
+        "anomaly.feeder_power.feeder1.power_kw.alarm",
+        False,
+        True,
+        "anomaly ODD: feeder_power.feeder1.power_kw",
+    ),
+    ("forecast.load.spike_alert", False, True, "forecast load soon above its limit"),
+    ("forecast.load.drift", False, True, "forecast load errs more than it used to"),
+    ("health.genset1.urgency", 1, 3, "health genset1 has maintenance to be done: OVERDUE"),
+    ("health.battery1.knee", False, True, "health battery1 loses its capacity faster than before"),
+    ("dispatch.status", 1, 4, "dispatch has no fresh plan: last plan kept: the solver was late"),
+    ("plan.ignored", False, True, "plan is not followed, though plan.follow is on"),
+    ("market.status", 1, 3, "market is stopped: no ledger"),
+    ("market.last_error", "", "a is not billed: no readings", "market a is not billed: no readings"),
+    ("market.peers.north.link", True, False, "market north cannot be reached"),
+    ("market.peers.north.state", "connected", "turned away: unknown", "market north turned away: unknown"),
+    (
+        "market.peers.north.disputed",
+        0,
+        4,
+        "market north settled intervals of the last week in another way: 4",
+    ),
+    ("market.feeds.retail.state", "used", "too old", "market retail too old"),
+    ("market.agent.trade.state", 1, 2, "market trade does not bid: no forecast: none today"),
+    ("demand_response.peak.level", 0, 2, "demand_response peak asks for less: level high: heat"),
+)
+PARTICULARS = {
+    "_system.scan.fault_text": "x/0 in main.st",
+    "_system.parts.demand_response.last_exit": "exit 1",
+    "_system.forward.cluster.last_error": "",
+    "_system.history.fault": "",
+    "_system.boiler.last_error": "timed out",
+    "dispatch.words": "the solver was late",
+    "demand_response.peak.event": "heat",
+    "market.agent.trade.words": "none today",
+}
 
 
-async def test_what_is_odd_and_what_is_likely_soon_are_told(page, make_stand, serve, play):
-    own = tuple(
-        Tag(name, ValueType.BOOL, "drivers", "loads", name.split(".")[0], stale_after_ms=10**12)
-        for name in (
-            "anomaly.feeder_power.feeder1.power_kw.alarm",
-            "forecast.load.spike_alert",
-            "forecast.load.drift",
-        )
-    )
-    async with make_stand(extra=own) as stand, serve(stand), play(stand):
-        stand.scene.overrides |= {tag.name: False for tag in own}
+@pytest.fixture(scope="module")
+def declared():
+    """The tags of those names as the site files of a demo and of a market declare them."""
+    sites = (load_site(DEMO), load_site(MARKET))
+    tags = {tag.name: tag for site in sites for tag in site.tags}
+    of_parts = (*forward_tags("cluster"), *part_tags("demand_response"), *device_tags("boiler", 0)[0])
+    tags |= {tag.name: tag for tag in of_parts}
+    names = (*(name for name, *_ in WRONG), *PARTICULARS)
+    # none is stale: the scene writes them ten times a second, but a machine may be held up
+    return tuple(replace(tags[name], stale_after_ms=10**12) for name in names)
+
+
+async def test_what_is_not_well_is_told_with_what_since_when_and_what_to_do(
+    page, declared, make_stand, serve, play, remember
+):
+    """By the real tags, as the parts declare them."""
+    async with make_stand(extra=declared) as stand, serve(stand), play(stand):
+        stand.scene.overrides |= PARTICULARS | {name: well for name, well, *_ in WRONG}
+        day_ago = time.time_ns() // DAY_NS * DAY_NS - DAY_NS // 2  # yesterday noon
+        at = [day_ago - DAY_NS, *(day_ago + minute * 60 * 10**9 for minute in range(3))]
+        remember(stand, "market.peers.north.disputed", list(zip(at, (0, 2, 3, 4), strict=True)))
         await open_page(page, stand)
+        lines = page.locator("#attention li")
         await expect(page.locator("#attention-count")).to_have_text("0")
-        stand.scene.overrides |= {tag.name: True for tag in own}
-        await expect(page.locator("#attention")).to_contain_text("anomaly ODD: feeder_power.feeder1.power_kw")
-        await expect(page.locator("#attention")).to_contain_text("forecast load soon above its limit")
-        await expect(page.locator("#attention")).to_contain_text("forecast load errs more than it used to")
+        # Wrong before the page is opened, so that what is told only after a while is told at once.
+        stand.scene.overrides |= {name: wrong for name, _, wrong, _ in WRONG}
+        await until(lambda: all(stand.region.sample(name).value == wrong for name, _, wrong, _ in WRONG))
+        await page.reload()
+        await expect(page.locator("#attention-count")).to_have_text(str(len(WRONG)), timeout=20_000)
+        told = "\n".join(await lines.all_inner_texts())
+        assert [words for *_, words in WRONG if words not in re.sub(r"\s*\n", "\n", told)] == []
+        assert "Is the disk full, or its folder not writable? See logs/market.log." in told
+        assert "`tieline health show` tells what and why" in told
+        disputed = lines.filter(has_text="another way: 4")
+        noon = datetime.fromtimestamp(day_ago / 1e9, UTC)
+        await expect(disputed).to_contain_text(f"Since {noon:%-d %b %H:%M}. Compare both sites' figures")
+        assert page.complaints == []
+        stand.scene.overrides |= {name: well for name, well, *_ in WRONG}
+        await expect(page.locator("#attention-count")).to_have_text("0")
+        # What begins before our eyes has begun now; what is to last for a while first is not told yet.
+        stand.scene.overrides |= {"market.peers.north.disputed": 1, "market.peers.north.link": False}
+        await expect(lines).to_have_count(1)
+        await expect(lines).to_contain_text(
+            re.compile(r"another way: 1\s*Since \d\d:\d\d\. Compare both sites")
+        )
+        stand.scene.overrides["market.peers.north.disputed"] = 0
+        stand.scene.statuses["demand_response.peak.event"] = Quality.BAD_OUT_OF_SERVICE
+        await expect(page.locator("#attention")).to_contain_text("peak is not known: events cannot be read")
+
+
+ALERTS = (
+    Alert("", values=(0, 4)),
+    Alert("", values=(True,)),
+    Alert("", above=0),
+    Alert("", below=-1.5),
+    Alert("", text_but="used"),
+    Alert("", text_but=""),
+    Alert("", bad="lost"),
+)
+
+
+async def test_the_page_and_tieline_status_judge_alike(page, stand):
+    await open_page(page, stand)
+    values = [0, 1, 4, -2.0, 0.5, True, False, "", "used", "late", None]
+    rows = [{key: one for key, one in asdict(alert).items() if one is not None} for alert in ALERTS]
+    judged = await page.evaluate(
+        """async ([alerts, values]) => {
+            const { holds } = await import("/static/page/alerts.js");
+            return alerts.map((alert) => values.map((value) => holds(alert, value)));
+        }""",
+        [rows, values],
+    )
+    assert judged == [[alert.holds(value) for value in values] for alert in ALERTS]
+
+
+HELD = """
+site: {name: held}
+areas: {storage: Battery}
+devices:
+  tank1:
+    area: storage
+    protocol: modbus
+    connection: {host: 192.0.2.10}
+    groups: {fast: {period_ms: 200}}
+    points:
+      flow_kw: {table: holding, address: 0, type: int16, unit: kW, write: {role: operator, low: 0, high: 9}}
+logic:
+  programs: [main.st]
+  outputs: {tank1.flow_kw: {variable: main.kw, active: main.holds, safe: 0, released_by: {plan.follow: false}}}
+  setpoints: {plan.follow: {variable: follows, type: bool, area: storage, initial: true, fallback: hold}}
+"""
+
+
+async def test_a_point_that_the_logic_holds_says_what_lets_go_of_it(page, make_stand, serve, play, tmp_path):
+    file = tmp_path / "site.yaml"
+    file.write_text(HELD)
+    (tmp_path / "main.st").write_text("")
+    held = load_site(file)
+    tags = tuple(tag for tag in held.tags if tag.device == "tank1" and tag.area != "_system")
+    index = {tag.name: place for place, tag in enumerate(tags)}
+    (output,) = held.logic.outputs
+    output = replace(output, tag=index["tank1.flow_kw"], demand=index["tank1.flow_kw.demand"])
+    logic = replace(held.logic, outputs=(output,))
+    async with make_stand(extra=tags, only_extra=True) as stand:
+        stand.site = replace(stand.site, logic=logic)
+        async with serve(stand), play(stand):
+            stand.scene.overrides |= {"tank1.flow_kw": 3.0, "tank1.flow_kw.demand": 3.0}
+            await open_page(page, stand)
+            note = page.locator("#tags .held").first
+            await expect(note).to_have_text(
+                "HELD BY THE LOGIC \u00b7 write plan.follow false to have it let go"
+            )
+            await expect(page.locator("#tags")).to_contain_text(
+                "Held by the logic until plan.follow false is written"
+            )
+            stand.scene.statuses["tank1.flow_kw.demand"] = Quality.BAD_NO_DATA
+            await expect(note).to_be_hidden()
 
 
 async def test_a_tag_nobody_refreshes_goes_stale_while_the_feed_lives(page, stand):

@@ -1,8 +1,8 @@
 // What is not as it should be, worst first: a line a device and reason.
 
+import { Alerts } from "./alerts.js";
 import { h, setText } from "./dom.js";
-import { valueText } from "./format.js";
-import { attentionOf } from "./kinds.js";
+import { sinceText } from "./format.js";
 import { RANK } from "./tags.js";
 
 const LINES = 40; // more than fits any screen; the rest is counted
@@ -13,6 +13,7 @@ const ORDER = { ...RANK, attention: 2.5 };
 export class Attention {
   constructor(tags, openFaceplate) {
     this.tags = tags;
+    this.alerts = new Alerts(tags);
     this.openFaceplate = openFaceplate;
     this.list = document.getElementById("attention");
     this.count = document.getElementById("attention-count");
@@ -20,7 +21,7 @@ export class Attention {
   }
 
   update() {
-    const lines = this.tags.clock.isLive() ? [...this.lines()] : [{ level: "stale", device: null, text: "Connection lost: nothing is known to be true now." }];
+    const lines = this.tags.clock.isLive() ? [...this.lines()] : [{ level: "stale", device: null, text: "Connection lost: nothing is known to be true now.", more: "" }];
     lines.sort((a, b) => ORDER[b.level] - ORDER[a.level]);
     setText(this.count, String(lines.length));
     this.count.dataset.some = lines.length ? "yes" : "no";
@@ -30,13 +31,13 @@ export class Attention {
     const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.device : null;
     this.shown = key;
     this.list.replaceChildren(
-      ...shown.map(({ level, device, text }) =>
+      ...shown.map(({ level, device, text, more }) =>
         h(
           "li",
           { "data-level": level },
           device === null
             ? h("p", {}, h("span", { class: "chip" }, CHIP[level]), text)
-            : h("button", { type: "button", "data-device": device, onclick: () => this.openFaceplate(device, null) }, h("span", { class: "chip" }, CHIP[level]), h("b", {}, device), ` ${text}`),
+            : h("button", { type: "button", "data-device": device, onclick: () => this.openFaceplate(device, null) }, h("span", { class: "chip" }, CHIP[level]), h("b", {}, titleOf(device)), ` ${text}`, more ? h("small", {}, more) : null),
         ),
       ),
       ...(lines.length > LINES ? [h("li", {}, `and ${lines.length - LINES} more`)] : []),
@@ -50,21 +51,27 @@ export class Attention {
       const groups = new Map();
       for (const tag of all) {
         const state = this.tags.assess(tag);
-        if (state.isQuiet && state.worst !== "good") continue;
-        if (state.worst === "good") {
-          const says = attentionOf(tag, Object.keys(tag.states).length ? valueText(tag) : null);
-          if (says !== null) groups.set(tag.name, { level: "attention", device, text: says });
-          continue;
-        }
+        const found = state.worst === "good" ? this.alerts.of(tag) : state.quality === "bad" ? this.alerts.ofBad(tag) : null;
+        if (found !== null) groups.set(tag.name, { level: state.worst === "good" ? "attention" : "bad", device, text: found.text, more: moreOf(found) });
+        if (state.isQuiet) continue;
         const key = `${state.worst} ${state.why}`;
         const group = groups.get(key) ?? { level: state.worst, device, why: state.why, points: [] };
         group.points.push(tag.point);
         groups.set(key, group);
       }
-      for (const { level, text, why, points } of groups.values()) {
-        if (points === undefined) yield { level, device, text };
-        else yield { level, device, text: [why, points.length === 1 ? points[0] : `${points.length} of ${all.length} tags`].filter(Boolean).join(" \u00b7 ") };
+      for (const { level, text, more, why, points } of groups.values()) {
+        if (points === undefined) yield { level, device, text, more };
+        else yield { level, device, more: "", text: [why, points.length === 1 ? points[0] : `${points.length} of ${all.length} tags`].filter(Boolean).join(" \u00b7 ") };
       }
     }
   }
+}
+
+// Tieline's own tags stand under their own name: an operator knows the history, not _system.history.
+function titleOf(device) {
+  return device.replace(/^_system\./, "");
+}
+
+function moreOf({ since, action }) {
+  return [since === null ? "" : `Since ${sinceText(since)}.`, action].filter(Boolean).join(" ");
 }

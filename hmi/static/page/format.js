@@ -70,3 +70,13 @@ const local = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-dig
 export function localText(ms) {
   return local.format(ms);
 }
+
+// As the clock of the page's own computer has it: 05:12, or 21 Nov 05:12 on another day.
+export function sinceText(ms) {
+  const then = new Date(ms);
+  const time = timeOfDay.format(then);
+  return then.toDateString() === new Date().toDateString() ? time : `${day.format(then)} ${time}`;
+}
+
+const timeOfDay = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });

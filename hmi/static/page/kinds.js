@@ -143,30 +143,6 @@ export const TRENDS = [
   { label: "Load", total: "load", unit: "kW", decimals: 1, leastSpan: 10 },
 ];
 
-// Values of good quality that an operator should see first. `says` is put after the device's name; or makes it of the tag.
-export const ATTENTION = [
-  { name: /\.breaker_closed$/, value: false, says: "breaker OPEN" },
-  { name: /\.islanded$/, value: true, says: "ISLANDED" },
-  { name: /^_system\.[^.]+\.connected$/, value: false, says: "link down" },
-  { name: /^_system\.forward\.[^.]+\.connected$/, value: false, says: "does not answer: its samples wait" },
-  { name: /^_system\.history\.writing$/, value: false, says: "NOT WRITTEN" },
-  { name: /^_system\.history\.shedding$/, value: true, says: "disk nearly full: old days go" },
-  { name: /^_system\.parts\.[^.]+\.running$/, value: false, says: "not running" },
-  { name: /^anomaly\..+\.alarm$/, value: true, says: ({ point }) => `ODD: ${point.replace(/\.alarm$/, "")}` },
-  { name: /^forecast\..+\.spike_alert$/, value: true, says: ({ point }) => `${point.replace(/\.spike_alert$/, "")} soon above its limit` },
-  { name: /^forecast\..+\.drift$/, value: true, says: ({ point }) => `${point.replace(/\.drift$/, "")} errs more than it used to` },
-  { state: /fault|trip|alarm|fail|error/i, says: null }, // any enumerated value whose name says so
-];
-
 export function kindOf(device) {
   return KINDS.find(({ match }) => match.test(device)) ?? null;
-}
-
-export function attentionOf(tag, stateText) {
-  for (const rule of ATTENTION) {
-    if (rule.name ? rule.name.test(tag.name) && tag.value === rule.value : stateText !== null && rule.state.test(stateText)) {
-      return typeof rule.says === "function" ? rule.says(tag) : (rule.says ?? stateText.toUpperCase());
-    }
-  }
-  return null;
 }

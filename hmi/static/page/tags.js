@@ -122,6 +122,8 @@ function tagOf(columns, row) {
     device,
     description: raw.description,
     writable: raw.writable,
+    alert: raw.alert,
+    hold: raw.hold,
     value: null,
     status: null,
     source: null,
