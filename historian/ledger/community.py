@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from historian.ledger import facts as f
@@ -28,20 +27,12 @@ from historian.ledger.entry import (
 )
 from historian.ledger.errors import Reason, Refused
 from historian.ledger.market.bilateral import accept, offer
-from historian.ledger.market.exchange import Exchange, Interval, Position, Trade
+from historian.ledger.market.exchange import Exchange, Interval, Trade
 from historian.ledger.market.limits import Level, Limits
 from historian.ledger.metering import MICROS, Meters
-from historian.ledger.neighbours import Neighbours
-from historian.ledger.neighbours import Settled as SettledBetween
+from historian.ledger.neighbours import Neighbours, SettledBetween
 from historian.ledger.payment_facts import PaymentFact
-from historian.ledger.peer_facts import (
-    PeerStatement,
-    PeerTerms,
-    RoamingClosing,
-    RoamingOpening,
-    RoamingRecord,
-    RoamingToken,
-)
+from historian.ledger.peer_facts import PeerFact
 from historian.ledger.registry import Author, Registry, needs_operator
 from historian.ledger.reward_facts import RewardFact
 from historian.ledger.rules import check_price, check_rules
@@ -50,30 +41,16 @@ from historian.ledger.settlement import (
     MONEY_ACCOUNTS,
     Line,
     account_of,
-    between_sites,
     gate_transfer,
-    line_transfer,
-    owed_by,
-    reversed_transfer,
-    settle,
     surplus_transfer,
     tariff_transfer,
 )
+from historian.ledger.settling import Settling
 from historian.ledger.state import Placed
 from historian.ledger.treasury import Treasury
 
-MOST_AMOUNT = 10**15  # of one posting; a thousand of them do not overflow an account
 DAY_US = 86_400 * MICROS
 _OWED_ID = struct.Struct(">QI4s")
-
-
-@dataclass(slots=True)
-class Settled:
-    """How an interval is settled now."""
-
-    version: int
-    lines: dict[str, Line]
-    transfers: dict[str, Transfer]
 
 
 class Community:
@@ -87,8 +64,9 @@ class Community:
         self.billing = Billing(self.meters)
         self.limits = Limits(self.registry, self.meters)
         self.market = Exchange(self.registry, self.limits)
-        self.neighbours = Neighbours(self.registry)
-        self.settled: dict[int, Settled] = {}
+        self.neighbours = Neighbours(self.registry, self.market, self.billing)
+        self.settling = Settling(self.registry, self.meters, self.market, self.billing, self.neighbours)
+        self.settled = self.settling.settled
         self.voids: dict[int, Refused] = {}
         self.refusals: list[tuple[int, f.Refusal]] = []
         self.trades: list[Trade] = []
@@ -127,20 +105,7 @@ class Community:
             f.BillIssue: self._issue_bill,
             f.Refusal: self._note_refusal,
             f.Call: self._call,
-            PeerTerms: lambda at, author, fact: self.neighbours.set_terms(
-                author, fact, at.placed_at_us, self._interval_us()
-            ),
-            PeerStatement: lambda at, author, fact: self.neighbours.state(
-                author, fact, at.placed_at_us, self._interval_us()
-            ),
-            RoamingToken: lambda at, author, fact: self.neighbours.issue(
-                author, fact, at.statement.client, at.placed_at_us, self.market.in_force().currency
-            ),
-            RoamingOpening: lambda at, author, fact: self.neighbours.open(
-                author, fact, at.placed_at_us, self.market.in_force().currency
-            ),
-            RoamingClosing: self._close_roaming,
-            RoamingRecord: self._record_roaming,
+            **dict.fromkeys(self.neighbours.knows(), self._judge_peers),
             **dict.fromkeys(self.treasury.knows(), self._judge),
         }
 
@@ -382,53 +347,10 @@ class Community:
         if left := surplus_transfer(surplus, currency, reference):
             yield left
 
-    # ------------------------------------------------------------ settlement
+    # ------------------------------------------------------------ settlement, bills, contracts, other sites
 
     def _settle(self, placed: Placed, author: Author, fact: f.Settlement) -> None:
-        needs_operator(author, "settles")
-        at_us = fact.interval_us
-        interval = self.market.intervals.get(at_us)
-        if interval is None or not interval.is_gated or interval.rules is None:
-            raise Refused(Reason.EARLY, f"the gate of {at_us} µs is not closed")
-        if placed.placed_at_us < at_us + self._interval_us():
-            raise Refused(Reason.EARLY, f"the interval {at_us} µs is not over")
-        price = self.market.prices.get(at_us)
-        if price is None:
-            raise Refused(Reason.UNKNOWN, f"the interval {at_us} µs has no price")
-        lines = dict(self._lines(at_us, interval, price))
-        known = self.settled.get(at_us)
-        if known is not None and lines == known.lines:
-            raise Refused(Reason.EXISTS, f"the interval {at_us} µs is settled like this already")
-        version = known.version + 1 if known else 1
-        currency = interval.rules.currency
-        transfers: dict[str, Transfer] = {}
-        bodies: list[Body] = []
-        for name in sorted(lines if known is None else {*lines, *known.lines}):
-            line = lines.get(name)
-            if known is not None:
-                if line == known.lines.get(name):
-                    if name in known.transfers:
-                        transfers[name] = known.transfers[name]
-                    continue
-                if name in known.transfers:
-                    reference = f"settlement {at_us} v{version} takes back v{known.version}"
-                    bodies.append(reversed_transfer(known.transfers[name], reference))
-            if line and (made := line_transfer(line, currency, f"settlement {at_us} v{version}")):
-                if max(abs(posting.amount) for posting in made.postings) > MOST_AMOUNT:
-                    raise Refused(Reason.OVERFLOW, f"a settlement of {name} of more than {MOST_AMOUNT}")
-                transfers[name] = made
-                bodies.append(made)
-        for name in {*lines, *(known.lines if known else ())}:
-            self._note_line(name, lines.get(name), known.lines.get(name) if known else None)
-        self.settled[at_us] = Settled(version, lines, transfers)
-        self.market.release_cover(at_us)
-        self._owe(placed, bodies)
-
-    def _note_line(self, name: str, line: Line | None, before: Line | None) -> None:
-        for what, owed in owed_by(before).items() if before else ():
-            self.billing.note(name, what, -owed)
-        for what, owed in owed_by(line).items() if line else ():
-            self.billing.note(name, what, owed)
+        self._owe(placed, self.settling.settle(author, fact, placed.placed_at_us))
 
     def _issue_bill(self, placed: Placed, author: Author, fact: f.BillIssue) -> None:
         self.registry.known(fact.participant)
@@ -447,56 +369,16 @@ class Community:
     def _judge(self, placed: Placed, author: Author, fact: PaymentFact | RewardFact) -> None:
         self._owe(placed, self.treasury.judge(placed, author, fact))
 
+    def _judge_peers(self, placed: Placed, author: Author, fact: PeerFact) -> None:
+        self._owe(placed, self.neighbours.judge(placed, author, fact))
+
     def lines_now(self, at_us: int) -> dict[str, Line] | None:
         """An interval's settlement as its meters stand now; None where it cannot be made."""
-        interval, price = self.market.intervals.get(at_us), self.market.prices.get(at_us)
-        if interval is None or not interval.is_gated or price is None:
-            return None
-        try:
-            return dict(self._lines(at_us, interval, price))
-        except Refused:
-            return None
-
-    def _lines(self, at_us: int, interval: Interval, price: f.Price) -> Iterator[tuple[str, Line]]:
-        assert interval.rules is not None
-        end_us = at_us + self._interval_us()
-        for name in sorted({*interval.positions, *self.registry.mains}):
-            position = interval.positions.get(name, Position())
-            is_idle = not (position.bought_wh or position.sold_wh)
-            energy = self.meters.of_participant(name, at_us, end_us, may_be_new=is_idle)
-            if energy is None:
-                raise Refused(Reason.UNKNOWN, f"a meter of {name} has no reading: read or estimate it")
-            if not is_idle or energy.import_wh or energy.export_wh:
-                line = settle(name, position, energy, price, interval.rules)
-                terms = self.neighbours.terms_at(name, at_us)
-                yield name, line if terms is None else between_sites(line, terms.imbalance_price)
-
-    # ------------------------------------------------------------ other sites
+        return self.settling.lines_now(at_us)
 
     def settled_with(self, name: str, at_us: int) -> SettledBetween | None:
         """What was booked of another site for an interval; None before it is settled."""
-        settled = self.settled.get(at_us)
-        if settled is None:
-            return None
-        line = settled.lines.get(name)
-        paid = self.market.intervals[at_us].positions.get(name, Position()).pays
-        if line is None:
-            return SettledBetween(0, 0, -paid)
-        return SettledBetween(line.traded_wh, line.metered_wh, line.current - paid)
-
-    def _close_roaming(self, placed: Placed, author: Author, fact: RoamingClosing) -> None:
-        self._owe(placed, self.neighbours.close(author, fact, self.market.in_force().currency))
-        host = self.neighbours.opened[fact.token].host
-        self._note_roaming(fact.home, host, fact.amount)
-
-    def _record_roaming(self, placed: Placed, author: Author, fact: RoamingRecord) -> None:
-        self._owe(placed, self.neighbours.record(author, fact, self.market.in_force().currency))
-        vehicle = self.neighbours.issued[fact.token].token.vehicle
-        self._note_roaming(vehicle, author.name, fact.amount)
-
-    def _note_roaming(self, payer: str, payee: str, amount: int) -> None:
-        self.billing.note(payer, "roaming: charged elsewhere", amount)
-        self.billing.note(payee, "roaming: charged for others", -amount)
+        return self.settling.settled_with(name, at_us)
 
     def _note_refusal(self, placed: Placed, author: Author, fact: f.Refusal) -> None:
         needs_operator(author, "notes refusals")

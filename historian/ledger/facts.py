@@ -1,4 +1,4 @@
-"""What records of the community say: registry, meters, market (docs/formats/ledger.md); bytes: ``coding``."""
+"""What records of the community say: meters, market, bills (docs/formats/ledger.md); bytes: ``coding``. The registry's: beside."""
 
 from __future__ import annotations
 
@@ -12,38 +12,17 @@ from historian.ledger.fields import NO_DIGEST as NO_DIGEST  # callers have it fr
 from historian.ledger.fields import ClientId, Digest, Name, Text
 from historian.ledger.payment_facts import PAYMENT_TOPICS, PaymentFact
 from historian.ledger.peer_facts import PEER_TOPICS, PeerFact
+from historian.ledger.registry_facts import REGISTRY_TOPICS, RegistryFact
+from historian.ledger.registry_facts import Approval as Approval
+from historian.ledger.registry_facts import Device as Device
+from historian.ledger.registry_facts import DeviceKind as DeviceKind
+from historian.ledger.registry_facts import Feeder as Feeder
+from historian.ledger.registry_facts import Join as Join
+from historian.ledger.registry_facts import MeterBinding as MeterBinding
+from historian.ledger.registry_facts import ParticipantKind as ParticipantKind
+from historian.ledger.registry_facts import Status as Status
+from historian.ledger.registry_facts import StatusChange as StatusChange
 from historian.ledger.reward_facts import REWARD_TOPICS, RewardFact
-
-
-class ParticipantKind(IntEnum):
-    """What somebody is in the community."""
-
-    CONSUMER = 1
-    PRODUCER = 2
-    PROSUMER = 3
-    VEHICLE = 4
-    MICROGRID = 5
-    UTILITY = 6
-
-
-class DeviceKind(IntEnum):
-    """What a device does with energy."""
-
-    SOURCE = 1
-    CONSUMER = 2
-    STORAGE = 3
-    VEHICLE = 4  # storage that trades only within a session
-    METER = 5
-
-
-class Status(IntEnum):
-    """Where a participant or device stands."""
-
-    APPLIED = 1
-    ACTIVE = 2
-    MAINTENANCE = 3
-    SUSPENDED = 4
-    RETIRED = 5
 
 
 class ReadingQuality(IntEnum):
@@ -66,72 +45,6 @@ class Venue(IntEnum):
     CONTINUOUS = 1
     AUCTION = 2
     BILATERAL = 3  # of an offer to one other, never of an order
-
-
-# ---------------------------------------------------------------- registry
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """The author wants to take part."""
-
-    kind: ParticipantKind
-    location: Text
-    certificate: Digest
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """The author has this device; what it can do. Powers in W at its terminals, 0: not at all."""
-
-    device: Name
-    kind: DeviceKind
-    model: Text
-    location: Text
-    certificate: Digest
-    feeder: Name
-    max_export_w: int
-    max_import_w: int
-    storage_wh: int
-
-
-@dataclass(frozen=True, slots=True)
-class Feeder:
-    """What a feeder carries either way."""
-
-    feeder: Name
-    max_export_w: int
-    max_import_w: int
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """The operator lets a participant or device in."""
-
-    subject: Name
-    is_device: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StatusChange:
-    """A participant or device changes its status; ``maintained_at_us`` 0: not maintained now."""
-
-    subject: Name
-    is_device: bool
-    status: Status
-    maintained_at_us: int
-    note: Text
-
-
-@dataclass(frozen=True, slots=True)
-class MeterBinding:
-    """Which tags a meter's registers are, who reads them, and whether it is its owner's connection."""
-
-    meter: Name
-    import_tag: Text
-    export_tag: Text
-    reader: Name
-    is_main: bool
 
 
 # ---------------------------------------------------------------- meters
@@ -386,12 +299,7 @@ class Refusal:
 
 
 Fact = (
-    Join
-    | Device
-    | Feeder
-    | Approval
-    | StatusChange
-    | MeterBinding
+    RegistryFact
     | Reading
     | Reversal
     | Rules
@@ -420,12 +328,7 @@ Fact = (
 )
 
 TOPICS: dict[str, type[Any]] = {
-    "registry.join": Join,
-    "registry.device": Device,
-    "registry.feeder": Feeder,
-    "registry.approval": Approval,
-    "registry.status": StatusChange,
-    "registry.meter": MeterBinding,
+    **REGISTRY_TOPICS,
     "meter.reading": Reading,
     "meter.reversal": Reversal,
     "market.rules": Rules,

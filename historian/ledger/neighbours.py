@@ -6,13 +6,18 @@ other's ledger: where the two are mirrors, the interval is agreed; where not, it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
+from historian.ledger.billing import Billing
 from historian.ledger.entry import Body, transfer
 from historian.ledger.errors import Reason, Refused
 from historian.ledger.facts import ParticipantKind
+from historian.ledger.market.exchange import Exchange
 from historian.ledger.market.price import MOST_RATE, amount_up
+from historian.ledger.metering import MICROS
 from historian.ledger.peer_facts import (
     PeerStatement,
     PeerTerms,
@@ -24,7 +29,7 @@ from historian.ledger.peer_facts import (
 from historian.ledger.registry import Author, Registry, needs_operator
 from historian.ledger.roaming import read_token
 from historian.ledger.settlement import account_of
-from historian.ledger.state import MOST_SKEW_US
+from historian.ledger.state import MOST_SKEW_US, Placed
 
 ROUNDING = 2  # millionths: a trade and an imbalance are rounded each
 MOST_AMOUNT = 10**15  # of one session, as of one posting
@@ -40,7 +45,7 @@ class Agreement(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledBetween:
     """What one site booked of the other: its net export, traded and metered, and what it gets."""
 
     traded_wh: int
@@ -59,7 +64,7 @@ class Session:
     amount: int | None = None
 
 
-def agreement(own: Settled, told: PeerStatement | None, terms: PeerTerms) -> Agreement:
+def agreement(own: SettledBetween, told: PeerStatement | None, terms: PeerTerms) -> Agreement:
     """Whether what both booked is each other's mirror, as far as two meters can agree."""
     if told is None:
         return Agreement.WAITING
@@ -75,13 +80,40 @@ def agreement(own: Settled, told: PeerStatement | None, terms: PeerTerms) -> Agr
 class Neighbours:
     """Other sites after some facts."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, market: Exchange, billing: Billing) -> None:
         self._registry = registry
+        self._market = market
+        self._billing = billing
         self._terms: dict[str, list[PeerTerms]] = {}
         self.statements: dict[str, dict[int, PeerStatement]] = {}
         self.keys: dict[str, bytes] = {}  # of authors, while valid
         self.issued: dict[bytes, Session] = {}  # tokens of our vehicles
         self.opened: dict[bytes, Session] = {}  # sessions of others' vehicles
+
+        self._do: dict[type[Any], Callable[[Placed, Author, Any], list[Body] | None]] = {
+            PeerTerms: lambda at, author, fact: self.set_terms(author, fact, at.placed_at_us),
+            PeerStatement: lambda at, author, fact: self.state(author, fact, at.placed_at_us),
+            RoamingToken: lambda at, author, fact: self.issue(
+                author, fact, at.statement.client, at.placed_at_us
+            ),
+            RoamingOpening: lambda at, author, fact: self.open(author, fact, at.placed_at_us),
+            RoamingClosing: lambda _, author, fact: self.close(author, fact),
+            RoamingRecord: lambda _, author, fact: self.record(author, fact),
+        }
+
+    def knows(self) -> tuple[type[Any], ...]:
+        """The facts that it judges."""
+        return tuple(self._do)
+
+    def judge(self, placed: Placed, author: Author, fact: Any) -> list[Body]:
+        """What is to be posted for a fact; ``Refused`` where it is void."""
+        return self._do[type(fact)](placed, author, fact) or []
+
+    def _interval_us(self) -> int:
+        return self._market.in_force().interval_s * MICROS
+
+    def _currency(self) -> str:
+        return self._market.in_force().currency
 
     def terms_at(self, name: str, interval_us: int) -> PeerTerms | None:
         """What holds of an interval; None where the participant is no other site then."""
@@ -100,13 +132,13 @@ class Neighbours:
 
     # ------------------------------------------------------------ settlement
 
-    def set_terms(self, author: Author, fact: PeerTerms, now_us: int, interval_us: int) -> None:
+    def set_terms(self, author: Author, fact: PeerTerms, now_us: int) -> None:
         """``Refused`` where it would change what was."""
         needs_operator(author, "sets terms between sites")
         found = self._registry.trader(fact.participant)
         if found.kind is not ParticipantKind.MICROGRID:
             raise Refused(Reason.NOT_ALLOWED, f"{fact.participant} is no microgrid")
-        if fact.valid_from_us % interval_us or fact.valid_from_us <= now_us:
+        if fact.valid_from_us % self._interval_us() or fact.valid_from_us <= now_us:
             raise Refused(Reason.LATE, "terms between sites hold from the start of an interval to come")
         last = self.last_terms(fact.participant)
         if last is not None and last.valid_from_us >= fact.valid_from_us:
@@ -115,10 +147,11 @@ class Neighbours:
             raise Refused(Reason.OVERFLOW, "a price and a tolerance are not negative, and a price is bounded")
         self._terms.setdefault(fact.participant, []).append(fact)
 
-    def state(self, author: Author, fact: PeerStatement, now_us: int, interval_us: int) -> None:
+    def state(self, author: Author, fact: PeerStatement, now_us: int) -> None:
         """How another site settled; said anew, the version is greater."""
         if self.terms_at(author.name, fact.interval_us) is None:
             raise Refused(Reason.NOT_ALLOWED, f"{author.name} is no other site at {fact.interval_us} µs")
+        interval_us = self._interval_us()
         # Its clock may be ahead of ours as far as a statement's may be: the interval was over when it was signed.
         if fact.interval_us % interval_us or fact.interval_us + interval_us > now_us + MOST_SKEW_US:
             raise Refused(Reason.EARLY, f"{fact.interval_us} µs is no interval that is over")
@@ -130,22 +163,24 @@ class Neighbours:
 
     # ------------------------------------------------------------ roaming
 
-    def issue(self, author: Author, fact: RoamingToken, client: bytes, now_us: int, currency: str) -> None:
+    def issue(self, author: Author, fact: RoamingToken, client: bytes, now_us: int) -> None:
         """A token of ours: its session is settled once, by the record of the site it is for."""
         needs_operator(author, "lets vehicles roam")
         self._site(fact.site)
         self._registry.trader(fact.vehicle)
         if self.keys.get(fact.site) != fact.site_key:
             raise Refused(Reason.KEY_NOT_VALID, f"a token for another key than that of {fact.site}")
-        if fact.currency != currency:
-            raise Refused(Reason.MIXED_UNITS, f"a token in {fact.currency}: this ledger's is {currency}")
+        if fact.currency != self._currency():
+            raise Refused(
+                Reason.MIXED_UNITS, f"a token in {fact.currency}: this ledger's is {self._currency()}"
+            )
         if fact.most_wh <= 0 or not 0 < fact.most_amount <= MOST_AMOUNT:
             raise Refused(Reason.NEGATIVE, "a token for nothing, or for more than can be posted")
         if not now_us < fact.valid_until_us <= now_us + MOST_TOKEN_US:
             raise Refused(Reason.LATE, "a token is good until a time to come, within a year")
         self.issued[client] = Session(fact, fact.site)
 
-    def open(self, author: Author, fact: RoamingOpening, now_us: int, currency: str) -> None:
+    def open(self, author: Author, fact: RoamingOpening, now_us: int) -> None:
         """A vehicle of another site begins: its token is its home's, in time, for us, and was never used."""
         needs_operator(author, "opens sessions")
         self._site(fact.home)
@@ -160,26 +195,28 @@ class Neighbours:
             raise Refused(Reason.EXISTS, f"the token {client.hex()} was used already")
         if now_us > token.valid_until_us:
             raise Refused(Reason.LATE, f"the token of {token.vehicle} has expired")
-        if token.currency != currency:
-            raise Refused(Reason.MIXED_UNITS, f"a token in {token.currency}: this ledger's is {currency}")
+        if token.currency != self._currency():
+            raise Refused(
+                Reason.MIXED_UNITS, f"a token in {token.currency}: this ledger's is {self._currency()}"
+            )
         self.opened[client] = Session(token, fact.home, fact.host)
 
-    def close(self, author: Author, fact: RoamingClosing, currency: str) -> list[Body]:
+    def close(self, author: Author, fact: RoamingClosing) -> list[Body]:
         """A vehicle of another site is done: its home owes the host."""
         needs_operator(author, "closes sessions")
         session = self.opened.get(fact.token)
         if session is None or session.partner != fact.home:
             raise Refused(Reason.UNKNOWN, f"no session of {fact.home} by the token {fact.token.hex()}")
         self._finish(session, fact.wh, fact.amount)
-        return _paid(fact.home, session.host, fact.token, currency, fact.amount)
+        return self._paid(fact.home, session.host, fact.token, fact.amount)
 
-    def record(self, author: Author, fact: RoamingRecord, currency: str) -> list[Body]:
+    def record(self, author: Author, fact: RoamingRecord) -> list[Body]:
         """Another site has charged a vehicle of ours: it owes us, and we owe the site. Once."""
         session = self.issued.get(fact.token)
         if session is None or session.partner != author.name:
             raise Refused(Reason.UNKNOWN, f"{author.name} has no token {fact.token.hex()} of ours")
         self._finish(session, fact.wh, fact.amount)
-        return _paid(session.token.vehicle, author.name, fact.token, currency, fact.amount)
+        return self._paid(session.token.vehicle, author.name, fact.token, fact.amount)
 
     def _finish(self, session: Session, wh: int, amount: int) -> None:
         token = session.token
@@ -198,9 +235,10 @@ class Neighbours:
         if self._registry.trader(name).kind is not ParticipantKind.MICROGRID or name not in self._terms:
             raise Refused(Reason.NOT_ALLOWED, f"{name} is no other site")
 
-
-def _paid(payer: str, payee: str, token: bytes, currency: str, amount: int) -> list[Body]:
-    if not amount:
-        return []
-    accounts = account_of(payer, "current"), account_of(payee, "current")
-    return [transfer(f"roaming {token.hex()}", *accounts, currency, amount)]
+    def _paid(self, payer: str, payee: str, token: bytes, amount: int) -> list[Body]:
+        self._billing.note(payer, "roaming: charged elsewhere", amount)
+        self._billing.note(payee, "roaming: charged for others", -amount)
+        if not amount:
+            return []
+        accounts = account_of(payer, "current"), account_of(payee, "current")
+        return [transfer(f"roaming {token.hex()}", *accounts, self._currency(), amount)]

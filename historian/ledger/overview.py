@@ -10,12 +10,13 @@ from datetime import datetime, tzinfo
 
 from historian.ledger import facts as f
 from historian.ledger.coding import fact_of
-from historian.ledger.community import Community, Settled
+from historian.ledger.community import Community
 from historian.ledger.dunning import State, earliest_us
 from historian.ledger.entry import Account, Genesis, PeriodClose, Record, Transfer
 from historian.ledger.errors import Refused
 from historian.ledger.payments import Claim
 from historian.ledger.settlement import account_of
+from historian.ledger.settling import Settled
 from historian.ledger.state import Placed
 
 
