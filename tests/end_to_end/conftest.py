@@ -210,6 +210,15 @@ def find_ports() -> Callable[[], int]:
 
 
 _SHARED = pytest.StashKey[Demo]()
+_SITE = pytest.StashKey[Path]()
+_PROGRAMS = Path("logic/programs")
+
+
+def site_of_all(session: pytest.Session, factory: pytest.TempPathFactory) -> Path:
+    """The copy of the demo that one after the other runs, so that its programs are compiled once."""
+    if _SITE not in session.stash:
+        session.stash[_SITE] = copied_site(factory.mktemp("site") / "config")
+    return session.stash[_SITE]
 
 
 @pytest.fixture
@@ -218,8 +227,8 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     stash = request.session.stash
     demo = stash.get(_SHARED, None)
     if demo is None:
-        folder = tmp_path_factory.mktemp("demo")
-        demo = stash[_SHARED] = started(copied_site(folder / "config"), folder / "state")
+        site_path = site_of_all(request.session, tmp_path_factory)
+        demo = stash[_SHARED] = started(site_path, tmp_path_factory.mktemp("demo") / "state")
         demo.read_until("all parts run")
         demo.is_up = True
     assert demo.is_up, "it did not start; the first test that wanted it tells why"
@@ -247,11 +256,20 @@ def region(demo: Demo) -> Iterator[Region]:
 
 
 @pytest.fixture
-def own_demo(tmp_path: Path) -> Iterator[Demo]:
-    """A demo that the test may end as it likes."""
-    demo = started(copied_site(tmp_path / "config"), tmp_path / "state")
+def own_demo(
+    request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Demo]:
+    """A demo that the test may end as it likes, where the shared one has ended; it finds what one before compiled."""
+    assert _SHARED not in request.session.stash, "two runs of one site"
+    site_path, state = site_of_all(request.session, tmp_path_factory), tmp_path / "state"
+    compiled = site_path.parents[3] / "programs"
+    if compiled.exists():
+        shutil.copytree(compiled, state / _PROGRAMS)
+    demo = started(site_path, state)
     try:
         demo.read_until("all parts run")
+        if not compiled.exists():
+            shutil.copytree(state / _PROGRAMS, compiled)
         yield demo
     finally:
         demo.end()
