@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -32,6 +33,7 @@ from historian.signing import SigningKey
 
 # A gate that is closed so long after its interval began, or later, has no auction: nobody could follow it any more.
 LATE_US = 15 * MICROS
+BEHIND_US = MICROS  # what a time daemon steps now and then is not worth a word
 MOST_GATES = 100  # of one look: a day's after an outage; the door is served between looks
 MOST_SETTLED = 20
 REGISTER_PAUSE_US = 60 * MICROS
@@ -120,10 +122,21 @@ class Office:
 
     def troubles(self) -> list[str]:
         """What is the matter, the gravest first."""
-        told = [why for why in (self._price_trouble, self._feed_trouble) if why]
+        told = [why for why in (self._clock_trouble(), self._price_trouble, self._feed_trouble) if why]
         told += [why for _, why in sorted(self._refused.items())][:1]
         told += [*self._registrar.troubles, *self._biller.troubles, *self.reader.troubles.values()]
         return [*told, *self._production.troubles, *self._rewarding.troubles]
+
+    def _clock_trouble(self) -> str:
+        """The ledger's time does not go back: the last entry's holds until the clock has come there."""
+        last_us = self.desk.book.state.head.placed_at_us
+        if self._clock() >= last_us - BEHIND_US:
+            return ""
+        last = datetime.fromtimestamp(last_us // MICROS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return (
+            f"the clock is behind the ledger, whose last entry is of {last}: entries bear that time until then, and"
+            " no interval is traded or settled again"
+        )
 
     # ------------------------------------------------------------ a look
 

@@ -7,7 +7,8 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,7 @@ from gateway.tags.sample import to_bits, value_from_bits
 from gateway.tags.tag import ValueType
 from historian.dispatch_job.foresight import NoForecasts, StoredForecasts
 from historian.errors import HistoryError
+from historian.keeping.clock import ClockWatch, since_boot
 from historian.ledger.errors import LedgerError
 from historian.ledger.pen import now_us
 from historian.market_job.agents.foreseen import StoredBands
@@ -56,6 +58,9 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 REOPEN_S = 10.0  # a ledger that cannot be opened, or be written, is tried again so often
 ANCHOR_END_S = 1.0
+MOST_TROUBLES = 3  # of those that are told, the gravest
+LEAST_LEAP_NS = 10**9
+LEAP_TOLD_S = 900.0  # that the clock was put ahead or back: as long as an interval mostly is
 REFRESH_S = 20.0  # what stays is told again so often: every second would be kept for years
 _AWAY = (LedgerError, KeyFileError, OSError, sqlite3.Error)
 
@@ -99,6 +104,7 @@ def trade_on(
     ready: Callable[[], object],
     *,
     clock: Callable[[], int] = now_us,
+    steady: Callable[[], int] = since_boot,
     look_s: float = LOOK_S,
     reopen_s: float = REOPEN_S,
 ) -> None:
@@ -111,7 +117,8 @@ def trade_on(
             quotes = quotes_of(settings.feeds, settings.tariffs, state, ZoneInfo(site.time_zone))
             links = links_of(settings, state)
             peering = Peering(settings, links)
-            market = _Market(site, settings, state, history, region, clock, quotes, peering, reopen_s)
+            leaps = _Leaps(ClockWatch(lambda: clock() * 1_000, steady))
+            market = _Market(site, settings, state, history, region, clock, quotes, peering, reopen_s, leaps)
             for link in links.values():
                 # A daemon too: it may be waiting for another site.
                 threading.Thread(target=link.run, args=(stop,), name=f"peer {link.name}", daemon=True).start()
@@ -137,6 +144,28 @@ def trade_on(
         history.close()
 
 
+class _Leaps:
+    """What is told of the clock's last leap, for a while. What follows of one is the office's and the ledger's."""
+
+    def __init__(self, watch: ClockWatch) -> None:
+        self._watch = watch
+        self._told: list[str] = []
+        self._until = 0.0
+
+    def look(self) -> list[str]:
+        """One line while there is something to tell."""
+        jump = self._watch.look()
+        if jump is not None and abs(jump.size) >= LEAST_LEAP_NS:
+            size = timedelta(seconds=round(abs(jump.size) / 1e9))
+            way = "ahead by" if jump.size > 0 else "back by"
+            left_out = ": gates that lay between have no auction" if jump.size > 0 else ""
+            self._told = [f"the clock was put {way} {size}{left_out}"]
+            self._until = time.monotonic() + LEAP_TOLD_S
+        elif time.monotonic() >= self._until:
+            self._told = []
+        return self._told
+
+
 class _Market:
     """The office while its ledger is well, and what the tags and the door tell while it is not."""
 
@@ -150,8 +179,10 @@ class _Market:
         clock: Callable[[], int],
         quotes: dict[str, Quotes],
         peering: Peering,
-        reopen_s: float = REOPEN_S,
+        reopen_s: float,
+        leaps: _Leaps,
     ) -> None:
+        self._leaps = leaps
         self._peering = peering
         self._reopen_s = reopen_s
         self._site = site
@@ -178,10 +209,11 @@ class _Market:
         self._office: Office | None = None
         self._reopen_at = 0.0
         self._was_lost = False  # while it was open: then it is opened again where there is room to write
-        self._error = ""
+        self._troubles: tuple[str, ...] = ()
 
     def look(self) -> None:
         """One look of the office, and the tags told."""
+        leapt = self._leaps.look()
         status = MarketStatus.NO_LEDGER
         if self._office is None and time.monotonic() >= self._reopen_at:
             self._open()
@@ -192,11 +224,11 @@ class _Market:
                 self._traders.look(office, self._clock())
                 self._peering.look(office, self._clock())
                 status = MarketStatus.OPEN if office.can_trade else MarketStatus.NO_HISTORY
-                self._complain("; ".join([*office.troubles(), *self._peering.troubles][:3]))
+                self._complain([*leapt, *office.troubles(), *self._peering.troubles][:MOST_TROUBLES])
             except HistoryError as error:
                 office.can_trade = False
                 status = MarketStatus.NO_HISTORY
-                self._complain(f"no history: {error}")
+                self._complain([f"no history: {error}"])
             except _AWAY as error:
                 self._lose(error)
                 status = MarketStatus.NO_LEDGER
@@ -258,20 +290,23 @@ class _Market:
         self._answers.office = None
         self._traders.pause()
         self._reopen_at = time.monotonic() + self._reopen_s
-        self._complain(str(error))
+        self._complain([str(error)])
 
-    def _complain(self, error: str) -> None:
+    def _complain(self, troubles: Sequence[str]) -> None:
+        """Each is logged when it comes; the tag tells all."""
         if self._was_lost and self._office is not None:
             self._was_lost = False
             log.info("the market goes on")
-        if error and error != self._error:
-            log.error("THE MARKET: %s", error)
-        self._error = self._answers.error = error
+        for trouble in troubles:
+            if trouble not in self._troubles:
+                log.error("THE MARKET: %s", trouble)
+        self._troubles = tuple(troubles)
+        self._answers.error = "; ".join(troubles)
 
     def _tell(self) -> None:
         answers = self._answers
         now_us = self._clock()
-        said = told(self._settings, self._office, answers.status, answers.refused, self._error, now_us)
+        said = told(self._settings, self._office, answers.status, answers.refused, answers.error, now_us)
         said |= told_feeds(self._settings, self._quotes, now_us)
         said |= told_agents(self._settings, self._traders.doing)
         said |= told_commitments(self._settings, self._office, now_us)

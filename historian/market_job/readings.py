@@ -34,6 +34,7 @@ class MeterReader:
         self._again_us: dict[tuple[str, int], int] = {}  # when a reading is looked for again
         self._refused: set[tuple[str, int]] = set()
         self._looked_us = -HISTORY_PAUSE_US
+        self._last_look_us = 0
         self._is_there = False
         self.restated: set[int] = set()  # intervals of which a reading has changed
         self.troubles: dict[str, str] = {}  # by meter
@@ -59,6 +60,9 @@ class MeterReader:
 
     def look(self, edges: Iterator[int], now_us: int) -> None:
         """Read what is missing at ``edges`` of intervals, and what may take an estimate's place."""
+        if now_us < self._last_look_us:
+            self._again_us.clear()  # times of a clock that was put back since
+        self._last_look_us = now_us
         registry = self._desk.community.registry
         bound = [
             binding

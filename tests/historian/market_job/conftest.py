@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -237,6 +238,11 @@ class Bench:
 sys.modules["market_bench"] = sys.modules[
     __name__
 ]  # so that tests import it, whatever their folder is called
+_SPEC = importlib.util.spec_from_file_location("market_town", Path(__file__).with_name("town.py"))
+assert _SPEC is not None
+assert _SPEC.loader is not None
+_TOWN = sys.modules["market_town"] = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_TOWN)
 
 
 @pytest.fixture(scope="session")
@@ -253,3 +259,11 @@ def bench(market_site: Site, tmp_path: Path, folder: Any) -> Iterator[Bench]:
     yield made
     made.close()
     made.history.close()
+
+
+@pytest.fixture
+def town(market_site: Site, tmp_path: Path, folder: Any) -> Iterator[Any]:
+    """The part itself, in a thread (`town.Town`)."""
+    made = _TOWN.Town(market_site, tmp_path, folder)
+    with made.region:
+        yield made
