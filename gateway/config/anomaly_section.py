@@ -9,8 +9,9 @@ from gateway.config.alert import Alert
 from gateway.config.anomaly import OF_TAGS, OUTPUTS, Anomaly, DetectorKind, Output
 from gateway.config.calculated_section import check_area
 from gateway.config.document import Node, ScalarNode
-from gateway.config.fault import FaultLog, Place, quote, suggestion
+from gateway.config.fault import FaultLog, Place, quote
 from gateway.config.kinds import Reading, Settings
+from gateway.config.known_tag import known_tag
 from gateway.config.site import Tag
 from gateway.config.site_keys.anomalies import ANOMALIES
 from gateway.config.system import ANOMALY_OWNER, AREA
@@ -115,12 +116,10 @@ class _Section:
                     self._faults.add(s.at(key), f"no tag is {quote(pattern)}", "see `tieline tags`")
                 yield from found
                 continue
-            place = self._index.get(pattern)
+            place = known_tag(pattern, self._index, s.at(key), self._faults, is_unsure=self._is_unsure)
             if place is None:
-                if not self._is_unsure:
-                    mend = suggestion(pattern, self._index, "see `tieline tags`")
-                    self._faults.add(s.at(key), f"the unknown tag {quote(pattern)}", mend)
-            elif self._tags[place].type is ValueType.STRING:
+                continue
+            if self._tags[place].type is ValueType.STRING:
                 self._faults.add(s.at(key), f"{quote(pattern)} is a string", "name numbers")
             else:
                 yield place

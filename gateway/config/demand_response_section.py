@@ -18,6 +18,7 @@ from gateway.config.demand_response import (
 from gateway.config.document import ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.kinds import Named, Reading, Settings
+from gateway.config.known_tag import known_tag
 from gateway.config.site import Tag
 from gateway.config.site_keys.demand_response import DEMAND_PARTICIPANTS, DEMAND_PROGRAMMES
 from gateway.config.system import DEMAND_RESPONSE_OWNER
@@ -126,12 +127,10 @@ def _check_power(s: Settings, index: Mapping[str, Tag], faults: FaultLog, is_uns
     name: str | None = s["power"]
     if name is None or is_unsure:
         return
-    tag = index.get(name)
+    tag = known_tag(name, index, s.at("power"), faults, is_unsure=is_unsure)
     if tag is None:
-        faults.add(
-            s.at("power"), f"the unknown tag {quote(name)}", suggestion(name, index, "see `tieline tags`")
-        )
-    elif tag.unit != "kW":
+        return
+    if tag.unit != "kW":
         has = f"is in '{tag.unit}'" if tag.unit else "has no unit"
         faults.add(s.at("power"), f"{quote(name)} {has}", "name a tag in kW, or make one under 'calculated'")
     elif not tag.history:

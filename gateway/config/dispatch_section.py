@@ -34,6 +34,7 @@ from gateway.config.dispatch import (
 from gateway.config.document import MappingNode, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.kinds import Named, Reading, Settings
+from gateway.config.known_tag import known_tag
 from gateway.config.site import Tag
 from gateway.config.site_keys.dispatch import DISPATCH_ASSETS, DISPATCH_GROUPS
 from gateway.config.site_keys.tariffs import TARIFF_PERIODS, TARIFFS
@@ -414,11 +415,8 @@ class _Reading:
             return None
         if device and name.startswith(f"{DEVICE}."):
             name = f"{device}.{name.removeprefix(f'{DEVICE}.')}"
-        index = self._index.get(name)
+        index = known_tag(name, self._index, s.at(role), self._faults, is_unsure=self._is_unsure)
         if index is None:
-            if not self._is_unsure:
-                mend = suggestion(name, self._index, "see `tieline tags`")
-                self._faults.add(s.at(role), f"the unknown tag {quote(name)}", mend)
             return None
         tag, unit = self._tags[index], _ROLES[role]
         if unit == PER_KWH:

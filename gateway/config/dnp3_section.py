@@ -14,6 +14,7 @@ from gateway.config.dnp3 import (
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, quote, suggestion
 from gateway.config.kinds import Named, Reading, Settings
+from gateway.config.known_tag import known_tag
 from gateway.config.site import Tag
 from gateway.config.site_keys.servers.dnp3 import DNP3_MASTERS, DNP3_POINTS
 from gateway.config.tls import TlsFiles, read_tls
@@ -157,14 +158,7 @@ class _Section:
             )
 
     def _find(self, key: ScalarNode) -> int | None:
-        place = self._index.get(key.text)
-        if place is None and not self._is_unsure:
-            self._faults.add(
-                key.place,
-                f"the unknown tag {quote(key.text)}",
-                suggestion(key.text, self._index, "see `tieline tags`"),
-            )
-        return place
+        return known_tag(key.text, self._index, key.place, self._faults, is_unsure=self._is_unsure)
 
     def _check_type(self, key: ScalarNode, kind: PointKind, tag: Tag) -> None:
         types, wanted = _TYPES[kind]

@@ -13,6 +13,7 @@ from gateway.config.events import Event, Summary, WantedSummary
 from gateway.config.fault import FaultLog, quote, suggestion
 from gateway.config.formula.tree import Choice, Formula, Inverse, Told
 from gateway.config.kinds import Reading, Settings
+from gateway.config.known_tag import known_tag
 from gateway.config.site import Tag
 from gateway.config.site_keys.events import EVENTS, SUMMARIES
 from gateway.config.system import AREA, CALCULATED_OWNER
@@ -154,11 +155,8 @@ class _Section:
             return
         for key, item in SUMMARIES.entries(node, "summaries", Reading(self._faults)):
             words: Sequence[Summary] = SUMMARIES.value.read(item, key.text, Reading(self._faults)) or ()
-            place = index.get(key.text)
+            place = known_tag(key.text, index, key.place, self._faults, is_unsure=self._is_unsure)
             if place is None:
-                if not self._is_unsure:
-                    mend = suggestion(key.text, index, "see `tieline tags`")
-                    self._faults.add(key.place, f"the unknown tag {quote(key.text)}", mend)
                 continue
             tag = self._tags[place]
             if tag.type is ValueType.STRING or not tag.history:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gateway.config.alert import Alert as TagAlert
 from gateway.config.calculated_section import check_area
 from gateway.config.document import MappingNode, Node, ScalarNode
-from gateway.config.fault import FaultLog, Place, quote, suggestion
+from gateway.config.fault import FaultLog, Place, quote
 from gateway.config.forecasts import (
     MAX_QUANTILES,
     Alert,
@@ -20,6 +20,7 @@ from gateway.config.forecasts import (
     Surroundings,
 )
 from gateway.config.kinds import Reading, Settings
+from gateway.config.known_tag import known_tag
 from gateway.config.site import Tag
 from gateway.config.site_keys.forecasts import FORECAST, FORECASTS, KNOWN_INPUTS, KNOWN_LEADS
 from gateway.config.system import FORECAST_OWNER
@@ -171,11 +172,8 @@ class _Section:
         """A number that history keeps."""
         if name is None:
             return None
-        index = self._index.get(name)
+        index = known_tag(name, self._index, place, self._faults, is_unsure=self._is_unsure)
         if index is None:
-            if not self._is_unsure:
-                mend = suggestion(name, self._index, "see `tieline tags`")
-                self._faults.add(place, f"the unknown tag {quote(name)}", mend)
             return None
         tag = self._tags[index]
         if tag.type is ValueType.STRING or not tag.history:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from gateway.config.alert import VALUE, Alert
 from gateway.config.calculated_section import check_area
 from gateway.config.document import Node, ScalarNode
-from gateway.config.fault import FaultLog, Place, quote, suggestion
+from gateway.config.fault import FaultLog, Place, quote
 from gateway.config.health import (
     BatteryHealth,
     GensetHealth,
@@ -20,6 +20,7 @@ from gateway.config.health import (
     WindHealth,
 )
 from gateway.config.kinds import Reading, Settings
+from gateway.config.known_tag import known_tag
 from gateway.config.site import Tag
 from gateway.config.site_keys.health import HEALTH, UPKEEPS
 from gateway.config.system import HEALTH_OWNER
@@ -188,10 +189,8 @@ class _Section:
         name: str | None = s[role]
         if name is None or self._is_unsure:
             return
-        place = self._index.get(name)
+        place = known_tag(name, self._index, s.at(role), self._faults, is_unsure=self._is_unsure)
         if place is None:
-            mend = suggestion(name, self._index, "see `tieline tags`")
-            self._faults.add(s.at(role), f"the unknown tag {quote(name)}", mend)
             return
         tag, units = self._tags[place], _ROLES[role]
         if units is None:

@@ -12,6 +12,7 @@ from gateway.config.alert_section import read_alert
 from gateway.config.document import Hole, Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.kinds import Named, Reading, Settings, describe
+from gateway.config.known_tag import known_tag
 from gateway.config.logic import (
     LogicInput,
     LogicOutput,
@@ -354,19 +355,10 @@ class _Section:
 
     # ── tags ───────────────────────────────────────────────────────────────────────────────────────────────────
     def _find(self, key: ScalarNode) -> tuple[int, Tag] | None:
-        index = self._index.get(key.text)
-        if index is not None:
-            tag = self._tags[index] if index < len(self._tags) else self._added[index - len(self._tags)]
-            return index, tag
-        if not self._is_unsure:
-            self._faults.add(
-                key.place,
-                f"the unknown tag {quote(key.text)}",
-                suggestion(key.text, self._index, "see `tieline tags`")
-                if not self._faults.is_full
-                else "see `tieline tags`",
-            )
-        return None
+        index = known_tag(key.text, self._index, key.place, self._faults, is_unsure=self._is_unsure)
+        if index is None:
+            return None
+        return index, self._tags[index] if index < len(self._tags) else self._added[index - len(self._tags)]
 
     def _claim(self, key: ScalarNode) -> bool:
         """Whether the name of a tag is free; it is taken then."""

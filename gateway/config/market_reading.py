@@ -9,6 +9,7 @@ from typing import Any
 from gateway.config.document import ScalarNode
 from gateway.config.fault import FaultLog, quote, suggestion
 from gateway.config.kinds import Named, Reading, Settings
+from gateway.config.known_tag import known_tag
 from gateway.config.site import Tag
 from gateway.tags.tag import ValueType
 
@@ -62,14 +63,8 @@ class MarketReading:
         name: str | None = s[role]
         if name is None:
             return None
-        index = self._index.get(name)
+        index = known_tag(name, self._index, s.at(role), self.faults, is_unsure=self._is_unsure)
         if index is None:
-            if not self._is_unsure:
-                self.faults.add(
-                    s.at(role),
-                    f"the unknown tag {quote(name)}",
-                    suggestion(name, self._index, "see `tieline tags`"),
-                )
             return None
         tag = self.tags[index]
         if unit is None:

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from gateway.config.document import Node, ScalarNode
 from gateway.config.fault import FaultLog, quote, suggestion
 from gateway.config.kinds import Named, Reading, Settings
+from gateway.config.known_tag import known_tag
 from gateway.config.modbus import PORTS, Order, RegisterType, Table, Transport
 from gateway.config.modbus_server import (
     BadAs,
@@ -173,14 +174,7 @@ class _Section:
             yield ServedUnit(int(key.text), s["description"] or "", tuple(ordered))
 
     def _find(self, key: ScalarNode) -> int | None:
-        place = self._index.get(key.text)
-        if place is None and not self._is_unsure:
-            self._faults.add(
-                key.place,
-                f"the unknown tag {quote(key.text)}",
-                suggestion(key.text, self._index, "see `tieline tags`"),
-            )
-        return place
+        return known_tag(key.text, self._index, key.place, self._faults, is_unsure=self._is_unsure)
 
     def _report_overlaps(self, found: list[tuple[ScalarNode, ServedPoint]]) -> None:
         """In the order of the file: who comes second is at fault."""

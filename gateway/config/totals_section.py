@@ -8,8 +8,9 @@ from fractions import Fraction
 
 from gateway.config.calculated_section import check_area, check_unit_of_name
 from gateway.config.document import Node, ScalarNode
-from gateway.config.fault import FaultLog, Place, quote, suggestion
+from gateway.config.fault import FaultLog, Place, quote
 from gateway.config.kinds import Reading, Settings
+from gateway.config.known_tag import known_tag
 from gateway.config.site import Tag
 from gateway.config.site_keys.totals import TOTALS
 from gateway.config.system import CALCULATED_OWNER
@@ -154,11 +155,8 @@ def _total(
     kind: TotalKind | None = s["kind"]
     if kind is None or not s.is_sound("of", "unit"):
         return None
-    place = index.get(s["of"])
+    place = known_tag(s["of"], index, s.at("of"), faults, is_unsure=is_unsure)
     if place is None:
-        if not is_unsure:
-            mend = suggestion(s["of"], index, "see `tieline tags`")
-            faults.add(s.at("of"), f"the unknown tag {quote(s['of'])}", mend)
         return None
     of = tags[place]
     for key in ("sign", "method", "modulus", "max_per_h"):
