@@ -1,4 +1,4 @@
-"""What records of the community say: meters, market, bills (docs/formats/ledger.md); bytes: ``coding``. The registry's: beside."""
+"""What records of the community say (docs/formats/ledger.md); bytes: ``coding``. The registry's have a module."""
 
 from __future__ import annotations
 

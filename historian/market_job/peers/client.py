@@ -17,8 +17,10 @@ PATIENCE_S = 10.0  # of connecting, and of each answer: the other market answers
 class PeerClient(MarketClient):
     """One connection, made with the first request."""
 
-    def __init__(self, peer: MarketPeer, listen: MarketListen, state: Path) -> None:
-        super().__init__(Path(f"{peer.host}:{peer.port}"), patience_s=PATIENCE_S)
+    def __init__(
+        self, peer: MarketPeer, listen: MarketListen, state: Path, patience_s: float = PATIENCE_S
+    ) -> None:
+        super().__init__(Path(f"{peer.host}:{peer.port}"), patience_s=patience_s)
         self._peer = peer
         self._listen = listen
         self._state = state
@@ -37,7 +39,7 @@ class PeerClient(MarketClient):
             expected = security.fingerprint(pinned)
         except TlsError as error:
             raise OSError(str(error)) from error
-        raw = socket.create_connection((self._peer.host, self._peer.port), PATIENCE_S)
+        raw = socket.create_connection((self._peer.host, self._peer.port), self._patience_s)
         try:
             connection = context.wrap_socket(raw)
         except ssl.SSLError as error:

@@ -120,7 +120,13 @@ class Peering:
             )
         else:
             ledgers = self._ledgers | {name: heard.ledger}
-            self._keep(office, ledgers, self._waiting)
+            try:
+                self._keep(office, ledgers, self._waiting)
+            except OSError as error:
+                self.troubles.append(
+                    f"the ledger of {name} cannot be noted, so nothing is said there: {error}"
+                )
+                return
             self._ledgers = ledgers
 
     def _take(self, office: Office, id: bytes, why: str) -> None:
@@ -145,13 +151,13 @@ class Peering:
         kept = recall(file_of(office.desk.book.file))
         self._ledgers = dict(kept.ledgers)
         for bundle in kept.waiting:
-            statement = decode_statement(bundle.statements[0])
-            fact = fact_of(statement.body) if isinstance(statement.body, Record) else None
-            if isinstance(fact, Acceptance) and fact.offerer in self._peers:
-                try:
+            try:
+                statement = decode_statement(bundle.statements[0])
+                fact = fact_of(statement.body) if isinstance(statement.body, Record) else None
+                if isinstance(fact, Acceptance) and fact.offerer in self._peers:
                     self._waiting[fact.offer] = self._waiting_of(office, bundle, fact, now_us)
-                except Refused as refused:
-                    self.troubles.append(f"an acceptance that waited is void: {refused.why}")
+            except Refused as refused:
+                self.troubles.append(f"an acceptance that waited is void: {refused.why}")
         self._is_recalled = True
 
     def _keep(self, office: Office, ledgers: Mapping[str, bytes], waiting: Mapping[bytes, _Waiting]) -> None:

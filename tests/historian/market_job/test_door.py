@@ -7,6 +7,7 @@ import importlib.util
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import uvloop
 
 from gateway.config.market import MarketListen, MarketPeer
 from historian.market_job import wire
+from historian.market_job.client import MarketError
 from historian.market_job.door import Bucket, Door, anything, make_inbox
 from historian.market_job.peers import security
+from historian.market_job.peers.client import PeerClient
 from historian.market_job.peers.door import CONNECTIONS, HANDSHAKES_OF_ADDRESS, PeerDoor
 
 _SPEC = importlib.util.spec_from_file_location("two_sites", Path(__file__).with_name("two_sites.py"))
@@ -170,3 +173,67 @@ def test_a_site_that_comes_again_and_again_loses_its_oldest_connection(
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(scene())
+
+
+# ---------------------------------------------------------------- at another site's door
+
+
+@pytest.fixture
+def south(certificates: dict[str, Path], tmp_path: Path) -> Path:
+    """The state folder of the south, who calls the north."""
+    for file, of in (("peer.crt", "south"), ("peer.key", "south"), ("north.crt", "north")):
+        (tmp_path / file).write_bytes((certificates[of] / Path(file).with_stem("peer")).read_bytes())
+    return tmp_path
+
+
+def asked_at(port: int, state: Path) -> str:
+    """Why there is no answer."""
+    peer = MarketPeer("north", "127.0.0.1", port, "north.crt", bytes(32), "", 0, 0)
+    with (
+        PeerClient(peer, MarketListen("", 0, "peer.crt", "peer.key"), state, patience_s=0.5) as client,
+        pytest.raises(MarketError) as error,
+    ):
+        client.terms(bytes(32))
+    return str(error.value)
+
+
+async def test_a_site_that_never_ends_its_handshake_is_given_up(south: Path) -> None:
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    writers: list[asyncio.StreamWriter] = []
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert "timed out" in await asyncio.to_thread(asked_at, port, south)
+        for writer in writers:
+            writer.transport.abort()
+
+
+async def test_a_site_that_answers_byte_by_byte_is_given_up(
+    south: Path, certificates: dict[str, Path]
+) -> None:
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while True:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    north = certificates["north"]
+    context = security.door(north / "peer.crt", north / "peer.key", [south / "peer.crt"])
+    async with await asyncio.start_server(drip, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert "timed out" in await asyncio.to_thread(asked_at, port, south)
+
+
+async def test_a_site_that_shows_another_certificate_is_not_spoken_to(
+    south: Path, certificates: dict[str, Path]
+) -> None:
+    async def never(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    other = certificates["other"]
+    context = security.door(other / "peer.crt", other / "peer.key", [south / "peer.crt"])
+    async with await asyncio.start_server(never, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert "certificate is not accepted" in await asyncio.to_thread(asked_at, port, south)

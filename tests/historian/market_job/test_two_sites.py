@@ -13,7 +13,7 @@ import sqlite3
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,8 @@ from historian.ledger.roaming import text_of, token_from, token_of
 from historian.ledger.verify import verify
 from historian.market_job import cli, wire
 from historian.market_job.peers import security
+from historian.market_job.peers.peering import Peering
+from historian.market_job.peers.work import Heard
 from historian.market_job.wire import Judged, Placed, Submit, Turned
 from historian.signing import SigningKey
 
@@ -383,6 +385,64 @@ async def test_the_door_opens_to_the_pinned_certificate_alone_and_to_its_own_key
         (b"{}\n", "one JSON object"),
     ):
         assert said in (await spoken(two, south, line)).decode()
+
+
+# ---------------------------------------------------------------- what is kept beside the ledger
+
+
+class Hearsay:
+    """A link that heard of a ledger, and keeps what it is given to say."""
+
+    def __init__(self, ledger: bytes) -> None:
+        self.ledger = ledger
+        self.works: list[Any] = []
+
+    def heard(self) -> Heard:
+        return Heard(ledger=self.ledger)
+
+    def give(self, work: Any) -> None:
+        self.works.append(work)
+
+
+@pytest.fixture
+def town(settled_between_people: dict[str, tuple[Path, Site]], tmp_path: Path) -> Iterator[Any]:
+    """The north alone, without its doors."""
+    files, site = settled_between_people["north"]
+    shutil.copytree(files, tmp_path / "n")
+    folder = Folder(tmp_path / "n" / "history", Clock(START_US * 1_000 - 10**9), HistorianSettings())
+    made = two_sites.Town(site, tmp_path / "n", folder)
+    made.look()
+    yield made
+    made.close()
+    made.history.close()
+    folder.recorder.close()
+
+
+def noted(town: Any, ledger: bytes) -> tuple[bytes | None, str]:
+    """Which ledger the link may sign for once it has heard of this one, in a new life of the part; and troubles."""
+    link = Hearsay(ledger)
+    peering = Peering(town.settings, {"south": link})
+    peering.look(town.office, town.now_us)
+    return link.works[-1].ledger, "; ".join(peering.troubles)
+
+
+def test_the_ledger_that_a_site_names_first_is_the_one_that_is_signed_for(town: Any) -> None:
+    own, first, other = town.office.desk.book.id, b"1" * 32, b"2" * 32
+    assert noted(town, own) == (None, "south names a ledger that is ours: nothing is signed for it")
+    with two_sites.full_disk():
+        ledger, why = noted(town, first)
+    assert (ledger, "cannot be noted" in why) == (None, True)
+    assert noted(town, first) == (first, "")
+    ledger, why = noted(town, other)
+    assert (ledger, "another ledger than before" in why) == (first, True)
+
+
+def test_what_was_kept_and_cannot_be_read_is_set_aside(town: Any) -> None:
+    file = town.state / "market.ledger.peers"
+    for content in ("{", "[]", '{"format": 2}', '{"format": 1, "ledgers": {"a": 1}, "waiting": []}'):
+        file.write_text(content)
+        assert noted(town, b"1" * 32)[0] == b"1" * 32
+    assert len(list(town.state.glob("market.ledger.peers.damaged*"))) == 4
 
 
 # ---------------------------------------------------------------- roaming
