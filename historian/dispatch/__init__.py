@@ -8,6 +8,7 @@ from historian.dispatch.errors import BadAsset, BadSite, DispatchError
 from historian.dispatch.model import (
     Asset,
     Battery,
+    Commitment,
     Deferrable,
     DemandResponse,
     ElectricVehicle,
@@ -29,6 +30,7 @@ __all__ = [
     "BadAsset",
     "BadSite",
     "Battery",
+    "Commitment",
     "Conflict",
     "Costs",
     "Deferrable",

@@ -26,7 +26,7 @@ from historian.dispatch.model import (
     Renewable,
     Site,
 )
-from historian.dispatch.together import add_balance, add_groups, add_reserve
+from historian.dispatch.together import add_balance, add_commitments, add_groups, add_reserve
 
 
 def formulate(site: Site, axis: Axis) -> Formulation:
@@ -54,4 +54,5 @@ def formulate(site: Site, axis: Axis) -> Formulation:
     add_balance(f, nothing)
     add_groups(f)
     add_reserve(f)
+    add_commitments(f)
     return f

@@ -350,6 +350,31 @@ class DemandResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class Commitment:
+    """What a tie or a battery is promised to be at in each step that lies wholly between two times.
+
+    ``power_kw`` has the sign of the asset's plan; a kWh above it and below it has a price each.
+    """
+
+    asset: str
+    start: datetime
+    end: datetime
+    power_kw: float
+    above_cost: float
+    below_cost: float
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.power_kw):
+            raise BadSite(f"a commitment of {self.asset}: power_kw is {self.power_kw}: it must be a number")
+        for name in ("above_cost", "below_cost"):
+            cost = getattr(self, name)
+            if not np.isfinite(cost) or cost < 0:
+                raise BadSite(f"a commitment of {self.asset}: {name} is {cost}: it must be 0 or more")
+        if self.end <= self.start:
+            raise BadSite(f"a commitment of {self.asset} ends at {self.end}, before it begins")
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """All of it. Assets stand on one bus; losses of lines are not modelled."""
 
@@ -359,6 +384,7 @@ class Site:
     events: tuple[DemandResponse, ...] = ()
     shortfall_cost_per_kwh: float = 100.0
     """Of a kWh that a need of priority 1 misses; above what any kWh here may cost."""
+    commitments: tuple[Commitment, ...] = ()
     by_name: dict[str, Asset] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -378,6 +404,9 @@ class Site:
         for event in self.events:
             if not isinstance(self.by_name.get(event.tie), GridTie):
                 raise BadSite(f"event {event.name}: {event.tie!r} is no grid tie of the site")
+        for commitment in self.commitments:
+            if not isinstance(self.by_name.get(commitment.asset), GridTie | Battery):
+                raise BadSite(f"a commitment of {commitment.asset!r}, which is no tie or battery of the site")
         if not np.isfinite(self.shortfall_cost_per_kwh) or self.shortfall_cost_per_kwh <= 0:
             raise BadSite(f"shortfall_cost_per_kwh is {self.shortfall_cost_per_kwh}: it must be above 0")
 

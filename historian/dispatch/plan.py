@@ -62,6 +62,8 @@ class Costs:
     wear: float = 0.0
     shed: float = 0.0
     opt_outs: float = 0.0
+    commitments: float = 0.0
+    """Of what is off them."""
     stored: float = 0.0
     """Minus the worth of what batteries hold at the end above what they held at the start."""
     shortfall: float = 0.0
@@ -75,7 +77,7 @@ class Costs:
     def total(self) -> float:
         """What is minimised."""
         paid = self.imports + self.exports + self.peak + self.fuel + self.starts
-        return paid + self.wear + self.shed + self.opt_outs + self.stored + self.shortfall
+        return paid + self.wear + self.shed + self.opt_outs + self.commitments + self.stored + self.shortfall
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,9 @@ def settle(
         penalty += site.shortfall_cost_per_kwh * hours * float(reserve[0].sum() + reserve[1].sum())
     out = _opted_out(site, axis, powers)
     opt_outs = sum(event.opt_out_cost or 0.0 for event in site.events if event.name in out)
-    return Settled(energies, short, reserve, out, Costs(**sums, opt_outs=opt_outs, shortfall=penalty))
+    off = _off_commitments(site, axis, powers)
+    costs = Costs(**sums, opt_outs=opt_outs, commitments=off, shortfall=penalty)
+    return Settled(energies, short, reserve, out, costs)
 
 
 def _weight(site: Site, name: str) -> float:
@@ -254,3 +258,13 @@ def _opted_out(site: Site, axis: Axis, powers: Mapping[str, Floats]) -> tuple[st
         if event.opt_out_cost is not None and (meanwhile > event.import_max_kw + SMALL).any():
             found.append(event.name)
     return tuple(found)
+
+
+def _off_commitments(site: Site, axis: Axis, powers: Mapping[str, Floats]) -> float:
+    cost = 0.0
+    for commitment in site.commitments:
+        meanwhile = powers[commitment.asset][axis.inside(commitment.start, commitment.end)]
+        off_kw = meanwhile - commitment.power_kw
+        cost += commitment.above_cost * float(np.maximum(off_kw, 0.0).sum()) * axis.step_h
+        cost += commitment.below_cost * float(np.maximum(-off_kw, 0.0).sum()) * axis.step_h
+    return cost

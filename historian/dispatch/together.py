@@ -1,4 +1,4 @@
-"""Rows over several assets: the bus, the groups, the reserve."""
+"""Rows over several assets, or beside them: the bus, the groups, the reserve, commitments."""
 
 from __future__ import annotations
 
@@ -123,3 +123,21 @@ def add_reserve(f: Formulation) -> None:
         m.add(energy, short[0], 1.0)
         m.add(power, short[1], 1.0)
         f.reserve_short = short
+
+
+def add_commitments(f: Formulation) -> None:
+    """Σ terms − above + below = power_kw − constant, of each step that lies wholly in the time."""
+    m, hours = f.matrix, f.axis.step_h
+    flows = {flow.asset.name: flow for flow in f.flows}
+    for commitment in f.site.commitments:
+        window = f.axis.inside(commitment.start, commitment.end)
+        steps = np.arange(window.start, window.stop)
+        if not len(steps):
+            continue
+        flow = flows[commitment.asset]
+        promised = commitment.power_kw - flow.constant[steps]
+        rows = m.rows(promised, promised, len(steps), None, steps.astype(np.int32))
+        for sign, columns in flow.terms:
+            m.add(rows, columns[steps], sign)
+        m.add(rows, m.columns(len(steps), cost=commitment.above_cost * hours), -1.0)
+        m.add(rows, m.columns(len(steps), cost=commitment.below_cost * hours), 1.0)

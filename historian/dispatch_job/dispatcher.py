@@ -23,6 +23,7 @@ from historian.dispatch.rolling import Horizon
 from historian.dispatch_job.binding import Read, bind
 from historian.dispatch_job.called import Called, nobody
 from historian.dispatch_job.child import Failure
+from historian.dispatch_job.committed import Committed
 from historian.dispatch_job.course import LEAST_STEPS, RETRY, Standing
 from historian.dispatch_job.days import day_name, horizon_at, step_began
 from historian.dispatch_job.foresight import Means, Source, foresee_all, price_name
@@ -90,6 +91,7 @@ class Dispatcher:
         begin: Callable[[Job], Work],
         speed: float = 1.0,
         events: Called = nobody,
+        committed: Committed | None = None,
     ) -> None:
         self._settings = settings
         self._names = names
@@ -99,6 +101,7 @@ class Dispatcher:
         self._source = source
         self._begin = begin
         self._events = events
+        self._committed = committed or Committed()
         self._step = settings.step
         self.standing = Standing(
             Horizon.full(settings.steps, min(LEAST_STEPS, settings.steps)),
@@ -188,7 +191,13 @@ class Dispatcher:
         peak_kw = day.peak_kw if day is not None and is_same_day else 0.0
         try:
             bound = bind(self._settings, read, self.kept.memory, foreseen, axis, self._zone, peak_kw, now)
-            site = replace(bound.site, events=self._events(axis))
+            known = bound.site.by_name
+            site = replace(
+                bound.site,
+                events=self._events(axis),
+                # A battery whose charge was never known is not planned for: nor is what it has traded.
+                commitments=tuple(each for each in self._committed.made(read, now) if each.asset in known),
+            )
         except DispatchError as error:
             return str(error)
         self._without = bound.without

@@ -27,6 +27,7 @@ from gateway.tags.sample import to_bits, value_from_bits
 from gateway.tags.tag import ValueType
 from historian.dispatch_job.called import called
 from historian.dispatch_job.child import Child
+from historian.dispatch_job.committed import committed
 from historian.dispatch_job.dispatcher import Dispatcher, Published
 from historian.dispatch_job.foresight import Floats, NoForecasts, StoredForecasts
 from historian.dispatch_job.kept import FILE, keep, recall
@@ -76,7 +77,8 @@ def plan_on(
     look_s = look_s or (FAST_LOOK_S if is_fast else LOOK_S)
     history = open_history(history_folder, plant)
     path = state / FILE
-    inputs = np.array(settings.inputs, np.uint32)
+    traded = committed(site)
+    inputs = np.array(sorted({*settings.inputs, *traded.inputs}), np.uint32)
     dispatcher = Dispatcher(
         settings,
         {tag: site.tags[tag].name for tag in settings.inputs},
@@ -87,6 +89,7 @@ def plan_on(
         begin,
         plant.speed,
         called(settings, site.demand_response, run_paths(site.name, state).demand_response, plant),
+        traded,
     )
     with Region.attach(region_name) as region:
         types = [region.type_of(int(tag)) for tag in inputs]
