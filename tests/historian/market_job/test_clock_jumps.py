@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from market_bench import FIRST_US, HOME, QUARTER_US
 from market_town import MINUTE_US, Town, order, placed
 
 from gateway.config.market import MarketStatus
-from historian.ledger.facts import Gate, Halt, Settlement, Side
+from historian.ledger.facts import Gate, Halt, ReadingQuality, Settlement, Side
 from historian.ledger.verify import verify
 from historian.market_job import wire
 from historian.signing import SigningKey
@@ -118,3 +119,17 @@ async def test_ahead_what_lies_between_is_not_cleared_and_not_again_when_the_clo
     assert set(gates(town).values()) == {1}
     assert set(settled(town).values()) == {1}
     check_order(town)
+
+
+def test_readings_that_were_put_off_by_a_clock_ahead_are_looked_for_when_it_is_put_right(bench: Any) -> None:
+    bench.until(FIRST_US + MINUTE_US, "car_in_wh", "car_out_wh")
+    here_us = bench.now_us
+    bench.now_us += HOUR_US
+    for _ in range(2):  # estimated as it is overdue, and looked for again, at an hour's pace
+        bench.look()
+    meters = bench.community.meters
+    assert meters.reading("car_m", FIRST_US).quality is ReadingQuality.ESTIMATED
+    bench.now_us = here_us
+    bench.meter(at_us=FIRST_US)
+    bench.look()
+    assert meters.reading("car_m", FIRST_US).quality is ReadingQuality.MEASURED
