@@ -50,11 +50,15 @@ def keep(directory: Path, anomaly: Anomaly, rows: Rows) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{anomaly.name}.npz"
     new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        np.savez_compressed(file, settings=np.array(_settings(anomaly)), times=rows[0], table=rows[1])
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        with new.open("wb") as file:
+            np.savez_compressed(file, settings=np.array(_settings(anomaly)), times=rows[0], table=rows[1])
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)  # where the disk is full, what it takes is somebody else's
+        raise
 
 
 def from_history(history: History, anomaly: Anomaly, now: int) -> Rows | int:

@@ -215,6 +215,26 @@ def test_what_it_cannot_keep_it_does_not_learn_and_that_is_a_fault(plant, folder
     assert here.told("a.power_kw.score")[1] == GOOD
 
 
+def test_on_a_full_disk_it_learns_when_there_is_room_and_says_so_once(plant, folder, disk, caplog):
+    here = plant(LEARNED)
+    (disk.path / "rows").mkdir()
+    here.directory.symlink_to(disk.path / "rows")
+    times = [NOON + second * SECOND for second in range(-200, 40)]
+    for name in ("a.power_kw", "b.power_kw"):
+        folder.write(name, times, 5 + np.sin(np.arange(240)))
+    disk.fill()
+    for second in (41, 72, 103):
+        here.look(second)
+    assert here.told("state")[0].startswith("cannot learn: ")
+    assert here.told("a.power_kw.score")[1] == OUT_OF_SERVICE
+    assert caplog.text.count("cannot learn") == 1
+    assert not list((disk.path / "rows").iterdir()), "it leaves no half of one"
+    disk.free()
+    here.look(134)
+    here.go((5, 5))
+    assert here.told("a.power_kw.score")[1] == GOOD
+
+
 def test_a_damaged_file_is_learned_anew_and_one_of_other_settings_too(plant, folder):
     here = plant(LEARNED)
     times = [NOON + second * SECOND for second in range(-200, 40)]
