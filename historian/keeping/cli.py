@@ -10,10 +10,8 @@ from pathlib import Path
 
 import orjson
 
-from gateway.config.load import load_site
 from gateway.config.paths import RunPaths
 from gateway.config.place import add_place, place_of
-from gateway.config.site import HistorianSettings
 from gateway.config.sizes import size_text
 from historian.answered import ANSWERED, INCOMPLETE, answered
 from historian.keeping import backup, restore, stats, verify
@@ -171,7 +169,10 @@ def _stats(args: argparse.Namespace) -> int:
     if isinstance(paths, int):
         return paths
     _refuse_none(paths)
-    settings: HistorianSettings | None = load_site(args.site).historian if args.site is not None else None
+    # Not above: what a site can be takes half of the time that other commands need to start.
+    from gateway.config.load import load_site
+
+    settings = load_site(args.site).historian if args.site is not None else None
     found = stats.read_stats(paths.history, settings, day_of(time.time_ns()))
     if args.format == "json":
         print(orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2).decode())

@@ -11,10 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from gateway.config.load import load_site
 from gateway.config.paths import RunPaths
 from gateway.config.place import add_place, place_of
-from gateway.config.site import HistorianSettings
 from gateway.tags.tag import ValueType
 from historian.errors import DamagedBlock, DirectoryInUse, HistoryError
 from historian.keeping import exporting
@@ -136,6 +134,10 @@ def _export(
 
 def _import(file: Path, map: ImportMap, paths: RunPaths, args: argparse.Namespace) -> None:
     now = time.time_ns()
+    # Not above: what a site can be takes half of the time that other commands need to start.
+    from gateway.config.load import load_site
+    from gateway.config.site import HistorianSettings
+
     settings = HistorianSettings() if args.site is None else load_site(args.site).historian
     latest = now + settings.max_ahead_s * 10**9
     with Parcel(paths.history, now) as parcel:
