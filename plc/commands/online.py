@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gateway.config.fault import SiteFaults
-from gateway.config.load import load_site
 from gateway.config.paths import region_name
 from gateway.tags.image import Region, RegionError
 from plc.commands.common import (
@@ -32,7 +30,6 @@ from plc.online.place import Online, online, where
 from plc.online.recording import RecordingError, check_target, times_ms, write_trace
 from plc.online.scratch import is_scratch, rewired
 from plc.online.values import ValueTextError, described, duration_text, leaves, parsed, shown
-from plc.running import LogicFaultsError, prepare, record
 from plc.runtime.client import (
     Edge,
     Mode,
@@ -406,6 +403,11 @@ def _change_scratch(connection: Online, args: argparse.Namespace) -> int:
 
 def _change_site(connection: Online, args: argparse.Namespace) -> int:
     """The site's programs and wiring as they stand in its files now."""
+    # Not above: what a site can be takes half of the time that the others need to start.
+    from gateway.config.fault import SiteFaults
+    from gateway.config.load import load_site
+    from plc.running import LogicFaultsError, prepare, record
+
     if args.files or args.site is None:
         complain(
             "change",

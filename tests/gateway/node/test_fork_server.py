@@ -107,8 +107,9 @@ def test_no_part_imports_a_library_of_analysis_to_start() -> None:
     assert imported.isdisjoint(LIBRARIES)
 
 
-def test_the_solver_of_plans_and_readers_of_history_import_no_site() -> None:
-    assert "gateway.config.site" not in _imported_by("historian.dispatch_job.solver", "historian.query")
+def test_who_has_no_use_for_all_that_a_site_can_be_does_not_import_it() -> None:
+    imported = _imported_by("historian.dispatch_job.solver", "historian.query", "plc.commands.online")
+    assert "gateway.config.site" not in imported
 
 
 def _imported_by(*modules: str) -> set[str]:
