@@ -1,4 +1,4 @@
-// What is not as it should be, worst first: a line a device and reason.
+// What is not as it should be, worst first, and of those the newest: a line a device and reason.
 
 import { Alerts } from "./alerts.js";
 import { h, setText } from "./dom.js";
@@ -22,7 +22,7 @@ export class Attention {
 
   update() {
     const lines = this.tags.clock.isLive() ? [...this.lines()] : [{ level: "stale", device: null, text: "Connection lost: nothing is known to be true now.", more: "" }];
-    lines.sort((a, b) => ORDER[b.level] - ORDER[a.level]);
+    lines.sort((a, b) => ORDER[b.level] - ORDER[a.level] || (b.since ?? 0) - (a.since ?? 0));
     setText(this.count, String(lines.length));
     this.count.dataset.some = lines.length ? "yes" : "no";
     const shown = lines.slice(0, LINES);
@@ -37,7 +37,7 @@ export class Attention {
           { "data-level": level },
           device === null
             ? h("p", {}, h("span", { class: "chip" }, CHIP[level]), text)
-            : h("button", { type: "button", "data-device": device, onclick: () => this.openFaceplate(device, null) }, h("span", { class: "chip" }, CHIP[level]), h("b", {}, titleOf(device)), ` ${text}`, more ? h("small", {}, more) : null),
+            : h("button", { type: "button", "data-device": device, onclick: () => this.openFaceplate(device, null) }, h("span", { class: "chip" }, CHIP[level]), h("b", {}, titleOf(device)), ` ${text}`, more ? h("small", {}, ...withCode(more)) : null),
         ),
       ),
       ...(lines.length > LINES ? [h("li", {}, `and ${lines.length - LINES} more`)] : []),
@@ -52,15 +52,15 @@ export class Attention {
       for (const tag of all) {
         const state = this.tags.assess(tag);
         const found = state.worst === "good" ? this.alerts.of(tag) : state.quality === "bad" ? this.alerts.ofBad(tag) : null;
-        if (found !== null) groups.set(tag.name, { level: state.worst === "good" ? "attention" : "bad", device, text: found.text, more: moreOf(found) });
+        if (found !== null) groups.set(tag.name, { level: state.worst === "good" ? "attention" : "bad", device, text: found.text, since: found.since, more: moreOf(found) });
         if (state.isQuiet) continue;
         const key = `${state.worst} ${state.why}`;
         const group = groups.get(key) ?? { level: state.worst, device, why: state.why, points: [] };
         group.points.push(tag.point);
         groups.set(key, group);
       }
-      for (const { level, text, more, why, points } of groups.values()) {
-        if (points === undefined) yield { level, device, text, more };
+      for (const { level, text, since, more, why, points } of groups.values()) {
+        if (points === undefined) yield { level, device, text, since, more };
         else yield { level, device, more: "", text: [why, points.length === 1 ? points[0] : `${points.length} of ${all.length} tags`].filter(Boolean).join(" \u00b7 ") };
       }
     }
@@ -70,6 +70,11 @@ export class Attention {
 // Tieline's own tags stand under their own name: an operator knows the history, not _system.history.
 function titleOf(device) {
   return device.replace(/^_system\./, "");
+}
+
+// What stands between `` is to be typed as it is.
+function withCode(text) {
+  return text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
 }
 
 function moreOf({ since, action }) {
