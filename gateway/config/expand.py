@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.config.dnp3_device import Dnp3Transport
 from gateway.config.document import HOLE, Hole, ListNode, MappingNode, Node, ScalarNode
 from gateway.config.expression import Parameter, Scope
 from gateway.config.fault import FaultLog, Place, quote, suggestion
 from gateway.config.kinds import Reading, Settings, describe
-from gateway.config.modbus import PORTS, SERIAL, PollGroup
+from gateway.config.modbus import PollGroup
 from gateway.config.protocol import DeviceProtocol, Placed, TagShape
 from gateway.config.protocols import PROTOCOLS
+from gateway.config.shared_lines import SharedLines
 from gateway.config.site import NO_TAG, Tag
-from gateway.config.site_keys.devices.can import CAN_BUS_KEYS
-from gateway.config.site_keys.devices.j1939 import J1939_BUS_KEYS
 from gateway.config.site_keys.devices.section import (
     ARGUMENTS,
     BODY,
@@ -90,11 +88,7 @@ class Expansion:
         self._shapes: dict[tuple[Any, ...], TagShape | None] = {}
         self._names_used: dict[int, tuple[str, ...]] = {}
         self._checked_overlaps: set[tuple[int, ...]] = set()
-        self._connections: dict[str, tuple[dict[str, Any], str]] = {}
-        self._buses: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
-        self._nodes: dict[tuple[str, str, int, int], str] = {}
-        self._lines: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
-        self._line_addresses: dict[tuple[str, int], str] = {}
+        self._shared = SharedLines(faults)
         self._tag_count = 0
         self._pending: list[tuple[_Copy, _Read]] = []
 
@@ -420,106 +414,9 @@ class Expansion:
             return False
         if read.groups is None or read.connection is None:
             return True
-        if read.protocol.name == "modbus":
-            self._check_shared(copy, read.connection)
-        elif read.protocol.name in ("can", "j1939", "canopen"):
-            self._check_bus(copy, read.connection, "", CAN_BUS_KEYS)
-            if read.protocol.name == "j1939":
-                self._check_bus(copy, read.connection, "j1939", J1939_BUS_KEYS)
-            elif read.protocol.name == "canopen":
-                self._check_node(copy, read.connection)
-        elif read.protocol.name == "dnp3":
-            self._check_line(copy, read.connection)
+        self._shared.add(copy.name, read.protocol.name, read.connection)
         self._pending.append((copy, read))
         return True
-
-    def _check_shared(self, copy: _Copy, connection: Settings) -> None:
-        """Devices at one address share a connection, or none of them does; those on one line say the same of it."""
-        transport = connection["transport"]
-        if transport is None:
-            return
-        where: tuple[str, ...] = ("serial",) if transport in SERIAL else ("host", "port")
-        keys: tuple[str, ...]
-        if transport in SERIAL:
-            line = "line"
-            keys = ("transport", "baud", "parity", "stop_bits", "data_bits", "turnaround_ms")
-        else:
-            line = "address"
-            keys = ("transport", "single_connection", "turnaround_ms")
-        if not connection.is_sound(*where, *keys):
-            return
-        place = ":".join(str(connection[key] or PORTS[transport]) for key in where)
-        said = {key: connection[key] for key in keys}
-        first_said, first = self._connections.setdefault(place, (said, copy.name))
-        for key, value in said.items():
-            if value != first_said[key]:
-                self._faults.add(
-                    connection.at(key),
-                    f"{quote(key)} is {describe(value)} here but {describe(first_said[key])} for "
-                    f"{quote(first)}, which is at the same {place}",
-                    f"say the same for all devices of one {line}",
-                )
-                return
-
-    def _check_bus(self, copy: _Copy, connection: Settings, network: str, keys: tuple[str, ...]) -> None:
-        """Devices on one bus say the same of it, and of the network that they have on it."""
-        if not connection.is_sound("interface", "channel", "port", *keys):
-            return
-        at = (connection["interface"], connection["channel"], connection["port"], connection["file"])
-        bus = (*at, network)
-        self._check_alike(copy, connection, self._buses, bus, keys, "bus")
-
-    def _check_node(self, copy: _Copy, connection: Settings) -> None:
-        """Nodes of one bus have numbers of their own."""
-        if not connection.is_sound("interface", "channel", "port", "node_id"):
-            return
-        node = connection["node_id"]
-        place = (connection["interface"], connection["channel"], connection["port"], node)
-        other = self._nodes.setdefault(place, copy.name)
-        if other != copy.name:
-            self._faults.add(
-                connection.at("node_id"),
-                f"'node_id' is {node}, as of {quote(other)}, which is on the same bus",
-                "give each node of a bus a number of its own",
-            )
-
-    def _check_line(self, copy: _Copy, connection: Settings) -> None:
-        """Outstations on one serial line say the same of it, and each has an address of its own."""
-        keys = ("baud", "parity", "stop_bits", "master_address", "retry_max_ms")
-        if connection["transport"] != Dnp3Transport.SERIAL or not connection.is_sound(
-            "serial", "address", *keys
-        ):
-            return
-        port, address = connection["serial"], connection["address"]
-        self._check_alike(copy, connection, self._lines, (port,), keys, "line")
-        other = self._line_addresses.setdefault((port, address), copy.name)
-        if other != copy.name:
-            self._faults.add(
-                connection.at("address"),
-                f"'address' is {address}, as of {quote(other)}, which is on the same line {port}",
-                "give each outstation of a line an address of its own",
-            )
-
-    def _check_alike(
-        self,
-        copy: _Copy,
-        connection: Settings,
-        known: dict[tuple[Any, ...], tuple[dict[str, Any], str]],
-        place: tuple[Any, ...],
-        keys: Sequence[str],
-        title: str,
-    ) -> None:
-        """What is said of one bus or line is the same for all that are on it."""
-        said = {key: connection[key] for key in keys}
-        first_said, first = known.setdefault(place, (said, copy.name))
-        for key, value in said.items():
-            if value != first_said[key]:
-                self._faults.add(
-                    connection.at(key),
-                    f"{quote(key)} is {describe(value)} here but {describe(first_said[key])} for {quote(first)}, "
-                    f"which is on the same {title}",
-                    f"say the same for all devices of one {title}",
-                )
 
     def build(self, empty: int = 0) -> tuple[list[Tag], dict[str, list[Any]]]:
         """Tags in image order and the devices by protocol; where there are faults, of those that could be read.

@@ -22,8 +22,10 @@ from gateway.config.modbus import (
     SerialPort,
     Transport,
 )
-from gateway.config.point import Body, PointShape, check_proofs, read_point, report_overlaps
+from gateway.config.point import PointShape, read_point
+from gateway.config.point_sets import check_proofs, report_overlaps
 from gateway.config.protocol import DeviceProtocol, Placed
+from gateway.config.register_check import Body
 from gateway.config.site_keys.devices.modbus import MAX_READ_REGISTERS
 from gateway.config.tls import files_of, read_tls
 

@@ -18,7 +18,7 @@ from gateway.config.modbus_server import (
     ServedPoint,
     ServedUnit,
 )
-from gateway.config.point import Body, RegisterCheck
+from gateway.config.register_check import Body, RegisterCheck
 from gateway.config.site import Tag
 from gateway.config.site_keys.devices.modbus import MAX_READ_REGISTERS
 from gateway.config.site_keys.servers.modbus import (

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.config.deviation import Deviation, read_deviation
 from gateway.config.document import Node, ScalarNode
-from gateway.config.fault import FaultLog, Place, quote, suggestion
+from gateway.config.fault import Place, quote, suggestion
 from gateway.config.handling import handled
-from gateway.config.kinds import Reading, Section, Settings, describe
+from gateway.config.kinds import Reading, Settings
 from gateway.config.modbus import Order, PollGroup, RegisterType, Table, Verify, WriteFunction
+from gateway.config.register_check import BIT_TABLES, Body, RegisterCheck
 from gateway.config.site import Role, WriteLimits
-from gateway.config.site_keys.devices.modbus import POINT, TABLE_SIZE
+from gateway.config.site_keys.devices.modbus import POINT
 from gateway.config.units import contradiction
 from gateway.tags.tag import ValueType
 
@@ -21,10 +22,6 @@ UTF8_BYTES_A_CHARACTER = 3  # a byte that is no UTF-8 becomes U+FFFD, three byte
 FLOAT_TOLERANCE = 1e-6  # of the greater limit: float32 keeps 6e-8 of a value
 
 _T = RegisterType
-REGISTERS = {
-    _T.BOOL: 1, _T.INT16: 1, _T.UINT16: 1, _T.INT32: 2, _T.UINT32: 2, _T.INT64: 4, _T.UINT64: 4,
-    _T.FLOAT32: 2, _T.FLOAT64: 4, _T.BCD16: 1, _T.BCD32: 2,
-}  # fmt: skip
 RAW_RANGE: Mapping[RegisterType, tuple[float, float]] = {
     _T.INT16: (-(2**15), 2**15 - 1), _T.UINT16: (0, 2**16 - 1),
     _T.INT32: (-(2**31), 2**31 - 1), _T.UINT32: (0, 2**32 - 1),
@@ -35,23 +32,7 @@ RAW_RANGE: Mapping[RegisterType, tuple[float, float]] = {
 }  # fmt: skip
 _SIGNED = frozenset({_T.INT16, _T.INT32, _T.INT64})
 _FLOATS = frozenset({_T.FLOAT32, _T.FLOAT64})
-_BIT_TABLES = frozenset({Table.COIL, Table.DISCRETE})
 _READ_ONLY = frozenset({Table.DISCRETE, Table.INPUT})
-
-# Modicon's numbers: the first digit names the table. Five digits reach 9,999 addresses, six all 65,536.
-MODICON_DIGIT = {Table.COIL: 0, Table.DISCRETE: 1, Table.INPUT: 3, Table.HOLDING: 4}
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """What a device says for all its points. ``groups`` is None where they could not be read."""
-
-    groups: tuple[PollGroup, ...] | None
-    word_order: Order
-    byte_order: Order
-    max_registers: int
-    is_modicon: bool
-    is_broadcast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,122 +77,6 @@ def read_point(name: ScalarNode, node: Node, body: Body, reading: Reading) -> Po
     if not isinstance(settings, Settings):
         return None
     return _Check(name, settings, POINT, body, reading.faults).point()
-
-
-class RegisterCheck:
-    """Where a value lies in the tables, and in what form: what a device's points and those we serve have in common.
-
-    Each check looks only at keys that are sound, so that one fault is reported once.
-    """
-
-    def __init__(
-        self, name: ScalarNode, settings: Settings, section: Section, body: Body, faults: FaultLog
-    ) -> None:
-        self._name = name
-        self._settings = settings
-        self._body = body
-        self._faults = faults
-        self._is_sound = settings.is_sound(*(key.name for key in section.keys))
-
-    def _add(self, key: str, found: str, mend: str) -> None:
-        self._is_sound = False
-        self._faults.add(self._settings.at(key), found, mend)
-
-    def _refuse(self, key: str, why: str) -> None:
-        """A key that makes no sense here."""
-        if key in self._settings:
-            self._is_sound = False
-            self._faults.add(self._settings.key_at(key), f"{quote(key)} of {why}", f"remove '{key}'")
-
-    def register_type(self, table: Table | None) -> RegisterType | None:
-        s = self._settings
-        type: RegisterType | None = s["type"]
-        if table is None or ("type" in s and type is None):
-            return None
-        if table in _BIT_TABLES:
-            self._refuse("bit", f"a {table.value}, which is a single bit")
-            if type not in (None, _T.BOOL):
-                self._add(
-                    "type", f"the type '{type}' in table '{table.value}'", "write 'bool', or remove the key"
-                )
-                return None
-            return _T.BOOL
-        if "bit" in s:
-            if type not in (None, _T.BOOL):
-                self._add("type", f"the type '{type}' with a 'bit'", "write 'bool', or remove 'bit'")
-                return None
-            return _T.BOOL
-        if type is None:
-            self._add("type", "a point without 'type'", "add 'type: ...', such as uint16, int32 or float32")
-        elif type is _T.BOOL:
-            self._add("type", f"a bool in table '{table.value}' without 'bit'", "add 'bit: 0..15'")
-            return None
-        return type
-
-    def register_count(self, type: RegisterType) -> int | None:
-        if type is not _T.STRING:
-            if "registers" in self._settings:
-                self._refuse("registers", f"a point of type '{type}', which has {REGISTERS[type]}")
-            return REGISTERS[type]
-        if "registers" not in self._settings:
-            self._add(
-                "registers", "a string without 'registers'", "add 'registers: ...', two characters each"
-            )
-            return None
-        registers: int | None = self._settings["registers"]
-        if registers is not None and registers > self._body.max_registers:
-            self._add(
-                "registers",
-                f"a string of {registers} registers at a device that allows {self._body.max_registers} a read",
-                "write fewer, or raise 'max_registers'",
-            )
-            return None
-        return registers
-
-    def first_address(self, table: Table, registers: int | None, key: str = "address") -> int | None:
-        address: int | None = self._settings[key]
-        if address is None:
-            return None
-        if self._body.is_modicon:
-            address = self._from_modicon(table, address, key)
-            if address is None:
-                return None
-        if address >= TABLE_SIZE or address + (registers or 1) > TABLE_SIZE:
-            what = "the address" if address >= TABLE_SIZE else f"{registers} registers from the address"
-            self._add(
-                key,
-                f"{what} {address}, which is past the end of the table",
-                f"write at most {TABLE_SIZE - (registers or 1)}"
-                + ("" if self._body.is_modicon or address < TABLE_SIZE else ", or 'addressing: modicon'"),
-            )
-            return None
-        return address
-
-    def _from_modicon(self, table: Table, number: int, key: str) -> int | None:
-        wide = number >= 100_000
-        digit, rest = divmod(number, 100_000 if wide else 10_000)
-        expected = MODICON_DIGIT[table]
-        example = f"{expected}0001, or {expected}00001, for its first" if expected else "1 for its first"
-        if digit != expected:
-            other = next((t.value for t, d in MODICON_DIGIT.items() if d == digit), None)
-            whose = f"which is in table '{other}'" if other else "which is in no table"
-            self._add(
-                key,
-                f"the Modicon address {number} in table '{table.value}', {whose}",
-                f"write {example}",
-            )
-            return None
-        if rest == 0 or rest > TABLE_SIZE:
-            self._add(key, f"the Modicon address {number}, which does not exist", f"count from 1: {example}")
-            return None
-        return rest - 1
-
-    def check_orders(self, table: Table, type: RegisterType, registers: int | None) -> None:
-        if table in _BIT_TABLES:
-            self._refuse("byte_order", f"a {table.value}, which has no bytes")
-            self._refuse("word_order", f"a {table.value}, which has no registers")
-        elif registers == 1:
-            self._refuse("word_order", f"a point of one register ({type})")
 
 
 class _Check(RegisterCheck):
@@ -343,7 +208,7 @@ class _Check(RegisterCheck):
             self._add("states", f"two states named {quote(label)}", "give each state a name of its own")
 
     def _check_not_implemented(self, type: RegisterType, registers: int) -> None:
-        if self._settings["table"] in _BIT_TABLES:
+        if self._settings["table"] in BIT_TABLES:
             self._refuse("not_implemented", f"a {self._settings['table']}, which has no room for it")
             return
         limit = 1 << 16 * registers
@@ -520,70 +385,3 @@ class _Check(RegisterCheck):
         if type in _FLOATS:
             return max(abs(low), abs(high)) * FLOAT_TOLERANCE
         return abs(self._settings["scale"]) if value_type is ValueType.DOUBLE else 0.0
-
-
-def check_proofs(shapes: Sequence[PointShape], faults: FaultLog) -> None:
-    """What is to prove a write is a point of the device that can tell such a value."""
-    by_name = {shape.name: shape for shape in shapes}
-    for shape in shapes:
-        rule = shape.verify
-        if rule is None:
-            continue
-        told = by_name.get(rule.point)
-        if told is None:
-            if not faults.unsure:
-                mend = suggestion(rule.point, by_name, "name a point of this device")
-                faults.add(
-                    shape.place, f"{quote(shape.name)} proved by the unknown point {quote(rule.point)}", mend
-                )
-        elif rule.equals:
-            bad = [value for value in rule.equals if not _can_tell(told.value_type, value)]
-            if bad:
-                found = f"{quote(rule.point)} with {describe(bad[0])}, but it is {told.value_type.name}"
-                faults.add(
-                    shape.place,
-                    f"{quote(shape.name)} proved by {found}",
-                    "write values that it can have",
-                )
-        elif not _are_alike(shape.value_type, told.value_type) or told is shape:
-            what = "itself" if told is shape else f"{quote(rule.point)}, which is {told.value_type.name}"
-            mend = "remove 'verify'" if told is shape else "add 'equals: [...]'"
-            faults.add(shape.place, f"{quote(shape.name)} proved by {what}", mend)
-
-
-def _can_tell(type: ValueType, value: object) -> bool:
-    return type is not ValueType.STRING and isinstance(value, bool) is (type is ValueType.BOOL)
-
-
-def _are_alike(one: ValueType, other: ValueType) -> bool:
-    odd = (ValueType.BOOL, ValueType.STRING)
-    return one is other or (one not in odd and other not in odd)
-
-
-def report_overlaps(shapes: Sequence[PointShape], faults: FaultLog) -> None:
-    """Two writable points on one register: a write to one changes the other. Bits of one register may share it."""
-    writable = sorted(
-        (s for s in shapes if s.write is not None),
-        key=lambda s: (s.table.value, s.address, s.bit or 0, s.place.line),
-    )
-    furthest: PointShape | None = None
-    for shape in writable:
-        if (
-            furthest is not None
-            and shape.table is furthest.table
-            and shape.address < furthest.address + furthest.registers
-            and not (shape.bit is not None and furthest.bit is not None and shape.bit != furthest.bit)
-        ):
-            first, second = sorted((furthest, shape), key=lambda s: (s.place.line, s.place.column))
-            faults.add(
-                second.place,
-                f"{quote(second.name)} writes to the same {shape.table.value} register as {quote(first.name)} "
-                f"(line {first.place.line})",
-                "move one of them, or make one read-only",
-            )
-        if (
-            furthest is None
-            or shape.table is not furthest.table
-            or shape.address + shape.registers >= furthest.address + furthest.registers
-        ):
-            furthest = shape
