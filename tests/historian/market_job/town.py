@@ -30,7 +30,7 @@ from historian.market_job.part import trade_on
 from historian.signing import SigningKey
 
 MINUTE_US = 60_000_000
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Town:
