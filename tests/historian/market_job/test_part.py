@@ -267,7 +267,9 @@ async def test_a_flood_on_one_connection_is_turned_away_and_others_are_served(pl
         await place.until(lambda: place["market.status"] == 1)
         reader, writer = await asyncio.open_unix_connection(str(place.paths.market_socket), limit=1 << 20)
         reasons = set()
-        writer.write(wire.encode_request(wire.AskBook("1", 0)) * 1_500)  # at once: a busy machine turns few a second
+        writer.write(
+            wire.encode_request(wire.AskBook("1", 0)) * 1_500
+        )  # at once: a busy machine turns few a second
         for _ in range(1_500):
             reply = wire.decode_reply(await asyncio.wait_for(reader.readline(), PATIENCE_S))
             reasons.add(reply.reason if isinstance(reply, wire.Turned) else "told")
