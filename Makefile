@@ -5,7 +5,8 @@
 # make fuzz   each wire decoder for FUZZ_S seconds (default 60) under a coverage-guided fuzzer
 # make soak   the kernel's torture for SOAK_S seconds (default 600)
 # make soak-history  the historian killed 200 times, and the power cut at every write and sync of a run (a quarter of an hour)
-# make soak-ledger  the ledger's desk killed in 100 seeded rounds of clearing, settlement and billing, and its writer in 100 more
+# make soak-ledger  the ledger's desk killed in 100 seeded rounds of clearing, settlement and billing, its writer in 100 more, and
+#   10,000 random books cleared beside a linear program
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -115,6 +116,7 @@ soak-history: build
 soak-ledger: build
 	TIELINE_KILL_ROUNDS=100 $(BIN)/pytest -q --timeout 1200 \
 	  tests/historian/ledger/test_desk_kill.py tests/historian/ledger/test_kill.py
+	$(BIN)/python tests/historian/ledger/auction_books.py 10000
 
 clean:
 	rm -rf build $(VENV) $(NODE_TESTS:%=%/node_modules)
