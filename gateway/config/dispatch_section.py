@@ -45,7 +45,9 @@ from gateway.tags.tag import ValueType
 DEVICE = "device"  # what the tags of an asset call the device that it is of
 FOLDER = "dispatch"
 # Told every second; five missed, and the part is taken for hung by who uses them.
-STALE_AFTER_MS = 5_000
+STALE_AFTER_MS = (
+    60_000  # what stays is told again every 20 s; a part that dies or hangs is told by its quality
+)
 MOST_STEPS = 4_000  # of a plan; what `historian.dispatch` takes
 TEXT_BYTES = 400
 

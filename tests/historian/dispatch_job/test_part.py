@@ -17,9 +17,10 @@ from typing import Any
 from gateway.config.dispatch import Course
 from gateway.config.plant_time import plant_time
 from gateway.config.site import SimulatorSettings, Site
+from gateway.config.system import DISPATCH_OWNER
 from historian.dispatch_job.child import Child
 from historian.dispatch_job.kept import FILE
-from historian.dispatch_job.part import plan_on
+from historian.dispatch_job.part import REFRESH_S, plan_on
 from historian.dispatch_job.solver import Job
 from plc.bench import load
 from plc.library import FILES
@@ -102,6 +103,13 @@ def test_a_plan_becomes_tags_that_say_until_when_they_hold(image: Any, state: Pa
         assert image["dispatch.planned_saving"] is not None  # below 0 here: the rule keeps no reserve
         assert image["dispatch.gap_pct"] <= 0.5
         assert image["dispatch.words"] == ""
+
+
+def test_nobody_takes_a_value_that_stays_for_stale_before_it_is_told_again(site: Site) -> None:
+    tags = [tag for tag in site.tags if tag.owner == DISPATCH_OWNER]
+    assert len(tags) > 10
+    for tag in tags:
+        assert tag.stale_after_ms >= 2 * REFRESH_S * 1000, tag.name  # one may be late
 
 
 def test_a_solver_that_is_killed_leaves_the_last_plan_and_the_next_looks_less_far(
