@@ -173,6 +173,16 @@ async def test_what_a_device_does_not_have_is_absent_and_no_fault(page, stand):
     await expect(page.locator("#attention")).to_contain_text("ev5")
 
 
+async def test_what_is_not_there_is_not_stale_for_nobody_tells_it_again(page, stand):
+    await open_page(page, stand)
+    stand.scene.statuses["ev3.state_of_charge_pct"] = Quality.BAD_NOT_SUPPORTED
+    charge = page.locator('.cell[data-device="ev3"] .value').last
+    await expect(charge).to_have_attribute("data-quality", "absent")
+    stand.scene.silent.add("ev3")
+    await expect(page.locator('.cell[data-device="ev3"] .value').first).to_have_attribute("data-stale", "yes")
+    await expect(charge).to_have_attribute("data-stale", "no")
+
+
 async def test_a_sum_of_a_day_not_measured_all_through_is_marked_and_alarms_nobody(page, stand):
     await open_page(page, stand)
     stand.scene.statuses["pcc.import_energy_kwh"] = Quality.UNCERTAIN_DATA_SUB_NORMAL

@@ -72,8 +72,9 @@ export class Tags {
     if (status === WAITING && (tag.writable || tag.staleAfterMs >= NEVER_STALE_MS)) [quality, why] = ["absent", "none given yet"];
     const isLost = !this.clock.isLive();
     const isOld = tag.staleAfterMs < NEVER_STALE_MS && status !== WAITING && now - tag.receipt > tag.staleAfterMs;
-    // What is Bad says so already; it is stale as well only when the whole picture is.
-    const isStale = isLost || (isOld && quality !== "bad");
+    // What is Bad or not there says so already, and is not told again while it is; it is stale as well only when the
+    // whole picture is.
+    const isStale = isLost || (isOld && quality !== "bad" && quality !== "absent");
     const ageMs = tag.value === null ? null : Math.max(0, now - (isStale ? tag.receipt : tag.source));
     const worst = quality === "bad" ? "bad" : isStale ? "stale" : quality;
     const parts = [];
