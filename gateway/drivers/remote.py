@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from gateway.tags.operate import DeviceDriver, NotConnectedError, OperateError
 from gateway.tags.sample import Value
-from gateway.unix_door import peer_uid
+from gateway.unix_door import UnixDoor
 
 LINE_BYTES = 4 << 20  # the connections of 100,000 tags
+CONNECTIONS = 8  # one process asks; the one before it may not be gone yet
 TELL_PERIOD_S = 0.2
 RETRY_S = 0.2
 CONNECTIONS_A_PROCESS = 1 << 32
@@ -29,70 +30,91 @@ ANSWER_PATIENCE_S = 660.0  # the router cancels long before: a point's own timeo
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    id: int
+    tag: int
+    value: Value | None  # to operate; None: read back
+
+
 class OperateServer:
     """Serves a driver of ``tags`` on the socket ``path`` to processes of the same user."""
 
     def __init__(self, path: Path, driver: DeviceDriver, tags: Iterable[int]) -> None:
-        self._path = path
         self._driver = driver
-        self._tags = tuple(tags)
-        self._server: asyncio.Server | None = None
-        self._running: set[asyncio.Task[None]] = set()
+        self._tags = frozenset(tags)
+        self._door = UnixDoor(
+            path, "the driver's socket", self._serve, line_bytes=LINE_BYTES, most=CONNECTIONS
+        )
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Raises OSError."""
-        with suppress(FileNotFoundError):
-            self._path.unlink()
-        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=LINE_BYTES)
-        self._path.chmod(0o600)
+        await self._door.start()
 
     async def stop(self) -> None:
         """Take no more; what is under way is cut off, and its caller learns that the outcome is not known."""
-        if self._server is not None:
-            self._server.close()
-        for task in tuple(self._running):
+        await self._door.stop()
+        for task in tuple(self._answering):
             task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-        with suppress(FileNotFoundError):
-            self._path.unlink()
+        await asyncio.gather(*self._answering, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if peer_uid(writer) not in (0, os.geteuid()):
-            writer.transport.abort()
-            return
         telling = asyncio.create_task(self._tell(writer))
-        self._running.add(telling)
-        telling.add_done_callback(self._running.discard)
         try:
             while line := await reader.readline():
-                task = asyncio.create_task(self._answer(line, writer))
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
-        except (OSError, ValueError) as error:  # ValueError: a line without an end
+                task = asyncio.create_task(self._answer(self._read(line), writer))
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
+        except ValueError as error:  # of a line without an end, too
             log.warning("a connection to the driver broke: %s", error)
-        finally:
+            writer.write(orjson.dumps({"is": "malformed", "why": str(error)}) + b"\n")
+        except OSError as error:
+            log.warning("a connection to the driver broke: %s", error)
+        finally:  # what is under way goes on without its peer
             telling.cancel()
-            writer.transport.abort()
+            writer.close()
+
+    def _read(self, line: bytes) -> _Request:
+        """Raises ValueError."""
+        match orjson.loads(line):  # which bounds how deep it nests by itself
+            case {
+                "id": int(number),
+                "do": "operate",
+                "tag": tag,
+                "value": bool() | int() | float() | str() as value,
+            }:
+                request = _Request(number, tag, value)
+            case {"id": int(number), "do": "read_back", "tag": tag}:
+                request = _Request(number, tag, None)
+            case _:
+                raise ValueError(
+                    "a request has an id, do (operate or read_back), a tag and to operate a value"
+                )
+        if request.tag not in self._tags:
+            raise ValueError(f"{request.tag!r} is no tag of this driver")
+        return request
 
     async def _tell(self, writer: asyncio.StreamWriter) -> None:
         """How often devices were connected anew, as it changes."""
         told: dict[int, int] = {}
-        while not writer.is_closing():
-            counts = {tag: self._driver.connections(tag) for tag in self._tags}
-            changed = [(tag, count) for tag, count in counts.items() if told.get(tag) != count]
-            if changed:
-                writer.write(orjson.dumps({"connections": changed}) + b"\n")
-                told = counts
-            await asyncio.sleep(TELL_PERIOD_S)
+        with suppress(ConnectionError):  # `_serve` sees that as well
+            while not writer.is_closing():
+                counts = {tag: self._driver.connections(tag) for tag in self._tags}
+                changed = [(tag, count) for tag, count in counts.items() if told.get(tag) != count]
+                if changed:
+                    writer.write(orjson.dumps({"connections": changed}) + b"\n")
+                    await writer.drain()
+                    told = counts
+                await asyncio.sleep(TELL_PERIOD_S)
 
-    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
-        request = orjson.loads(line)
-        answer: dict[str, object] = {"id": request["id"]}
+    async def _answer(self, request: _Request, writer: asyncio.StreamWriter) -> None:
+        answer: dict[str, object] = {"id": request.id}
         try:
-            if request["do"] == "operate":
-                await self._driver.operate(request["tag"], request["value"])
+            if request.value is not None:
+                await self._driver.operate(request.tag, request.value)
             else:
-                answer["value"] = await self._driver.read_back(request["tag"])
+                answer["value"] = await self._driver.read_back(request.tag)
             answer["is"] = "done"
         except NotConnectedError as error:
             answer |= {"is": "not connected", "why": error.why}
@@ -131,14 +153,12 @@ class RemoteDriver:
     async def run(self) -> None:
         """Stay connected, until cancelled."""
         while True:
-            try:
+            with suppress(OSError):
                 reader, self._writer = await asyncio.open_unix_connection(self._path, limit=LINE_BYTES)
-            except OSError:
-                await asyncio.sleep(RETRY_S)
-                continue
-            self._processes += 1
-            self._connections.clear()
-            await self._receive(reader, self._writer)
+                self._processes += 1
+                self._connections.clear()
+                await self._receive(reader, self._writer)
+            await asyncio.sleep(RETRY_S)  # whoever turns us away is not asked again at once
 
     async def operate(self, tag: int, value: Value) -> None:
         """Send ``value``, once. Raises OperateError, NotConnectedError, TimeoutError."""
@@ -179,6 +199,8 @@ class RemoteDriver:
                 if "connections" in answer:
                     self._connections.update(answer["connections"])
                     continue
+                if "id" not in answer:
+                    raise ValueError(answer["why"])
                 waiting = self._waiting.get(answer["id"])
                 if waiting is not None and not waiting.done():
                     waiting.set_result(answer)

@@ -3,6 +3,7 @@
 {"trace": "meter1", "follow": false}                                         asked, once a connection
 {"protocol": "modbus-tcp", "where": "192.0.2.7:502", "devices": ["meter1"]}  those that share the line;
 {"devices": ["meter1", "meter2"]}                                            or, where it has none, all that have
+{"why": "a request is ..."}                                                  to one whose request makes no sense
 {"number": 1, "at_ns": 1790000000000000000, "way": 0, "octets": "0001"}      a frame each
 {"number": 9, "at_ns": 1790000000000000000, "way": 2, "text": "connected"}
 {"lost": 3}                                                                  to one who follows too slowly
@@ -26,6 +27,7 @@ from gateway.unix_door import UnixDoor
 CONNECTIONS = 8  # at once: people, not programs, look
 REQUEST_BYTES = 4_096
 REQUEST_S = 5.0
+REQUEST = 'a request is one line of JSON: {"trace": DEVICE, "follow": true or false}'
 FOLLOW_S = 0.1  # how often it is looked whether there is more: nothing is done for it where frames are added
 ANSWER_S = 10.0  # a person waits no longer for the first line
 
@@ -38,7 +40,12 @@ class TraceServer:
     def __init__(self, path: Path, drivers: Iterable[Traced]) -> None:
         self._drivers = tuple(drivers)
         self._door = UnixDoor(
-            path, "the socket of traces", self._serve, line_bytes=REQUEST_BYTES, most=CONNECTIONS
+            path,
+            "the socket of traces",
+            self._serve,
+            line_bytes=REQUEST_BYTES,
+            most=CONNECTIONS,
+            full=_line({"why": f"{CONNECTIONS} follow already"}),
         )
 
     async def start(self) -> None:
@@ -60,11 +67,16 @@ class TraceServer:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(REQUEST_S):
-            asked = json.loads(await reader.readline())
+            request = await _request(reader)
+        if request is None:
+            _say(writer, {"why": REQUEST})
+            await writer.drain()
+            return
+        device, follow = request
         rings: dict[str, Ring] = {}
         for driver in self._drivers:
             rings |= driver.traces()
-        ring = rings.get(asked["trace"]) if isinstance(asked, dict) else None
+        ring = rings.get(device)
         if ring is None:
             _say(writer, {"devices": sorted(rings)})
             await writer.drain()
@@ -75,7 +87,7 @@ class TraceServer:
         last = _tell(writer, ring, 0, knows=False)
         gone = asyncio.create_task(reader.read(1))  # whoever asked says no more, and goes
         try:
-            while asked.get("follow") is True and not gone.done():
+            while follow and not gone.done():
                 await writer.drain()
                 await asyncio.wait((gone,), timeout=FOLLOW_S)
                 ring.look()
@@ -84,6 +96,18 @@ class TraceServer:
             gone.cancel()
         _say(writer, {"end": True})
         await writer.drain()
+
+
+async def _request(reader: asyncio.StreamReader) -> tuple[str, bool] | None:
+    """The device, and whether to follow; None for what is no request."""
+    try:
+        asked = json.loads(await reader.readline())
+    except (ValueError, RecursionError):  # ValueError: of a line without an end, too
+        return None
+    match asked:
+        case {"trace": str(device)}:
+            return device, asked.get("follow") is True
+    return None
 
 
 def _tell(writer: asyncio.StreamWriter, ring: Ring, last: int, *, knows: bool) -> int:
@@ -101,7 +125,11 @@ def _tell(writer: asyncio.StreamWriter, ring: Ring, last: int, *, knows: bool) -
 
 
 def _say(writer: asyncio.StreamWriter, line: Mapping[str, Any]) -> None:
-    writer.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+    writer.write(_line(line))
+
+
+def _line(said: Mapping[str, Any]) -> bytes:
+    return json.dumps(said, separators=(",", ":")).encode() + b"\n"
 
 
 class NoTraceError(Exception):
@@ -158,9 +186,11 @@ def open_trace(sockets: Iterable[Path], device: str, *, follow: bool) -> Trace:
         if "protocol" in first:
             connection.settimeout(None)
             return Trace(first["protocol"], first["where"], tuple(first["devices"]), connection, lines)
-        known += first.get("devices", ())
         lines.close()
         connection.close()
+        if "why" in first:
+            raise NoTraceError(first["why"])
+        known += first.get("devices", ())
     if not is_running:
         raise NoTraceError("no driver of this site is running (or it runs as another user)")
     there = f"there are: {', '.join(sorted(known))}" if known else "no device has any"

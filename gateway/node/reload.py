@@ -35,9 +35,10 @@ from gateway.node.prepare import Change, Prepared
 from gateway.node.state import RunRecord, StateLock
 from gateway.node.supervisor import Supervisor
 from gateway.tags.image import Region
-from gateway.unix_door import peer_uid
+from gateway.unix_door import UnixDoor
 
-LINE_BYTES = 16 << 20  # a plan of 100,000 tags
+REQUEST_BYTES = 65_536  # a path, which the kernel bounds at 4,096, each byte escaped
+CONNECTIONS = 8  # one is at work, the others are told so
 CHECK_PATIENCE_S = 300.0  # a million tags, on a small machine
 REQUEST_PATIENCE_S = 5.0
 
@@ -50,6 +51,8 @@ DONE, UNCHANGED, PLANNED, FAULTY, IMPOSSIBLE, BUSY, FAILED = (
     "busy",
     "failed",
 )
+
+_BUSY = {"is": BUSY, "text": "another reload is at work; try again when it is done\n"}
 
 log = logging.getLogger(__name__)
 
@@ -77,23 +80,22 @@ class Reloads:
         self._site = site
         self._say = say
         self._is_busy = False
-        self._server: asyncio.Server | None = None
-        self._answering: set[asyncio.Task[None]] = set()
+        self._door = UnixDoor(
+            paths.node_socket,
+            "the socket of reloads",
+            self._serve,
+            line_bytes=REQUEST_BYTES,
+            most=CONNECTIONS,
+            full=_line(_BUSY),
+        )
 
     async def open(self) -> None:
         """Take requests. Raises OSError."""
-        self._paths.node_socket.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self._paths.node_socket)
-        self._paths.node_socket.chmod(0o600)
+        await self._door.start()
 
     async def close(self) -> None:
         """Take no more; what is at work is cut off."""
-        if self._server is not None:
-            self._server.close()
-        for task in tuple(self._answering):
-            task.cancel()
-        await asyncio.gather(*self._answering, return_exceptions=True)
-        self._paths.node_socket.unlink(missing_ok=True)
+        await self._door.stop()
 
     @property
     def site(self) -> int:
@@ -101,19 +103,17 @@ class Reloads:
         return self._site
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
         try:
-            if peer_uid(writer) not in (0, os.geteuid()):
-                return
             async with asyncio.timeout(REQUEST_PATIENCE_S):
-                request = json.loads(await reader.readline())
-            answer = await self.reload(Path(request["site"]), dry_run=bool(request["dry_run"]))
-            writer.write(json.dumps(answer).encode() + b"\n")
+                request = await _request(reader)
+            if isinstance(request, str):
+                answer = {"is": FAILED, "text": f"{request}\n"}
+            else:
+                path, dry_run = request
+                answer = await self.reload(path, dry_run=dry_run)
+            writer.write(_line(answer))
             await writer.drain()
-        except (OSError, ValueError, KeyError, TypeError, TimeoutError) as error:
+        except (OSError, TimeoutError) as error:
             log.warning("a request to reload broke: %r", error)
         finally:
             writer.close()
@@ -121,7 +121,7 @@ class Reloads:
     async def reload(self, path: Path, *, dry_run: bool) -> dict[str, Any]:
         """Make the site in ``path`` the one that runs, or tell what that would do."""
         if self._is_busy:
-            return {"is": BUSY, "text": "another reload is at work; try again when it is done\n"}
+            return _BUSY
         self._is_busy = True
         site = os.memfd_create("tieline-site")
         try:
@@ -230,6 +230,30 @@ class Reloads:
                     if not await self._supervisor.hand_over(effect.part):
                         restarted.append(effect.part)
         return restarted
+
+
+async def _request(reader: asyncio.StreamReader) -> tuple[Path, bool] | str:
+    """The site file and whether it is a dry run; or what is wrong with the request."""
+    try:
+        asked = json.loads(await reader.readline())
+    except (ValueError, RecursionError):  # ValueError: of a line without an end, too
+        return "a request is one line of JSON"
+    match asked:
+        case {"site": str(site), "dry_run": bool(dry_run)} if _is_path(site):
+            return Path(site), dry_run
+    return 'a request is {"site": PATH, "dry_run": true or false}'
+
+
+def _is_path(text: str) -> bool:
+    """Whether the kernel can be given it."""
+    try:
+        return bool(text) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+
+
+def _line(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer).encode() + b"\n"
 
 
 def plan_lines(change: Change, impossible: list[str]) -> list[str]:

@@ -69,7 +69,7 @@ class Control:
     async def _obey(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return _refusal("a request is one line of JSON")
         if not isinstance(request, dict):
             return _refusal("a request is an object")

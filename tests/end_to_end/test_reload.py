@@ -344,6 +344,27 @@ def test_of_two_at_once_one_is_refused(site: Site) -> None:
     assert sorted(answers) == ["busy", "planned"]
 
 
+def test_nonsense_is_told_so_and_the_next_is_served(site: Site) -> None:
+    for line in (
+        b"[" * 60_000,
+        b"[" * 70_000,
+        b"{}",
+        b'{"site": "a\\u0000b", "dry_run": true}',
+        b'{"site": 1}',
+    ):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE_S)
+            connection.connect(str(site.paths.node_socket))
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(line + b"\n")
+            with connection.makefile() as stream:
+                answer = json.loads(stream.readline())
+        assert (answer["is"], answer["text"][:13]) == ("failed", "a request is ")
+    with site.ask(dry_run=True) as connection, connection.makefile() as stream:
+        assert json.loads(stream.readline())["is"] == "planned"
+    assert site.paths.node_socket.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_part_that_is_killed_in_the_middle_comes_back_with_the_new_site(site: Site) -> None:
     before = site.reloads()
     with site.region() as region:

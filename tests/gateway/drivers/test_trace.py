@@ -110,9 +110,11 @@ async def test_who_follows_gets_what_comes_and_is_told_what_was_lost(path: Path,
 
 
 @pytest.mark.parametrize(
-    "line", [b"\n", b"[]\n", b"{}\n", b"nothing", b"x" * 10_000, b'{"trace": 1}\n', b'{"trace": []}\n']
+    "line",
+    [b"\n", b"[]\n", b"{}\n", b"nothing", b"x" * 10_000, b'{"trace": 1}\n', b'{"trace": []}\n', b"[" * 4_000],
+    ids=lambda line: line[:20].decode(),
 )
-async def test_a_request_that_is_none_ends_that_connection_only(
+async def test_a_request_that_is_none_is_told_so_and_ends_that_connection_only(
     path: Path, bench: Bench, line: bytes
 ) -> None:
     reader, writer = await asyncio.open_unix_connection(path)
@@ -121,7 +123,7 @@ async def test_a_request_that_is_none_ends_that_connection_only(
     async with asyncio.timeout(20):
         told = await reader.read()
     writer.close()
-    assert told == b"" or json.loads(told) == {"devices": ["inverter", "meter1", "meter2"]}
+    assert json.loads(told)["why"].startswith("a request is one line of JSON")
     trace = await asyncio.to_thread(open_trace, [path], "inverter", follow=False)
     trace.close()
 
@@ -134,7 +136,9 @@ async def test_connections_are_bounded(path: Path) -> None:
         for reader, _ in many:
             assert await reader.readline()
         reader, writer = await asyncio.open_unix_connection(path)
-        assert await reader.read() == b""
+        assert json.loads(await reader.read()) == {"why": f"{CONNECTIONS} follow already"}
+        with pytest.raises(NoTraceError, match="follow already"):
+            await asyncio.to_thread(open_trace, [path], "inverter", follow=False)
     for _, each in [*many, (reader, writer)]:
         each.close()
         await each.wait_closed()

@@ -178,7 +178,9 @@ async def test_the_socket_is_for_its_user_only(tmp_path, control) -> None:
         (b'{"do": "set", "device": "ev3", "fault": {"kind": "slow", "delay": 5}}', "not delay"),
         (b'{"do": "utility", "live": 1}', "do is list"),
         (b"x" * 70_000, "too long"),
+        (b"[" * 60_000, "one line of JSON"),
     ],
+    ids=lambda said: str(said)[:40],
 )
 async def test_a_request_without_sense_is_refused_in_words(tmp_path, control, line: bytes, why: str) -> None:
     reader, writer = await asyncio.open_unix_connection(str(tmp_path / "sim.sock"))
