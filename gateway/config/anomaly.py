@@ -49,7 +49,8 @@ class Anomaly:
     """One detector at work. ``inputs`` are places of tags, ``names`` what they are called.
 
     ``parameters`` are those of the detector that are not as ever. ``learn_min`` minutes of history are learned from
-    where ``learns``. ``state`` is the place of the tag that says how it is.
+    where ``learns``. ``state`` is the place of the tag that says how it is, ``trouble`` of the one that says what
+    is wrong.
     """
 
     name: str
@@ -66,3 +67,4 @@ class Anomaly:
     refractory_s: float
     outputs: tuple[Output, ...]
     state: int
+    trouble: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from gateway.config.alert import Alert
+from gateway.config.alert import VALUE, Alert
 from gateway.config.anomaly import OF_TAGS, OUTPUTS, Anomaly, DetectorKind, Output
 from gateway.config.calculated_section import check_area
 from gateway.config.document import Node, ScalarNode
@@ -23,6 +24,12 @@ TEXT_BYTES = 200
 LONGEST_NAME = 255  # of the image
 MOST_IN_GROUP = 500  # a matrix of them is learned
 ALARM_STATES = {0: "as ever", 1: "odd"}
+_TROUBLE_ALERT = Alert(
+    VALUE,
+    "It is tried again by itself. Is the disk full, and are its tags measured and kept? See logs/anomaly.log.",
+    text_but="",
+    after_s=15,
+)
 _LEAST_MEMBERS = {DetectorKind.PCA: 2, DetectorKind.FOREST: 1}
 # What stands for which parameter of the detector.
 _PARAMETERS = ("limit", "window", "window_s", "margin", "tolerance", "variance", "alpha", "trees")
@@ -152,6 +159,8 @@ class _Section:
             self._tags.append(self._tag(s, f"{prefix}.{each}.alarm", ValueType.BOOL, what))
         state = len(self._tags)
         self._tags.append(self._tag(s, f"{prefix}.state", ValueType.STRING, "Whether it scores, or why not"))
+        wrong = self._tag(s, f"{prefix}.trouble", ValueType.STRING, "What is wrong with it; empty: nothing")
+        self._tags.append(replace(wrong, alert=_TROUBLE_ALERT.of(name.text)))
         given = {key for key, _ in parameters}
         learns = (
             kind not in OF_TAGS
@@ -174,6 +183,7 @@ class _Section:
                 refractory_s=s["refractory_s"],
                 outputs=outputs,
                 state=state,
+                trouble=state + 1,
             )
         )
 

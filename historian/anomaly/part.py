@@ -36,6 +36,10 @@ log = logging.getLogger(__name__)
 TELL_CHANGE = 0.05  # of a score that is written; noise below it would fill history
 REFRESH_NS = 60 * NS_PER_S
 LEARN_AGAIN_S = 30.0  # between two looks whether history is enough
+LONG_LEARNING = (
+    2.0  # times `learn_min` and there is still too little: its tags are not kept, or are mostly Bad
+)
+LONG_LEARNING_S = 600.0  # and so much: a site that has just begun is not in trouble
 LONGEST_WAIT_S = 0.5  # before a stop is noticed
 _TYPES = (ValueType.BOOL, ValueType.INT64, ValueType.UINT64, ValueType.DOUBLE)
 _SCORING = "scores"
@@ -102,7 +106,7 @@ class Watch:
         count = len(anomaly.outputs)
         self._score_tags = np.array([each.score for each in anomaly.outputs], np.uint32)
         self._alarm_tags = np.array([each.alarm for each in anomaly.outputs], np.uint32)
-        self._state_tag = np.array([anomaly.state], np.uint32)
+        self._state_tags = np.array([anomaly.state, anomaly.trouble], np.uint32)
         settings = AlarmSettings(anomaly.threshold, anomaly.hold_off_s, anomaly.clear_s, anomaly.refractory_s)
         self._alarms = Alarms(count, settings)
         self._told = np.full(count, np.nan)
@@ -112,8 +116,10 @@ class Watch:
         self._last_ns = 0
         self._is_ready = False
         self._learn_s = 0.0
-        self._state = self._told_state = ""
+        self._state = ""
+        self._told_states = ("", "")
         self._cannot_learn = False
+        self._begun_s: float | None = None  # to learn
         self._state_ns = 0
         if not anomaly.learns:
             self._detector.learn(anomaly.names, np.empty(0, np.int64), np.empty((0, len(self._inputs))))
@@ -123,6 +129,7 @@ class Watch:
         """One period's look. Where the machine's clock was set back, windows begin anew."""
         self.next_s = max(self.next_s + self._of.period_s, steady)
         if not self._is_ready and steady >= self._learn_s:
+            self._begun_s = steady if self._begun_s is None else self._begun_s
             self._learn(now)
             self._learn_s = steady + LEARN_AGAIN_S
         if now <= self._last_ns:
@@ -141,7 +148,7 @@ class Watch:
             why = Quality.BAD_OUT_OF_SERVICE if self._cannot_learn else Quality.BAD_NO_DATA
             statuses = np.full(count, why, np.uint32)
             self._tell(writer, now, np.full(count, np.nan), statuses, self._alarms.is_active)
-        self._tell_state(writer, now)
+        self._tell_states(writer, now, self._trouble(steady))
 
     def _learn(self, now: int) -> None:
         self._cannot_learn = False
@@ -217,9 +224,16 @@ class Watch:
         self._told_statuses[places] = statuses[places]
         self._told_ns[places] = now
 
-    def _tell_state(self, writer: Writer, now: int) -> None:
-        state = _SCORING if self._is_ready else self._state
-        if state == self._told_state and 0 <= now - self._state_ns < REFRESH_NS:
+    def _trouble(self, steady: float) -> str:
+        """Learning is none, unless it takes much longer than the history that it waits for."""
+        if self._is_ready or self._begun_s is None:
+            return ""
+        longest_s = LONG_LEARNING * 60 * self._of.learn_min + LONG_LEARNING_S
+        return self._state if self._cannot_learn or steady - self._begun_s > longest_s else ""
+
+    def _tell_states(self, writer: Writer, now: int, trouble: str) -> None:
+        states = (_SCORING if self._is_ready else self._state, trouble)
+        if states == self._told_states and 0 <= now - self._state_ns < REFRESH_NS:
             return
-        self._told_state, self._state_ns = state, now
-        writer.write_texts(self._state_tag, [_shortened(state)], Quality.GOOD, now, now)
+        self._told_states, self._state_ns = states, now
+        writer.write_texts(self._state_tags, [_shortened(text) for text in states], Quality.GOOD, now, now)

@@ -41,6 +41,11 @@ def test_a_detector_of_tags_has_a_score_and_an_alarm_of_each(load):
         "anomaly.spikes.feeder2.power_kw.alarm",
         "anomaly.spikes.state",
     ]
+    trouble = site.tags[found.trouble]
+    assert trouble.name == "anomaly.spikes.trouble"
+    assert trouble.alert is not None
+    assert trouble.alert.holds("cannot learn: no space")
+    assert not trouble.alert.holds("")
     score = site.tags[second.score]
     assert (score.owner, score.area, score.low, score.high) == ("anomaly", "loads", 0.0, 1.0)
     assert "anomaly" in [part.name for part in parts_of(site)]

@@ -16,6 +16,8 @@ from gateway.config.load import load_site
 from gateway.config.part import PartContext
 from gateway.config.paths import RunPaths
 from gateway.config.site import Site
+from gateway.node.watch import alert_troubles
+from gateway.node.watched import watched_of
 from gateway.tags.image import Region
 from gateway.tags.sample import to_bits
 from gateway.tags.tag import ValueType
@@ -77,6 +79,10 @@ class Plant:
         for a, b in rows:
             self.set(a, b)
             self.look()
+
+    def not_normal(self, folder: Any) -> list[str]:
+        """What `tieline status` tells of it."""
+        return list(alert_troubles(self.region, watched_of(self.site), folder.directory, self.now))
 
     def told(self, name: str) -> tuple[Any, int]:
         sample = self.region.sample(f"anomaly.r.{name}")
@@ -209,10 +215,26 @@ def test_what_it_cannot_keep_it_does_not_learn_and_that_is_a_fault(plant, folder
     here.look(41)
     assert here.told("state")[0].startswith("cannot learn: ")
     assert here.told("a.power_kw.score")[1] == OUT_OF_SERVICE
+    (told,) = here.not_normal(folder)
+    assert told.startswith("anomaly r cannot learn: ")
+    assert "Is the disk full" in told
     here.directory.unlink()
     here.look(41)
     here.go((5, 5))
     assert here.told("a.power_kw.score")[1] == GOOD
+    assert here.told("trouble") == ("", GOOD)
+    assert here.not_normal(folder) == []
+
+
+def test_that_it_learns_is_no_trouble_unless_it_takes_much_longer_than_what_it_waits_for(plant, folder):
+    here = plant(LEARNED)
+    here.go((5, 5))
+    here.look(12 * 60)
+    assert here.told("state")[0] == "learns: 120 rows of history are missing"
+    assert here.told("trouble") == ("", GOOD)
+    here.look(3 * 60)  # twice the two minutes, and ten
+    assert here.told("trouble") == ("learns: 120 rows of history are missing", GOOD)
+    assert len(here.not_normal(folder)) == 1
 
 
 def test_on_a_full_disk_it_learns_when_there_is_room_and_says_so_once(plant, folder, disk, caplog):
