@@ -54,7 +54,8 @@ lint: build
 	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run -Werror $(SOURCES)
 	$(BIN)/cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
-	  --suppress=missingIncludeSystem -I firmware/image -I firmware/port/posix -I firmware/scan firmware/image firmware/port firmware/scan
+	  --suppress=missingIncludeSystem -I firmware/features -I firmware/image -I firmware/port/posix -I firmware/scan \
+	  firmware/features firmware/image firmware/port firmware/scan
 
 CMAKE_C := cmake -S firmware -G Ninja -DTIELINE_TESTS=ON
 test-c:

@@ -12,7 +12,7 @@ import orjson
 
 from historian.forecast.calendar import CALENDAR_TERMS, Civil
 
-KERNEL_VERSION: Final = 2  # counted up when the same manifest would give other numbers
+KERNEL_VERSION: Final = 3  # counted up when the same manifest would give other numbers
 STATISTICS: Final = ("mean", "std", "min", "max")
 NS_PER_S: Final = 1_000_000_000
 LONGEST_BUFFER: Final = 100_000  # steps: 16 signals of them are 25 MB a stream

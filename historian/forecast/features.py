@@ -1,9 +1,8 @@
 """Feature vectors of signals: one kernel for a whole table (batch) and for one observation after the other (stream).
 
-Both give the same numbers to the last bit. Each vector is computed anew from the observations it looks at, and
-every sum is by ``np.add.reduceat``, which goes along one window after the other, in an order that depends on the
-window's length alone; that of ``np.sum`` depends on the shape and layout of the array. No sum drifts, and no vector
-depends on when the stream began.
+Both give the same numbers to the last bit: each vector is computed anew from the observations it looks at, each sum
+from the newest to the oldest. No sum drifts, and no vector depends on when the stream began. Windows are read in C
+(firmware/features), free of the host, so that a board can have the same vectors; what needs civil time is done here.
 """
 
 from __future__ import annotations
@@ -13,16 +12,14 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from historian.forecast._features import Features
 from historian.forecast.calendar import calendar_terms
 from historian.forecast.feature_set import NS_PER_S, STATISTICS, FeatureSet
 from historian.libraries import load
 
-_CHUNK_BYTES: Final = 4 << 20  # of windows laid out at once: what the second-level cache about holds
 _HOUR_S: Final = 3600.0
-LEAST_LOAD: Final = 1e-9  # of which a share can be had, in the unit of the signal
 
 Floats = NDArray[np.float64]
 
@@ -36,147 +33,47 @@ class NotPrimed(ValueError):  # noqa: N818 - reads as the claim it makes
 
 
 class Kernel:
-    """Computes vectors out of windows of observations. Holds no state between calls."""
+    """Computes vectors out of observations. Holds no state between calls."""
 
     def __init__(self, features: FeatureSet) -> None:
         self.features = features
         self.width = len(features.names)
-        self.buffer = features.buffer
-        newest = features.buffer - 1
-        self._lag_rows = newest - np.array([0, *features.lags], dtype=np.intp)
-        # All windows behind one another, each from its newest row to its oldest: what a call of NumPy costs is the
-        # bound of a stream, so each is of all windows and signals at once.
-        sizes = features.windows
-        self._window_rows = newest - np.concatenate([np.arange(size) for size in (*sizes, 0)]).astype(np.intp)
-        self._window_begins = np.array([0, *np.cumsum(sizes)[:-1]], dtype=np.intp)
-        self._window_of_row = np.repeat(np.arange(len(sizes)), sizes)
-        self._longest = sizes.index(max(sizes)) if sizes else 0
-        self._sizes = np.array(sizes, dtype=np.float64)[:, None]
-        self._sizes_less_one = self._sizes - 1.0
-        self._least_present = features.missing.least_present * self._sizes
         column = {name: position for position, name in enumerate(features.signals)}
+        net_load = features.net_load
+        self._windows = Features(
+            signals=len(features.signals),
+            lags=np.array(features.lags, np.uint32),
+            windows=np.array(features.windows, np.uint32),
+            least_present=features.missing.least_present,
+            load=0 if net_load is None else column[net_load.load],
+            sources=np.array([] if net_load is None else [column[s] for s in net_load.sources], np.uint32),
+            slope_steps=2 if net_load is None else net_load.slope_steps,
+            step_h=features.step_s / _HOUR_S,
+        )
         terms = (*features.calendar, *(term for _, term in features.interactions))
         self._terms = tuple(dict.fromkeys(terms))
-        self._product_terms = np.array(
-            [self._terms.index(t) for _, t in features.interactions], dtype=np.intp
-        )
-        self._product_signals = np.array([column[s] for s, _ in features.interactions], dtype=np.intp)
-        if features.net_load is not None:
-            self._load = column[features.net_load.load]
-            self._sources = [column[source] for source in features.net_load.sources]
-            steps = features.net_load.slope_steps
-            self._later, self._earlier = (part.astype(np.intp) for part in np.tril_indices(steps, -1))
-            self._slope_steps = steps
-            self._least_pairs = max(1.0, features.missing.least_present * len(self._later))
-            self._apart_h = (self._later - self._earlier) * (features.step_s / _HOUR_S)
+        blocks = 1 + len(features.lags) + len(STATISTICS) * len(features.windows)
+        self._calendar_at = blocks * len(features.signals)
+        self._products_at = self._calendar_at + len(features.calendar)
+        self._product_terms = [self._terms.index(term) for _, term in features.interactions]
+        self._product_signals = [column[signal] for signal, _ in features.interactions]
 
-    def vectors(self, windows: Floats, times_ns: Sequence[int]) -> Floats:
-        """``windows``: (vectors, buffer, signals), oldest first, missing as NaN; returns (vectors, features)."""
-        with np.errstate(
-            over="ignore", invalid="ignore", divide="ignore"
-        ):  # squares of values near the greatest double are infinite; a load may be 0
-            return self._vectors(windows, times_ns)
-
-    def _vectors(self, windows: Floats, times_ns: Sequence[int]) -> Floats:
-        features, signals = self.features, len(self.features.signals)
-        vectors = len(windows)
-        out = np.empty((vectors, self.width))
-        at = signals * len(self._lag_rows)
-        out[:, :at] = windows.take(self._lag_rows, axis=1).reshape(vectors, at)
-        if features.windows:
-            at = self._statistics(windows, out, at)
-        if self._terms:
-            civil = features.civil
-            terms = np.array([calendar_terms(time, self._terms, civil) for time in times_ns])
-            end = at + len(features.calendar)
-            out[:, at:end] = terms[:, : len(features.calendar)]
-            at = end
-        if len(self._product_terms):
-            end = at + len(self._product_terms)
-            out[:, at:end] = out[:, self._product_signals] * terms[:, self._product_terms]
-            at = end
-        if features.net_load is not None:
-            self._net_load(windows, out[:, at:])
-        missing = np.isnan(out)
-        if np.count_nonzero(missing):
-            out[missing] = np.nan  # one pattern of bits for all that is missing
-        return out
-
-    def _statistics(self, windows: Floats, out: Floats, at: int) -> int:
-        """Mean, sample standard deviation (n - 1, two passes), least and greatest of each window."""
-        sizes, signals = len(self._sizes), windows.shape[2]
-        end: int = at + sizes * len(STATISTICS) * signals
-        block = out[:, at:end].reshape(len(out), sizes, len(STATISTICS), signals)
-        means, deviations, least, greatest = (block[:, :, place] for place in range(len(STATISTICS)))
-        assert means.base is not None  # a view: what is written here lands in ``out``
-        begins = self._window_begins
-        rows = windows.take(self._window_rows, axis=1)
-        sums = np.add.reduceat(rows, begins, axis=1)
-        # A sum of all is NaN where one is; where values beyond measure cancel out as well, which only costs time.
-        if np.count_nonzero(np.isnan(sums[:, self._longest])):
-            return self._statistics_of_present(rows, block, end)
-        np.divide(sums, self._sizes, out=means)
-        np.minimum.reduceat(rows, begins, axis=1, out=least)
-        np.maximum.reduceat(rows, begins, axis=1, out=greatest)
-        rows -= means.take(self._window_of_row, axis=1)
-        rows *= rows
-        squares = np.add.reduceat(rows, begins, axis=1)
-        squares /= self._sizes_less_one
-        np.sqrt(squares, out=deviations)
-        return end
-
-    def _statistics_of_present(self, rows: Floats, block: Floats, end: int) -> int:
-        """The same where values are missing. What is absent adds 0 to a sum, which changes no bit of it: vectors
-        without holes come out the same whether or not another vector of the same call has some.
+    def vectors(self, grid: Floats, newest: NDArray[np.int64], times_ns: Sequence[int]) -> Floats:
+        """``grid``: (steps, signals), missing as NaN; ``newest``: the step of each vector's newest observation, with
+        all of the buffer before it; ``times_ns``: of those. Returns (vectors, features).
         """
-        begins, absent = self._window_begins, np.isnan(rows)
-        count = np.add.reduceat((~absent).astype(np.float64), begins, axis=1)
-        np.copyto(rows, np.inf, where=absent)
-        least = np.minimum.reduceat(rows, begins, axis=1)
-        np.copyto(rows, -np.inf, where=absent)
-        greatest = np.maximum.reduceat(rows, begins, axis=1)
-        np.copyto(rows, 0.0, where=absent)
-        means = np.add.reduceat(rows, begins, axis=1)
-        means /= np.maximum(count, 1.0)
-        rows -= means.take(self._window_of_row, axis=1)
-        np.copyto(rows, 0.0, where=absent)
-        rows *= rows
-        deviations = np.sqrt(np.add.reduceat(rows, begins, axis=1) / np.maximum(count - 1.0, 1.0))
-        few = count < self._least_present
-        for statistic in (means, least, greatest):
-            statistic[few] = np.nan
-        deviations[few | (count < 2)] = np.nan
-        for place, statistic in enumerate((means, deviations, least, greatest)):
-            block[:, :, place] = statistic
-        return end
-
-    def _net_load(self, windows: Floats, out: Floats) -> None:
-        """Renewable penetration; ramp; the median of the slopes of all pairs (Theil 1950, Sen 1968), per hour."""
-        begin = -self._slope_steps
-        loads = windows[:, begin:, self._load]
-        renewable = windows[:, begin:, self._sources[0]]
-        for source in self._sources[1:]:
-            renewable = renewable + windows[:, begin:, source]
-        load_now = loads[:, -1]
-        np.divide(renewable[:, -1], load_now, out=out[:, 0])  # it may exceed 1
-        none = np.abs(load_now) <= LEAST_LOAD
-        if np.count_nonzero(none):
-            out[none, 0] = np.nan  # without a load there is no share of it: missing, not zero
-        net = loads - renewable
-        slopes = net.take(self._later, axis=1)
-        slopes -= net.take(self._earlier, axis=1)
-        slopes /= self._apart_h
-        out[:, 1] = slopes[:, -1]  # the last pair is that of the last two
-        slopes.sort(axis=1)  # NaN last
-        pairs = slopes.shape[1]
-        if not np.count_nonzero(np.isnan(slopes[:, -1])):
-            out[:, 2] = (slopes[:, (pairs - 1) // 2] + slopes[:, pairs // 2]) / 2.0
-            return
-        count = pairs - np.add.reduce(np.isnan(slopes), axis=1)
-        low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, pairs - 1)
-        row = np.arange(len(windows))
-        out[:, 2] = (slopes[row, low] + slopes[row, high]) / 2.0
-        out[count < self._least_pairs, 2] = np.nan
+        out = np.empty((len(newest), self.width))
+        self._windows.compute(grid, newest, out)
+        if self._terms:
+            civil = self.features.civil
+            terms = np.array([calendar_terms(time, self._terms, civil) for time in times_ns])
+            calendar, products = self._calendar_at, self._products_at
+            out[:, calendar:products] = terms[:, : products - calendar]
+            if self._product_terms:
+                end = products + len(self._product_terms)
+                with np.errstate(over="ignore"):  # values near the greatest double
+                    out[:, products:end] = out[:, self._product_signals] * terms[:, self._product_terms]
+        return out
 
 
 class FeatureStream:
@@ -241,8 +138,8 @@ class FeatureStream:
         if self.needed:
             raise NotPrimed(self.needed)
         assert self._time_ns is not None
-        window = self._twice[None, self._next : self._next + self._buffer]
-        vector: Floats = self.kernel.vectors(window, (self._time_ns,))[0]
+        newest = np.array([self._next + self._buffer - 1])
+        vector: Floats = self.kernel.vectors(self._twice, newest, (self._time_ns,))[0]
         return vector
 
     def _append(self, row: Floats) -> None:
@@ -293,14 +190,8 @@ def batch(features: FeatureSet, times_ns: ArrayLike, values: ArrayLike) -> tuple
         ready = np.flatnonzero(where >= features.steps_to_prime - 1)
         if not len(ready):
             continue
-        windows = sliding_window_view(grid, features.buffer, axis=0).transpose(0, 2, 1)
-        chunk = max(1, _CHUNK_BYTES // (8 * features.buffer * table.shape[1]))
-        for begin in range(0, len(ready), chunk):
-            some = ready[begin : begin + chunk]
-            rows.append(first + some)
-            vectors.append(
-                kernel.vectors(windows[where[some] - features.buffer + 1], times[first + some].tolist())
-            )
+        rows.append(first + ready)
+        vectors.append(kernel.vectors(grid, where[ready], times[first + ready].tolist()))
     if not vectors:
         raise NotPrimed(features.steps_to_prime - steps)
     return np.concatenate(rows), np.concatenate(vectors)

@@ -18,6 +18,7 @@ from historian.forecast import (
     Civil,
     FeatureSet,
     FeatureStream,
+    Kernel,
     Missing,
     NetLoad,
     NotPrimed,
@@ -164,6 +165,47 @@ def test_the_numbers_are_those_of_the_formulas() -> None:
         "load*hour_sin": load[11] * math.sin(math.tau * 22.75 / 24),
     }
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.1, 0.5]), st.sampled_from([0.01, 0.5, 1.0]))
+def test_statistics_are_those_numpy_finds_in_each_window(seed, absent, least_present) -> None:
+    random = np.random.default_rng(seed)
+    signals = tuple(f"s{number}" for number in range(int(random.choice([1, 16, 19]))))
+    values = random.normal(50, 20, (14, len(signals)))
+    values[random.random(values.shape) < absent] = np.nan
+    features = FeatureSet(
+        signals=signals, step_s=1, windows=(2, 5, 11), missing=Missing(least_present=least_present)
+    )
+    rows, vectors = batch(features, np.arange(14) * 10**9, values)
+    for row, vector in zip(rows.tolist(), vectors, strict=True):
+        found = iter(vector[len(signals) :].reshape(-1, len(signals)))
+        for size in features.windows:
+            window = values[row + 1 - size : row + 1]
+            present = (~np.isnan(window)).sum(axis=0)
+            for statistic, least in ((np.mean, 1), (np.std, 2), (np.min, 1), (np.max, 1)):
+                enough = (present >= least_present * size) & (present >= least)
+                ddof = {"ddof": 1} if statistic is np.std else {}
+                expected = [
+                    statistic(column[~np.isnan(column)], **ddof) if whole else math.nan
+                    for column, whole in zip(window.T, enough, strict=True)
+                ]
+                assert next(found) == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True)
+
+
+def test_the_kernel_looks_at_nothing_outside_what_it_was_given() -> None:
+    features = FeatureSet(signals=("a", "b"), step_s=1, lags=(3,))
+    kernel, grid, whole = Kernel(features), np.ones((5, 2)), np.array([3, 4])
+    assert kernel.vectors(grid, whole, (0, 0)).shape == (2, 4)
+    for newest in ([2], [5], [-1]):
+        with pytest.raises(IndexError, match=f"vector 0 at row {newest[0]}"):
+            kernel.vectors(grid, np.array(newest), (0,))
+    with pytest.raises(ValueError, match="3 signals"):
+        kernel.vectors(np.ones((5, 3)), whole, (0, 0))
+    with pytest.raises(TypeError, match="2 dimensions of items of 8 bytes"):
+        kernel.vectors(np.ones((5, 2), np.float32), whole, (0, 0))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="not C-contiguous"):
+        kernel.vectors(np.ones((5, 4))[:, ::2], whole, (0, 0))
 
 
 def test_a_sum_does_not_drift_after_a_huge_value() -> None:
