@@ -108,7 +108,7 @@ class MarketDevice:
 
 @dataclass(frozen=True, slots=True)
 class MarketMeter:
-    """A meter and the tags of its registers; ``is_main``: it is its owner's connection."""
+    """A meter and the tags of its registers (``export_tag`` empty: none); ``is_main``: it is its owner's connection."""
 
     name: str
     import_tag: str
@@ -401,5 +401,9 @@ class MarketSettings:
         for agent in self.agents:
             found.add(agent.enable)
             if isinstance(agent.by, ByPlan):
-                found |= {agent.by.status, agent.by.planned_kw, agent.by.followed}
+                found |= {
+                    agent.by.status,
+                    agent.by.followed,
+                    *(asset.planned_kw for asset in agent.by.assets),
+                }
         return tuple(sorted(tag for tag in found if tag is not None))

@@ -87,19 +87,30 @@ class Arbitrage:
 
 
 @dataclass(frozen=True, slots=True)
-class ByPlan:
-    """Sells from ``source`` and buys for ``consumer`` what the plan of dispatch has for ``asset``.
-
-    ``is_tie``: import is positive in the plan of the tie, what it gives in a battery's, which is both devices.
-    ``status`` and ``planned_kw`` are the places of dispatch's tags, ``followed`` that of a bool.
+class TradedAsset:
+    """An asset of dispatch. ``is_drawn``: what is taken is positive in its plan (the tie's import, a load's demand);
+    else what it gives is. ``planned_kw`` is the place of dispatch's tag.
     """
 
-    asset: str
-    is_tie: bool
+    name: str
+    planned_kw: int
+    is_drawn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ByPlan:
+    """Sells from ``source`` and buys for ``consumer`` what the plan of dispatch has for ``assets`` together.
+
+    ``steered``: the one of them that dispatch can hold to what was traded, the tie or a battery (which is both devices);
+    None: they are loads and renewables, of which it only foresees what they will be.
+    ``status`` is the place of dispatch's tag, ``followed`` that of a bool.
+    """
+
+    assets: tuple[TradedAsset, ...]
+    steered: TradedAsset | None
     source: str | None
     consumer: str | None
     status: int
-    planned_kw: int
     followed: int
     max_age_s: int
     quotes: str

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 
-from gateway.config.dispatch import DispatchSettings, PlannedBattery, PlannedTie
+from gateway.config.dispatch import (
+    DispatchSettings,
+    PlannedBattery,
+    PlannedLoad,
+    PlannedRenewable,
+    PlannedTie,
+)
 from gateway.config.document import ScalarNode
 from gateway.config.fault import FaultLog, quote, suggestion
 from gateway.config.kinds import Reading, Settings
@@ -19,6 +25,7 @@ from gateway.config.market_agents import (
     ByPlan,
     MarketAgent,
     Prosumer,
+    TradedAsset,
 )
 from gateway.config.site import Tag
 from gateway.config.site_keys.market.agents import MARKET_AGENTS
@@ -47,6 +54,15 @@ AGENT_TAGS: tuple[tuple[str, ValueType, str | None, int | None, str], ...] = (
     ),
 )
 assert [name for name, *_ in AGENT_TAGS] == [field.name for field in fields(AgentTags)]
+_BID = (PlannedTie, PlannedBattery, PlannedLoad, PlannedRenewable)
+# What the plan of an asset is of, and by which of an agent's devices it can be traded.
+_TRADED_BY: Mapping[type[object], tuple[str, tuple[str, ...]]] = {
+    PlannedTie: ("a tie", ("source", "consumer")),
+    PlannedBattery: ("a battery", ("storage",)),
+    PlannedLoad: ("a load", ("consumer",)),
+    PlannedRenewable: ("a renewable", ("source",)),
+}
+_TRADED_TOGETHER = ("several assets", ("source", "consumer"))
 AGENT_STATES = {state.value: state.text for state in AgentState}
 _ONLY: Mapping[AgentKind, tuple[str, ...]] = {
     AgentKind.PROSUMER: (
@@ -65,7 +81,7 @@ _ONLY: Mapping[AgentKind, tuple[str, ...]] = {
         "level_pct",
         "look_ahead_h",
     ),
-    AgentKind.PLAN: ("asset", "followed", "max_age_min", "edge", "quotes"),
+    AgentKind.PLAN: ("asset", "assets", "followed", "max_age_min", "edge", "quotes"),
 }
 
 
@@ -214,17 +230,16 @@ class _Agents:
         if self._dispatch is None:
             if not self._is_unsure:
                 found = f"{quote(key.text)} goes by a plan, and nothing is planned"
-                self._faults.add(s.at("asset"), found, "add the site's 'dispatch'")
+                self._faults.add(
+                    s.at("assets" if "assets" in s else "asset"), found, "add the site's 'dispatch'"
+                )
             return None
-        known = {a.name: a for a in self._dispatch.assets if isinstance(a, PlannedTie | PlannedBattery)}
-        self._known(s, "asset", known, "tie or battery of dispatch", "name an asset of 'dispatch'")
-        asset = known.get(s["asset"] or "")
-        if asset is None:
+        planned = self._planned(key, s, self._dispatch)
+        if not planned:
             return None
-        is_tie = isinstance(asset, PlannedTie)
-        roles: tuple[str, ...] = ("source", "consumer") if is_tie else ("storage",)
-        others: tuple[str, ...] = ("storage",) if is_tie else ("source", "consumer")
-        what = "a tie" if is_tie else "a battery"
+        is_battery = isinstance(planned[0], PlannedBattery)
+        what, roles = _TRADED_BY[type(planned[0])] if len(planned) == 1 else _TRADED_TOGETHER
+        others = [role for role in ("source", "consumer", "storage") if role not in roles]
         for role in others:
             if s[role] is not None:
                 found = f"{quote(key.text)} bids the plan of {what} for {quote(role)}"
@@ -233,24 +248,56 @@ class _Agents:
         if all(s[role] is None for role in roles):
             found = f"{quote(key.text)} bids the plan of {what} without {' or '.join(map(quote, roles))}"
             self._faults.add(s.place, found, "name the device that trades it")
-        source = self._device(key, s, "source", member, TradedKind.SOURCE) if is_tie else None
-        consumer = self._device(key, s, "consumer", member, TradedKind.CONSUMER) if is_tie else None
-        if not is_tie:
+        if is_battery:
             source = consumer = self._device(key, s, "storage", member, TradedKind.STORAGE)
+        else:
+            source = self._device(key, s, "source", member, TradedKind.SOURCE)
+            consumer = self._device(key, s, "consumer", member, TradedKind.CONSUMER)
         if followed is None or not s.is_sound(*_ONLY[AgentKind.PLAN]) or s["quotes"] is None:
             return None
+        assets = tuple(
+            TradedAsset(each.name, each.planned_kw, isinstance(each, PlannedTie | PlannedLoad))
+            for each in planned
+        )
         return ByPlan(
-            asset=asset.name,
-            is_tie=is_tie,
+            assets=assets,
+            steered=assets[0] if isinstance(planned[0], PlannedTie | PlannedBattery) else None,
             source=None if source is None else source.name,
             consumer=None if consumer is None else consumer.name,
             status=self._dispatch.tags.status,
-            planned_kw=asset.planned_kw,
             followed=followed,
             max_age_s=round(s["max_age_min"] * 60),
             quotes=s["quotes"],
             edge=round(s["edge"] * MICRO),
         )
+
+    def _planned(
+        self, key: ScalarNode, s: Settings, dispatch: DispatchSettings
+    ) -> list[PlannedTie | PlannedBattery | PlannedLoad | PlannedRenewable]:
+        """What of dispatch an agent bids the plan of, if it can be bid."""
+        if "asset" in s and "assets" in s:
+            self._faults.add(s.key_at("assets"), "both 'asset' and 'assets'", "remove one of them")
+            return []
+        if "asset" not in s and "assets" not in s:
+            mend = "name the 'asset' of dispatch, or 'assets'"
+            self._faults.add(s.place, f"{quote(key.text)} without an asset whose plan it bids", mend)
+            return []
+        mend = "name an asset of 'dispatch'"
+        if "asset" in s:
+            one = {a.name: a for a in dispatch.assets if isinstance(a, _BID)}
+            self._known(s, "asset", one, "tie, battery, load or renewable of dispatch", mend)
+            return [one[s["asset"]]] if s["asset"] in one else []
+        known = {a.name: a for a in dispatch.assets if isinstance(a, PlannedLoad | PlannedRenewable)}
+        names = s["assets"] or ()
+        for name in names:
+            if name not in known and not self._is_unsure:
+                found = f"the unknown load or renewable of dispatch {quote(name)}"
+                self._faults.add(s.at("assets"), found, suggestion(name, known, mend))
+        if len(set(names)) != len(names) or not names:
+            found = "an asset twice in 'assets'" if names else "an empty list of 'assets'"
+            self._faults.add(s.at("assets"), found, "name each once, and one at least")
+            return []
+        return [known[name] for name in names] if all(name in known for name in names) else []
 
     def _arbitrage(self, key: ScalarNode, s: Settings, member: MarketMember | None) -> Arbitrage | None:
         self._known(s, "quotes", self._feeds, "feed")

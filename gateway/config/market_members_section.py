@@ -132,6 +132,11 @@ class MarketMembers:
             if meter is None:
                 continue
             self._reading.known(renewable, "meter", known, "meter")
+            if not all(other.export_tag for other in meters if other.name == meter):
+                found = f"{quote(meter)} has no 'export'"
+                self._reading.faults.add(
+                    renewable.at("meter"), found, "name the register of what the source gives"
+                )
             if meter in counted:
                 found = f"{quote(meter)} counts what {quote(counted[meter])} gives already"
                 self._reading.faults.add(
@@ -154,12 +159,13 @@ class MarketMembers:
                     )
                 elif tag is not None:
                     self._registers[tag] = key.text
-            if None in registers or not each.is_sound("feeder", "export_max_kw", "import_max_kw"):
+            is_known = registers[0] is not None and (registers[1] is not None or "export" not in each)
+            if not is_known or not each.is_sound("feeder", "export_max_kw", "import_max_kw"):
                 continue
             yield MarketMeter(
                 name=key.text,
                 import_tag=each["import"],
-                export_tag=each["export"],
+                export_tag=each["export"] or "",
                 feeder=each["feeder"],
                 export_w=watts(each["export_max_kw"]),
                 import_w=watts(each["import_max_kw"]),

@@ -133,8 +133,8 @@ def read_market(
         operator=s["operator"],
         key=s["key"],
         currency=s["currency"],
-        interval_s=s["interval_min"] * 60,
-        gate_lead_s=s["gate_lead_min"] * 60,
+        interval_s=s["interval_s"] or s["interval_min"] * 60,
+        gate_lead_s=s["gate_lead_min"] * 60 if s["gate_lead_s"] is None else s["gate_lead_s"],
         horizon_s=s["horizon_h"] * 3_600,
         price_low=micro(s["price_low_per_kwh"]),
         price_high=micro(s["price_high_per_kwh"]),
@@ -179,7 +179,17 @@ def _check(reading: MarketReading) -> None:
             f"'interval_min' is {s['interval_min']}",
             "write a divisor of 1440: 5, 15, 60",
         )
-    if s.is_sound("interval_min", "horizon_h") and s["horizon_h"] * 60 < s["interval_min"]:
+    if s["interval_s"] and DAY_S % s["interval_s"]:
+        faults.add(
+            s.at("interval_s"),
+            f"'interval_s' is {s['interval_s']}",
+            "write a divisor of 86400: 5, 10, 60, 900",
+        )
+    for seconds, minutes in (("interval_s", "interval_min"), ("gate_lead_s", "gate_lead_min")):
+        if seconds in s and minutes in s:
+            faults.add(s.key_at(seconds), f"both {quote(seconds)} and {quote(minutes)}", "remove one of them")
+    is_sound = s.is_sound("interval_min", "interval_s", "horizon_h")
+    if is_sound and s["horizon_h"] * 3_600 < (s["interval_s"] or s["interval_min"] * 60):
         faults.add(s.at("horizon_h"), "a horizon of less than an interval", "look further ahead")
     low, high = "price_low_per_kwh", "price_high_per_kwh"
     if s.is_sound(low, high) and s[low] > s[high]:

@@ -46,12 +46,12 @@ def committed(site: Site) -> Committed:
     own = market.tags
     traded = tuple(
         _Traded(
-            agent.by.asset,
-            agent.by.is_tie,
+            agent.by.steered.name,
+            agent.by.steered.is_drawn,
             ((tags.committed_kw, own.price), (tags.next_committed_kw, own.next_price)),
         )
         for agent, tags in zip(market.agents, market.agent_tags, strict=True)
-        if isinstance(agent.by, ByPlan)
+        if isinstance(agent.by, ByPlan) and agent.by.steered is not None
     )
     inputs = sorted({tag for each in traded for pair in each.tags for tag in pair})
     return Committed(tuple(inputs), lambda read, now: _made(market, traded, read, now))

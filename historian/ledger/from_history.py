@@ -22,7 +22,7 @@ def reading(history: History, binding: MeterBinding, at_us: int) -> Reading:
         binding.meter,
         at_us,
         _register(history, binding.import_tag, at_us),
-        _register(history, binding.export_tag, at_us),
+        _register(history, binding.export_tag, at_us) if binding.export_tag else 0,
         ReadingQuality.MEASURED,
     )
 

@@ -166,7 +166,7 @@ class Registry:
             )
         tags = {fact.import_tag, fact.export_tag}
         for other in self.meters.values():
-            taken = tags & {other.import_tag, other.export_tag}
+            taken = tags & {other.import_tag, other.export_tag} - {""}
             if other.meter != fact.meter and taken:
                 raise Refused(Reason.EXISTS, f"{min(taken)} is a register of {other.meter}")
         if len(tags) != 2:

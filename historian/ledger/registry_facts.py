@@ -94,7 +94,10 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True)
 class MeterBinding:
-    """Which tags a meter's registers are, who reads them, and whether it is its owner's connection."""
+    """Which tags a meter's registers are, who reads them, and whether it is its owner's connection.
+
+    ``export_tag`` is empty where it has no such register: its owner gives nothing.
+    """
 
     meter: Name
     import_tag: Text

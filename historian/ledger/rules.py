@@ -15,14 +15,16 @@ from historian.ledger.market.price import (
 from historian.ledger.registry import MOST_STORAGE_WH
 
 DAY_S = 86_400
+LEAST_INTERVAL_S = 5  # an auction, its readings and its settlement take looks of a second each
 MOST_HORIZON_S = 14 * DAY_S
 MOST_SHARE = 10 * ONE
 
 
 def check_rules(rules: Rules, before: Rules | None) -> None:
     """``Refused`` where a market could not work by them."""
-    if not 60 <= rules.interval_s <= DAY_S or DAY_S % rules.interval_s:
-        raise Refused(Reason.MALFORMED, f"intervals of {rules.interval_s} s: 60 or more that make up a day")
+    if not LEAST_INTERVAL_S <= rules.interval_s <= DAY_S or DAY_S % rules.interval_s:
+        why = f"intervals of {rules.interval_s} s: {LEAST_INTERVAL_S} or more that make up a day"
+        raise Refused(Reason.MALFORMED, why)
     if before is not None and (before.interval_s, before.currency) != (rules.interval_s, rules.currency):
         raise Refused(Reason.NOT_ALLOWED, "interval and currency stay as they are for a ledger's life")
     _between("gate_lead_s", rules.gate_lead_s, 0, DAY_S)

@@ -49,7 +49,7 @@ class MeterReader:
 
     def _registers(self) -> Iterator[str]:
         for meter in self._desk.community.registry.meters.values():
-            yield from (meter.import_tag, meter.export_tag)
+            yield from filter(None, (meter.import_tag, meter.export_tag))
 
     def _is_fresh(self, tag: str, now_us: int) -> bool:
         try:

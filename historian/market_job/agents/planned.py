@@ -1,4 +1,4 @@
-"""What the plan of dispatch has for an asset in an interval, or why nobody can rely on it."""
+"""What the plan of dispatch has for assets in an interval, or why nobody can rely on it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class StoredPlan:
 def planned_wh(
     by: ByPlan, plans: Plans, read: Callable[[int], float | None], start_us: int, interval_s: int, now_us: int
 ) -> int | str:
-    """What the asset is to give in an interval (below 0: take); or why nobody can rely on that."""
+    """What the assets together are to give in an interval (below 0: take); or why nobody can rely on that."""
     status = read(by.status)
     if status is None:
         return "nobody plans: dispatch's status is not Good"
@@ -65,16 +65,17 @@ def planned_wh(
     age_us = now_us - round(followed.made.timestamp() * MICROS)
     if not 0 <= age_us <= by.max_age_s * MICROS:
         return f"the plan is stale: {age_us / 60 / MICROS:.0f} min old"
-    if by.asset not in followed.plan.powers_kw:
-        return f"the plan has nothing for {by.asset}"
-    current_kw, told_kw = mean_kw(followed, by.asset, now_us, now_us + 1), read(by.planned_kw)
-    if current_kw is None or told_kw is None or abs(current_kw - told_kw) > SAME_KW:
-        return f"the plan that is kept is not what dispatch tells of {by.asset} now"
-    kilowatts = mean_kw(followed, by.asset, start_us, start_us + interval_s * MICROS)
-    if kilowatts is None:
-        return "the plan does not reach so far"
-    # Import of the tie is positive in the plan: what the site takes.
-    given_kw = -kilowatts if by.is_tie else kilowatts
+    given_kw = 0.0
+    for asset in by.assets:
+        if asset.name not in followed.plan.powers_kw:
+            return f"the plan has nothing for {asset.name}"
+        current_kw, told_kw = mean_kw(followed, asset.name, now_us, now_us + 1), read(asset.planned_kw)
+        if current_kw is None or told_kw is None or abs(current_kw - told_kw) > SAME_KW:
+            return f"the plan that is kept is not what dispatch tells of {asset.name} now"
+        kilowatts = mean_kw(followed, asset.name, start_us, start_us + interval_s * MICROS)
+        if kilowatts is None:
+            return "the plan does not reach so far"
+        given_kw += -kilowatts if asset.is_drawn else kilowatts
     return int(given_kw * 1_000 * interval_s / HOUR_S)  # towards 0: a Wh less than is sure
 
 

@@ -43,6 +43,11 @@ def test_registers_are_as_they_stood_at_the_end_of_the_interval(history: History
     )
 
 
+def test_a_meter_without_a_register_of_export_gives_nothing(history: History) -> None:
+    binding = MeterBinding("m", "m.in", "", "market", is_main=True)
+    assert reading(history, binding, NOON_US) == Reading("m", NOON_US, 10**15 + 7, 0, ReadingQuality.MEASURED)
+
+
 @pytest.mark.parametrize(
     ("tags", "at_us", "reason"),
     [

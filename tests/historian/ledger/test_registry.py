@@ -130,6 +130,11 @@ def test_a_meter_is_bound_to_two_tags_of_its_own(town: Town, binding: MeterBindi
     town.refused("market", binding, reason)
 
 
+def test_meters_without_a_register_of_export_share_no_tag_by_that(town: Town) -> None:
+    town.desk.demand(MeterBinding("pv1.meter", "pv1.in_wh", "", "market", True))
+    town.desk.demand(MeterBinding("pv2.meter", "pv2.in_wh", "", "market", True))
+
+
 def test_only_an_operator_sets_feeders_and_binds_meters(town: Town) -> None:
     town.refused("pv1", Feeder("f1", 1, 1), Reason.NOT_ALLOWED)
     town.refused("market", Feeder("f1", -1, 1), Reason.OVERFLOW)

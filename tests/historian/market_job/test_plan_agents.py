@@ -38,6 +38,8 @@ HUB = f"""
       devices:
         out: {{kind: source, feeder: f1, export_max_kw: 20}}
         in: {{kind: consumer, feeder: f1, import_max_kw: 20}}
+        roof: {{kind: source, feeder: f1, export_max_kw: 20}}
+        room: {{kind: consumer, feeder: f1, import_max_kw: 20}}
         cell: {{kind: storage, feeder: f1, export_max_kw: 4, import_max_kw: 4, storage_kwh: 10, level: d.soc_pct}}
       meters: {{hub_m: {{import: d.car_in_wh, export: d.car_out_wh, feeder: f1, export_max_kw: 20,
               import_max_kw: 20}}}}
@@ -45,6 +47,8 @@ HUB = f"""
   agents:
     trade: {{kind: plan, member: hub, asset: pcc, source: out, consumer: in, quotes: retail, followed: d.connected,
              max_age_min: 30, {LIMITS}}}
+    house: {{kind: plan, member: hub, assets: [use, sun], source: roof, consumer: room, quotes: retail,
+             followed: d.connected, max_age_min: 30, {LIMITS}}}
     store: {{kind: plan, member: hub, asset: bat, storage: cell, quotes: retail, followed: d.connected, {LIMITS}}}
 dispatch:
   area: grid
@@ -54,6 +58,8 @@ dispatch:
     pcc: {{kind: tie, power: d.load_kw, import_max_kw: 100, export_max_kw: 50, import_tariff: day}}
     bat: {{kind: battery, power: d.load_kw, state_of_charge: d.soc_pct, capacity_kwh: 10, charge_max_kw: 5,
            discharge_max_kw: 5}}
+    sun: {{kind: renewable, power: d.load_kw}}
+    use: {{kind: load, power: d.load_kw}}
 """
 TEXT = SITE[: SITE.index("    car:\n")] + HUB[1:]
 
@@ -66,7 +72,7 @@ class PlanBench(Bench):
         self.speed = 1.0
         self.told: dict[str, float | None] = {
             "d.connected": 1.0, "dispatch.status": float(Course.OPTIMAL),
-            "dispatch.pcc_kw": 0.0, "dispatch.bat_kw": 0.0,
+            "dispatch.pcc_kw": 0.0, "dispatch.bat_kw": 0.0, "dispatch.use_kw": 0.0, "dispatch.sun_kw": 0.0,
         }  # fmt: skip
         super().__init__(site, state, folder)
 
@@ -96,15 +102,25 @@ class PlanBench(Bench):
     def before_the_gate(self) -> None:
         self.at(FIRST_US - self.settings.gate_lead_s * 10**6 - MINUTE_US)
 
-    def plan(self, tie_kw: tuple[float, ...], battery_kw: tuple[float, ...] = (), age_us: int = 0) -> None:
+    def plan(
+        self,
+        tie_kw: tuple[float, ...],
+        battery_kw: tuple[float, ...] = (),
+        age_us: int = 0,
+        *,
+        use_kw: tuple[float, ...] = (),
+        sun_kw: tuple[float, ...] = (),
+    ) -> None:
         """By steps of ten minutes from 12:00, as dispatch keeps it; the first of them is told by its tags."""
-        powers = {"pcc": np.array(tie_kw), "bat": np.array(battery_kw or (0.0,) * len(tie_kw))}
+        none = (0.0,) * len(tie_kw)
+        planned = {"pcc": tie_kw, "bat": battery_kw or none, "use": use_kw or none, "sun": sun_kw or none}
+        powers = {name: np.array(each) for name, each in planned.items()}
         start, made = (
             datetime.fromtimestamp(at / 1e6, UTC) for at in (START_US - MINUTE_US, START_US - age_us)
         )
         plan = Plan(start, STEP, len(tie_kw), Status.OPTIMAL, powers_kw=powers)
         keep(self.state / FILE, Kept(1, Followed(plan, made, 0.0)))
-        self.values["dispatch.pcc_kw"], self.values["dispatch.bat_kw"] = tie_kw[0], (battery_kw or (0.0,))[0]
+        self.values |= {f"dispatch.{name}_kw": each[0] for name, each in planned.items()}
 
     def orders(self, name: str) -> list[tuple[Side, str, int, int]]:
         own = own_ids(name)
@@ -174,6 +190,20 @@ def test_what_the_tie_is_planned_to_import_is_bought_and_what_it_exports_sold(hu
     hub.values["dispatch.pcc_kw"] = -6.0
     hub.at(hub.now_us + 11 * 10**6)
     assert hub.orders("trade") == [(Side.SELL, "out", 1_500, 50_000)], "its limit; retail gives nothing"
+
+
+def test_what_loads_and_sun_are_foreseen_to_be_is_bid_together(hub: PlanBench) -> None:
+    hub.plan((0.0, 0.0, 0.0), use_kw=(9.0, 9.0, 9.0), sun_kw=(1.0, 1.0, 1.0))
+    hub.before_the_gate()
+    assert hub.orders("house") == [(Side.BUY, "room", 2_000, 237_500)], "8 kW are missing"
+    hub.at(FIRST_US)
+    hub.plan((0.0,) * 6, use_kw=(2.0,) * 6, sun_kw=(8.0,) * 6)
+    hub.values["dispatch.use_kw"] = 3.0
+    hub.at(FIRST_US + QUARTER_US - hub.settings.gate_lead_s * 10**6 - MINUTE_US)
+    assert hub.doing("house")[1].endswith("the plan that is kept is not what dispatch tells of use now")
+    hub.values["dispatch.use_kw"] = 2.0
+    hub.at(hub.now_us + 11 * 10**6)
+    assert hub.orders("house") == [(Side.SELL, "roof", 1_500, 50_000)]
 
 
 def test_a_plan_that_does_not_live_or_is_not_followed_is_not_bid_until_it_is(hub: PlanBench) -> None:

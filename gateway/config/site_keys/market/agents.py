@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.config.kinds import Choice, Key, Named, Number, Pair, Section, Text, When, choice
+from gateway.config.kinds import Choice, Key, ListOf, Named, Number, Pair, Section, Text, When, choice
 from gateway.config.market_agents import AgentKind
 from gateway.config.site_keys.market.values import KW, PRICE, SHARE, WHOLE_DAY_MIN
 from gateway.config.site_keys.values import TAG, WORD, WORD_GRAMMAR
@@ -61,7 +61,15 @@ MARKET_AGENTS = Named(
             Key(
                 "asset",
                 Text("the name of an asset", WORD, 64),
-                "The asset of `dispatch` whose plan it bids: the tie, or a battery.",
+                "The asset of `dispatch` whose plan it bids: the tie, a battery, a load or a renewable.",
+                None,
+                when=_OF_PLAN,
+            ),
+            Key(
+                "assets",
+                ListOf(Text("the name of an asset", WORD, 64), "a list of assets"),
+                "Instead: loads and renewables of `dispatch`; it bids what is left over of them together, or missing.",
+                None,
                 when=_OF_PLAN,
             ),
             Key(

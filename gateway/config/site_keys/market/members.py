@@ -92,7 +92,7 @@ MARKET_METERS = Named(
         "a meter of the market",
         (
             Key("import", TAG, "The register of what its owner took; in Wh, kWh or MWh, with history."),
-            Key("export", TAG, "The register of what its owner gave."),
+            Key("export", TAG, "The register of what its owner gave; without it, nothing ever is.", None),
             Key("feeder", Text("the name of a feeder", WORD, 64), "The feeder that it is on."),
             Key("export_max_kw", KW, "Most that goes through it out."),
             Key("import_max_kw", KW, "Most that goes through it in."),

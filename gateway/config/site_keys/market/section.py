@@ -59,11 +59,15 @@ MARKET = Section(
             "What is traded; divides a day; for a ledger's life.",
             15,
         ),
+        Key("interval_s", Integer(5, 86_400, "s"), "The same in seconds, in place of `interval_min`.", None),
         Key(
             "gate_lead_min",
             Integer(0, WHOLE_DAY_MIN, "min"),
             "So long before an interval its trading ends.",
             5,
+        ),
+        Key(
+            "gate_lead_s", Integer(0, 86_400, "s"), "The same in seconds, in place of `gate_lead_min`.", None
         ),
         Key("horizon_h", Integer(1, 336, "h"), "How far ahead is traded.", 48),
         Key("price_low_per_kwh", PRICE, "Least price of an order.", 0.0),
