@@ -108,7 +108,10 @@ class MarketDevice:
 
 @dataclass(frozen=True, slots=True)
 class MarketMeter:
-    """A meter and the tags of its registers (``export_tag`` empty: none); ``is_main``: it is its owner's connection."""
+    """A meter and the tags of its registers (``export_tag``: empty where it has none).
+
+    ``is_main``: it is its owner's connection.
+    """
 
     name: str
     import_tag: str

@@ -101,8 +101,8 @@ class TradedAsset:
 class ByPlan:
     """Sells from ``source`` and buys for ``consumer`` what the plan of dispatch has for ``assets`` together.
 
-    ``steered``: the one of them that dispatch can hold to what was traded, the tie or a battery (which is both devices);
-    None: they are loads and renewables, of which it only foresees what they will be.
+    ``steered``: the one of them that dispatch can hold to what was traded, the tie or a battery (which is both
+    devices); None: they are loads and renewables, of which it only foresees what they will be.
     ``status`` is the place of dispatch's tag, ``followed`` that of a bool.
     """
 

@@ -16,6 +16,7 @@ from historian.ledger.facts import (
     Acceptance,
     Amendment,
     Approval,
+    BillIssue,
     Device,
     Fact,
     Join,
@@ -80,6 +81,11 @@ class Answers:
                 return wire.Told(id, _orders(office, key, now_us))
             case wire.AskBook(id, interval_us):
                 return wire.Told(id, _book(office, interval_us))
+            case wire.AskBill(id, participant):
+                try:
+                    return wire.Told(id, _bill(office.bill_now(participant), office.settings.currency))
+                except Refused as refused:
+                    return self._turned(id, "refused", refused.why)
 
     def _terms_between(self, office: Office, key: bytes) -> dict[str, Any]:
         author = office.desk.book.state.keys.get(key, "")
@@ -171,6 +177,17 @@ class Answers:
                 for name, who in sorted(office.desk.community.registry.participants.items())
             },
         }
+
+
+def _bill(bill: BillIssue, currency: str) -> dict[str, Any]:
+    return {
+        "participant": bill.participant,
+        "from_us": bill.from_us,
+        "to_us": bill.to_us,
+        "amount": bill.amount,
+        "currency": currency,
+        "record": record_of(bill).content.hex(),
+    }
 
 
 def _ahead(office: Office, fact: Fact, now_us: int) -> list[Fact]:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from gateway.config.market import BillEvery, MarketSettings
 from historian.ledger.desk import Desk
-from historian.ledger.errors import Refused
+from historian.ledger.errors import Reason, Refused
+from historian.ledger.facts import BillIssue
 from historian.ledger.metering import MICROS
 
 PAUSE_US = 60 * MICROS
@@ -58,6 +59,22 @@ class Biller:
                 self._refused.add((name, to_us))
                 raise outcome.refused
             from_us = to_us
+
+    def bill_to(self, name: str, until_us: int) -> BillIssue:
+        """The bill that there would be if its period ended at ``until_us``, or where its tariff changes before.
+
+        ``Refused`` where nothing can be billed.
+        """
+        tariff = next((member.tariff for member in self._settings.members if member.name == name), None)
+        if not tariff:
+            raise Refused(Reason.UNKNOWN, f"{name[:40]!r} is nobody who has a tariff here")
+        from_us = self._from(name, tariff)
+        to_us = until_us // self._interval_us * self._interval_us
+        if from_us is None or from_us >= to_us:
+            raise Refused(Reason.EARLY, f"nothing of {name} is settled that was not billed")
+        to_us = min(to_us, self._end(from_us, tariff))
+        made = self._desk.community.billing.reckon(name, tariff, from_us, to_us, self._interval_us)
+        return BillIssue(name, tariff, from_us, to_us, made.amount, made.digest)
 
     def _from(self, name: str, tariff: str) -> int | None:
         """Where its next period begins: where the last ended, or with its first settled interval by this tariff."""

@@ -86,6 +86,14 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         verb.add_argument("--device", action="store_true", help="NAME is a device or meter")
         _add_key(verb)
 
+    bill = add(
+        "bill",
+        "bill a participant up to what is settled now, before its period is over, by the operator's key",
+        _bill,
+    )
+    bill.add_argument("name", metavar="NAME", help="the participant")
+    _add_key(bill)
+
     order = add("order", "buy or sell energy of an interval; prints the order's id", _order)
     offer = add("offer", "offer one other to buy or sell energy; prints the offer's id", _offer)
     offer.add_argument("--to", metavar="NAME", required=True, help="the participant to whom it is made")
@@ -264,6 +272,15 @@ def _resume(args: argparse.Namespace, client: MarketClient) -> int:
     return _by_operator(
         args, client, StatusChange(args.name, args.device, Status.ACTIVE, 0, "by the operator")
     )
+
+
+def _bill(args: argparse.Namespace, client: MarketClient) -> int:
+    hand = _hand(args, client)
+    made = client.bill(args.name)
+    period = f"{_iso(made['from_us'])} to {_iso(made['to_us'])}"
+    print(f"signing a bill of {_money(made['amount'])} {made['currency']} for {period}")
+    outcome = hand.say([Record("billing.bill", bytes.fromhex(made["record"]))])[0]
+    return _told([(f"bill of {args.name}", outcome)])
 
 
 def _order(args: argparse.Namespace, client: MarketClient) -> int:

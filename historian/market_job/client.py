@@ -80,6 +80,10 @@ class MarketClient:
         """How the links to other sites are, and which vehicles roam."""
         return self._told(wire.AskPeers(uuid.uuid4().hex))
 
+    def bill(self, participant: str) -> dict[str, Any]:
+        """The record of a participant's bill up to what is settled now, for the operator to sign."""
+        return self._told(wire.AskBill(uuid.uuid4().hex, participant))
+
     def book(self, interval_us: int) -> dict[str, Any]:
         """What is bid and offered of an interval."""
         return self._told(wire.AskBook(uuid.uuid4().hex, interval_us))

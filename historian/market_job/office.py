@@ -16,7 +16,7 @@ from gateway.config.market import MarketSettings
 from historian.dispatch_job.foresight import Source
 from historian.ledger.desk import Desk
 from historian.ledger.errors import Refused
-from historian.ledger.facts import Gate, Halt, Price, Status
+from historian.ledger.facts import BillIssue, Gate, Halt, Price, Status
 from historian.ledger.market.price import MOST_RATE
 from historian.ledger.metering import MICROS
 from historian.market_job.bills import Biller
@@ -266,6 +266,11 @@ class Office:
             self._price_trouble = ""
         self.desk.demand(price)
         return True
+
+    def bill_now(self, name: str) -> BillIssue:
+        """A bill of all that is settled and not billed, before its period ends; ``Refused`` where there is none."""
+        settled_to_us = self._open[0] if self._open else self._gate_us
+        return self._biller.bill_to(name, min(settled_to_us, self._clock()))
 
     def is_member_ready(self, name: str) -> bool:
         """Whether what it trades could be settled."""

@@ -35,6 +35,7 @@ class MeterReader:
         self._refused: set[tuple[str, int]] = set()
         self._looked_us = -HISTORY_PAUSE_US
         self._last_look_us = 0
+        self._began_us: int | None = None
         self._is_there = False
         self.restated: set[int] = set()  # intervals of which a reading has changed
         self.troubles: dict[str, str] = {}  # by meter
@@ -63,6 +64,8 @@ class MeterReader:
         if now_us < self._last_look_us:
             self._again_us.clear()  # times of a clock that was put back since
         self._last_look_us = now_us
+        if self._began_us is None:
+            self._began_us = now_us
         registry = self._desk.community.registry
         bound = [
             binding
@@ -139,13 +142,19 @@ class MeterReader:
         try:
             measured = reading(self._history, binding, at_us)
         except KeyError as unknown:
-            self.troubles[binding.meter] = f"{binding.meter}: history does not know {unknown}"
+            self._miss(binding.meter, at_us, f"history does not know {unknown}")
             return None
         except Refused as refused:
-            self.troubles[binding.meter] = f"{binding.meter}: {refused.why}"
+            self._miss(binding.meter, at_us, refused.why)
             return None
         self.troubles.pop(binding.meter, None)
         return measured
+
+    def _miss(self, meter: str, at_us: int, why: str) -> None:
+        """A meter that was never read is no trouble yet for an instant before there was anybody to read it."""
+        is_before = self._began_us is not None and at_us < self._began_us
+        if not is_before or self._desk.community.meters.last_us(meter) is not None:
+            self.troubles[meter] = f"{meter}: {why}"
 
     def _say(self, found: list[Reading]) -> None:
         outcomes = self._desk.say(*found)

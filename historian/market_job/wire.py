@@ -90,6 +90,14 @@ class StopAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class AskBill:
+    """Ask for the bill of a participant up to what is settled now, for the operator to sign."""
+
+    id: str
+    participant: str
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """What became of one statement: on the record where it has a ``sequence``, in force where ``reason`` is empty."""
 
@@ -139,7 +147,7 @@ class AskPeers:
     id: str
 
 
-Request = Submit | AskTerms | AskStatus | AskOrders | AskBook | AskAgents | StopAgent | AskPeers
+Request = Submit | AskTerms | AskStatus | AskOrders | AskBook | AskAgents | StopAgent | AskPeers | AskBill
 Reply = Placed | Turned | Told | Fault
 _ASKED: dict[str, type[Any]] = {
     "terms": AskTerms,
@@ -149,6 +157,7 @@ _ASKED: dict[str, type[Any]] = {
     "agents": AskAgents,
     "agent": StopAgent,
     "peers": AskPeers,
+    "bill": AskBill,
 }
 _Value = TypeVar("_Value")
 
@@ -173,6 +182,8 @@ def encode_request(request: Request) -> bytes:
             said = {"status": {"id": id}}
         case AskPeers(id):
             said = {"peers": {"id": id}}
+        case AskBill(id, participant):
+            said = {"bill": {"id": id, "participant": participant}}
         case AskBook(id, interval_us):
             said = {"book": {"id": id, "interval_us": interval_us}}
         case AskAgents(id):
@@ -208,6 +219,9 @@ def decode_request(line: bytes) -> Request:
     if what == "book":
         _only(said, {"id", "interval_us"}, id)
         return AskBook(id, _field(said, "interval_us", int, id))
+    if what == "bill":
+        _only(said, {"id", "participant"}, id)
+        return AskBill(id, _field(said, "participant", str, id))
     if what in ("status", "peers"):
         _only(said, {"id"}, id)
         return AskStatus(id) if what == "status" else AskPeers(id)

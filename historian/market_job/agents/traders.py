@@ -38,6 +38,9 @@ from historian.market_job.agents.strategy import (
 from historian.market_job.office import Office
 from historian.market_job.quotes import NoQuote
 
+_NOT_YET = frozenset(
+    {"stopped", "not_ready"}
+)  # what a market turns away that does not trade, with this member at least
 RETRY_US = 10 * MICROS  # who could not bid looks again so often until the gate: each look may read a file
 DAY_US = 86_400 * MICROS
 _NEVER_US = 2**63
@@ -207,6 +210,8 @@ class Traders:
         )
         words = f"{_iso(at_us)}: {bid.side.name.lower()} {bid.wh} Wh at {bid.price}"
         reply = self._submit(self._signed(agent, office, order, now_us), now_us)
+        if isinstance(reply, wire.Turned) and reply.reason in _NOT_YET:
+            return AgentState.NOT_TRADING, f"{words}: {reply.why}"
         if isinstance(reply, wire.Turned):
             return AgentState.REFUSED, f"{words}: turned away ({reply.reason}): {reply.why}"
         assert isinstance(reply, wire.Placed), reply

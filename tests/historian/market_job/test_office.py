@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from market_bench import FIRST_US, QUARTER_US, START_US, Bench
 
+from gateway.config.site import Site
 from historian.ledger.coding import record_of
 from historian.ledger.errors import NotALedger
 from historian.ledger.facts import ReadingQuality, Side, Status, Venue
@@ -95,6 +98,30 @@ def test_who_applies_with_more_than_the_section_says_waits_for_the_operator(benc
     assert bench.community.registry.devices["house"].status is Status.APPLIED
     assert bench.office is not None
     assert any("house" in trouble for trouble in bench.office.troubles())
+
+
+class LateBench(Bench):
+    """Of which history has nothing before it began."""
+
+    def meter(self, *missing: str, at_us: int | None = None) -> None:
+        if at_us is None:
+            super().meter(*missing)
+
+
+def test_a_meter_that_never_was_read_is_a_trouble_only_for_what_came_since_the_market_began(
+    market_site: Site, tmp_path: Path, folder: Any
+) -> None:
+    folder.clock.now = START_US * 1_000 - 10**9
+    bench = LateBench(market_site, tmp_path, folder)
+    bench.look()
+    bench.join_home()
+    assert bench.office is not None
+    assert bench.office.troubles() == [], "at 12:00 nobody was there to read it"
+    bench.until(FIRST_US + 60 * 10**6, "home_out_wh")
+    (trouble,) = bench.office.troubles()
+    assert "d.home_out_wh has no sample within 120 s before" in trouble
+    bench.close()
+    bench.history.close()
 
 
 def test_a_trade_is_cleared_at_its_gate_measured_and_settled(bench: Bench) -> None:

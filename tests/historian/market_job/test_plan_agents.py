@@ -38,8 +38,8 @@ HUB = f"""
       devices:
         out: {{kind: source, feeder: f1, export_max_kw: 20}}
         in: {{kind: consumer, feeder: f1, import_max_kw: 20}}
-        roof: {{kind: source, feeder: f1, export_max_kw: 20}}
-        room: {{kind: consumer, feeder: f1, import_max_kw: 20}}
+        attic: {{kind: source, feeder: f1, export_max_kw: 20}}
+        rooms: {{kind: consumer, feeder: f1, import_max_kw: 20}}
         cell: {{kind: storage, feeder: f1, export_max_kw: 4, import_max_kw: 4, storage_kwh: 10, level: d.soc_pct}}
       meters: {{hub_m: {{import: d.car_in_wh, export: d.car_out_wh, feeder: f1, export_max_kw: 20,
               import_max_kw: 20}}}}
@@ -47,9 +47,9 @@ HUB = f"""
   agents:
     trade: {{kind: plan, member: hub, asset: pcc, source: out, consumer: in, quotes: retail, followed: d.connected,
              max_age_min: 30, {LIMITS}}}
-    house: {{kind: plan, member: hub, assets: [use, sun], source: roof, consumer: room, quotes: retail,
-             followed: d.connected, max_age_min: 30, {LIMITS}}}
     store: {{kind: plan, member: hub, asset: bat, storage: cell, quotes: retail, followed: d.connected, {LIMITS}}}
+    house: {{kind: plan, member: hub, assets: [use, sun], source: attic, consumer: rooms, quotes: retail,
+             followed: d.connected, max_age_min: 30, {LIMITS}}}
 dispatch:
   area: grid
   currency: EUR
@@ -192,10 +192,37 @@ def test_what_the_tie_is_planned_to_import_is_bought_and_what_it_exports_sold(hu
     assert hub.orders("trade") == [(Side.SELL, "out", 1_500, 50_000)], "its limit; retail gives nothing"
 
 
+class LateBench(PlanBench):
+    """Of which history has nothing before it began."""
+
+    def meter(self, *missing: str, at_us: int | None = None) -> None:
+        if at_us is None:
+            super().meter(*missing)
+
+
+def test_until_its_members_meters_were_read_an_agent_waits_and_says_so(
+    plan_site: Site, tmp_path: Path, folder: Any
+) -> None:
+    folder.clock.now = START_US * 1_000 - SECOND
+    hub = LateBench(plan_site, tmp_path, folder)
+    hub.look()
+    hub.plan((12.0,) * 6)
+    hub.before_the_gate()
+    state, words = hub.doing("trade")
+    assert state is AgentState.NOT_TRADING
+    assert words.endswith("a meter of hub has not been read yet: wait for it")
+    hub.at(FIRST_US)
+    hub.plan((12.0,) * 6)
+    hub.at(FIRST_US + QUARTER_US - hub.settings.gate_lead_s * 10**6 - MINUTE_US)
+    assert hub.doing("trade")[0] is AgentState.BIDS
+    hub.close()
+    hub.history.close()
+
+
 def test_what_loads_and_sun_are_foreseen_to_be_is_bid_together(hub: PlanBench) -> None:
     hub.plan((0.0, 0.0, 0.0), use_kw=(9.0, 9.0, 9.0), sun_kw=(1.0, 1.0, 1.0))
     hub.before_the_gate()
-    assert hub.orders("house") == [(Side.BUY, "room", 2_000, 237_500)], "8 kW are missing"
+    assert hub.orders("house") == [(Side.BUY, "rooms", 2_000, 237_500)], "8 kW are missing"
     hub.at(FIRST_US)
     hub.plan((0.0,) * 6, use_kw=(2.0,) * 6, sun_kw=(8.0,) * 6)
     hub.values["dispatch.use_kw"] = 3.0
@@ -203,7 +230,7 @@ def test_what_loads_and_sun_are_foreseen_to_be_is_bid_together(hub: PlanBench) -
     assert hub.doing("house")[1].endswith("the plan that is kept is not what dispatch tells of use now")
     hub.values["dispatch.use_kw"] = 2.0
     hub.at(hub.now_us + 11 * 10**6)
-    assert hub.orders("house") == [(Side.SELL, "roof", 1_500, 50_000)]
+    assert hub.orders("house") == [(Side.SELL, "attic", 1_500, 50_000)]
 
 
 def test_a_plan_that_does_not_live_or_is_not_followed_is_not_bid_until_it_is(hub: PlanBench) -> None:
