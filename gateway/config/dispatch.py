@@ -252,6 +252,7 @@ class DispatchTags:
     saving_yesterday: int
     words: int
     forecast: int
+    trouble: int
 
 
 ROLES = (

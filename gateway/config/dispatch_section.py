@@ -113,15 +113,31 @@ _TAGS: tuple[tuple[str, ValueType, str | None, int | None, str], ...] = (
     ("saving_yesterday", ValueType.DOUBLE, None, 2, "The same of the day before"),
     ("words", ValueType.STRING, None, None, "What is the matter with the plan"),
     ("forecast", ValueType.STRING, None, None, "What the plan takes to come, and by which forecast"),
+    (
+        "trouble",
+        ValueType.STRING,
+        None,
+        None,
+        "Why it cannot keep its plan or make a new one; empty where it can",
+    ),
 )
 assert [row[0] for row in _TAGS] == [field.name for field in fields(DispatchTags)]
-_STATUS_ALERT = Alert(
-    f"has no fresh plan: {VALUE}",
-    "The plant goes by what is left of the last plan, then by its rules. See dispatch.words and logs/dispatch.log.",
-    values=(Course.NONE.value, Course.KEPT.value, Course.RULE.value),
-    words="words",
-    after_s=600,  # two plans of the usual period; forecasts begin with the history that they need
-)
+_ALERTS = {
+    "status": Alert(
+        f"has no fresh plan: {VALUE}",
+        "The plant goes by what is left of the last plan, then by its rules. See dispatch.words and"
+        " logs/dispatch.log.",
+        values=(Course.NONE.value, Course.KEPT.value, Course.RULE.value),
+        words="words",
+        after_s=600,  # two plans of the usual period; forecasts begin with the history that they need
+    ),
+    "trouble": Alert(
+        VALUE,
+        "It is tried again by itself. Is the disk full? See logs/dispatch.log.",
+        text_but="",
+        after_s=15,
+    ),
+}
 _MONEY = frozenset({"planned_saving", "cost_today", "naive_cost_today", "saving_today", "saving_yesterday"})
 
 
@@ -287,7 +303,7 @@ def _site_tags(s: Settings) -> Iterator[Tag]:
             history=name not in ("valid_until", "age_s", "forecast_age_s"),
             string_bytes=TEXT_BYTES if type is ValueType.STRING else 0,
             states={course.value: course.text for course in Course} if name == "status" else {},
-            alert=_STATUS_ALERT if name == "status" else None,
+            alert=_ALERTS.get(name),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from gateway.config.alert import VALUE
 from gateway.config.alert import Alert as TagAlert
 from gateway.config.calculated_section import check_area
 from gateway.config.document import MappingNode, Node, ScalarNode
@@ -41,6 +42,13 @@ _ROWS: tuple[tuple[str, ValueType, str | None, int | None, str], ...] = (
     ("peak_at", ValueType.STRING, None, None, "When the peak of the next 24 h begins"),
     ("age_s", ValueType.DOUBLE, "s", 0, "How old the newest forecast is"),
     ("state", ValueType.STRING, None, None, "Whether it is forecast, or why not"),
+    (
+        "trouble",
+        ValueType.STRING,
+        None,
+        None,
+        "What is wrong with it; empty where nothing is, or it only begins",
+    ),
     ("needed", ValueType.UINT64, None, 0, "Steps of 15 min of history that are missing for training"),
     ("model", ValueType.STRING, None, None, "The model in use"),
     ("model_age_h", ValueType.DOUBLE, "h", 1, "How long ago it was trained"),
@@ -59,6 +67,12 @@ _SPIKE_ROWS: tuple[tuple[str, ValueType, str | None, int | None, str], ...] = (
 
 
 _ALERTS = {
+    "trouble": TagAlert(
+        VALUE,
+        "It is tried again by itself. Is the disk full, and its target measured? See logs/forecast.log.",
+        text_but="",
+        after_s=15,
+    ),
     "spike_alert": TagAlert("soon above its limit", values=(True,), in_status=False),
     "drift": TagAlert(
         "errs more than it used to",

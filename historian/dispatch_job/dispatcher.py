@@ -122,6 +122,17 @@ class Dispatcher:
         """Something changed that should last over a restart."""
         self.unkept = ""
         """Why it could not be kept; empty where it was."""
+        self.unread = ""
+        """Why nothing could be asked of the solver at the last look: history and the like cannot be read."""
+
+    @property
+    def trouble(self) -> str:
+        """What somebody should look after; empty where nothing is."""
+        unread = f"can make no new plan: {self.unread}" if self.unread else ""
+        unkept = (
+            f"does not keep its plan, a restart would begin without it: {self.unkept}" if self.unkept else ""
+        )
+        return "; ".join(word for word in (unread, unkept) if word)
 
     def look(self, read: Read, now: datetime) -> Published:
         """Every second. Trouble with history is raised as it is: OSError, HistoryError."""
@@ -157,7 +168,7 @@ class Dispatcher:
         )
 
     def idle(self, read: Read, now: datetime) -> Published:
-        """The same while nothing is asked of the solver: devices are not read yet."""
+        """The same while nothing is asked of the solver: devices or history are not read yet."""
         self.kept.memory.look(self._settings, read, now)
         return self._published(now)
 
@@ -211,7 +222,8 @@ class Dispatcher:
     def _published(self, now: datetime) -> Published:
         course, step = self.standing.course(now), self.standing.step(now)
         unkept = f"a restart would begin without this plan: {self.unkept}" if self.unkept else ""
-        words = "; ".join(word for word in (self.standing.words, *self._without, unkept) if word)
+        unread = f"no new plan can be made: {self.unread}" if self.unread else ""
+        words = "; ".join(word for word in (unread, self.standing.words, *self._without, unkept) if word)
         age_s = 0.0 if self._issued is None else (now - self._issued).total_seconds()
         followed = self.standing.followed
         if step is None or followed is None:

@@ -95,7 +95,6 @@ def plan_on(
         types = [region.type_of(int(tag)) for tag in inputs]
         publisher = _Publisher(settings, region.claim(DISPATCH_OWNER), plant)
         begun = time.monotonic()
-        complaint = ""
         try:
             ready()
             while not stop.is_set():
@@ -106,12 +105,14 @@ def plan_on(
                     stop.wait(look_s)
                     continue
                 try:
-                    publisher.tell(dispatcher.look(read, now), dispatcher, now)
-                    complaint = ""
+                    published = dispatcher.look(read, now)
+                    dispatcher.unread = ""
                 except (HistoryError, OSError, sqlite3.Error) as error:
-                    if str(error) != complaint:
+                    if str(error) != dispatcher.unread:
                         log.error("NO NEW PLAN CAN BE MADE: %s", error)
-                    complaint = str(error)
+                    dispatcher.unread = str(error)
+                    published = dispatcher.idle(read, now)  # the plan that is there goes on
+                publisher.tell(published, dispatcher, now)
                 if dispatcher.must_keep:
                     _keep(path, dispatcher)
                 stop.wait(look_s)
@@ -212,7 +213,11 @@ class _Publisher:
                 continue
             bits = to_bits(np.array([value]), whole.get(tag, ValueType.DOUBLE))
             self._writer.write(at, bits, Quality.GOOD, now_ns, now_ns)
-        for tag, text in ((tags.words, published.words), (tags.forecast, published.forecast)):
+        for tag, text in (
+            (tags.words, published.words),
+            (tags.forecast, published.forecast),
+            (tags.trouble, dispatcher.trouble),
+        ):
             if is_refresh or self._texts.get(tag) != text:
                 self._texts[tag] = text
                 at = np.array([tag], np.uint32)

@@ -19,6 +19,7 @@ GRACE_NS: Final = 5 * S_NS  # after the end of a step: its last samples are in h
 LEAST_GRACE_NS: Final = 3 * S_NS // 2  # of it on the wall, where the plant's time goes faster
 LOOK_AGAIN_NS: Final = 900 * S_NS  # whether there is enough history to train with
 MOST_UNKEPT: Final = 400  # forecasts that wait for room on the disk: four days of steps of 15 min, 2 MB
+LATE_STEPS: Final = 2  # the next forecast is due after one
 RECENT_ROWS: Final = 2  # without the target in one of these, a forecast is doubtful
 
 
@@ -57,6 +58,16 @@ class Lane:
     @property
     def has_model(self) -> bool:
         return self._forecaster is not None
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether there is no model as yet, which is no fault: history is short, or it is being trained."""
+        return self._forecaster is None and self._of_file is None
+
+    def is_late(self, now: int) -> bool:
+        """Whether the newest forecast is not the newest that there should be."""
+        late_ns = LATE_STEPS * self.plan.step_ns + self.grace_ns
+        return self.row is None or not 0 <= now - self.row.issue < late_ns
 
     def look(self, now: int) -> bool:
         """Issue the forecast of the step that begins, where that was not done; True where something is new."""

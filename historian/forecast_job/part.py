@@ -71,16 +71,17 @@ def forecast(
         try:
             teller = Teller(writer, region, site.time_zone, clock, plant)
             ready()
-            complaint = ""
             while not stop.is_set():
+                new: set[str] = set()
+                complaint = ""
                 try:
                     new = jobs.look()
-                    complaint = ""
                 except (HistoryError, OSError, sqlite3.Error) as error:
-                    if str(error) != complaint:
+                    complaint = str(error)
+                    if complaint != teller.complaint:
                         log.error("NOTHING IS FORECAST: %s", error)
-                    complaint, new = str(error), set()
-                teller.tell(jobs.jobs, new, jobs.trainer.forecast if jobs.trainer.is_busy else "")
+                training = jobs.trainer.forecast if jobs.trainer.is_busy else ""
+                teller.tell(jobs.jobs, new, training, complaint)
                 stop.wait(look_s)
         finally:
             jobs.close()
@@ -105,9 +106,10 @@ def _opened(
             if str(error) != complaint:
                 log.error("NOTHING IS FORECAST: %s", error)
             complaint = str(error)
-            states = np.array([dict(forecast.tags)["state"] for forecast in forecasts], np.uint32)
+            own = [dict(forecast.tags) for forecast in forecasts]
+            tags = np.array([tags[ending] for tags in own for ending in ("state", "trouble")], np.uint32)
             text = f"cannot begin: {error}".encode()[:TEXT_BYTES].decode(errors="ignore")
-            writer.write_texts(states, [text] * len(states), Quality.GOOD, clock(), clock())
+            writer.write_texts(tags, [text] * len(tags), Quality.GOOD, clock(), clock())
             ready()
             stop.wait(again_s)
             continue
@@ -118,7 +120,10 @@ def _opened(
 
 
 class Teller:
-    """Writes what is new to the tags, and all of it every minute. ``clock`` is the wall's."""
+    """Writes what is new to the tags, and all of it every minute. ``clock`` is the wall's.
+
+    ``complaint`` is why none could be looked after at the last look; empty where all were.
+    """
 
     def __init__(
         self,
@@ -134,10 +139,14 @@ class Teller:
         self._clock = clock
         self._plant = plant
         self._told: dict[str, int] = {}
+        self.complaint = ""
 
-    def tell(self, jobs: Sequence[Job], new: set[str], training: str) -> None:
+    def tell(self, jobs: Sequence[Job], new: set[str], training: str, complaint: str = "") -> None:
         """``new`` are names of forecasts about which there is something new."""
         now = self._clock()
+        if complaint != self.complaint:  # of which all tell
+            self.complaint = complaint
+            self._told.clear()
         due = [
             job
             for job in jobs
@@ -150,9 +159,9 @@ class Teller:
         everything: list[Told] = []
         for job, status in zip(due, targets["status"].tolist(), strict=True):
             self._told[job.forecast.name] = now
-            everything += told(
-                job, self._plant.plant_ns(now), is_bad(status), training == job.forecast.name, self._zone
-            )
+            is_training = training == job.forecast.name
+            plant_now = self._plant.plant_ns(now)
+            everything += told(job, plant_now, is_bad(status), is_training, self._zone, complaint)
         self._write(everything, now)
 
     def _write(self, everything: Sequence[Told], now: int) -> None:

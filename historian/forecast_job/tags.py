@@ -13,7 +13,7 @@ from gateway.config.forecasts import QuantileTag
 from gateway.config.forecasts_section import PEAK_S, TEXT_BYTES
 from gateway.tags.quality import SEVERITY_BAD, Quality
 from historian.forecast_job.job import Job
-from historian.forecast_job.lane import Lane
+from historian.forecast_job.lane import LATE_STEPS, Lane
 from historian.forecast_job.plan import DAY_S, S_NS, Track
 from historian.forecast_job.standing import chance_above
 from historian.forecast_job.store import Row
@@ -22,7 +22,6 @@ from historian.times import iso_of
 
 Plain = bool | int | float | str
 H_NS: Final = 3600 * S_NS
-LATE_STEPS: Final = 2  # the next forecast is due after one
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +33,16 @@ class Told:
     status: int
 
 
-def told(job: Job, now: int, target_is_bad: bool, is_training: bool, zone: str) -> Iterator[Told]:
-    """What all tags of a forecast say."""
+def told(
+    job: Job, now: int, target_is_bad: bool, is_training: bool, zone: str, complaint: str = ""
+) -> Iterator[Told]:
+    """What all tags of a forecast say. ``complaint``: why none of them all could be looked after."""
     status = {track: status_of(lane, now, target_is_bad) for track, lane in job.lanes.items()}
     for tag in job.forecast.quantile_tags:
         track = Track.SHORT if tag.is_short else Track.LONG
         yield _told(tag.tag, _level(job.lanes[track].row, tag, now), status[track])
     own = dict(job.forecast.tags)
-    for ending, value, quality in _own(job, now, is_training, zone, status):
+    for ending, value, quality in _own(job, now, is_training, zone, status, complaint):
         yield _told(own[ending], value, quality)
 
 
@@ -54,7 +55,7 @@ def status_of(lane: Lane, now: int, target_is_bad: bool) -> int:
         return Quality.BAD_OUT_OF_SERVICE
     if not lane.has_model:
         return Quality.UNCERTAIN_LAST_USABLE_VALUE
-    if now - row.issue >= LATE_STEPS * lane.plan.step_ns + lane.grace_ns or now < row.issue:
+    if lane.is_late(now):
         return Quality.UNCERTAIN_LAST_USABLE_VALUE
     is_old = now - row.trained > lane.plan.forecast.max_model_days * DAY_S * S_NS
     if row.is_doubtful or target_is_bad or is_old:
@@ -62,12 +63,31 @@ def status_of(lane: Lane, now: int, target_is_bad: bool) -> int:
     return Quality.GOOD
 
 
-def state_text(job: Job, now: int) -> str:
+def trouble_text(job: Job, now: int, is_training: bool, complaint: str) -> str:
+    """What somebody should look after; empty where nothing is wrong, or a forecast only begins."""
+    words = [f"nothing is forecast: {complaint}"] if complaint else []
+    if job.unkept:
+        words.append(f"is not kept, a restart would lose it: {job.unkept}")
+    for lane in job.lanes.values():
+        is_beginning = lane.is_beginning or (is_training and not lane.has_model)
+        if lane.why and not is_beginning and lane.is_late(now):
+            words.append(f"is not issued: {lane.why}")
+            break
+    if job.failure:
+        words.append(f"was not trained: {job.failure}")
+    elif _is_old(job.long, now):
+        words.append("its model is old: it was not trained for long")
+    return "; ".join(words).encode()[:TEXT_BYTES].decode(errors="ignore")
+
+
+def state_text(job: Job, now: int, complaint: str = "") -> str:
     """One line for an operator."""
     lane = job.long
     others = [f"steps of {track}: {one.why}" for track, one in job.lanes.items() if one.why]
     words = [lane.why] if lane.why else others
     words = words or ["the model is old" if _is_old(lane, now) else "forecasts are issued"]
+    if complaint:
+        words = [f"nothing is forecast: {complaint}"]
     if job.unkept:
         words.append(f"not kept: {job.unkept}")
     if job.is_drifting:
@@ -83,7 +103,7 @@ def _is_old(lane: Lane, now: int) -> bool:
 
 
 def _own(
-    job: Job, now: int, is_training: bool, zone: str, status: dict[Track, int]
+    job: Job, now: int, is_training: bool, zone: str, status: dict[Track, int], complaint: str
 ) -> Iterator[tuple[str, Plain | None, int]]:
     long, good = job.long, Quality.GOOD
     row = long.row
@@ -92,7 +112,8 @@ def _own(
     trained = long.description.get("trained_ns")
     yield "peak_at", at, status[Track.LONG]
     yield "age_s", None if row is None else max(0.0, (now - row.issue) / S_NS), good
-    yield "state", state_text(job, now), good
+    yield "state", state_text(job, now, complaint), good
+    yield "trouble", trouble_text(job, now, is_training, complaint), good
     yield "needed", long.needed, good
     yield "model", long.description.get("model"), good
     yield "model_age_h", None if trained is None else (now - trained) / H_NS, good

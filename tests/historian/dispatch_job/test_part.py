@@ -22,6 +22,7 @@ from historian.dispatch_job.child import Child
 from historian.dispatch_job.kept import FILE
 from historian.dispatch_job.part import REFRESH_S, plan_on
 from historian.dispatch_job.solver import Job
+from historian.store.layout import catalogue_path
 from plc.bench import load
 from plc.library import FILES
 
@@ -103,6 +104,22 @@ def test_a_plan_becomes_tags_that_say_until_when_they_hold(image: Any, state: Pa
         assert image["dispatch.planned_saving"] is not None  # below 0 here: the rule keeps no reserve
         assert image["dispatch.gap_pct"] <= 0.5
         assert image["dispatch.words"] == ""
+
+
+def test_history_that_cannot_be_read_is_told_while_the_last_plan_goes_on(image: Any, state: Path) -> None:
+    with planning(image, state, Solvers(), period_s=2):
+        until(lambda: image["dispatch.status"] == Course.OPTIMAL)
+        assert image["dispatch.trouble"] == ""
+        catalogue = catalogue_path(state / "history")
+        catalogue.parent.mkdir(exist_ok=True)
+        catalogue.write_bytes(b"no database")
+        until(lambda: image["dispatch.trouble"] != "")
+        assert image["dispatch.trouble"].startswith("can make no new plan: ")
+        until(lambda: image["dispatch.status"] == Course.KEPT)
+        assert "no new plan can be made" in image["dispatch.words"]
+        catalogue.unlink()
+        until(lambda: image["dispatch.trouble"] == "")
+        until(lambda: image["dispatch.status"] == Course.OPTIMAL)
 
 
 def test_nobody_takes_a_value_that_stays_for_stale_before_it_is_told_again(site: Site) -> None:

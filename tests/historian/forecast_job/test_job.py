@@ -34,6 +34,7 @@ def test_without_history_it_says_how_many_steps_are_needed(bare):
         "not primed: 960 more steps of 15 min (10.0 days) of history of a.power_kw are needed"
     )
     assert bare.said("p50_1h").status == Quality.BAD_NO_DATA, "no fault: nobody can act on it"
+    assert bare.said("trouble").value == ""
     assert not bare.jobs.trainer.is_busy
     with pytest.raises(NoForecast, match="no forecast 'load' in steps of 15min was issued"):
         latest_forecast(bare.state, "load")
@@ -50,6 +51,7 @@ def test_with_enough_history_it_trains_in_a_process_of_its_own_and_forecasts(lon
     plant.jobs.trainer.niceness = 0  # or it waits for all other tests
     plant.look()
     assert plant.said("training").value is True
+    assert plant.said("trouble").value == "", "it begins"
     deadline = time.monotonic() + PATIENCE_S
     while plant.jobs.trainer.is_busy and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -57,6 +59,7 @@ def test_with_enough_history_it_trains_in_a_process_of_its_own_and_forecasts(lon
     plant.look()
     assert plant.job.failure == "", (plant.forecasts / "training-load.log").read_text()
     assert plant.said("state").value == "forecasts are issued"
+    assert plant.said("trouble").value == ""
     assert plant.said("model").value == "seasonal-naive"
     assert plant.said("training").value is False
     assert is_good(plant.said("p50_1h").status)
@@ -137,6 +140,21 @@ def test_input_that_is_missing_in_history_makes_it_uncertain(trained):
     assert trained.said("p50_1h").status == Quality.UNCERTAIN_DATA_SUB_NORMAL
 
 
+def test_a_target_without_history_is_trouble_until_it_is_back(trained):
+    trained.jobs.trainer.start = lambda *_: None
+    trained.look()
+    assert trained.said("trouble").value == ""
+    trained.folder.write("a.power_kw", [NOON], [0.0], Quality.BAD_NO_COMMUNICATION)
+    later = NOON + 15 * DAY_NS
+    trained.clock.now = later + 10 * S_NS
+    trained.look()
+    assert trained.said("trouble").value.startswith("is not issued: there is no history of a.power_kw")
+    trained.record(later - 3 * DAY_NS, later + STEP_NS)
+    trained.clock.now += STEP_NS
+    trained.look()
+    assert "is not issued" not in trained.said("trouble").value
+
+
 def test_an_old_model_makes_it_uncertain(trained):
     file = trained.forecasts / "load.15min.model"
     before = file.read_bytes()
@@ -149,6 +167,7 @@ def test_an_old_model_makes_it_uncertain(trained):
     assert trained.said("p50_1h").status == Quality.UNCERTAIN_DATA_SUB_NORMAL
     assert trained.said("model_age_h").value == pytest.approx(169, abs=0.1)
     assert trained.said("state").value == "the model is old"
+    assert trained.said("trouble").value == "its model is old: it was not trained for long"
     assert file.read_bytes() == before
 
 
@@ -171,6 +190,8 @@ def test_a_model_file_that_was_tampered_with_is_not_loaded(trained):
     file.write_bytes(octets)
     trained.look()
     assert "signed by none" in trained.said("state").value
+    assert trained.said("trouble").value.startswith("is not issued: ")
+    assert "signed by none" in trained.said("trouble").value
     assert is_bad(trained.said("p50_1h").status)
 
 
@@ -185,6 +206,7 @@ def test_a_training_that_passes_its_deadline_is_killed_and_the_old_model_stays(t
     assert trained.job.failure == "the deadline passed: the old model stays"
     trained.look()
     assert trained.said("state").value.startswith("forecasts are issued; training: the deadline passed")
+    assert trained.said("trouble").value == "was not trained: the deadline passed: the old model stays"
     assert is_good(trained.said("p50_1h").status)
     assert {path.name: path.read_bytes() for path in trained.forecasts.glob("*.model")} == before
     with Issues(trained.forecasts) as issues:
