@@ -8,6 +8,8 @@ from enum import StrEnum
 DEFAULT_MODELS = ("gradient-boosting", "linear", "seasonal-naive")
 DEFAULT_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 MAX_QUANTILES = 19  # every 5 %
+MAX_CLASSES = 10  # of consumers, of a forecast
+MAX_MEMBERS = 50  # of a class
 
 
 class ForecastKind(StrEnum):
@@ -97,6 +99,15 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsumerClass:
+    """Consumers whose days are compared. ``tags`` are the places of those that tell of it, by their ending."""
+
+    name: str
+    members: tuple[str, ...]
+    tags: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """One target. ``tags`` are the places of those that `gateway.config.forecasts_section` names, by their ending."""
 
@@ -120,3 +131,4 @@ class Forecast:
     alert: Alert | None
     quantile_tags: tuple[QuantileTag, ...]
     tags: tuple[tuple[str, int], ...]
+    classes: tuple[ConsumerClass, ...] = ()

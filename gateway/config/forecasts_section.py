@@ -8,11 +8,13 @@ from dataclasses import replace
 from gateway.config.alert import VALUE
 from gateway.config.alert import Alert as TagAlert
 from gateway.config.calculated_section import check_area
+from gateway.config.consumer_classes import class_rows, read_classes
 from gateway.config.document import MappingNode, Node, ScalarNode
 from gateway.config.fault import FaultLog, Place, quote
 from gateway.config.forecasts import (
     MAX_QUANTILES,
     Alert,
+    ConsumerClass,
     Forecast,
     ForecastKind,
     ForecastModel,
@@ -140,6 +142,7 @@ class _Section:
         target = self._tag(s["target"], s.at("target"))
         past = [self._tag(tag, s.at("past")) for tag in s["past"] or ()]
         known = tuple(self._known(s))
+        classes = read_classes(s["patterns"], self._tags, self._tag, self._faults, is_unsure=self._is_unsure)
         surroundings = self._used(s, [each.name for each in known])
         quantiles = self._quantiles(s)
         self._lengths(s)
@@ -156,7 +159,7 @@ class _Section:
             return
         inputs = [tag for tag in past if tag is not None]
         hour, _, minute = s["train_at"].partition(":")
-        quantile_tags, own = self._declare(name, s, self._tags[target], quantiles)
+        quantile_tags, own, told = self._declare(name, s, self._tags[target], quantiles, classes)
         self.forecasts.append(
             Forecast(
                 name=name.text,
@@ -179,6 +182,7 @@ class _Section:
                 alert=None if s["alert_above"] is None else Alert(s["alert_above"], s["alert_probability"]),
                 quantile_tags=quantile_tags,
                 tags=own,
+                classes=told,
             )
         )
 
@@ -257,8 +261,13 @@ class _Section:
             self._faults.add(s.at("models"), "'models' is empty", f"name some of {', '.join(ForecastModel)}")
 
     def _declare(
-        self, name: ScalarNode, s: Settings, target: Tag, quantiles: Sequence[float]
-    ) -> tuple[tuple[QuantileTag, ...], tuple[tuple[str, int], ...]]:
+        self,
+        name: ScalarNode,
+        s: Settings,
+        target: Tag,
+        quantiles: Sequence[float],
+        classes: Mapping[str, tuple[str, ...]],
+    ) -> tuple[tuple[QuantileTag, ...], tuple[tuple[str, int], ...], tuple[ConsumerClass, ...]]:
         """Put the forecast's tags behind the others."""
         prefix = f"{FOLDER}.{name.text}."
         like = Tag(
@@ -310,4 +319,12 @@ class _Section:
                 alert=_ALERTS[ending].of(name.text) if ending in _ALERTS else None,
             )
             own.append((ending, put(ending, row)))
-        return tuple(found), tuple(own)
+        told = tuple(
+            ConsumerClass(
+                label,
+                members,
+                tuple((ending, put(f"{label}_{ending}", row)) for ending, row in class_rows(members, like)),
+            )
+            for label, members in classes.items()
+        )
+        return tuple(found), tuple(own), told

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _TURN: Final = 2.0 * math.pi
 _YEAR_DAYS: Final = 365.25
@@ -69,3 +69,16 @@ def calendar_terms(time_ns: int, terms: Sequence[str], civil: Civil) -> list[flo
     day = local.toordinal() - date(local.year, 1, 1).toordinal()
     at = _Moment(hour, local.weekday(), local.month, (day + hour / 24.0) / _YEAR_DAYS)
     return [_TERMS[term](at, civil) for term in terms]
+
+
+def zone_name(index: Any) -> str:
+    """The time zone of a DataFrame's index. Raises ValueError where it has none that has a name."""
+    name = str(getattr(index, "tz", None))
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(
+            f"the index has the time zone {name}, which has no name: frame.tz_convert('Europe/Berlin'), say, "
+            "or civil=Civil('Europe/Berlin')"
+        ) from None
+    return name

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import orjson
 
 from historian.forecast import model_file
-from historian.forecast.calendar import Civil
+from historian.forecast.calendar import Civil, zone_name
 from historian.forecast.conformal import Calibrator
 from historian.forecast.feature_set import NS_PER_S
 from historian.forecast.features import NotPrimed
@@ -97,7 +96,7 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
             known=tuple(known),
             step_s=_seconds(self.freq, "freq"),
             season_s=_seconds(self.season, "season"),
-            civil=self.civil or Civil(_zone_name(frame.index)),
+            civil=self.civil or Civil(zone_name(frame.index)),
         )
         if plan.season_s % plan.step_s:
             raise ValueError(f"season {self.season!r} is no multiple of freq {self.freq!r}")
@@ -352,15 +351,3 @@ def _seconds(duration: str, what: str) -> int:
     if seconds < 1 or seconds != int(seconds):
         raise ValueError(f"{what} is {duration!r}; it must be whole seconds")
     return int(seconds)
-
-
-def _zone_name(index: Any) -> str:
-    name = str(getattr(index, "tz", None))
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError(
-            f"the index has the time zone {name}, which has no name: frame.tz_convert('Europe/Berlin'), say, "
-            "or civil=Civil('Europe/Berlin')"
-        ) from None
-    return name

@@ -25,6 +25,7 @@ from gateway.config.site import Site
 from historian.errors import HistoryError
 from historian.forecast_job import training
 from historian.forecast_job.library import ModelError
+from historian.forecast_job.patterns import learn
 from historian.forecast_job.plan import Plan, Track, plans_of
 from historian.forecast_job.store import FOLDER, NoForecast
 from historian.libraries import load
@@ -67,6 +68,7 @@ class Place:
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to ``tieline``'s parser."""
     from historian.forecast_job.show import show
+    from historian.forecast_job.show_patterns import show_patterns
 
     forecast = subparsers.add_parser("forecast", help="train, compare and show forecasts of a site")
     verbs = forecast.add_subparsers(required=True, metavar="VERB")
@@ -97,12 +99,22 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     shows.add_argument(
         "--at", metavar="TIME", default="now", help="the newest issued by then: ISO 8601, now, -1d"
     )
-    shows.add_argument(
-        "--format", choices=("table", "csv", "json"), default="table", help="how it is printed"
-    )
-    shows.add_argument("--output", type=Path, metavar="FILE", help="write there instead of printing")
+    _add_printed(shows)
     shows.add_argument("--utc", action="store_true", help="UTC instead of the site's time zone")
     _add_files(shows)
+
+    patterns = add(
+        "patterns", "print the daily patterns of a class of consumers, and a day beside", show_patterns
+    )
+    patterns.add_argument("--name", metavar="FORECAST", help="whose; needed where several have classes")
+    patterns.add_argument(
+        "--class", dest="group", metavar="CLASS", help="which; needed where there are several"
+    )
+    patterns.add_argument(
+        "--day", metavar="DATE", help="the day that is compared: 2026-11-20 (default: today)"
+    )
+    _add_printed(patterns)
+    _add_files(patterns)
 
 
 def _add_track(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +125,13 @@ def _add_track(parser: argparse.ArgumentParser) -> None:
         default="15min",
         help="length of the steps (default: 15min)",
     )
+
+
+def _add_printed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format", choices=("table", "csv", "json"), default="table", help="how it is printed"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of printing")
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
@@ -152,12 +171,19 @@ def _train(args: argparse.Namespace, place: Place) -> int:
     try:
         with progress(sum(training.steps_of(plan) for plan in plans)) as tell:
             found = training.train_all(history, place.folder, plans, place.site.time_zone, tell, place.now)
+        learned = [
+            line
+            for forecast in place.forecasts(args.name)
+            for line in learn(history, place.folder, forecast, place.site.time_zone, place.now())
+        ]
     finally:
         history.close()
     for each in found:
         print(f"{each.forecast}, steps of {each.track}: {each.outcome}")
         if each.scores:
             print_scores(each.scores, each.model)
+    for line in learned:
+        print(line)
     return ANSWERED if all(each.model for each in found) else INCOMPLETE
 
 

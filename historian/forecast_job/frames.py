@@ -26,13 +26,13 @@ def past_frame(history: History, plan: Plan, end: int, steps: int, zone: str) ->
     What was told ahead is in the row of the time it was told for, as it was told about a day before.
     """
     start = end - steps * plan.step_ns
-    columns = dict(_averages(history, _inputs(plan), start, end, plan.step_ns))
+    columns = dict(averages(history, _inputs(plan), start, end, plan.step_ns))
     if plan.track is Track.SPIKE:
         columns[PEAK_COLUMN] = highest(history, plan.forecast.target, start, end, plan.step_ns)
     for known in plan.forecast.known:
         lead_h, tag, _ = _usual(known)
         shift = round(lead_h * 3600 * S_NS)
-        told = _averages(history, (tag,), start - shift, end - shift, plan.step_ns)
+        told = averages(history, (tag,), start - shift, end - shift, plan.step_ns)
         columns[known.name] = told[tag]
     first = _first_row(columns[plan.target], plan.day)
     return _frame({name: values[first:] for name, values in columns.items()}, start, first, plan, zone)
@@ -50,7 +50,7 @@ def known_frame(history: History, plan: Plan, issue: int, zone: str) -> Any:
             end = min(plan.horizon, shift // plan.step_ns)
             if end > begin:
                 first, last = (issue - shift + at * plan.step_ns for at in (begin, end))
-                column[begin:end] = _averages(history, (tag,), first, last, plan.step_ns)[tag]
+                column[begin:end] = averages(history, (tag,), first, last, plan.step_ns)[tag]
                 begin = end
         columns[known.name] = column
     return _frame(columns, issue, 0, plan, zone)
@@ -60,7 +60,7 @@ def actual(history: History, plan: Plan, start: int, end: int) -> Floats:
     """What came, a value a step."""
     if plan.track is Track.SPIKE:
         return highest(history, plan.forecast.target, start, end, plan.step_ns)
-    return _averages(history, (plan.forecast.target,), start, end, plan.step_ns)[plan.forecast.target]
+    return averages(history, (plan.forecast.target,), start, end, plan.step_ns)[plan.forecast.target]
 
 
 def highest(history: History, tag: str, start: int, end: int, step: int) -> Floats:
@@ -76,7 +76,7 @@ def highest(history: History, tag: str, start: int, end: int, step: int) -> Floa
 def rows_of_target(history: History, plan: Plan, end: int, steps: int) -> int:
     """How many rows `past_frame` would have. Needs no pandas."""
     tag = plan.forecast.target
-    values = _averages(history, (tag,), end - steps * plan.step_ns, end, plan.step_ns)[tag]
+    values = averages(history, (tag,), end - steps * plan.step_ns, end, plan.step_ns)[tag]
     return len(values) - _first_row(values, plan.day)
 
 
@@ -84,7 +84,8 @@ def _inputs(plan: Plan) -> tuple[str, ...]:
     return tuple(dict.fromkeys((plan.forecast.target, *plan.forecast.past)))
 
 
-def _averages(history: History, tags: Iterable[str], start: int, end: int, step: int) -> Table:
+def averages(history: History, tags: Iterable[str], start: int, end: int, step: int) -> Table:
+    """Of each tag its average of each step; NaN where none is known."""
     found: dict[str, Floats] = {}
     for (
         tag

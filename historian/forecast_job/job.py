@@ -13,6 +13,7 @@ from typing import Final
 from gateway.config.forecasts import Forecast
 from gateway.config.plant_time import WALL_TIME, PlantTime
 from historian.forecast_job.lane import Lane
+from historian.forecast_job.patterns import PatternWatch
 from historian.forecast_job.plan import DAY_S, S_NS, Track, plans_of
 from historian.forecast_job.standing import (
     ALERT_DAYS,
@@ -52,6 +53,7 @@ class Job:
         self.lanes = {
             plan.track: Lane(plan, history, store, folder, zone, speed) for plan in plans_of(forecast)
         }
+        self.patterns = PatternWatch(forecast, history, folder, zone, self.long.grace_ns)
         self.standing = Standing()
         self.alerts = NOTHING
         self.failure = ""  # of the last training
@@ -77,6 +79,7 @@ class Job:
     def look(self, now: int) -> bool:
         """True where there is something new to tell."""
         changed = [lane.look(now) for lane in self.lanes.values()]
+        changed.append(self.patterns.look(now))
         if now - self._stood_at >= STAND_NS or now < self._stood_at:
             self._stood_at = now
             self._stand(now)

@@ -141,13 +141,17 @@ def model_path(folder: Path, plan: Plan) -> Path:
 
 def write_model(folder: Path, plan: Plan, forecaster: Any, description: Mapping[str, Any]) -> None:
     """Signed by the site's key, whole or not at all. Raises OSError, ModelError."""
+    _write(folder, model_path(folder, plan), forecaster, description)
+
+
+def _write(folder: Path, path: Path, content: Any, description: Mapping[str, Any]) -> None:
     from historian.forecast import model_file
 
     key = folder / MODEL_KEY
     try:
         if not key.exists():
             SigningKey.generate().save(key)
-        model_file.write(model_path(folder, plan), forecaster, description, SigningKey.load(key))
+        model_file.write(path, content, description, SigningKey.load(key))
     except KeyFileError as error:
         raise ModelError(str(error)) from None
 
@@ -165,3 +169,55 @@ def read_model(folder: Path, plan: Plan) -> tuple[Any, Mapping[str, Any]]:
         return file.forecaster(), file.description
     except (KeyFileError, model_file.ModelFileError) as error:
         raise ModelError(str(error)) from None
+
+
+def patterns_path(folder: Path, forecast: str) -> Path:
+    """Where the daily patterns of a forecast's classes of consumers are."""
+    return folder / f"{forecast}.patterns.model"
+
+
+def write_patterns(folder: Path, forecast: str, description: Mapping[str, Any]) -> None:
+    """A model file whose description is all there is of it. Raises OSError, ModelError."""
+    _write(folder, patterns_path(folder, forecast), None, description)
+
+
+def read_patterns(folder: Path, forecast: str, recipe: str) -> Mapping[str, Any]:
+    """The description. Raises FileNotFoundError (there is none), OSError, ModelError."""
+    from historian.forecast import model_file
+
+    path = patterns_path(folder, forecast)
+    path.stat()
+    try:
+        description = model_file.read(path, [SigningKey.load(folder / MODEL_KEY).public]).description
+    except (KeyFileError, model_file.ModelFileError) as error:
+        raise ModelError(str(error)) from None
+    if description.get("recipe") != recipe:
+        raise ModelError("the patterns were learned for other classes of consumers: train anew")
+    return description
+
+
+def patterns_of(told: Mapping[str, Any]) -> Any:
+    """Those of one class, as they were learned."""
+    from historian.forecast.patterns import Patterns
+
+    return Patterns.of_plain(told)
+
+
+def learn_patterns(
+    times: Any, values: Any, members: Sequence[str], step_s: int, zone: str, slots: int
+) -> Any:
+    """Patterns out of averages of steps, (steps, members). Raises ValueError where there are too few whole days."""
+    from historian.forecast.civil_days import civil_days
+    from historian.forecast.daily_patterns import DailyPatterns
+
+    days = civil_days(times, values, step_s, zone, slots)
+    return DailyPatterns(slots).fit_days(days, list(members), zone).patterns_
+
+
+def day_of(times: Any, values: Any, step_s: int, zone: str, slots: int) -> Any:
+    """One day, as far as it is known: (members, slots)."""
+    from historian.forecast.civil_days import civil_days
+
+    if not len(times):
+        return np.full((values.shape[1], slots), np.nan)
+    return civil_days(times, values, step_s, zone, slots).values[0]

@@ -70,7 +70,8 @@ def lines(columns: Any, title: str, label_x: str, label_y: str) -> bytes:
         axes.plot(columns.index, columns[name].to_numpy(), label=str(name))
     axes.set_xlabel(label_x)
     axes.set_ylabel(label_y)
-    axes.set_ylim(bottom=0)
+    if not (columns < 0).any(axis=None):
+        axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(
         load("matplotlib.ticker", "a picture").MaxNLocator(9, steps=[1, 1.2, 2, 3, 6, 10])
     )

@@ -44,6 +44,8 @@ def told(
     own = dict(job.forecast.tags)
     for ending, value, quality in _own(job, now, is_training, zone, status, complaint):
         yield _told(own[ending], value, quality)
+    for place, pattern, quality in job.patterns.told(now):
+        yield _told(place, pattern, quality)
 
 
 def status_of(lane: Lane, now: int, target_is_bad: bool) -> int:
@@ -92,6 +94,7 @@ def state_text(job: Job, now: int, complaint: str = "") -> str:
         words.append(f"not kept: {job.unkept}")
     if job.is_drifting:
         words.append("it errs more than it used to")
+    words += job.patterns.why
     if job.failure:
         words.insert(1, f"training: {job.failure}")
     return "; ".join(words).encode()[:TEXT_BYTES].decode(errors="ignore")

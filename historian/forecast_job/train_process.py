@@ -12,6 +12,7 @@ import sys
 from typing import Final
 
 from historian.errors import HistoryError
+from historian.forecast_job import patterns
 from historian.forecast_job.library import ModelError
 from historian.forecast_job.trainer import Request
 from historian.forecast_job.training import train_all
@@ -33,6 +34,9 @@ def main() -> int:
         history = open_history(request.history, request.plant)
         clock = request.plant.clock()
         found = train_all(history, request.folder, request.plans, request.zone, tell, clock)
+        for forecast in dict.fromkeys(plan.forecast for plan in request.plans):
+            for line in patterns.learn(history, request.folder, forecast, request.zone, clock()):
+                tell(line)
     except (OSError, HistoryError, ModelError, ImportError, sqlite3.Error) as error:
         print(error, file=sys.stderr)
         return 1

@@ -14,6 +14,16 @@ KNOWN_LEADS = Named(
 )
 
 KNOWN_INPUTS = Named("an input", WORD, WORD_GRAMMAR, KNOWN_LEADS)
+CONSUMER_CLASSES = Named(
+    "a class of consumers",
+    WORD,
+    WORD_GRAMMAR,
+    ListOf(
+        Text("the name of a tag, * for any letters", r"[a-z_*?\[][a-z0-9_.*?\[\]-]*", 255),
+        "a list of tags: [house1.power_kw]",
+    ),
+    40,
+)
 FORECAST = Section(
     "a forecast",
     (
@@ -88,6 +98,13 @@ FORECAST = Section(
             Number(above=0, high=0.99),
             "How likely it must be for that.",
             0.5,
+        ),
+        Key(
+            "patterns",
+            Later(CONSUMER_CLASSES),
+            "Classes of consumers whose daily patterns are learned: a name for each, and tags or patterns of their "
+            "names.",
+            None,
         ),
         Key("description", DESCRIPTION, "One line for people.", ""),
     ),

@@ -111,3 +111,18 @@ def test_a_site_that_says_where_it_is_knows_the_sun_and_the_holidays_ahead(load)
     assert {one.surroundings for one in load(SITE + forecasts.replace("clear_sky: true", "")).forecasts} == {
         Surroundings()
     }
+
+
+def test_classes_of_consumers_have_members_by_name_and_by_pattern(forecast):
+    site, found = forecast(", patterns: {all: ['*.power_kw', total.power_kw], one: [meter.power_kw]}")
+    assert [(each.name, each.members) for each in found.classes] == [
+        ("all", ("meter.power_kw", "total.power_kw")),
+        ("one", ("meter.power_kw",)),
+    ]
+    assert [site.tags[at].name for each in found.classes for _, at in each.tags] == [
+        "forecast.load.all_pattern",
+        "forecast.load.all_unusual_pct",
+        "forecast.load.all_most_unusual",
+        "forecast.load.one_pattern",
+        "forecast.load.one_unusual_pct",
+    ]

@@ -30,6 +30,7 @@ folders = sys.modules["historian_folder"]
 NOON, DAY_NS = folders.NOON, 86_400 * S_NS
 STEP_NS = 900 * S_NS
 HISTORY_DAYS = 11
+LONG_DAYS = 16  # enough for patterns of days
 
 # The naive model alone: training is that of a second, and what it forecasts can be told by hand.
 SITE = """\
@@ -149,11 +150,12 @@ def bare(make_plant: Callable[[Site], Plant], site: Site) -> Plant:
 
 @pytest.fixture
 def long_plant(make_plant: Callable[[Site], Plant], tmp_path: Path) -> Plant:
-    """With history, and steps of 15 min alone: one model to train."""
+    """With history, a class of consumers, and steps of 15 min alone: one model to train."""
     file = tmp_path / "long.yaml"
-    file.write_text(SITE.replace("short_min: 15", "short_min: 0").replace(ALERT, ""))
+    longer = SITE.replace("short_min: 15", "short_min: 0").replace(ALERT, ", patterns: {home: [a.power_kw]}")
+    file.write_text(longer.replace("train_days: 11", f"train_days: {LONG_DAYS}"))
     plant = make_plant(load_site(file))
-    plant.record(NOON - HISTORY_DAYS * DAY_NS, NOON)
+    plant.record(NOON - LONG_DAYS * DAY_NS, NOON)
     plant.put(load_kw(NOON))
     return plant
 

@@ -64,6 +64,9 @@ def test_with_enough_history_it_trains_in_a_process_of_its_own_and_forecasts(lon
     assert plant.said("training").value is False
     assert is_good(plant.said("p50_1h").status)
     assert plant.said("needed").value == 0
+    assert plant.said("home_pattern").value == "1 of 1: any day, highest at 19:00", (
+        "patterns are learned with it"
+    )
 
 
 def test_the_tags_say_what_the_seasonal_naive_model_must(trained):
