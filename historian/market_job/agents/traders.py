@@ -197,6 +197,8 @@ class Traders:
             bid = allowed(bid, agent.limits, used, rules, free)
         if isinstance(bid, NoBid):
             return bid.state, f"{_iso(at_us)}: {bid.why}"
+        if self._clock() >= at_us - self._settings.gate_lead_s * MICROS:
+            return AgentState.REFUSED, f"{_iso(at_us)}: too late, its gate has passed"
         order = Order(
             venue=Venue.AUCTION if agent.is_auction else Venue.CONTINUOUS,
             side=bid.side,
