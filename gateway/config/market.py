@@ -264,6 +264,7 @@ class MarketTags:
     ledger_entries: int
     ledger_head: int
     last_error: int
+    interval: int
 
 
 @dataclass(frozen=True, slots=True)

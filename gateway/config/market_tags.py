@@ -52,6 +52,13 @@ _TAGS: tuple[tuple[str, ValueType, str | None, int | None, str], ...] = (
     ("ledger.entries", ValueType.UINT64, None, 0, "Entries in the ledger"),
     ("ledger.head", ValueType.STRING, None, None, "Number and hash of its last entry"),
     ("market.last_error", ValueType.STRING, None, None, "What went wrong last"),
+    (
+        "market.interval",
+        ValueType.UINT64,
+        "s",
+        0,
+        "When the interval began that the others call this one, UTC since 1970",
+    ),
 )
 _MEMBER_TAGS: tuple[tuple[str, str | None, int, str], ...] = (
     ("pos_kwh", "kWh", 3, "What it is to give of this interval, by its trades; negative: to take"),

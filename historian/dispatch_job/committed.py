@@ -53,7 +53,9 @@ def committed(site: Site) -> Committed:
         for agent, tags in zip(market.agents, market.agent_tags, strict=True)
         if isinstance(agent.by, ByPlan) and agent.by.steered is not None
     )
-    inputs = sorted({tag for each in traded for pair in each.tags for tag in pair})
+    inputs = sorted(
+        {own.interval, *(tag for each in traded for pair in each.tags for tag in pair)} if traded else ()
+    )
     return Committed(tuple(inputs), lambda read, now: _made(market, traded, read, now))
 
 
@@ -61,7 +63,10 @@ def _made(
     market: MarketSettings, traded: tuple[_Traded, ...], read: Read, now: datetime
 ) -> tuple[Commitment, ...]:
     interval = timedelta(seconds=market.interval_s)
-    begun_s = now.timestamp() // market.interval_s * market.interval_s
+    # By its word and not by the clock: it looks once a second, and plans are made right when intervals begin.
+    begun_s = read(market.tags.interval)
+    if begun_s is None:
+        return ()
     begun = datetime.fromtimestamp(begun_s, UTC)
     found: list[Commitment] = []
     for each in traded:
@@ -72,6 +77,8 @@ def _made(
             price = max(price, 0.0)
             short, long = price * (market.short_share / ONE - 1), price * (1 - market.long_share / ONE)
             start = begun + count * interval
+            if start + interval <= now:
+                continue
             # Import of the tie is positive in the plan: above it is short.
             found.append(
                 Commitment(each.asset, start, start + interval, -given_kw, above_cost=short, below_cost=long)

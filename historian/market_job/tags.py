@@ -20,7 +20,7 @@ from historian.market_job.peers.peering import Peering
 from historian.market_job.pricing import NoPrice
 from historian.market_job.quotes import FeedQuotes, NoQuote, Quotes
 
-WHOLE = frozenset({"status", "orders", "refused", "ledger_entries"})
+WHOLE = frozenset({"status", "orders", "refused", "ledger_entries", "interval"})
 _MONEY, _KILO = 1e6, 1e3
 
 
@@ -72,11 +72,12 @@ def told(
     said[tags.ledger_entries] = Said(head.sequence + 1)
     said[tags.ledger_head] = Said(f"{head.sequence}:{head.hash.hex()}")
     said |= _accounts(settings, office)
+    interval_us = settings.interval_s * MICROS
+    now_at_us = now_us - now_us % interval_us
+    said[tags.interval] = Said(now_at_us // MICROS)
     if status is not MarketStatus.OPEN:
         return said
     market = office.desk.community.market
-    interval_us = settings.interval_s * MICROS
-    now_at_us = now_us - now_us % interval_us
     next_us = now_at_us + interval_us
     said |= _interval(
         settings, market.intervals.get(now_at_us), market.prices.get(now_at_us), Quality.GOOD, ""

@@ -71,6 +71,7 @@ TAGS = {
     "d.load_kw": 10.0,
     "d.bat_kw": 0.0,
     "d.soc_pct": 50.0,
+    "market.interval": NOON.timestamp(),
     "market.price": 0.2,
     "market.next_price": 0.4,
     "market.agent.one.committed_kw": None,
@@ -103,6 +104,14 @@ def test_commitments_are_of_their_intervals_and_cost_what_imbalance_does(site: S
     other = replace(site, market=replace(site.market, currency="CHF"))
     assert committed(other).inputs == (), "prices of another money say nothing here"
     assert committed(replace(site, market=None)).inputs == ()
+
+
+def test_a_plan_made_before_the_market_has_looked_knows_of_which_interval_its_tags_are(site: Site) -> None:
+    names = {place: tag.name for place, tag in enumerate(site.tags)}
+    traded = committed(site)
+    (tie,) = traded.made(lambda tag: TAGS[names[tag]], NOON + QUARTER + timedelta(milliseconds=600))
+    assert (tie.asset, tie.start, tie.end) == ("pcc", NOON + QUARTER, NOON + 2 * QUARTER)
+    assert traded.made(lambda tag: TAGS[names[tag]], NOON + 2 * QUARTER) == (), "all that it tells of is over"
 
 
 def job_of(site: Site, tags: Mapping[str, float | None]) -> Job:
