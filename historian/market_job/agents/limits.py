@@ -9,7 +9,7 @@ from gateway.config.market_agents import AgentLimits, AgentState
 from historian.ledger.facts import Rules, Side
 from historian.ledger.market.exchange import Interval, OrderId
 from historian.ledger.market.price import amount_up
-from historian.market_job.agents.strategy import Bid, NoBid
+from historian.market_job.agents.strategy import Bid, NoBid, kwh, money
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,21 @@ def allowed(bid: Bid, limits: AgentLimits, used: Used, rules: Rules, free: int) 
     is_buy = bid.side is Side.BUY
     price = min(bid.price, high) if is_buy else max(bid.price, low)
     if not low <= price <= high:
-        return NoBid(AgentState.AT_LIMIT, f"its price of {price} is not within {low} and {high}")
+        return NoBid(
+            AgentState.AT_LIMIT, f"its price of {money(price)} is not within {money(low)} and {money(high)}"
+        )
     wh = min(bid.wh, limits.order_wh, rules.max_order_wh, limits.day_wh - used.wh)
     if wh <= 0:
-        return NoBid(AgentState.AT_LIMIT, f"{used.wh} Wh of the day's {limits.day_wh} are used")
+        return NoBid(AgentState.AT_LIMIT, f"{kwh(used.wh)} of the day's {kwh(limits.day_wh)} kWh are used")
     held = price if is_buy else rules.cover  # of the deposit, a kWh
     if is_buy and price > 0:
         wh = min(wh, (limits.day_spend - used.spent) * 1_000 // price)
         if wh <= 0:
-            return NoBid(AgentState.AT_LIMIT, f"{used.spent} of the day's {limits.day_spend} are spent")
+            return NoBid(
+                AgentState.AT_LIMIT, f"{money(used.spent)} of the day's {money(limits.day_spend)} are spent"
+            )
     if held > 0:
         wh = min(wh, free * 1_000 // held)
         if wh <= 0:
-            return NoBid(AgentState.AT_LIMIT, f"{free} of the deposit is free: too little")
+            return NoBid(AgentState.AT_LIMIT, f"{money(free)} of the deposit is free: too little")
     return replace(bid, wh=wh, price=price)

@@ -14,6 +14,21 @@ from historian.ledger.facts import Side
 from historian.ledger.market.price import ONE
 
 
+def kwh(wh: int) -> str:
+    """For people."""
+    return f"{wh / 1_000:.3f}".rstrip("0").rstrip(".")
+
+
+def money(millionths: int) -> str:
+    """For people."""
+    return f"{millionths / ONE:.6f}".rstrip("0").rstrip(".")
+
+
+def _unsound(import_price: int, export_price: int) -> NoBid:
+    told = f"energy brings more outside ({money(export_price)}) than it costs ({money(import_price)})"
+    return NoBid(AgentState.NO_PRICE, f"{told}: prices are not sound")
+
+
 @dataclass(frozen=True, slots=True)
 class Bid:
     """What to order."""
@@ -56,8 +71,7 @@ def prosume(
     """
     spread = import_price - export_price
     if spread < 0:
-        why = f"energy brings more outside ({export_price}) than it costs ({import_price}): prices are not sound"
-        return NoBid(AgentState.NO_PRICE, why)
+        return _unsound(import_price, export_price)
     edge = spread * by.edge // ONE
     surplus_wh = gives.least_wh - takes.most_wh - sold_wh
     deficit_wh = takes.least_wh - gives.most_wh - bought_wh
@@ -66,7 +80,8 @@ def prosume(
     if deficit_wh > 0 and by.consumer is not None and not sold_wh:
         return Bid(Side.BUY, by.consumer, deficit_wh, import_price - edge)
     return NoBid(
-        AgentState.BIDS, f"nothing is left over or missing for sure: {surplus_wh} and {deficit_wh} Wh"
+        AgentState.BIDS,
+        f"nothing is left over or missing for sure: {kwh(surplus_wh)} and {kwh(deficit_wh)} kWh",
     )
 
 
@@ -79,16 +94,17 @@ def follow_plan(
     """
     spread = import_price - export_price
     if spread < 0:
-        why = f"energy brings more outside ({export_price}) than it costs ({import_price}): prices are not sound"
-        return NoBid(AgentState.NO_PRICE, why)
+        return _unsound(import_price, export_price)
     edge = spread * by.edge // ONE
     sell_wh, buy_wh = given_wh - sold_wh, -given_wh - bought_wh
     if sell_wh > 0 and by.source is not None and not bought_wh:
         return Bid(Side.SELL, by.source, sell_wh, export_price + edge)
     if buy_wh > 0 and by.consumer is not None and not sold_wh:
         return Bid(Side.BUY, by.consumer, buy_wh, import_price - edge)
-    left = f"{sold_wh} Wh are sold and {bought_wh} bought of it, or it has no device for the rest"
-    return NoBid(AgentState.BIDS, f"the plan gives {given_wh} Wh: {left}")
+    if not given_wh:
+        return NoBid(AgentState.BIDS, "the plan neither gives nor takes then")
+    left = f"{kwh(sold_wh)} kWh are sold and {kwh(bought_wh)} bought of it, or it has no device for the rest"
+    return NoBid(AgentState.BIDS, f"the plan gives {kwh(given_wh)} kWh: {left}")
 
 
 @dataclass(frozen=True, slots=True)

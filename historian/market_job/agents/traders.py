@@ -33,6 +33,8 @@ from historian.market_job.agents.strategy import (
     Store,
     arbitrage,
     follow_plan,
+    kwh,
+    money,
     prosume,
 )
 from historian.market_job.office import Office
@@ -210,7 +212,7 @@ class Traders:
             min_fill_wh=0,
             good_until_us=at_us,
         )
-        words = f"{_iso(at_us)}: {bid.side.name.lower()} {bid.wh} Wh at {bid.price}"
+        words = f"{_iso(at_us)}: {bid.side.name.lower()} {kwh(bid.wh)} kWh at {money(bid.price)}"
         reply = self._submit(self._signed(agent, office, order, now_us), now_us)
         if isinstance(reply, wire.Turned) and reply.reason in _NOT_YET:
             return AgentState.NOT_TRADING, f"{words}: {reply.why}"

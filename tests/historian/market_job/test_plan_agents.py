@@ -171,10 +171,10 @@ def test_what_the_tie_is_planned_to_import_is_bought_and_what_it_exports_sold(hu
     hub.plan((0.0, 12.0, 6.0, 0.0))
     hub.before_the_gate()
     assert hub.orders("trade") == [(Side.BUY, "in", 2_000, 237_500)]
-    assert hub.doing("trade") == (AgentState.BIDS, "2026-11-21T12:15Z: buy 2000 Wh at 237500")
+    assert hub.doing("trade") == (AgentState.BIDS, "2026-11-21T12:15Z: buy 2 kWh at 0.2375")
     assert hub.doing("store") == (
         AgentState.BIDS,
-        "2026-11-21T12:15Z: the plan gives 0 Wh: 0 Wh are sold and 0 bought of it, or it has no device for the rest",
+        "2026-11-21T12:15Z: the plan neither gives nor takes then",
     )
     hub.plan((0.0, -12.0, -6.0, 0.0))
     hub.restart()

@@ -269,7 +269,7 @@ def test_a_prosumer_sells_what_its_forecast_says_for_sure_once(town: AgentBench)
     )
     state, words = town.doing("seller")
     assert state is AgentState.BIDS
-    assert words == "2026-11-21T13:00Z: sell 2000 Wh at 50000"
+    assert words == "2026-11-21T13:00Z: sell 2 kWh at 0.05"
     town.bands.kilowatts = (3.0, 3.0, 3.0)
     for _ in range(3):
         town.restart()
