@@ -126,6 +126,8 @@ class Totaliser:
                 log.error("TOTALS ARE NOT BEING KEPT: %s", error)
             self._complaint = str(error)
         else:
+            if self._complaint:
+                log.info("totals are kept again")
             self._complaint, self._has_news = "", False
 
     def _is_news(self, row: tuple[int, float, int], steady_ns: int) -> bool:

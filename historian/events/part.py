@@ -38,7 +38,7 @@ _LAST = 2**62
 
 
 async def run(context: PartContext) -> None:
-    """Keep frames until stopped. Raises RegionError where there is no region, UnknownFormat."""
+    """Keep frames until stopped. Raises RegionError where there is no region."""
     site, paths = context.site, context.paths
 
     def work(stop: threading.Event, ready: Callable[[], object]) -> None:
@@ -60,6 +60,7 @@ def keep_frames(
     with Region.attach(region_name) as region:
         follower = Follower(directory, events, history, time.time_ns)
         try:
+            follower.open()
             ready()
             while not stop.is_set():
                 follower.look(region.read(flags))
@@ -71,37 +72,64 @@ def keep_frames(
 
 
 class Follower:
-    """Follows all flags of a site through history."""
+    """Follows all flags of a site through history. Trouble with files is logged, and tried again at each look."""
 
     def __init__(
         self, directory: Path, events: Sequence[Event], history: History, clock: Callable[[], int]
     ) -> None:
+        self._directory = directory
         self._events = events
         self._history = history
         self._clock = clock
-        self._store = EventStore(directory)
-        self._store.end_without_event(events, clock())
-        self._tracks = [self._store.track(event) for event in events]
+        self._store: EventStore | None = None
+        self._tracks: list[Track] = []
         self._receipts = np.full(len(events), -1, np.int64)
         self._is_behind = [True] * len(events)
         self._is_kept = [False] * len(events)  # the frame that goes on
         self._complaint = ""
 
+    def open(self) -> None:
+        """The file of frames, made where there is none."""
+        try:
+            self._opened()
+        except (HistoryError, OSError, sqlite3.Error) as error:
+            self._complain(error)
+
     def close(self) -> None:
-        self._store.close()
+        if self._store is not None:
+            self._store.close()
 
     def look(self, flags: Samples) -> None:
-        """``flags`` is what the image says of them now. Trouble with files is logged, and tried again."""
+        """``flags`` is what the image says of them now."""
         try:
-            self._summarise()
-            self._follow(flags)
-            self._complaint = ""
+            store = self._opened()
+            self._summarise(store)
+            self._follow(store, flags)
         except (HistoryError, OSError, sqlite3.Error) as error:
-            if str(error) != self._complaint:
-                log.error("EVENT FRAMES ARE NOT BEING KEPT: %s", error)
-            self._complaint = str(error)
+            self._complain(error)
+        else:
+            if self._complaint:
+                log.info("event frames are kept again")
+            self._complaint = ""
 
-    def _follow(self, flags: Samples) -> None:
+    def _opened(self) -> EventStore:
+        if self._store is None:
+            store = EventStore(self._directory)
+            try:
+                store.end_without_event(self._events, self._clock())
+                self._tracks = [store.track(event) for event in self._events]
+            except BaseException:
+                store.close()
+                raise
+            self._store = store
+        return self._store
+
+    def _complain(self, error: Exception) -> None:
+        if str(error) != self._complaint:
+            log.error("EVENT FRAMES ARE NOT BEING KEPT: %s", error)
+        self._complaint = str(error)
+
+    def _follow(self, store: EventStore, flags: Samples) -> None:
         written = flags["receipt_time"] != self._receipts
         gaps: list[Gap] | None = None
         now = self._clock()
@@ -120,7 +148,7 @@ class Follower:
             followed = follow(event, track, samples, gaps, known_until)
             is_new = followed.open is not None and not self._is_kept[place]
             if followed.track != track or is_new:
-                self._store.keep(event, followed)
+                store.keep(event, followed)
             self._tracks[place] = followed.track
             self._is_kept[place] = followed.open is not None
             self._receipts[place] = flags["receipt_time"][place]
@@ -147,9 +175,9 @@ class Follower:
         last = samples[-1][0] if samples else track.cursor
         return samples, newest > last
 
-    def _summarise(self) -> None:
+    def _summarise(self, store: EventStore) -> None:
         """Of frames that ended at an earlier look: by now history has all of it."""
         wanted = {(event.name, event.device): event.summaries for event in self._events}
-        for id, name, device, start, end in self._store.to_summarise()[:MOST_SUMMARISED]:
+        for id, name, device, start, end in store.to_summarise()[:MOST_SUMMARISED]:
             summaries = summaries_of(self._history, wanted.get((name, device), ()), start, end)
-            self._store.summarise(id, summaries)
+            store.summarise(id, summaries)

@@ -35,6 +35,7 @@ class Watched:
     def start(self) -> None:
         self.history = self.folder.history()
         self.follower = Follower(self.folder.directory, [self.event], self.history, self.folder.clock)
+        self.follower.open()
 
     def stop(self) -> None:
         self.follower.close()

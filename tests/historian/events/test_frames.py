@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from historian_folder import NOON, SECOND
 
 from gateway.config.events import Summary
 from historian.events import Events
+from historian.events.part import Follower
 from historian.events.store import EventStore
 from historian.store.frame import GapFrame
 
@@ -200,3 +202,30 @@ def test_frames_are_asked_for_by_time_name_and_device(watched):
 def test_where_no_frame_was_ever_kept_there_is_none(tmp_path):
     assert Events(tmp_path).frames(0, 2**62) == []
     assert Events(tmp_path).names() == []
+
+
+def test_on_a_full_disk_it_says_so_once_and_keeps_all_when_there_is_room(watched, disk, caplog) -> None:
+    caplog.set_level(logging.INFO, "historian.events.part")
+    follower = Follower(disk.path, [watched.event], watched.history, watched.folder.clock)
+    disk.fill()
+    follower.open()
+    watched.flag(0, False)
+    watched.flag(2, True)
+    watched.flag(8, False)
+    watched.folder.clock.now = NOON + 20 * SECOND
+    follower.look(watched.image)
+    follower.look(watched.image)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    disk.free()
+    follower.look(watched.image)
+    follower.look(watched.image)
+    assert caplog.messages[1:] == ["event frames are kept again"]
+    assert [frame.start for frame in Events(disk.path).frames(0, 2**62)] == [NOON + 2 * SECOND]
+    disk.fill()
+    watched.flag(30, True)
+    watched.folder.clock.now = NOON + 40 * SECOND
+    follower.look(watched.image)
+    disk.free()
+    follower.look(watched.image)
+    assert len(Events(disk.path).frames(0, 2**62)) == 2
+    follower.close()
