@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from historian.forecast.calendar import Civil, zone_name
 from historian.forecast.civil_days import DAY_MIN, NS_PER_S, CivilDays, Floats, Longs, civil_days
-from historian.forecast.patterns import Member, Patterns
+from historian.forecast.patterns import Member, Patterns, distances
 from historian.libraries import load
 
 _base: Any = load("sklearn.base", "daily patterns")
@@ -22,6 +22,7 @@ _pandas: Any = load("pandas", "daily patterns")
 Labels = NDArray[np.intp]
 LEAST_DAYS: Final = 14  # whole days of a member: each weekday twice
 LEAST_SIZE: Final = 3  # days that make a pattern: fewer are outliers, which the silhouette takes for clusters
+LEAST_APART: Final = 0.05  # rms between two patterns, in shares of the usual level: nobody acts on less
 _ROUNDS: Final = 10  # of setting outliers aside
 _STARTS: Final = 10  # of k-means, the best of which counts
 _MOST_ROWS: Final = 20_000  # profiles that are clustered: what lies between says little that is new
@@ -43,8 +44,9 @@ class DailyPatterns(_base.ClusterMixin, _base.BaseEstimator):  # type: ignore[mi
 
     A day has ``slots`` of civil time. k-means (Lloyd 1982, seeded with ``seed``) is tried with 2 to ``most_patterns``
     clusters; days of one smaller than 3 are set aside and the others clustered again. That of the greatest mean
-    silhouette (Rousseeuw 1987) is taken. Where none reaches ``least_silhouette``, all days are one pattern: there is
-    no structure to speak of. ``civil`` gives the time zone, where it is not that of the index.
+    silhouette (Rousseeuw 1987) is taken, whose patterns differ by 5 % of the usual level or more. Where none reaches
+    ``least_silhouette``, all days are one pattern: there is no structure to speak of. ``civil`` gives the time zone,
+    where it is not that of the index.
 
     After ``fit``: ``patterns_`` (a `Patterns`), ``centres_`` (a DataFrame, a row a slot, a column a pattern, from 1,
     the most frequent first), ``labels_`` (pattern by day and member), ``silhouettes_`` by number of patterns.
@@ -180,16 +182,18 @@ class DailyPatterns(_base.ClusterMixin, _base.BaseEstimator):  # type: ignore[mi
     def _split(self, profiles: Floats, count: int) -> tuple[float, Floats] | None:
         """Silhouette and centres of so many clusters, without outliers; None where there are not so many."""
         for _ in range(_ROUNDS):
-            if len(profiles) < count * LEAST_SIZE or len(np.unique(profiles, axis=0)) < count:
+            if len(profiles) < count * LEAST_SIZE or len(np.unique(profiles.round(6), axis=0)) < count:
                 return None
             found = _cluster.KMeans(count, n_init=_STARTS, random_state=self.seed).fit(profiles)
             is_small = np.bincount(found.labels_, minlength=count) < LEAST_SIZE
             if not is_small.any():
+                centres = np.asarray(found.cluster_centers_)
+                apart = distances(centres, centres)[np.triu_indices(count, 1)].min()
                 some = _thinned(len(profiles), _MOST_COMPARED)
-                if len(np.unique(found.labels_[some])) < count:
+                if apart < LEAST_APART or len(np.unique(found.labels_[some])) < count:
                     return None
                 score = float(_metrics.silhouette_score(profiles[some], found.labels_[some]))
-                return score, np.asarray(found.cluster_centers_)
+                return score, centres
             profiles = profiles[~is_small[found.labels_]]  # they would draw a centre to them each time
         return None
 

@@ -24,13 +24,13 @@ AWAY_FROM, AWAY_TO = "2026-06-08", "2026-06-14"  # a week
 SIZES = {"small": 0.7, "large": 40.0}
 
 
-def frame_of(first: str, days: int, value_of, freq: str = "1h", zone: str = BERLIN):
+def frame_of(first: str, days: int, value_of, freq: str = "1h", noise: float = 0.02):
     """A column a member: ``value_of(time)`` in shares of its size, with noise of 2 %."""
-    index = pd.date_range(first, periods=days, freq="1D", tz=zone)
-    index = pd.date_range(index[0], index[-1] + pd.Timedelta("1D"), freq=freq, inclusive="left", tz=zone)
-    noise = np.random.default_rng(0)
+    index = pd.date_range(first, periods=days, freq="1D", tz=BERLIN)
+    index = pd.date_range(index[0], index[-1] + pd.Timedelta("1D"), freq=freq, inclusive="left", tz=BERLIN)
+    draw = np.random.default_rng(0)
     shape = np.array([value_of(time) for time in index])
-    columns = {name: size * shape * noise.normal(1, 0.02, len(index)) for name, size in SIZES.items()}
+    columns = {name: size * shape * draw.normal(1, noise, len(index)) for name, size in SIZES.items()}
     return pd.DataFrame(columns, index)
 
 
@@ -80,10 +80,18 @@ def test_the_same_days_give_the_same_bits(frame, fitted):
 
 
 def test_days_that_are_alike_are_one_pattern():
-    same = DailyPatterns(most_patterns=3).fit(frame_of("2026-05-04", 30, lambda time: EVENING[time.hour]))
+    noisy = frame_of("2026-05-04", 30, lambda time: EVENING[time.hour], noise=0.3)
+    same = DailyPatterns(most_patterns=3).fit(noisy)
     assert same.centres_.columns.tolist() == [1]
     assert np.isnan(same.patterns_.silhouette)
     assert same.silhouettes_[2] < 0.25, "it was looked for more"
+
+
+def test_what_differs_by_less_than_anybody_acts_on_is_one_pattern():
+    weekly = frame_of("2026-05-04", 28, lambda time: 1 + 0.03 * (time.day_of_week > 4), noise=0.0)
+    assert DailyPatterns(most_patterns=3).fit(weekly).centres_.columns.tolist() == [1]
+    more = frame_of("2026-05-04", 28, lambda time: 1 + 0.06 * (time.day_of_week > 4), noise=0.0)
+    assert DailyPatterns(most_patterns=3).fit(more).centres_.columns.tolist() == [1, 2]
 
 
 def test_two_odd_days_are_no_pattern_and_change_no_other(frame, fitted):
