@@ -35,6 +35,15 @@ class _Issued:
     seen: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcomes:
+    """What came of some leads of a forecast."""
+
+    issued: _Issued
+    leads: slice
+    values: Floats
+
+
 class Calibrator:
     """Shifts of quantiles by lead, learned from outcomes in the order of time. Steps are numbers of the grid.
 
@@ -100,6 +109,8 @@ class Calibrator:
 
     def resolve(self, first: int, actual: Floats, until: int) -> None:
         """Learn from outcomes up to and with the step ``until``; ``actual[0]`` is that of the step ``first``."""
+        some: list[_Outcomes] = []
+        last = len(self.tails)
         for one in self._issued:
             ready = min(until - one.step, len(one.raw))
             if ready > one.seen:
@@ -107,24 +118,38 @@ class Calibrator:
                 outcomes = actual[max(begin, 0) : one.step + 1 + ready - first]
                 one.seen += max(0, -begin)  # what lies before ``first`` is lost
                 if len(outcomes):
-                    self._learn(one, slice(one.seen, one.seen + len(outcomes)), outcomes)
+                    # Leads of one issue after the other fall: those of several that have none in common are one step.
+                    if one.seen + len(outcomes) > last:
+                        self._learn(some)
+                        some = []
+                    last = one.seen
+                    some.append(_Outcomes(one, slice(one.seen, one.seen + len(outcomes)), outcomes))
                 one.seen = ready
+        self._learn(some)
         while self._issued and self._issued[0].seen == len(self._issued[0].raw):
             self._issued.popleft()
 
-    def _learn(self, one: _Issued, leads: slice, outcomes: Floats) -> None:
-        missed = outcomes[:, None] - one.raw[leads]
-        slots = (one.step + 1 + np.arange(leads.start, leads.stop)) % len(self.floor)
+    def _learn(self, some: Sequence[_Outcomes]) -> None:
+        """Of issues that have no lead in common."""
+        if not some:
+            return
+        leads = np.concatenate([np.arange(one.leads.start, one.leads.stop) for one in some])
+        slots = (
+            np.repeat([one.issued.step + 1 for one in some], [len(one.values) for one in some]) + leads
+        ) % len(self.floor)
+        raw = np.concatenate([one.issued.raw[one.leads] for one in some])
+        missed = np.concatenate([one.values for one in some])[:, None] - raw
         known = np.isfinite(missed).all(axis=1) & self._teaches[slots]
-        where = np.arange(leads.start, leads.stop)[known]
+        where = leads[known]
         if not len(where):
             return
-        errors = missed[known] / one.spread[where, None]
+        errors = missed[known] / np.concatenate([one.issued.spread[one.leads] for one in some])[known, None]
         self._errors[self._written[where] % len(self._errors), where] = errors
         # Before there was a shift, what was missed says nothing about one.
         steers = self._written[where] >= LEAST_SCORES
         self._written[where] += 1
-        outside = (errors - one.shifts[where]) * self._outwards > 0
+        shifts = np.concatenate([one.issued.shifts[one.leads] for one in some])[known]
+        outside = (errors - shifts) * self._outwards > 0
         step = self.rate * (self._tail - outside)
         self.tails[where[steers]] = np.clip(self.tails[where[steers]] + step[steers], 0.0, 0.5)
         self._shifts = None

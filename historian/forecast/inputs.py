@@ -20,6 +20,12 @@ Rows = NDArray[np.intp]
 DAY_S: Final = 86_400
 _AROUND_S: Final = 3600  # sunrise comes earlier than it did, and summer time moves the clock
 _LEAST_CHANGE: Final = 0.01  # of the mean change over a season
+_DAYS: Final = 28  # a month of days says what is usual at a time of day, and how far from it is not rare
+_LEAST_DAYS: Final = 5  # fewer say nothing about a quarter of them
+_USUAL: Final = (0.25, 0.5, 0.75)
+CLEAR_SKY: Final = "clear_sky_w_m2"  # the known input (``known.clear_sky``) that a sun power is measured by
+_LEAST_SUN_W_M2: Final = 10.0  # of a lower sun a ratio says nothing
+_MOST_SUN: Final = 2.0  # times as strong, or weak, as on the day compared with: beyond, shadows decide
 _CALENDAR: Final = ("hour", "weekday", "is_weekend", "hour_sin", "hour_cos", "year_sin", "year_cos")
 
 
@@ -84,6 +90,7 @@ class InputPlan:
             "season_before.rise",
             "second_season_before.rise",
             "seasons_mean.rise",
+            *(f"usual_{quantile}.rise" for quantile in _USUAL),
             "day_before.away_rise",
             "day_before.rise",
             "now.rise",
@@ -92,6 +99,7 @@ class InputPlan:
             "yesterday.rise",
             "day_mean.rise",
             "yesterday_mean.rise",
+            *(("clearness_hour.rise", "clearness_day.rise") if CLEAR_SKY in self.known else ()),
             *(f"{name}.rise" for name in self.past),
             *self.features.names,
             *(f"target.{term}" for term in _CALENDAR),
@@ -107,7 +115,7 @@ class InputPlan:
     @property
     def steps_wanted(self) -> int:
         """Up to and with the issue: with fewer, inputs that look back more seasons are missing."""
-        return max(self.seasons * self.season + self.day, self.steps_needed)
+        return max(self.seasons * self.season + self.day, (_DAYS + 1) * self.day, self.steps_needed)
 
     def grid(self, frame: Any, more: int = 0, known: Any = None) -> Grid:
         """``frame`` on its grid, missing steps as NaN; with ``more`` steps after its last, whose ``known`` come from
@@ -193,6 +201,7 @@ class InputPlan:
         hours = _means(target, hour, self.features.missing.least_present)
         days = _means(target, day, self.features.missing.least_present)
         past = grid.signals[:, 1:]
+        sun = grid.known[:, self.known.index(CLEAR_SKY)] if CLEAR_SKY in self.known else None
         steps, place = np.unique(at, return_inverse=True)
         times = grid.first_ns + steps * (self.step_s * NS_PER_S)
         calendar = np.array([calendar_terms(time, _CALENDAR, self.civil) for time in times.tolist()])
@@ -205,6 +214,7 @@ class InputPlan:
                 older[0] - base,
                 older[1] - base,
                 _mean_of((base, *older)) - base,
+                *(usual - base for usual in self._usual(target, sun, at, leads)),
                 target[day_before] - base,
                 target[day_before] - target[day_before - season],
                 target[issues] - target[now],
@@ -213,6 +223,7 @@ class InputPlan:
                 target[issues - day] - _back(target, now, day),
                 days[issues] - days[now],
                 _back(days, issues, day) - _back(days, now, day),
+                *(clear - base for clear in self._as_clear(target, sun, issues, at)),
                 past[issues] - past[now],
                 vectors,
                 calendar[place],
@@ -220,6 +231,51 @@ class InputPlan:
                 known - known_before,
             )
         )
+
+    def _usual(self, target: Floats, sun: Floats | None, at: Rows, leads: Rows) -> list[Floats]:
+        """Quantiles of the last days at the time of day, as much brighter as the sun would be in a clear sky."""
+        first = at - self.day * -(-leads // self.day)
+        days = np.stack([_back(target, first, self.day * back) for back in range(_DAYS)], axis=1)
+        if sun is not None:
+            then = np.stack([_back(sun, first, self.day * back) for back in range(_DAYS)], axis=1)
+            clear = sun[at][:, None]
+            high = (then > _LEAST_SUN_W_M2) & (clear > _LEAST_SUN_W_M2)
+            brighter = np.clip(clear / np.where(high, then, 1.0), 1 / _MOST_SUN, _MOST_SUN)
+            days = days * np.where(high, brighter, 1.0)
+        days.sort(axis=1)  # missing ones go last
+        count = np.isfinite(days).sum(axis=1)
+        rows = np.arange(len(days))
+        found = []
+        for quantile in _USUAL:
+            place = quantile * (np.maximum(count, 1) - 1)
+            low = place.astype(np.intp)
+            high_end = days[rows, np.minimum(low + 1, np.maximum(count, 1) - 1)]
+            between = days[rows, low] + (place - low) * (high_end - days[rows, low])
+            found.append(np.where(count >= _LEAST_DAYS, between, np.nan))
+        return found
+
+    def _as_clear(self, target: Floats, sun: Floats | None, issues: Rows, at: Rows) -> list[Floats]:
+        """The target if the sky stayed as clear as in the last hour, and day, that had sun."""
+        if sun is None:
+            return []
+        seen = np.isfinite(target) & (sun > _LEAST_SUN_W_M2)
+        power, clear = np.where(seen, target, 0.0), np.where(seen, sun, 0.0)
+        found = []
+        for window in (max(1, 3600 // self.step_s), self.day):
+            total = _sums(clear, window)
+            known = total > _LEAST_SUN_W_M2
+            ratio = np.where(known, _sums(power, window) / np.where(known, total, 1.0), np.nan)
+            # By night the last of the day before goes on.
+            last = np.maximum.accumulate(np.where(known, np.arange(len(ratio)), 0))
+            found.append(ratio[last][issues] * sun[at])
+        return found
+
+
+def _sums(values: Floats, window: int) -> Floats:
+    """Of the window that ends at each step, each added up anew: nothing runs along that could drift."""
+    padded = np.concatenate((np.zeros(window - 1), values))
+    found: Floats = np.lib.stride_tricks.sliding_window_view(padded, window).sum(axis=1)
+    return found
 
 
 def _mean_of(columns: Sequence[Floats]) -> Floats:

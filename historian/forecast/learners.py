@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,11 @@ class SeasonalNaive:
         return np.repeat(inputs[:, [self._column]], self._count, axis=1)
 
 
+_LEAST_LEAF: Final = 60  # rows
+_LEAF_HORIZONS: Final = 2  # and as many as that many horizons have on average: one day's weather is no rule
+_SPLIT_INPUTS: Final = 0.3  # of the inputs are looked at for a split: many of them say nearly the same
+
+
 class _Boosted:
     """Boosted trees with quantile loss, one forest a quantile, on what the linear model leaves over.
 
@@ -48,9 +53,10 @@ class _Boosted:
 
     def __init__(self, names: Sequence[str], quantiles: Sequence[float], seed: int) -> None:
         self._linear = SmoothLinear(names, quantiles, seed)
-        self._forests = [self._forest(quantile, seed) for quantile in quantiles]
+        self._lead = names.index("lead")
+        self._quantiles, self._seed = quantiles, seed
 
-    def _forest(self, quantile: float, seed: int) -> Any:
+    def _forest(self, quantile: float, leaf: int) -> Any:
         raise NotImplementedError
 
     def _one_thread(self) -> Any:
@@ -62,6 +68,10 @@ class _Boosted:
         left = actual - self._linear.middle(inputs)
         known = np.isfinite(left)
         self._unit = float(np.std(left[known])) or 1.0
+        # Rows of one day tell of the same clouds: what they share must not look like what many days share.
+        horizons = max(1.0, float(issued.max() - issued.min()) / float(inputs[:, self._lead].max()))
+        leaf = max(_LEAST_LEAF, round(_LEAF_HORIZONS * len(left) / horizons))
+        self._forests = [self._forest(quantile, leaf) for quantile in self._quantiles]
         with self._one_thread():
             for forest in self._forests:
                 forest.fit(inputs[known], left[known] / self._unit)
@@ -75,33 +85,35 @@ class _Boosted:
 class GradientBoosting(_Boosted):
     """By scikit-learn's HistGradientBoostingRegressor."""
 
-    def _forest(self, quantile: float, seed: int) -> Any:
+    def _forest(self, quantile: float, leaf: int) -> Any:
         return load("sklearn.ensemble", "gradient boosting").HistGradientBoostingRegressor(
             loss="quantile",
             quantile=quantile,
             learning_rate=0.06,
             max_iter=100,
             max_leaf_nodes=15,
-            min_samples_leaf=60,
+            min_samples_leaf=leaf,
+            max_features=_SPLIT_INPUTS,
             l2_regularization=1.0,
             early_stopping=False,
-            random_state=seed,
+            random_state=self._seed,
         )
 
 
 class LightGBM(_Boosted):
     """By LightGBM, where it is installed: the same trees, trained in less time."""
 
-    def _forest(self, quantile: float, seed: int) -> Any:
+    def _forest(self, quantile: float, leaf: int) -> Any:
         return load("lightgbm", "the model lightgbm").LGBMRegressor(
             objective="quantile",
             alpha=quantile,
             learning_rate=0.06,
             n_estimators=100,
             num_leaves=15,
-            min_child_samples=60,
+            min_child_samples=leaf,
+            colsample_bynode=_SPLIT_INPUTS,
             reg_lambda=1.0,
-            random_state=seed,
+            random_state=self._seed,
             deterministic=True,
             force_row_wise=True,
             n_jobs=1,
