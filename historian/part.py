@@ -212,10 +212,11 @@ class _Threads:
         self._failures: list[BaseException] = []
 
     def run(self) -> None:
-        loops = (self._read, self._flush, self._pack)
-        threads = [threading.Thread(target=self._guard, args=(loop,), name=loop.__name__) for loop in loops]
+        beside = (self._flush, self._pack)
+        threads = [threading.Thread(target=self._guard, args=(loop,), name=loop.__name__) for loop in beside]
         for thread in threads:
             thread.start()
+        self._guard(self._read)  # in the part's own thread: that it gets on is what the part's beat tells
         for thread in threads:
             thread.join()
         if self._failures:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.calculated.evaluate import Evaluator
 from gateway.calculated.totaliser import Recall, Totaliser
-from gateway.config.part import PartContext, work_in_thread
+from gateway.config.part import TURN_S, PartContext, work_in_thread
 from gateway.config.site import Site
 from gateway.config.system import CALCULATED_OWNER
 from gateway.tags.image import Region
@@ -33,7 +33,7 @@ async def run(context: PartContext, recall: Recall) -> None:
     def work(stop: threading.Event, ready: Callable[[], object]) -> None:
         calculate(context.region_name, site, totals, recall, stop, ready)
 
-    await work_in_thread(context, work)
+    await work_in_thread(context, work, TURN_S)
 
 
 def calculate(

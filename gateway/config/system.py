@@ -35,6 +35,7 @@ _DEVICE_TAGS: tuple[SystemRow, ...] = (
 )
 _PART_TAGS = (
     ("running", ValueType.BOOL, "", None, "The part's process runs and answers"),
+    ("stuck", ValueType.BOOL, "", None, "Its process answers, but its work stands still"),
     ("restarts", ValueType.UINT64, "", 0, "How often it was started again"),
     ("pid", ValueType.UINT64, "", 0, "Its process"),
     ("memory_mb", ValueType.DOUBLE, "MB", 1, "Memory it holds (resident), in 10^6 bytes"),
@@ -133,7 +134,14 @@ _PART_ALERTS = {
         values=(False,),
         words="last_exit",
         in_status=False,
-    )
+    ),
+    "stuck": Alert(
+        "does not get on: its work stands still",
+        "What it last told grows old. It is started again after two minutes of it; if this comes back, see its file"
+        " in logs/: a disk that is very slow, or a bug.",
+        values=(True,),
+        in_status=False,
+    ),
 }
 _SCAN_ALERTS = {
     "mode": Alert(

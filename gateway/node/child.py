@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from gateway.config.paths import RunPaths
 from gateway.node.fork_server import Forked, ForkServer
-from gateway.node.launch import GO, READY, TAKEN, Launch, control_pair, send_site
+from gateway.node.launch import GO, READY, STUCK, TAKEN, Launch, control_pair, send_site
 
 LAST_LINES = 50  # of what it printed: a traceback's end
 LINE_BYTES = 2_000
@@ -43,6 +43,8 @@ class Child:
         self._rest = b""
         self.started = self.last_beat = self._loop.time()
         self.has_beaten = False
+        self.stuck_since: float | None = None  # its work stands still, while its loop beats
+        self.why_killed = ""
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self._taking: deque[asyncio.Future[bool]] = deque()  # sites it was handed, in order
         self._process: subprocess.Popen[bytes] | Forked
@@ -105,9 +107,10 @@ class Child:
         status = self._process.returncode
         assert status is not None, "asked before the end"
         if status < 0:
+            why = f": {self.why_killed}" if self.why_killed else ""
             with suppress(ValueError):
-                return f"killed by {signal.Signals(-status).name}"
-            return f"killed by signal {-status}"
+                return f"killed by {signal.Signals(-status).name}{why}"
+            return f"killed by signal {-status}{why}"
         last = next((line for line in reversed(self._lines) if line.strip()), "")
         return f"exit {status}: {last}" if status and last else f"exit {status}"
 
@@ -120,6 +123,10 @@ class Child:
             self._loop.remove_reader(self._pipe)
             return
         self.beat()
+        if not beats.endswith(STUCK):
+            self.stuck_since = None
+        elif self.stuck_since is None:
+            self.stuck_since = self._loop.time()
         if READY in beats:
             self._on_ready()
 

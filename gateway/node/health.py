@@ -17,7 +17,7 @@ from gateway.tags.image import Region
 from gateway.tags.quality import Quality
 
 PERIOD_S = 1.0
-_NUMBERS = ("running", "restarts", "pid", "memory_mb")
+_NUMBERS = ("running", "stuck", "restarts", "pid", "memory_mb")
 
 
 class Health:
@@ -50,9 +50,10 @@ class Health:
         for row, life in zip(values, self._lives, strict=True):
             pid = life.child.pid if life.child is not None and not life.child.ended.done() else 0
             row[0] = life.state is State.RUNNING
-            row[1] = life.restarts
-            row[2] = pid
-            row[3:4] = np.array([memory_mb(pid)]).view(np.uint64)
+            row[1] = life.is_stuck
+            row[2] = life.restarts
+            row[3] = pid
+            row[4:5] = np.array([memory_mb(pid)]).view(np.uint64)
             texts.append(life.last_exit.encode()[:STATUS_TEXT_BYTES].decode("utf-8", "ignore"))
         now = time.time_ns()
         self._writer.write(self._numbers, values.reshape(-1), Quality.GOOD, now, now)

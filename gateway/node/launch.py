@@ -1,6 +1,7 @@
 """What the root hands to a part's process on its command line, and the pipe by which the part says that it lives.
 
-The part writes single bytes into the pipe: `BEAT` every second from its event loop, `READY` once it does its job.
+The part writes single bytes into the pipe: `BEAT` every second from its event loop, `READY` once it does its job,
+`STUCK` as a beat while the thread that does it stands still.
 The site goes over as a file descriptor, so that a restarted part runs the very site the root checked, whatever has
 become of the files since. A reload brings another one over the control socket: a datagram `SITE` with the descriptor,
 which the part answers with `TAKEN`.
@@ -20,6 +21,7 @@ from gateway.config.site import Site
 
 BEAT = b"."
 READY = b"R"
+STUCK = b"s"
 BEAT_PERIOD_S = 1.0
 SITE = b"site"
 TAKEN = b"taken"

@@ -18,7 +18,16 @@ from contextlib import suppress
 import uvloop
 
 from gateway.config.part import PartContext, Reload
-from gateway.node.launch import BEAT, BEAT_PERIOD_S, READY, TAKEN, Launch, receive_site, shared_site
+from gateway.node.launch import (
+    BEAT,
+    BEAT_PERIOD_S,
+    READY,
+    STUCK,
+    TAKEN,
+    Launch,
+    receive_site,
+    shared_site,
+)
 from gateway.node.logs import log_to
 from gateway.tags import image
 
@@ -96,7 +105,7 @@ def _hear(control: socket.socket, context: PartContext) -> None:
 async def _beat(launch: Launch, context: PartContext) -> None:
     was_ready = False
     while True:
-        message = BEAT
+        message = STUCK if was_ready and context.progress.is_stuck(BEAT_PERIOD_S) else BEAT
         if context.ready.is_set() and not was_ready:
             was_ready = True
             message = READY

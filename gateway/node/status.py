@@ -41,6 +41,7 @@ class PartStatus:
     restarts: int
     memory_mb: float
     last_exit: str
+    stuck: bool = False  # it answers, and its work stands still
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ def status_text(status: SiteStatus) -> str:
         [
             (
                 part.name,
-                "runs" if part.running else "down",
+                ("stuck" if part.stuck else "runs") if part.running else "down",
                 str(part.pid or ""),
                 str(part.restarts),
                 f"{part.memory_mb:.0f} MB",
@@ -225,6 +226,11 @@ def _troubles(
     region: Region, parts: Sequence[PartStatus], devices: Sequence[DeviceStatus], now_ns: int
 ) -> list[str]:
     troubles = [f"part {part.name} does not run" for part in parts if not part.running]
+    troubles += [
+        f"part {part.name} does not get on: it answers, but its work stands still; see logs/{part.name}.log"
+        for part in parts
+        if part.running and part.stuck
+    ]
     if parts:
         silent_s = (now_ns - region.sample(f"{_PARTS}{parts[0].name}.running").receipt_time) / 1e9
         if silent_s > SUPERVISOR_SILENCE_S:
@@ -329,6 +335,7 @@ def _part(region: Region, name: str) -> PartStatus:
         int(value("restarts")),
         float(value("memory_mb")),
         str(value("last_exit")),
+        bool(value("stuck")),
     )
 
 

@@ -9,6 +9,9 @@ A part's life is a small table of states::
       │                │ time is up: STARTING again
       └── ended ── STOPPING ◄── stop, from any state
 
+A part whose loop beats while the thread that does its work stands still (`gateway.config.part.Progress`) is told so,
+and is killed and started again when it does not get on by itself.
+
 No part ends another: each is kept by a task of its own, and nothing here waits for a part's answer.
 
 A reload hands a part another site (`hand_over`), starts it again with it (`restart`), adds a part or lets one go.
@@ -38,6 +41,10 @@ FIRST_BEAT_S = (
     30.0  # imports on a small processor whose other parts all start too; each time it was too short, twice
 )
 LONGEST_FIRST_BEAT_S = 600.0
+STUCK_S = (
+    120.0  # told at once, killed after it: each time that it was too short, twice (a disk that is very slow)
+)
+LONGEST_STUCK_S = 3_600.0
 READY_PATIENCE_S = 20.0  # how long the next stage waits for one: a part may need longer, the others need not
 WATCH_S = 0.5
 STAGE_PATIENCE_S = 1.2  # at the end, before the next stage is told too
@@ -100,6 +107,8 @@ class Life:
     last_exit: str = ""
     beat_at: int = 0  # the latest receipt time of its beats that was seen
     never_began: int = 0  # its latest processes, in a row, that were killed before they beat
+    is_stuck: bool = False  # its process answers, and its work stands still
+    stuck_kills: int = 0  # its latest processes, in a row, that were killed for it
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     wake: asyncio.Event = field(default_factory=asyncio.Event)  # out of the back-off
     back_off: BackOff = field(default_factory=BackOff)
@@ -267,6 +276,7 @@ class Supervisor:
                 log.info("%s: %s", life.part.name, life.last_exit)
                 return
             life.state = State.WAITING
+            life.is_stuck = False
             life.ready.clear()
             await self._disown(life)
             if life.wanted is Wanted.RUN:
@@ -353,6 +363,23 @@ class Supervisor:
                     life.never_began += not child.has_beaten
                     child.last_beat = now
                     child.send(signal.SIGKILL)
+                else:
+                    self._look_at_work(life, child, now)
+
+    def _look_at_work(self, life: Life, child: Child, now: float) -> None:
+        name, since = life.part.name, child.stuck_since
+        if life.is_stuck is not (since is not None):
+            life.is_stuck = since is not None
+            self._say(f"{name} answers, but its work stands still" if life.is_stuck else f"{name} gets on")
+        if since is None or child.why_killed:
+            return
+        patience_s = min(STUCK_S * 2.0**life.stuck_kills, LONGEST_STUCK_S)
+        if now - since > patience_s:
+            self._say(f"{name} does not get on (told {now - since:.0f} s ago): killed")
+            was_well = since - child.started > LONGEST_STUCK_S
+            life.stuck_kills = 1 if was_well else life.stuck_kills + 1
+            child.why_killed = "its work stood still"
+            child.send(signal.SIGKILL)
 
     def _has_new_beat(self, life: Life) -> bool:
         """Whether a part that beats in the image has done so since the last look."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from gateway.config.demand_response import DemandProgramme, DemandResponseSettings
 from gateway.config.demand_response_section import TEXT_BYTES
-from gateway.config.part import PartContext, work_in_thread
+from gateway.config.part import TURN_S, PartContext, work_in_thread
 from gateway.config.system import DEMAND_RESPONSE_OWNER
 from gateway.tags.image import Region, Writer
 from gateway.tags.quality import Quality
@@ -39,7 +39,7 @@ async def run(context: PartContext) -> None:
     def work(stop: threading.Event, ready: Callable[[], object]) -> None:
         tell_on(context.region_name, settings, path, stop, ready)
 
-    await work_in_thread(context, work)
+    await work_in_thread(context, work, TURN_S)
 
 
 def tell_on(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gateway.config.dispatch import DispatchSettings, PlannedBattery
 from gateway.config.dispatch_section import TEXT_BYTES
-from gateway.config.part import PartContext, work_in_thread
+from gateway.config.part import TURN_S, PartContext, work_in_thread
 from gateway.config.paths import run_paths
 from gateway.config.plant_time import NS, WALL_TIME, PlantTime, keep_plant_time, speed_of
 from gateway.config.site import Site
@@ -53,7 +53,7 @@ async def run(context: PartContext) -> None:
     def work(stop: threading.Event, ready: Callable[[], object]) -> None:
         plan_on(context.region_name, site, paths.state, paths.history, stop, ready)
 
-    await work_in_thread(context, work)
+    await work_in_thread(context, work, TURN_S)
 
 
 def plan_on(

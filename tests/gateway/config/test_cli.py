@@ -35,7 +35,7 @@ def site(tmp_path: Path, minimal: str) -> Path:
 
 def test_check_of_a_clean_site(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tieline("check", site) == 0
-    assert capsys.readouterr().out == f"{site}: no faults; 1 file, 1 device, 29 tags\n"
+    assert capsys.readouterr().out == f"{site}: no faults; 1 file, 1 device, 31 tags\n"
 
 
 def test_check_shows_a_fault_as_a_compiler_does(
@@ -85,7 +85,7 @@ def test_check_as_json_of_a_clean_site(site: Path, capsys: pytest.CaptureFixture
         "more": 0,
         "files": [str(site)],
         "devices": 1,
-        "tags": 29,
+        "tags": 31,
     }
 
 
@@ -114,7 +114,7 @@ def test_tags_as_a_table(site: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_tags_as_csv(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tieline("tags", site, "--format", "csv") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert len(rows) == 29
+    assert len(rows) == 31
     assert (rows[0]["index"], rows[0]["name"], rows[0]["low"], rows[0]["area"]) == (
         "0",
         "meter.power_kw",
@@ -126,7 +126,7 @@ def test_tags_as_csv(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_tags_as_json(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tieline("tags", site, "--format", "json") == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["index"] for row in rows] == list(range(29))
+    assert [row["index"] for row in rows] == list(range(31))
     assert rows[0]["unit"] == "kW"
     assert rows[0]["write_limits"] is None
 

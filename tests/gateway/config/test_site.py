@@ -230,7 +230,7 @@ def test_image_order_is_points_then_devices_counters_then_parts(whole: Site) -> 
         *(
             f"_system.parts.{part}.{name}"
             for part in parts
-            for name in ("running", "restarts", "pid", "memory_mb", "last_exit")
+            for name in ("running", "stuck", "restarts", "pid", "memory_mb", "last_exit")
         ),
         *(tag.name for tag in history_tags()),
     ]

@@ -31,6 +31,7 @@ class Running:
     supervisor: Supervisor
     region: Region
     stop: asyncio.Event
+    paths: RunPaths
     said: list[str] = field(default_factory=list)
 
     def life(self, name: str) -> Life:
@@ -115,7 +116,7 @@ def start(paths: RunPaths) -> Start:
         said: list[str] = []
         with Region.create(name, specs, journal_records=1024, extra_owners=("drivers", "node")) as region:
             keeper = Supervisor(parts, paths, region, shared, said.append, fork_server)
-            running = Running(keeper, region, asyncio.Event(), said)
+            running = Running(keeper, region, asyncio.Event(), paths, said)
             health = asyncio.create_task(Health(region, keeper.lives, paths.history).run())
             task = asyncio.create_task(keeper.run(running.stop))
             try:

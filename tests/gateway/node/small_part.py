@@ -5,11 +5,13 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 
-from gateway.config.part import PartContext
+from gateway.config.part import PartContext, work_in_thread
 from gateway.node.launch import Launch
 from gateway.node.part_process import run_part
 from gateway.tags.image import Region
@@ -51,6 +53,31 @@ async def hanging(context: PartContext) -> None:
     await asyncio.sleep(1.2)  # the beat that says so goes out
     while True:
         time.sleep(1)  # noqa: ASYNC251 - it is what this part is for
+
+
+async def stuck(context: PartContext) -> None:
+    """Its loop turns and beats; the thread that works has turned a while, and then waits for what never comes."""
+
+    def work(stop: threading.Event, ready: Callable[[], object]) -> None:
+        ready()
+        for _ in range(20):
+            stop.wait(0.02)
+        threading.Event().wait()
+
+    await work_in_thread(context, work, longest_turn_s=2.0)
+
+
+async def halting(context: PartContext) -> None:
+    """A turn takes longer than it may; it gets on by itself once the file `go` is there."""
+
+    def work(stop: threading.Event, ready: Callable[[], object]) -> None:
+        ready()
+        while not (context.paths.state / "go").exists():
+            time.sleep(0.02)
+        while not stop.is_set():
+            stop.wait(0.1)
+
+    await work_in_thread(context, work, longest_turn_s=2.0)
 
 
 async def stubborn(context: PartContext) -> None:
@@ -95,7 +122,7 @@ def imaging(launch: Launch) -> int:
     return 1
 
 
-_ALL = (steady, drivers, failing, leaving, hanging, stubborn, deaf, taking, refusing)
+_ALL = (steady, drivers, failing, leaving, hanging, stuck, halting, stubborn, deaf, taking, refusing)
 RUNNERS = {each.__name__: each for each in _ALL}
 
 if __name__ == "__main__":

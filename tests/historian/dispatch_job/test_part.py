@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.dispatch import Course
+from gateway.config.part import PartContext
+from gateway.config.paths import run_paths
 from gateway.config.plant_time import plant_time
 from gateway.config.site import SimulatorSettings, Site
 from gateway.config.system import DISPATCH_OWNER
 from historian.dispatch_job.child import Child
 from historian.dispatch_job.kept import FILE
-from historian.dispatch_job.part import REFRESH_S, plan_on
+from historian.dispatch_job.part import REFRESH_S, plan_on, run
 from historian.dispatch_job.solver import Job
 from historian.store.layout import catalogue_path
 from plc.bench import load
@@ -120,6 +123,25 @@ def test_history_that_cannot_be_read_is_told_while_the_last_plan_goes_on(image: 
         catalogue.unlink()
         until(lambda: image["dispatch.trouble"] == "")
         until(lambda: image["dispatch.status"] == Course.OPTIMAL)
+
+
+async def test_a_disk_that_hangs_shows_as_work_that_stands_still(image: Any, tmp_path: Path) -> None:
+    paths = run_paths("plant", tmp_path / "state")
+    paths.state.mkdir()
+    hangs = (paths.state / FILE).with_suffix(".new")  # where the plan is written first
+    os.mkfifo(hangs)  # to open it waits for a reader, and there is none
+    context = PartContext(image.site, paths, image.region.name, asyncio.Event(), asyncio.Event())
+    part = asyncio.create_task(run(context))
+
+    async with asyncio.timeout(PATIENCE_S):
+        await context.ready.wait()
+        while not context.progress.is_stuck(1.0):  # noqa: ASYNC110 - no event tells of a thread that hangs
+            await asyncio.sleep(0.1)
+        assert (await asyncio.to_thread(hangs.read_bytes)).startswith(b"{"), "it hung there"
+        while context.progress.is_stuck(1.0):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        context.stop.set()
+        await part
 
 
 def test_nobody_takes_a_value_that_stays_for_stale_before_it_is_told_again(site: Site) -> None:
