@@ -16,6 +16,7 @@ from gateway.config.plant_time import NS, keep_plant_time, speed_of
 from gateway.config.site import SimulatedPlant, Site
 from gateway.simulator.can_bus import CanBus, CanNode
 from gateway.simulator.control import Control
+from gateway.simulator.counters import KEEP_S, Counters
 from gateway.simulator.devices.imperial60 import imperial60_devices
 from gateway.simulator.devices.roster import (
     CAN_BUS,
@@ -68,9 +69,11 @@ async def run(context: PartContext) -> None:
     grid.tie.keeps_step = settings.speed > FINE_SPEED
     for _ in range(round(SETTLE_S / STEP_S)):
         grid.step()
+    counters = Counters(context.paths.state, grid, settings.speed)
+    counters.recall()
     served, grid_doors = serve(grid, context.site)
     control = Control(context.paths.simulator_socket, served, grid.utility)
-    await _open(context, grid_doors, control, live(grid, settings.speed, context.stop, hour))
+    await _open(context, grid_doors, control, live(grid, settings.speed, context.stop, hour, counters))
 
 
 async def _open(
@@ -154,17 +157,23 @@ def is_astray(hour: float, told: float) -> bool:
 
 
 async def live(
-    grid: Microgrid, speed: float, stop: asyncio.Event, hour: Callable[[], float] | None = None
+    grid: Microgrid,
+    speed: float,
+    stop: asyncio.Event,
+    hour: Callable[[], float] | None = None,
+    counters: Counters | None = None,
 ) -> None:
     """Step the plant in time until ``stop``. Where its hour of the day is told by ``hour``, it keeps to that also
     after time was left out, and when summer time begins or ends: sun and loads go on at the right hour, as if nothing
-    had happened meanwhile.
+    had happened meanwhile. ``counters`` are kept for the next start.
     """
     clock = asyncio.get_running_loop()
     if hour is not None:
         grid.set_hour(hour())
     pace = Pace(clock.time(), speed)
-    next_s = clock.time()
+    next_s = kept_s = clock.time()
+    if counters is not None:
+        counters.keep()
     told_s, told_dropped_s, set_dropped_s = -math.inf, 0.0, 0.0
     while not stop.is_set():
         for _ in range(pace.due(clock.time())):
@@ -179,6 +188,11 @@ async def live(
             told = "the simulator fell behind; %.1f s were left out (%.0f s of the plant)"
             log.warning(told, left_out_s, left_out_s * speed)
             told_s, told_dropped_s = now_s, pace.dropped_s
+        if counters is not None and now_s > kept_s + KEEP_S:
+            kept_s = now_s
+            counters.keep()
         if next_s < now_s:
             next_s = now_s  # late: the steps are made up for, the ticks are not
         await asyncio.sleep(next_s - now_s)
+    if counters is not None:
+        counters.keep(is_last=True)
