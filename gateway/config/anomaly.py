@@ -13,6 +13,7 @@ class DetectorKind(StrEnum):
     RANGE = "range"
     RATE = "rate"
     FLAT_LINE = "flat-line"
+    SHAPE = "shape"
     MISSING = "missing"
     CLOCK = "clock"
     PCA = "pca"

@@ -23,6 +23,7 @@ STALE_AFTER_MS = 150_000  # what stays is told again every minute
 TEXT_BYTES = 200
 LONGEST_NAME = 255  # of the image
 MOST_IN_GROUP = 500  # a matrix of them is learned
+MOST_SHAPES = 20  # each row is compared with an hour of rows, and each row of that hour is when it is learned
 ALARM_STATES = {0: "as ever", 1: "odd"}
 _TROUBLE_ALERT = Alert(
     VALUE,
@@ -32,7 +33,7 @@ _TROUBLE_ALERT = Alert(
 )
 _LEAST_MEMBERS = {DetectorKind.PCA: 2, DetectorKind.FOREST: 1}
 # What stands for which parameter of the detector.
-_PARAMETERS = ("limit", "window", "window_s", "margin", "tolerance", "variance", "alpha", "trees")
+_PARAMETERS = ("limit", "window", "length", "window_s", "margin", "tolerance", "variance", "alpha", "trees")
 _LIMIT_IS_LEARNED = frozenset(
     {DetectorKind.RATE, DetectorKind.FLAT_LINE, DetectorKind.MISSING, DetectorKind.CLOCK}
 )
@@ -101,6 +102,10 @@ class _Section:
             self._faults.add(
                 s.place, f"a group of {len(inputs):,} tags", f"at most {MOST_IN_GROUP}: make several"
             )
+        if kind is DetectorKind.SHAPE and len(inputs) > MOST_SHAPES:
+            self._faults.add(
+                s.place, f"shapes of {len(inputs):,} tags", f"at most {MOST_SHAPES}: each takes its time"
+            )
         if kind is DetectorKind.RANGE and s["range"] is not None:
             parameters += zip(("low", "high"), s["range"], strict=True)
         if len(self._faults) > before or not inputs:
@@ -164,6 +169,7 @@ class _Section:
         given = {key for key, _ in parameters}
         learns = (
             kind not in OF_TAGS
+            or kind is DetectorKind.SHAPE
             or (kind in _LIMIT_IS_LEARNED and "limit" not in given)
             or (kind is DetectorKind.RANGE and "low" not in given)
         )

@@ -6,6 +6,7 @@ from historian.anomaly.catalogue import DETECTORS
 from historian.anomaly.detector import ALARM, Detector, NotFitted, Observation, TooLittle
 from historian.anomaly.group import Forest, Pca, q_limit, t2_limit
 from historian.anomaly.judge import Verdict, Window, judge
+from historian.anomaly.shape import Shape
 from historian.anomaly.tags import Clock, FlatLine, Gaussian, Missing, Range, Rate
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Pca",
     "Range",
     "Rate",
+    "Shape",
     "Suspect",
     "TooLittle",
     "Verdict",

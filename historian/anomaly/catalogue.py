@@ -10,6 +10,7 @@ from typing import Any, Final
 from historian.anomaly.balance import EnergyBalance, MeterAgainstFeeder
 from historian.anomaly.detector import Detector
 from historian.anomaly.group import Forest, Pca
+from historian.anomaly.shape import Shape
 from historian.anomaly.tags import Clock, FlatLine, Gaussian, Missing, Range, Rate
 
 DETECTORS: Final[Mapping[str, type[Detector]]] = {
@@ -17,6 +18,7 @@ DETECTORS: Final[Mapping[str, type[Detector]]] = {
     "range": Range,
     "rate": Rate,
     "flat-line": FlatLine,
+    "shape": Shape,
     "missing": Missing,
     "clock": Clock,
     "pca": Pca,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from historian.anomaly.detector import NS_PER_S, Detector, Floats, LimitDetector, Stream, Times, grade
 
 LEAST_VALUES = 60  # the deviation of so many is within a tenth of the true one two times of three
+LEAST_ELSEWHERE = (
+    0.1  # of training away from where a tag rests: with less, nothing is known of how it moves there
+)
 GAP_S = 60.0  # after a longer silence what was before says nothing of what is after
 
 
@@ -180,7 +185,9 @@ class _RateStream:
 class FlatLine(LimitDetector):
     """For how many seconds a value has stood still: not ``tolerance`` away from where it stood when it came to rest.
 
-    A gap of over 60 s ends a stillness, as nobody saw what was in it. A learned limit is at least 30 s.
+    A gap of over 60 s ends a stillness, as nobody saw what was in it. A learned limit is at least 30 s. Where a tag
+    rested longest in training (a PV system's nothing at night) has a limit of its own, and does not loosen that of
+    all other values; unless training hardly knows others (less than a tenth of it): then all have that limit.
     """
 
     least_limit = 30.0
@@ -191,25 +198,66 @@ class FlatLine(LimitDetector):
             raise ValueError(f"a tolerance of {tolerance} is below 0")
         self.tolerance = tolerance
 
+    def _learn(self, times_ns: Times, table: Floats) -> None:
+        super()._learn(times_ns, table)
+        self.rests_ = np.full(len(self.columns_), np.nan)
+        self.rest_limits_ = self.limits_
+        if self.limit is not None:
+            return
+        longest = np.zeros(len(self.columns_))
+        for still, rest in self._stillness(times_ns, table):
+            is_longer = still > longest
+            longest = np.where(is_longer, still, longest)
+            self.rests_ = np.where(is_longer, rest, self.rests_)
+        elsewhere, rows = np.zeros(len(self.columns_)), np.zeros(len(self.columns_))
+        for still, rest in self._stillness(times_ns, table):
+            is_elsewhere = np.abs(rest - self.rests_) > self.tolerance
+            elsewhere = np.where(is_elsewhere, np.fmax(elsewhere, still), elsewhere)
+            rows += is_elsewhere & ~np.isnan(still)
+        is_known = rows >= LEAST_ELSEWHERE * np.isfinite(table).sum(axis=0)
+        limits = np.maximum(self.margin * elsewhere, self.least_limit)
+        self.limits_ = np.where(is_known & (longest > 0), limits, self.rest_limits_)
+
+    def _stillness(self, times_ns: Times, table: Floats) -> Iterator[tuple[Floats, Floats]]:
+        """Of each row for how long, and where."""
+        stream = _FlatStream(len(self.columns_), self.tolerance)
+        for place, time_ns in enumerate(times_ns.tolist()):
+            yield stream.push(time_ns, table[place]), stream.rest
+
     def _measure(self) -> Stream:
         return _FlatStream(len(self.columns_), self.tolerance)
+
+    def _stream(self) -> Stream:
+        return _RestingStream(self)
+
+
+class _RestingStream:
+    def __init__(self, of: FlatLine) -> None:
+        self._of = of
+        self._still = _FlatStream(len(of.columns_), of.tolerance)
+
+    def push(self, time_ns: int, values: Floats) -> Floats:
+        of = self._of
+        still = self._still.push(time_ns, values)
+        is_at_rest = np.abs(self._still.rest - of.rests_) <= of.tolerance
+        return grade(still / np.where(is_at_rest, of.rest_limits_, of.limits_))
 
 
 class _FlatStream:
     def __init__(self, tags: int, tolerance: float) -> None:
         self._tolerance = tolerance
-        self._rest = np.full(tags, np.nan)  # the value it came to rest at
+        self.rest = np.full(tags, np.nan)  # the value it came to rest at
         self._since = np.zeros(tags, np.int64)
         self._seen = np.zeros(tags, np.int64)
 
     def push(self, time_ns: int, values: Floats) -> Floats:
         is_there = ~np.isnan(values)
         # A comparison with NaN is false: the first value moves.
-        is_still = (np.abs(values - self._rest) <= self._tolerance) & (
+        is_still = (np.abs(values - self.rest) <= self._tolerance) & (
             time_ns - self._seen <= GAP_S * NS_PER_S
         )
         moves = is_there & ~is_still
-        self._rest = np.where(moves, values, self._rest)
+        self.rest = np.where(moves, values, self.rest)
         self._since[moves] = time_ns
         self._seen[is_there] = time_ns
         return np.where(is_there, (time_ns - self._since) / NS_PER_S, np.nan)

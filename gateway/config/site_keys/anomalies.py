@@ -31,7 +31,7 @@ ANOMALY = Section(
         Key(
             "limit",
             Number(above=0),
-            "What scores 0.5: standard deviations, unit/s, s, a power, or a share; learned unless given.",
+            "What scores 0.5: standard deviations, unit/s, s, the tag's unit, or a share; learned unless given.",
             None,
             when=When("detector", _WITH_LIMIT),
         ),
@@ -48,6 +48,13 @@ ANOMALY = Section(
             "How many values its mean is of.",
             600,
             when=When("detector", frozenset({DetectorKind.GAUSSIAN})),
+        ),
+        Key(
+            "length",
+            Integer(2, 1_000),
+            "How many rows a shape takes: a beat, a start, a cycle.",
+            60,
+            when=When("detector", frozenset({DetectorKind.SHAPE})),
         ),
         Key(
             "tolerance",

@@ -73,6 +73,14 @@ def test_a_detector_of_a_group_has_its_own_outputs(load):
     assert not [name for name in together.names if name.startswith("anomaly.")]
 
 
+def test_shapes_are_always_learned_and_have_a_length(load):
+    limit = "anomalies:\n  beat: {detector: shape, tags: ['feeder*.power_kw'], length: 30, limit: 2, area: loads}\n"
+    (found,) = load(SITE + limit).anomalies
+    assert found.parameters == (("limit", 2.0), ("length", 30))
+    assert found.learns
+    assert names(load(SITE + limit), found.outputs[0].score) == ["anomaly.beat.feeder1.power_kw.score"]
+
+
 def test_an_alarm_begins_an_event(load):
     site = load(SITE + SPIKES % "" + "events:\n  odd: {while: anomaly.spikes.feeder1.power_kw.alarm}\n")
     (event,) = site.events

@@ -25,6 +25,7 @@ from historian.anomaly import (
     Pca,
     Range,
     Rate,
+    Shape,
     TooLittle,
 )
 
@@ -36,6 +37,7 @@ EACH: dict[str, Callable[[], Detector]] = {
     "range": lambda: Range(),
     "rate": lambda: Rate(),
     "flat-line": lambda: FlatLine(tolerance=0.01),
+    "shape": lambda: Shape(4),
     "missing": lambda: Missing(),
     "clock": lambda: Clock(),
     "pca": lambda: Pca(0.8),
@@ -185,6 +187,57 @@ def test_a_value_that_stands_still_is_found_and_a_gap_ends_its_stillness() -> No
     assert found.iloc[20] == 0.0
 
 
+def test_where_a_tag_rests_at_night_it_may_rest_longer_than_elsewhere() -> None:
+    day = np.concatenate((np.zeros(600), np.arange(1.0, 401.0), np.full(40, 7.5), np.arange(1.0, 161.0)))
+    detector = FlatLine().fit(frame_of(np.arange(1_200), day[:, None], ["pv.power_kw"]))
+    assert detector.rests_.tolist() == [0.0]
+    assert detector.rest_limits_.tolist() == [2 * 599]
+    assert detector.limits_.tolist() == [2 * 39]
+    stuck = np.concatenate((np.zeros(900), [3.0], np.full(100, 4.0)))
+    scores = detector.score(frame_of(np.arange(1_001), stuck[:, None], ["pv.power_kw"])).to_numpy()[:, 0]
+    assert scores[:901].max() < 0.5
+    assert scores[901 + 78] == 0.5
+    assert scores[-1] > 0.5
+
+
+def test_what_only_ever_rested_is_not_odd_when_it_rests_elsewhere() -> None:
+    idle = np.concatenate((np.zeros(595), np.arange(5.0)))
+    detector = FlatLine().fit(frame_of(np.arange(600), idle[:, None], ["ev.power_kw"]))
+    charging = detector.score(frame_of(np.arange(600), np.full((600, 1), 7.4), ["ev.power_kw"]))
+    assert charging.to_numpy().max() < 0.5
+
+
+def beats(count: int, odd: int | None = None) -> Any:
+    """A swing and a dent of 20 rows each, on a level that drifts; one beat without its dent."""
+    shape = np.sin(np.arange(20) / 20 * 2 * np.pi) - 0.8 * (np.abs(np.arange(20) - 14) < 2)
+    values = np.tile(shape, count) + np.linspace(0, 5, 20 * count)
+    if odd is not None:
+        values[20 * odd + 12 : 20 * odd + 16] += 0.8
+    return values[:, None] + np.random.default_rng(0).normal(0, 0.02, (20 * count, 1))
+
+
+def test_a_beat_unlike_all_others_is_found_by_its_shape_alone() -> None:
+    detector = Shape(20).fit(frame_of(np.arange(1_000), beats(50), ["x"]))
+    for seconds in (np.arange(600), 7_200 + np.arange(600)):
+        scores = detector.score(frame_of(seconds, beats(30, odd=20), ["x"])).to_numpy()[:, 0]
+        assert np.isnan(scores[:19]).all()
+        assert not np.isnan(scores[19:]).any()
+        assert (np.delete(scores[19:], range(393, 417)) < 0.5).all()
+        assert scores[412:416].max() > 0.9
+    ranged = Range().fit(frame_of(np.arange(1_000), beats(50), ["x"]))
+    assert ranged.score(frame_of(np.arange(600), beats(30, odd=20), ["x"])).to_numpy().max() < 0.5
+
+
+def test_no_shape_reaches_over_a_gap_or_a_missing_value() -> None:
+    seconds = np.arange(200) + 3_600 * (np.arange(200) >= 100)
+    values = beats(10)
+    values[150] = np.nan
+    detector = Shape(20).fit(frame_of(seconds, values, ["x"]))
+    assert detector.limits_[0] < 0.2, "two halves of beats that a gap lies between are no beat"
+    scores = detector.score(frame_of(seconds, values, ["x"])).to_numpy()[:, 0]
+    assert np.flatnonzero(np.isnan(scores)).tolist() == [*range(19), *range(100, 119), *range(150, 170)]
+
+
 def test_a_gap_is_missing_while_it_lasts_and_where_it_ends() -> None:
     detector = Missing(10.0).fit(frame_of([0], [[1.0]], ["x"]))
     rows = [(0, 1.0), (5, np.nan), (10, np.nan), (30, np.nan), (40, 1.0), (41, 1.0), (100, 1.0)]
@@ -269,6 +322,8 @@ def test_too_little_to_learn_from_is_refused() -> None:
     for name in ("pca", "forest", "balance", "meter"):
         with pytest.raises(TooLittle, match="10 rows without a missing value"):
             EACH[name]().fit(sound(10))
+    with pytest.raises(TooLittle, match="10 rows; 12 are needed for a length of 4"):
+        EACH["shape"]().fit(sound(10))
     with pytest.raises(KeyError, match=r"in\.power_kw"):
         EnergyBalance(COLUMNS[:1], COLUMNS[1:]).fit(sound()[COLUMNS[1:]])
 
@@ -284,6 +339,7 @@ def test_too_little_to_learn_from_is_refused() -> None:
         (lambda: Pca(1.0), "variance must lie between 0 and 1"),
         (lambda: FlatLine(tolerance=-1.0), "a tolerance of -1.0 is below 0"),
         (lambda: EnergyBalance(["a"], ["a"]), "nothing is both"),
+        (lambda: Shape(1), "a length of 1 rows does not lie between 2 and 1,000"),
         (lambda: Forest(0), "trees 1 or more"),
     ],
 )
