@@ -28,7 +28,7 @@ from historian.dispatch_job.course import LEAST_STEPS, RETRY, Standing
 from historian.dispatch_job.days import day_name, horizon_at, step_began
 from historian.dispatch_job.foresight import Means, Source, foresee_all, price_name
 from historian.dispatch_job.kept import Kept
-from historian.dispatch_job.shadow import Measured
+from historian.dispatch_job.measured import Measured
 from historian.dispatch_job.solver import Job, Solved
 from historian.dispatch_job.windows import Window, window_of
 
@@ -287,11 +287,11 @@ class Dispatcher:
                 prices[asset.name] = {way: means[name] for way, name in told.items() if name in means}
                 if asset.import_price is not None and "import" not in prices[asset.name]:
                     return  # nobody knows what the step cost
-        vehicles = {name: since for name, since in mean.vehicles.items() if name in mean.soc_pct}
+                if asset.name not in means:
+                    return  # nor how much it carried
         measured = Measured(
-            *(mean.start, self._step, means, mean.soc_pct, vehicles, mean.is_island),
-            prices=prices,
-            windows=mean.windows,
+            *(mean.start, self._step, means, mean.soc_pct, dict(self.kept.memory.soc_pct)),
+            *(mean.vehicles, mean.is_island, prices, mean.windows),
         )
         self.kept.shadow.account(self._settings, measured, self._zone)
         self.must_keep = True

@@ -19,7 +19,10 @@ import orjson
 from historian.dispatch.plan import Costs, Plan, Status
 from historian.dispatch_job.binding import Memory
 from historian.dispatch_job.course import Followed
-from historian.dispatch_job.shadow import Day, Shadow, Stay
+from historian.dispatch_job.measured import Measured
+from historian.dispatch_job.shadow import Day, Shadow
+from historian.dispatch_job.shadow_rule import Rule
+from historian.dispatch_job.windows import Window
 from historian.store.durable import set_aside
 
 log = logging.getLogger(__name__)
@@ -47,7 +50,7 @@ def keep(path: Path, kept: Kept) -> None:
             "soc_pct": kept.memory.soc_pct,
             "running": {name: [on, since.isoformat()] for name, (on, since) in kept.memory.running.items()},
         },
-        "shadow": asdict(kept.shadow),
+        "shadow": asdict(kept.shadow) | {"steps": [_of_step(step) for step in kept.shadow.steps]},
     }
     beside = path.with_suffix(".new")
     try:
@@ -100,19 +103,31 @@ def _read(content: dict[str, Any]) -> Kept:
                 name: (on, datetime.fromisoformat(since)) for name, (on, since) in memory["running"].items()
             },
         ),
-        shadow=Shadow(
-            energy_kwh=dict(shadow["energy_kwh"]),
-            done_kwh=dict(shadow["done_kwh"]),
-            running=dict(shadow["running"]),
-            stays={name: _to_stay(stay) for name, stay in shadow.get("stays", {}).items()},
-            today=_to_day(shadow["today"]),
-            yesterday=_to_day(shadow["yesterday"]),
-        ),
+        shadow=_to_shadow(shadow),
     )
 
 
-def _to_stay(kept: dict[str, Any]) -> Stay:
-    return Stay(**{**kept, "since": datetime.fromisoformat(kept["since"])})
+def _to_shadow(kept: dict[str, Any]) -> Shadow:
+    today, yesterday = _to_day(kept["today"]), _to_day(kept["yesterday"])
+    if "rule" not in kept:  # of a version that reckoned otherwise: its days stand, and the rule begins anew
+        return Shadow(today=today, yesterday=yesterday)
+    steps = [_to_step(step) for step in kept["steps"]]
+    return Shadow(Rule(**kept["rule"]), steps, kept["booked"], dict(kept["ran"]), today, yesterday)
+
+
+def _of_step(step: Measured) -> dict[str, Any]:
+    return asdict(step) | {"step": step.step.total_seconds()}
+
+
+def _to_step(kept: dict[str, Any]) -> Measured:
+    time = datetime.fromisoformat
+    windows = {
+        name: Window(**(each | {"start": time(each["start"]), "end": time(each["end"])}))
+        for name, each in kept["windows"].items()
+    }
+    since = {name: time(each) for name, each in kept["vehicles"].items()}
+    again = {"start": time(kept["start"]), "step": timedelta(seconds=kept["step"])}
+    return Measured(**(kept | again | {"vehicles": since, "windows": windows}))
 
 
 def _to_day(kept: dict[str, Any] | None) -> Day | None:

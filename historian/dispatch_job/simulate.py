@@ -26,8 +26,9 @@ from historian.dispatch.plan import Plan
 from historian.dispatch_job.binding import Memory, bind
 from historian.dispatch_job.days import day_name, horizon_at
 from historian.dispatch_job.foresight import Means, Source, foresee_all
+from historian.dispatch_job.measured import Measured
 from historian.dispatch_job.record import until
-from historian.dispatch_job.shadow import Day, Measured, Shadow
+from historian.dispatch_job.shadow import Day, Shadow
 from historian.dispatch_job.solver import Job, Solved, solve_job
 from historian.dispatch_job.windows import Window, window_of
 
@@ -98,10 +99,10 @@ def simulate(
         else:
             course.without_plan += 1
             course.words = solved.plan.words or "; ".join(map(str, solved.plan.conflicts))
-        soc = {name: 100 * kwh / _capacity(settings, name) for name, kwh in state.energy_kwh.items()}
+        soc = _soc_pct(settings, state)
         powers = _done(settings, values, state, plan, now, step, course)
         measured = Measured(
-            *(now, step, powers, soc, dict(state.plugged)),
+            *(now, step, powers, soc, _soc_pct(settings, state), dict(state.plugged)),
             prices=_prices(settings, values),
             windows={name: window for name, window in windows.items() if window is not None},
         )
@@ -115,6 +116,10 @@ def simulate(
             if name not in state.plugged:
                 course.soc_pct.setdefault(name, []).append(pct)
     return course
+
+
+def _soc_pct(settings: DispatchSettings, state: _State) -> dict[str, float]:
+    return {name: 100 * kwh / _capacity(settings, name) for name, kwh in state.energy_kwh.items()}
 
 
 def _capacity(settings: DispatchSettings, name: str) -> float:
@@ -194,7 +199,7 @@ def _solved(
     axis = Axis(now, settings.step, horizon_at(settings, now, settings.steps))
     memory = Memory(
         plugged=dict(state.plugged),
-        soc_pct={name: 100 * kwh / _capacity(settings, name) for name, kwh in state.energy_kwh.items()},
+        soc_pct=_soc_pct(settings, state),
     )
 
     read = _reader(values)

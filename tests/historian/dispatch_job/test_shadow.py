@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.config.dispatch import DispatchSettings, PlannedTie, PlannedVehicle
+import historian.dispatch_job.shadow as shadow_module
+from gateway.config.dispatch import DispatchSettings, PlannedGenset, PlannedTie, PlannedVehicle
 from historian.dispatch import GridTie
 from historian.dispatch.axis import Axis
 from historian.dispatch_job.binding import Memory, bind
 from historian.dispatch_job.foresight import Foreseen
 from historian.dispatch_job.kept import Kept, keep, recall
-from historian.dispatch_job.shadow import Measured, Shadow
+from historian.dispatch_job.measured import Measured
+from historian.dispatch_job.shadow import Shadow
+from historian.dispatch_job.windows import Window
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 STEP = timedelta(minutes=15)
@@ -32,13 +35,26 @@ def settings(site: Any) -> DispatchSettings:
 def measured(
     at: datetime,
     powers: Mapping[str, float],
-    soc: Mapping[str, float],
+    soc_pct: float = 10.0,
     *,
-    car: bool = False,
-    since: datetime = MIDNIGHT,
+    end_pct: float | None = None,
+    car: datetime | None = None,
+    is_island: bool = False,
 ) -> Measured:
-    here = {"car": since} if car else {}
-    return Measured(at, STEP, {"load": 20.0, "sun": 0.0, **powers}, soc, here)
+    """``soc`` of the battery, all through the step where ``end_pct`` does not say otherwise; ``car``: since when."""
+    told = {"load": 20.0, "sun": 0.0, **powers}
+    told.setdefault("tie", told["load"] - told.get("battery", 0.0) - told.get("car", 0.0))
+    here = {} if car is None else {"car": car}
+    end = soc_pct if end_pct is None else end_pct
+    return Measured(at, STEP, told, {"battery": soc_pct}, {"battery": end}, here, is_island)
+
+
+def asset_changed(settings: DispatchSettings, name: str, **changes: float) -> DispatchSettings:
+    assets = tuple(
+        replace(asset, **changes) if asset.name == name else asset  # type: ignore[arg-type]  # a test's own names
+        for asset in settings.assets
+    )
+    return replace(settings, assets=assets)
 
 
 def test_who_does_as_the_rule_does_saves_nothing(settings: DispatchSettings) -> None:
@@ -48,7 +64,7 @@ def test_who_does_as_the_rule_does_saves_nothing(settings: DispatchSettings) -> 
         given = 20.0 if soc > 10.1 else 0.0
         day = shadow.account(
             settings,
-            measured(MIDNIGHT + k * STEP, {"battery": given, "tie": 20.0 - given}, {"battery": soc}),
+            measured(MIDNIGHT + k * STEP, {"battery": given}, soc, end_pct=soc - given * 0.25 / 0.95),
             UTC,
         )
         soc -= given * 0.25 / 0.95
@@ -60,82 +76,109 @@ def test_who_does_as_the_rule_does_saves_nothing(settings: DispatchSettings) -> 
 def test_who_buys_by_night_and_gives_in_the_evening_saves(settings: DispatchSettings) -> None:
     shadow = Shadow()
     evening = MIDNIGHT.replace(hour=17)
-    shadow.account(settings, measured(evening - STEP, {"tie": 20.0}, {"battery": 60.0}), UTC)
+    shadow.account(settings, measured(evening - STEP, {}, 60.0), UTC)
     before = shadow.today.saving if shadow.today else 0.0
     assert before < 0  # it paid for what the rule took from its battery
     for k in range(12):
         shadow.account(
             settings,
-            measured(evening + k * STEP, {"battery": 20.0, "tie": 0.0}, {"battery": 60.0 - 5.3 * k}),
+            measured(evening + k * STEP, {"battery": 20.0}, 60.0 - 4 * k, end_pct=56.0 - 4 * k),
             UTC,
         )
     assert shadow.today is not None
-    assert shadow.today.saving > 0
+    # The rule gave 47.5 kWh of the 50 above its least, 5 of them before the evening; the plan 60, for 48 of charge.
+    rule = 47.5 * 0.02 + (5 * 0.2 + 60 * 0.4) - 5 * 0.2 - 42.5 * 0.4 + 50 * 0.15
+    assert shadow.today.saving == pytest.approx(rule - (5 * 0.2 + 60 * 0.02 + 48 * 0.15))
 
 
-def test_vehicles_that_leave_empty_are_no_saving(settings: DispatchSettings) -> None:
-    shadow = Shadow()
-    soc = {"battery": 10.0, "car": 30.0}
-    shadow.account(settings, measured(MIDNIGHT, {"tie": 20.0}, soc, car=True), UTC)
-    day = shadow.account(settings, measured(MIDNIGHT + STEP, {"tie": 20.0}, {"battery": 10.0}), UTC)
-    # The shadow's took 11 kW for 0.2: as much is missing, and charged at the evening's 0.4.
-    assert day.saving == pytest.approx(11 * 0.25 * 0.2 - 11 * 0.25 * 0.4)
-
-
-EVENING = MIDNIGHT.replace(hour=16)
-
-
-def charged(settings: DispatchSettings, kwh_a_pct: float, steps: range, to_pct: float) -> float:
-    """The saving of a day on whose evening a car stays for 24 steps, and takes 8 kW in some of them."""
-    shadow = Shadow()
-    pct = 40.0
+def stay(
+    settings: DispatchSettings, came: datetime, kwh: float, steps: range, shadow: Shadow | None = None
+) -> Shadow:
+    """A car takes ``kwh`` in some steps of a stay of 24."""
+    shadow = shadow or Shadow()
     for k in range(24):
-        power = 8.0 if k in steps else 0.0
-        soc = {"battery": 10.0, "car": pct}
-        at = EVENING + k * STEP
-        shadow.account(settings, measured(at, {"tie": 20.0 + power, "car": -power}, soc, car=True), UTC)
-        pct += power * 0.25 / kwh_a_pct
-    assert pct == pytest.approx(to_pct)
-    gone = EVENING + 24 * STEP
-    return shadow.account(settings, measured(gone, {"tie": 20.0}, {"battery": 10.0}), UTC).saving
+        power = kwh * 4 / len(steps) if k in steps else 0.0
+        shadow.account(settings, measured(came + k * STEP, {"car": -power}, car=came), UTC)
+    return shadow
 
 
-def test_a_vehicle_costs_what_it_took_not_what_the_site_file_takes_it_for(settings: DispatchSettings) -> None:
-    # 0.2 kWh a percent, where the file says 50 kWh: 8 kWh for the 40 %, not 21. Both charge at once: at 11 kW, the
-    # shadow would have been done sooner; all of it before the evening.
-    early = charged(settings, 0.2, range(4), 80.0)
-    # 21.05 kWh were charged by the shadow: 11 of them at 0.2 before the evening begins, the rest at 0.4.
-    paid = 11.0 * 0.2 + 10.05 * 0.4
-    assert early == pytest.approx(paid / 21.05 * 8.0 - 8.0 * 0.2, abs=0.01)
+EVENING = MIDNIGHT.replace(hour=17)
 
 
-def test_what_a_vehicle_takes_beyond_its_need_is_worth_the_lowest_price(settings: DispatchSettings) -> None:
-    enough = charged(settings, 0.2, range(4), 80.0)
-    more = charged(settings, 0.2, range(6), 100.0)
-    assert more == pytest.approx(
-        enough - 4.0 * 0.4 + 4.0 * 0.2, abs=0.02
-    )  # the last two steps were the evening's
+def test_a_vehicle_takes_by_rule_what_the_real_one_took_but_at_once(settings: DispatchSettings) -> None:
+    # 8 kWh, though the site file takes it for one of 50 kWh; after the evening's 0.4 they cost 0.2.
+    day = stay(settings, EVENING, 8.0, range(16, 20)).today
+    assert day is not None
+    assert day.saving == pytest.approx(8 * (0.4 - 0.2))
+    assert (day.peak_kw, day.naive_peak_kw) == (28.0, 31.0)
 
 
-def test_a_vehicle_that_follows_another_at_once_is_charged_by_the_rule_too(
+def test_a_small_vehicle_makes_no_peak_that_it_could_not_make(settings: DispatchSettings) -> None:
+    charged = asset_changed(settings, "tie", demand_charge_per_kw=3.0)
+    # 1 kWh is 4 kW for a step: by the capacity of the site file, the rule would have drawn 11 kW for two hours.
+    day = stay(charged, EVENING, 1.0, range(16, 17)).today
+    assert day is not None
+    assert day.naive_peak_kw == pytest.approx(24.0)
+    assert day.saving == pytest.approx(1 * (0.4 - 0.2))
+
+
+def test_who_charges_at_once_saves_nothing_whatever_the_vehicle(settings: DispatchSettings) -> None:
+    for kwh, steps in ((5.5, range(2)), (11.0, range(4)), (1.0, range(1))):
+        day = stay(settings, EVENING, kwh, steps).today
+        assert day is not None
+        assert day.saving == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_vehicle_that_leaves_empty_is_no_saving_and_no_loss(settings: DispatchSettings) -> None:
+    day = stay(settings, EVENING, 0.0, range(1)).today
+    assert day is not None
+    assert day.saving == pytest.approx(0.0, abs=1e-9)
+
+
+def test_what_is_charged_after_midnight_is_booked_then_at_the_price_of_when_it_came(
     settings: DispatchSettings,
 ) -> None:
+    came = MIDNIGHT.replace(hour=20)
+    shadow = stay(settings, came, 2.0, range(18, 20))
+    assert shadow.yesterday is not None
+    assert shadow.today is not None
+    assert shadow.yesterday.saving == pytest.approx(0.0, abs=1e-9)
+    assert shadow.today.naive_cost == pytest.approx(8 * 20 * 0.25 * 0.2 + 2.0 * 0.4)
+    assert shadow.today.saving == pytest.approx(2.0 * (0.4 - 0.2))
+
+
+def test_a_vehicle_that_follows_another_at_once_is_charged_from_when_it_came(
+    settings: DispatchSettings,
+) -> None:
+    shadow = stay(settings, MIDNIGHT.replace(hour=11), 2.0, range(1))
+    shadow = stay(settings, EVENING, 2.0, range(18, 20), shadow)
+    assert shadow.today is not None
+    assert shadow.today.saving == pytest.approx(2.0 * (0.4 - 0.2))
+
+
+def test_of_a_long_stay_energy_is_moved_within_the_last_steps_only_and_never_twice(
+    settings: DispatchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadow_module, "MOST_STEPS", 8)
+    shadow = stay(settings, EVENING, 2.0, range(16, 18))
+    assert len(shadow.steps) == 8
+    assert shadow.today is not None
+    assert shadow.today.saving == pytest.approx(2.0 * (0.4 - 0.2))
+    monkeypatch.setattr(shadow_module, "MOST_STEPS", 4)
+    late = stay(settings, EVENING, 2.0, range(23, 24)).today
+    assert late is not None
+    assert late.saving == pytest.approx(0.0, abs=1e-9)  # the evening is over for longer than that
+
+
+def test_what_a_vehicle_gave_is_to_be_charged_again(settings: DispatchSettings) -> None:
+    gives = asset_changed(settings, "car", discharge_max_kw=10.0, wear_cost_per_kwh=0.05)
     shadow = Shadow()
-    for k in range(12):  # the first takes all it needs
-        soc = {"battery": 10.0, "car": min(76.0 + 5.2 * k, 80.0)}
-        shadow.account(settings, measured(MIDNIGHT + k * STEP, {"tie": 20.0}, soc, car=True), UTC)
-    day = shadow.today
-    assert day is not None
-    before = day.naive_cost
-    second = MIDNIGHT + 12 * STEP
-    shadow.account(
-        settings, measured(second, {"tie": 20.0}, {"battery": 10.0, "car": 20.0}, car=True, since=second), UTC
-    )
-    # A step of 20 kW for the load and 11 kW for the car; and what the first was charged for and did not take.
-    first_kwh = 50 * 0.04 / 0.95
-    assert day.naive_cost - before == pytest.approx((20 + 11) * 0.25 * 0.2, abs=first_kwh * 0.2)
-    assert shadow.stays["car"].since == second
-    assert shadow.energy_kwh["car"] == pytest.approx(50 * 0.2 + 11 * 0.25 * 0.95)
+    for k, power in enumerate((10.0, 10.0, *[0.0] * 14, -10.0, -10.0, -10.0)):
+        shadow.account(gives, measured(EVENING + k * STEP, {"car": power}, car=EVENING), UTC)
+    assert shadow.today is not None
+    # 5 kWh given in the evening take 5 / 0.95^2 to be charged again; only what is above that the rule charged too.
+    above = 7.5 - 5 / 0.95**2
+    assert shadow.today.saving == pytest.approx(5 * (0.4 - 0.05) - 7.5 * 0.2 + above * 0.4)
 
 
 def test_a_charge_that_falls_between_two_looks_is_another_vehicles(settings: DispatchSettings) -> None:
@@ -157,8 +200,8 @@ def test_a_charge_that_falls_between_two_looks_is_another_vehicles(settings: Dis
 
 def test_a_day_ends_at_midnight_and_its_costs_stay(settings: DispatchSettings) -> None:
     shadow = Shadow()
-    last = shadow.account(settings, measured(MIDNIGHT - STEP, {"tie": 20.0}, {"battery": 10.0}), UTC)
-    first = shadow.account(settings, measured(MIDNIGHT, {"tie": 30.0}, {"battery": 10.0}), UTC)
+    last = shadow.account(settings, measured(MIDNIGHT - STEP, {}), UTC)
+    first = shadow.account(settings, measured(MIDNIGHT, {"load": 30.0}), UTC)
     assert (shadow.yesterday, shadow.today) == (last, first)
     assert last.cost == pytest.approx(20 * 0.25 * 0.2)
     assert (last.peak_kw, first.peak_kw) == (20.0, 30.0)
@@ -168,26 +211,86 @@ def test_what_is_kept_comes_back_as_it_was(settings: DispatchSettings, tmp_path:
     kept = Kept(sequence=7)
     kept.memory.plugged["car"] = MIDNIGHT
     kept.memory.running["genset"] = True, MIDNIGHT
-    kept.shadow.account(
-        settings, measured(MIDNIGHT, {"tie": 20.0}, {"battery": 50.0, "car": 30.0}, car=True), UTC
-    )
+    told = measured(MIDNIGHT, {"car": -3.0}, 50.0, end_pct=49.0, car=MIDNIGHT)
+    window = Window(MIDNIGHT, MIDNIGHT + 4 * STEP, 8.0, 1.0)
+    kept.shadow.account(settings, replace(told, windows={"pump": window}), UTC)
+    assert kept.shadow.steps  # the car is still there
     path = tmp_path / "dispatch.json"
     keep(path, kept)
     back = recall(path)
     assert (back.sequence, back.memory, back.shadow) == (7, kept.memory, kept.shadow)
 
 
-def test_an_island_costs_neither_and_the_shadow_carries_it_too(settings: DispatchSettings) -> None:
+def test_an_island_costs_both_alike_and_both_batteries_carry_it(settings: DispatchSettings) -> None:
     shadow = Shadow()
-    shadow.account(settings, measured(MIDNIGHT, {"battery": 0.0, "tie": 20.0}, {"battery": 60.0}), UTC)
-    before = shadow.energy_kwh["battery"]
-    day = shadow.today
-    assert day is not None
-    costs = day.cost, day.naive_cost
-    alone = measured(MIDNIGHT + STEP, {"battery": 20.0, "tie": 0.0}, {"battery": 60.0})
-    shadow.account(settings, replace(alone, is_island=True), UTC)
-    assert (day.cost, day.naive_cost) == costs
-    assert shadow.energy_kwh["battery"] == pytest.approx(before - 20 * 0.25 / 0.95)
+    shadow.account(settings, measured(MIDNIGHT, {}, 60.0), UTC)
+    assert shadow.today is not None
+    saving, cost = shadow.today.saving, shadow.today.cost
+    given_kwh = 5.0 / 0.95
+    shadow.account(
+        settings,
+        measured(MIDNIGHT + STEP, {"battery": 20.0}, 60.0, end_pct=60.0 - given_kwh, is_island=True),
+        UTC,
+    )
+    assert shadow.today.saving == pytest.approx(saving)
+    assert shadow.today.cost - cost == pytest.approx(5 * 0.02 + given_kwh * 0.15)
+    assert shadow.rule.energy_kwh["battery"] == pytest.approx(60.0 - 2 * given_kwh)
+
+
+def test_what_a_battery_gave_in_an_island_both_buy_back(settings: DispatchSettings) -> None:
+    shadow = Shadow()
+    shadow.account(settings, measured(MIDNIGHT, {}, 10.0), UTC)  # at its least: the rule can give nothing
+    lost = measured(MIDNIGHT + STEP, {"battery": 20.0}, 10.0, end_pct=10.0 - 5 / 0.95, is_island=True)
+    shadow.account(settings, lost, UTC)
+    assert shadow.rule.energy_kwh["battery"] == pytest.approx(10.0 - 5 / 0.95)
+    at, soc = MIDNIGHT + 2 * STEP, 10.0 - 5 / 0.95
+    for _ in range(4):  # where the day's peak of 20 kW has room for 8; the plant waits
+        shadow.account(settings, measured(at, {"load": 12.0}, soc), UTC)
+        at += STEP
+    assert shadow.today is not None
+    assert shadow.today.naive_peak_kw == 20.0
+    bought = 5 / 0.95**2
+    assert shadow.rule.energy_kwh["battery"] == pytest.approx(10.0)
+    assert shadow.today.saving == pytest.approx(bought * 0.2 - 5 / 0.95 * 0.15)
+    for _ in range(4):  # and now buys too
+        power = bought
+        shadow.account(
+            settings, measured(at, {"battery": -power}, soc, end_pct=soc + power * 0.25 * 0.95), UTC
+        )
+        soc += power * 0.25 * 0.95
+        at += STEP
+    assert soc == pytest.approx(10.0)
+    assert shadow.today.saving == pytest.approx(0.0, abs=1e-9)
+
+
+def test_energy_left_at_midnight_is_worth_what_the_site_says_and_comes_back_when_it_is_used(
+    settings: DispatchSettings,
+) -> None:
+    shadow = Shadow()
+    bought = measured(MIDNIGHT - STEP, {"battery": -40.0}, 10.0, end_pct=10.0 + 40 * 0.25 * 0.95)
+    first = shadow.account(settings, bought, UTC)
+    assert first.saving == pytest.approx(-10 * 0.2 + 9.5 * 0.15)
+    given = measured(MIDNIGHT, {"battery": 20.0}, 19.5, end_pct=19.5 - 5 / 0.95)
+    second = shadow.account(settings, given, UTC)
+    assert second.saving == pytest.approx(5 * 0.2 - 5 * 0.02 - 5 / 0.95 * 0.15)
+
+
+def test_losses_that_no_meter_tells_cost_both(settings: DispatchSettings) -> None:
+    day = Shadow().account(settings, measured(MIDNIGHT, {"tie": 23.0}), UTC)
+    assert day.naive_cost == pytest.approx(23 * 0.25 * 0.2)
+    assert day.saving == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_genset_that_the_plan_starts_costs_its_start(settings: DispatchSettings) -> None:
+    engine = PlannedGenset("engine", None, 90, 91, 10.0, 50.0, 0.5, 1.0, 4.0, 0.0, 0.0)
+    with_engine = replace(settings, assets=(*settings.assets, engine))
+    shadow = Shadow()
+    for k, power in enumerate((0.0, 20.0, 20.0)):
+        told = measured(MIDNIGHT + k * STEP, {"engine": power, "tie": 20.0 - power})
+        shadow.account(with_engine, told, UTC)
+    assert shadow.today is not None
+    assert shadow.today.cost == pytest.approx(5 * 0.2 + 4.0 + 2 * 0.25 * (20 * 0.5 + 1.0))
+    assert shadow.today.naive_cost == pytest.approx(15 * 0.2)
 
 
 def test_import_is_planned_below_its_limit_by_the_margin(settings: DispatchSettings) -> None:
