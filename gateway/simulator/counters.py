@@ -21,7 +21,7 @@ from gateway.simulator.plant.nominal import SECONDS_PER_HOUR
 FILE = "simulator-counters.json"
 FORMAT = 1
 KEEP_S = 2.0
-LATE = 5.0  # a busy machine keeps them so many times later; what they are ahead by then is some watt-hours
+LATE = 2.0  # a busy machine keeps them so many times later
 
 log = logging.getLogger(__name__)
 
