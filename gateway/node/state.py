@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import stat
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gateway.config.paths import RunPaths
 from gateway.node.watched import Watched
+
+# The lock's file holds this much of the disk, for the record: a site starts where the disk is full, too.
+SPARE_BYTES = 64 << 10
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class StateError(Exception):
@@ -67,14 +73,28 @@ class StateLock:
 
     def record(self, record: RunRecord) -> None:
         """Say who runs. Raises OSError."""
+        content = json.dumps(asdict(record), indent=1).encode() + b"\n"
         fresh = self._paths.run_record.with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(record), indent=1) + "\n", "utf-8")
+        try:
+            fresh.write_bytes(content)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            os.ftruncate(self._descriptor, 0)
+            fresh.write_bytes(content)
         fresh.replace(self._paths.run_record)
+        self._spare(2 * len(content))
 
     def release(self) -> None:
         """Leave nothing behind that says that something runs."""
         self._paths.run_record.unlink(missing_ok=True)
+        self._spare(0)
         os.close(self._descriptor)
+
+    def _spare(self, least: int) -> None:
+        """Take room for the next record, where there is any."""
+        with suppress(OSError):
+            os.posix_fallocate(self._descriptor, 0, max(SPARE_BYTES, least))
 
 
 def is_running(paths: RunPaths) -> bool:

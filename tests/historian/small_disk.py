@@ -15,18 +15,18 @@ PAGE = 4096
 
 
 class SmallDisk:
-    """Files under ``path``; nothing fits between `fill` and `free`."""
+    """Files under ``path``; nothing fits between `fill` and `free`. ``is_own``: it is really a disk."""
 
     def __init__(self, path: Path, *, is_own: bool) -> None:
         self.path = path
-        self._is_own = is_own
+        self.is_own = is_own
         self._soft, self._hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(self, but: int = 0) -> None:
         """Until the kernel says ENOSPC, but for so many pages; without a disk of our own it says EFBIG, to any file
         of this process.
         """
-        if not self._is_own:
+        if not self.is_own:
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, self._hard))
             return
         with (self.path / "ballast").open("ab", buffering=0) as file:
@@ -36,7 +36,7 @@ class SmallDisk:
 
     def free(self) -> None:
         """There is room again."""
-        if self._is_own:
+        if self.is_own:
             (self.path / "ballast").unlink(missing_ok=True)
         else:
             resource.setrlimit(resource.RLIMIT_FSIZE, (self._soft, self._hard))
