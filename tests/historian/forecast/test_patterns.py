@@ -11,6 +11,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from gateway.simulator.plant.feeder import Feeder
 from historian.forecast.civil_days import civil_days
 from historian.forecast.daily_patterns import DailyPatterns, TooFewDays
 from historian.forecast.patterns import Patterns
@@ -202,3 +203,18 @@ def test_wrong_questions_are_refused(frame, fitted):
         DailyPatterns(7).fit(frame)
     with pytest.raises(KeyError):
         fitted.predict(frame[["small"]])
+
+
+def test_the_demo_s_feeders_have_the_patterns_of_what_they_feed():
+    """Four weeks of the simulator: servers, building services, a workshop, and a laundry, which is like the second."""
+    times = (1_774_224_000 + 900 * np.arange(28 * 96)) * 10**9
+    feeders = [Feeder(1, number, 0.0) for number in range(1, 5)]
+    values = np.empty((len(times), 4))
+    for row, time in enumerate(times.tolist()):
+        for column, feeder in enumerate(feeders):
+            feeder.weather(time / 3.6e12)
+            values[row, column] = feeder.base_kw
+    names = [f"feeder{number}.power_kw" for number in range(1, 5)]
+    found = DailyPatterns(most_patterns=4).fit_days(civil_days(times, values, 900, "UTC", 24), names, "UTC")
+    by_feeder = {name: set(labels) for name, labels in found.labels_.groupby("member")}
+    assert by_feeder == dict(zip(names, ({3}, {1}, {2}, {1}), strict=True))
