@@ -206,7 +206,7 @@ def test_wrong_questions_are_refused(frame, fitted):
 
 
 def test_the_demo_s_feeders_have_the_patterns_of_what_they_feed():
-    """Four weeks of the simulator: servers, building services, a workshop, and a laundry, which is like the second."""
+    """Four weeks of the simulator: servers, building services, a workshop, and a laundry like the second."""
     times = (1_774_224_000 + 900 * np.arange(28 * 96)) * 10**9
     feeders = [Feeder(1, number, 0.0) for number in range(1, 5)]
     values = np.empty((len(times), 4))
