@@ -67,6 +67,7 @@ class Place:
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to ``tieline``'s parser."""
+    from historian.forecast_job.export import add_arguments, export
     from historian.forecast_job.show import show
     from historian.forecast_job.show_patterns import show_patterns
 
@@ -102,6 +103,11 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     _add_printed(shows)
     shows.add_argument("--utc", action="store_true", help="UTC instead of the site's time zone")
     _add_files(shows)
+
+    exports = add("export", "write the model of a forecast as C, for a board", export)
+    exports.add_argument("--name", metavar="FORECAST", help="which; needed where there are several")
+    _add_track(exports)
+    add_arguments(exports)
 
     patterns = add(
         "patterns", "print the daily patterns of a class of consumers, and a day beside", show_patterns

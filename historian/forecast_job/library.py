@@ -171,6 +171,16 @@ def read_model(folder: Path, plan: Plan) -> tuple[Any, Mapping[str, Any]]:
         raise ModelError(str(error)) from None
 
 
+def export_c(forecaster: Any, source: Path, name: str) -> Any:
+    """As C, into ``source`` and the header beside it. Raises ValueError for names, ModelError where it has no C."""
+    from historian.forecast import export_c as exports
+
+    try:
+        return exports.export_c(forecaster, source, name)
+    except exports.ExportError as error:
+        raise ModelError(str(error)) from None
+
+
 def patterns_path(folder: Path, forecast: str) -> Path:
     """Where the daily patterns of a forecast's classes of consumers are."""
     return folder / f"{forecast}.patterns.model"
