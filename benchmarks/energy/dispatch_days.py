@@ -20,14 +20,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import gateway.simulator.plant.nominal as nominal
+import numpy as np
 
-nominal.STEP_S, nominal.SWING_STEPS = 0.5, 500  # before all else of the plant is read
-nominal.WEATHER_STEPS, nominal.WEATHER_S = 2, 1.0
-
-import numpy as np  # noqa: E402
-
-from gateway.config.dispatch import (  # noqa: E402
+from gateway.config.dispatch import (
     Course,
     DispatchSettings,
     PlannedAsset,
@@ -35,19 +30,19 @@ from gateway.config.dispatch import (  # noqa: E402
     PlannedGenset,
     PlannedVehicle,
 )
-from gateway.config.load import load_site  # noqa: E402
-from gateway.simulator.plant.charger import Vehicle  # noqa: E402
-from gateway.simulator.plant.microgrid import Microgrid  # noqa: E402
-from gateway.simulator.plant.nominal import Nominal  # noqa: E402
-from historian.dispatch_job.child import Failure  # noqa: E402
-from historian.dispatch_job.dispatcher import Dispatcher, Published  # noqa: E402
-from historian.dispatch_job.foresight import NoForecasts  # noqa: E402
-from historian.dispatch_job.kept import Kept  # noqa: E402
-from historian.dispatch_job.shadow import Day  # noqa: E402
-from historian.dispatch_job.solver import Job, Solved, solve_job  # noqa: E402
-from plc.bench import Bench, load  # noqa: E402
-from plc.library import FILES  # noqa: E402
-from plc.runtime.variables import Kind, variable  # noqa: E402
+from gateway.config.load import load_site
+from gateway.simulator.plant.charger import Vehicle
+from gateway.simulator.plant.microgrid import Microgrid
+from gateway.simulator.plant.nominal import Nominal
+from historian.dispatch_job.child import Failure
+from historian.dispatch_job.dispatcher import Dispatcher, Published
+from historian.dispatch_job.foresight import NoForecasts
+from historian.dispatch_job.kept import Kept
+from historian.dispatch_job.shadow import Day
+from historian.dispatch_job.solver import Job, Solved, solve_job
+from plc.bench import Bench, load
+from plc.library import FILES
+from plc.runtime.variables import Kind, variable
 
 FORMATS: Mapping[Kind, tuple[str, type]] = {
     Kind.BOOL: ("?", bool),
@@ -145,7 +140,7 @@ class Days:
         assert loaded.dispatch is not None, "the site has a section `dispatch`"
         self.names = {place: tag.name for place, tag in enumerate(loaded.tags)}
         self.settings = _of_timetable(loaded.dispatch, horizon_h)
-        self.grid = Microgrid(seed=seed, start_hour=0.0, nominal=Nominal(hz=60.0, v=480.0))
+        self.grid = Microgrid(seed=seed, start_hour=0.0, nominal=Nominal(hz=60.0, v=480.0, step_s=0.5))
         self.limit_kw = limit_kw
         self.program = Program()
         self._random = random.Random(f"{seed}:days")

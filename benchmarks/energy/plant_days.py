@@ -20,25 +20,22 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import gateway.simulator.plant.nominal as nominal
+import numpy as np
+
+from gateway.calculated.evaluate import Evaluator
+from gateway.config.load import load_site
+from gateway.config.paths import run_paths
+from gateway.config.plant_time import NS, PlantTime, keep_plant_time, speed_of
+from gateway.config.site import Site
+from gateway.simulator.plant.microgrid import Microgrid
+from gateway.simulator.plant.nominal import Nominal
+from gateway.simulator.together import rows_by_tag
+from gateway.tags.sample import SAMPLE, to_bits
+from gateway.tags.tag import ValueType
+from historian.keeping.importing.inbox import Parcel, reason_of, take_alone
+from historian.store.rows import Rows
 
 STEP_S = 2.0  # nobody looks at anything finer than a minute of it, and it is tied
-nominal.coarsen(STEP_S)
-
-import numpy as np  # noqa: E402
-
-from gateway.calculated.evaluate import Evaluator  # noqa: E402
-from gateway.config.load import load_site  # noqa: E402
-from gateway.config.paths import run_paths  # noqa: E402
-from gateway.config.plant_time import NS, PlantTime, keep_plant_time, speed_of  # noqa: E402
-from gateway.config.site import Site  # noqa: E402
-from gateway.simulator.plant.microgrid import Microgrid  # noqa: E402
-from gateway.simulator.together import rows_by_tag  # noqa: E402
-from gateway.tags.sample import SAMPLE, to_bits  # noqa: E402
-from gateway.tags.tag import ValueType  # noqa: E402
-from historian.keeping.importing.inbox import Parcel, reason_of, take_alone  # noqa: E402
-from historian.store.rows import Rows  # noqa: E402
-
 SETTLE_S = 60
 DAY_S = 86_400
 HOUR_S = 3_600
@@ -65,7 +62,7 @@ class Past:
     def __init__(self, site: Site, seed: int, start_hour: float) -> None:
         settings = site.simulator
         assert settings is not None
-        built = nominal.Nominal(settings.nominal_hz, settings.nominal_v)
+        built = Nominal(settings.nominal_hz, settings.nominal_v, step_s=STEP_S)
         self.site = site
         self.grid = Microgrid(
             seed, settings.ev_chargers, settings.feeders, start_hour, built, settings.ev_stay_h

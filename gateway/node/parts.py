@@ -89,11 +89,6 @@ def _beat_of_scan(site: Site, logic: LogicSettings) -> tuple[str, ...]:
 
 
 async def _simulator(context: PartContext) -> None:
-    from gateway.simulator.plant import nominal
-
-    settings = context.site.simulator
-    if settings is not None and (step_s := nominal.step_for(settings.speed)) != nominal.STEP_S:
-        nominal.coarsen(step_s)  # before the plant is loaded
     from gateway.simulator.part import run
 
     await run(context)

@@ -32,7 +32,7 @@ from gateway.simulator.door import Device, Door
 from gateway.simulator.pace import Pace
 from gateway.simulator.plant.imperial60 import Imperial60
 from gateway.simulator.plant.microgrid import Microgrid
-from gateway.simulator.plant.nominal import FINE_SPEED, STEP_S, Nominal
+from gateway.simulator.plant.nominal import FINE_SPEED, Nominal, step_for
 from gateway.simulator.server import DeviceServer
 
 TICK_S = 0.01  # between two looks at the clock: a device answers with values at most this old
@@ -59,7 +59,7 @@ async def run(context: PartContext) -> None:
         control = Control(context.paths.simulator_socket, {door.name: door for door in doors}, None)
         await _open(context, doors, control, follow_clock(plant, clock, context.stop))
         return
-    nominal = Nominal(settings.nominal_hz, settings.nominal_v, settings.remote)
+    nominal = Nominal(settings.nominal_hz, settings.nominal_v, settings.remote, step_for(settings.speed))
     hour = hour_of(context.site, context.paths.state)
     start_hour = settings.start_hour if hour is None else hour()
     grid = Microgrid(
@@ -67,7 +67,7 @@ async def run(context: PartContext) -> None:
     )
     # The phase turns so many times as fast for a logic that is no faster: none could bring the island into step.
     grid.tie.keeps_step = settings.speed > FINE_SPEED
-    for _ in range(round(SETTLE_S / STEP_S)):
+    for _ in range(round(SETTLE_S / nominal.step_s)):
         grid.step()
     counters = Counters(context.paths.state, grid, settings.speed)
     counters.recall()
@@ -170,7 +170,7 @@ async def live(
     clock = asyncio.get_running_loop()
     if hour is not None:
         grid.set_hour(hour())
-    pace = Pace(clock.time(), speed)
+    pace = Pace(clock.time(), speed, grid.nominal.step_s)
     next_s = kept_s = clock.time()
     if counters is not None:
         counters.keep()

@@ -12,7 +12,6 @@ from gateway.simulator.plant.nominal import (
     BLOCKED_BELOW_PU,
     NOMINAL,
     SECONDS_PER_HOUR,
-    STEP_S,
     Nominal,
     clamp,
     lag,
@@ -27,7 +26,7 @@ STANDBY_KW = 0.3  # drawn from the cells, always
 DROOP = 0.02  # of nominal frequency at rated power
 POWER_FILTER_S = 0.2
 RAMP_KW_PER_S = 250.0
-FOLLOW_LAG = lag(STEP_S, 0.05)
+FOLLOW_S = 0.05
 EMPTY_SHARE, FULL_SHARE = 0.05, 1.0  # no discharge below, no charge above; power tapers on the way there
 EMPTY_TAPER, FULL_TAPER = 0.05, 0.08
 OVERLOAD = 1.5  # of rated power, for OVERLOAD_S
@@ -58,11 +57,13 @@ class Battery:
 
     __slots__ = (
         "_band_s",
+        "_follow_share",
         "_is_asked",
         "_nominal",
         "_overload_s",
         "_ramped_kw",
         "_rest_s",
+        "_step_s",
         "charge_kwh",
         "current_a",
         "discharge_kwh",
@@ -81,6 +82,8 @@ class Battery:
 
     def __init__(self, nominal: Nominal = NOMINAL) -> None:
         self._nominal = nominal
+        self._step_s = nominal.step_s
+        self._follow_share = lag(nominal.step_s, FOLLOW_S)
         self.droop_kw_per_hz = RATED_KW / (DROOP * nominal.hz)
         self.inertia_kw_s_per_hz = self.droop_kw_per_hz * POWER_FILTER_S
         self.form_command = True
@@ -125,7 +128,7 @@ class Battery:
         """Which state to be in for the next step; the breaker's auxiliary contact wired to it says ``tied``."""
         waits = self._nominal.remote and not self._is_asked
         if self.state is State.TRIPPED:
-            self._rest_s -= STEP_S
+            self._rest_s -= self._step_s
             if self._rest_s > 0.0 or waits:
                 return
             self.state = State.STANDBY
@@ -151,23 +154,25 @@ class Battery:
             self._is_asked = False
 
     def follow(self, voltage_pu: float) -> None:
-        """Power for one STEP_S where somebody else holds the bus."""
+        """Power for one step where somebody else holds the bus."""
         if voltage_pu < BLOCKED_BELOW_PU or self.state is not State.FOLLOWING:
             self.power_kw = 0.0
             self._ramped_kw = 0.0
             return
         wanted_kw = clamp(self.setpoint_kw, -self.most_charge_kw(), self.most_discharge_kw())
-        self._ramped_kw = toward(self._ramped_kw, wanted_kw, RAMP_KW_PER_S * STEP_S)
-        self.power_kw += (self._ramped_kw - self.power_kw) * FOLLOW_LAG
+        self._ramped_kw = toward(self._ramped_kw, wanted_kw, RAMP_KW_PER_S * self._step_s)
+        self.power_kw += (self._ramped_kw - self.power_kw) * self._follow_share
 
     def watch(self, frequency_hz: float) -> None:
         """Protection while forming, after the power of the step is known."""
         if self.state is State.BLACK_START:
-            self.start_s += STEP_S
+            self.start_s += self._step_s
             if self.start_s > START_RAMP_S:
                 self.state = State.FORMING
-        self._overload_s = self._overload_s + STEP_S if abs(self.power_kw) > OVERLOAD * RATED_KW else 0.0
-        self._band_s = 0.0 if self._is_in_band(frequency_hz) else self._band_s + STEP_S
+        self._overload_s = (
+            self._overload_s + self._step_s if abs(self.power_kw) > OVERLOAD * RATED_KW else 0.0
+        )
+        self._band_s = 0.0 if self._is_in_band(frequency_hz) else self._band_s + self._step_s
         if self._overload_s > OVERLOAD_S or self._band_s > BAND_S or self.charge_share < 0.5 * EMPTY_SHARE:
             self.trip()
 
@@ -189,7 +194,7 @@ class Battery:
     def account(self) -> None:
         """What the power of this step does to the cells; ``heat_kw`` is all that is lost on the way."""
         power_kw = self.power_kw
-        energy_kwh = power_kw * STEP_S / SECONDS_PER_HOUR
+        energy_kwh = power_kw * self._step_s / SECONDS_PER_HOUR
         standby_kw = STANDBY_KW if self.stored_kwh > 0.0 else 0.0
         if power_kw >= 0.0:
             cells_kw = power_kw / DISCHARGE_EFFICIENCY + standby_kw
@@ -198,9 +203,9 @@ class Battery:
             cells_kw = power_kw * CHARGE_EFFICIENCY + standby_kw
             self.charge_kwh -= energy_kwh
         self.heat_kw = cells_kw - power_kw
-        self.stored_kwh -= cells_kw * STEP_S / SECONDS_PER_HOUR
+        self.stored_kwh -= cells_kw * self._step_s / SECONDS_PER_HOUR
         open_v = EMPTY_V + (FULL_V - EMPTY_V) * self.charge_share
         self.current_a = 1000.0 * cells_kw / self.voltage_v
         self.voltage_v = open_v - RESISTANCE_OHM * self.current_a
         warm_c = AIR_C + HEAT_K_PER_KW * self.heat_kw
-        self.temperature_c += (warm_c - self.temperature_c) * STEP_S / THERMAL_S
+        self.temperature_c += (warm_c - self.temperature_c) * self._step_s / THERMAL_S

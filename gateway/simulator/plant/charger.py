@@ -10,8 +10,6 @@ from gateway.simulator.plant.nominal import (
     BLOCKED_BELOW_PU,
     NOMINAL,
     SECONDS_PER_HOUR,
-    STEP_S,
-    WEATHER_S,
     Nominal,
     clamp,
     lag,
@@ -23,7 +21,7 @@ TAPER_FROM = 0.80  # state of charge from which a vehicle takes less and less
 TAPER_TO_SHARE = 0.08
 LEAST_SHARE = 0.30  # a vehicle gives nothing back below this
 FULL_SHARE = 0.999
-FOLLOW_LAG = lag(STEP_S, 0.4)
+FOLLOW_S = 0.4
 RETURN_S = 3.0  # wait after the voltage is back
 # Charging gives way as frequency falls, from all to nothing (as LFSM-UC does for large storage), so that an
 # island keeps its lights before it fills its cars.
@@ -64,11 +62,14 @@ class Charger:
 
     __slots__ = (
         "_back_s",
+        "_follow_share",
         "_low_from_hz",
         "_low_to_hz",
         "_random",
         "_stay_h",
+        "_step_s",
         "_vacant_s",
+        "_weather_s",
         "charge_kwh",
         "discharge_kwh",
         "power_kw",
@@ -82,6 +83,8 @@ class Charger:
     ) -> None:
         """``stay_h``: of every vehicle; None: drawn anew for each."""
         self._stay_h = stay_h
+        self._step_s, self._weather_s = nominal.step_s, nominal.weather_s
+        self._follow_share = lag(nominal.step_s, FOLLOW_S)
         self._low_from_hz, self._low_to_hz = LOW_FROM_PU * nominal.hz, LOW_TO_PU * nominal.hz
         self._random = random.Random(f"{seed}:charger {number}")
         self.setpoint_kw = -RATED_KW
@@ -106,18 +109,18 @@ class Charger:
         self._vacant_s = self._random.expovariate(1.0 / VACANT_S)
 
     def weather(self) -> None:
-        """Comings and goings, every WEATHER_S."""
+        """Comings and goings, at every change of the weather."""
         if self.vehicle is None:
-            self._vacant_s -= WEATHER_S
+            self._vacant_s -= self._weather_s
             if self._vacant_s <= 0.0:
                 self.plug_in(self._next_vehicle())
         else:
-            self.vehicle.stays_s -= WEATHER_S
+            self.vehicle.stays_s -= self._weather_s
             if self.vehicle.stays_s <= 0.0:
                 self.unplug()
 
     def step(self, frequency_hz: float, voltage_pu: float) -> None:
-        """Every STEP_S."""
+        """Every step."""
         vehicle = self.vehicle
         if vehicle is None:
             return
@@ -129,7 +132,7 @@ class Charger:
         share = vehicle.stored_kwh / vehicle.capacity_kwh
         wanted_kw = self.setpoint_kw
         if self._back_s < RETURN_S:
-            self._back_s += STEP_S
+            self._back_s += self._step_s
             wanted_kw = 0.0
         if wanted_kw < 0.0:
             most_kw = vehicle.most_kw
@@ -143,8 +146,8 @@ class Charger:
             wanted_kw = max(wanted_kw, -most_kw)
         elif wanted_kw > 0.0:
             wanted_kw = min(wanted_kw, vehicle.most_kw) if share > LEAST_SHARE else 0.0
-        self.power_kw += (wanted_kw - self.power_kw) * FOLLOW_LAG
-        energy_kwh = self.power_kw * STEP_S / SECONDS_PER_HOUR
+        self.power_kw += (wanted_kw - self.power_kw) * self._follow_share
+        energy_kwh = self.power_kw * self._step_s / SECONDS_PER_HOUR
         if energy_kwh < 0.0:
             self.charge_kwh -= energy_kwh
             vehicle.stored_kwh -= energy_kwh * EFFICIENCY

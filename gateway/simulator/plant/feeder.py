@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from gateway.simulator.plant.nominal import (
     NOMINAL,
     SECONDS_PER_HOUR,
-    STEP_S,
-    WEATHER_S,
     Noise,
     Nominal,
 )
@@ -74,6 +72,7 @@ class Feeder:
         "_outside_s",
         "_pickup",
         "_return_s",
+        "_step_s",
         "_under_hz",
         "_under_s",
         "base_kw",
@@ -91,6 +90,7 @@ class Feeder:
     def __init__(self, seed: int, number: int, hour: float, nominal: Nominal = NOMINAL) -> None:
         self._kind = KINDS[(number - 1) % len(KINDS)]
         self._nominal = nominal
+        self._step_s = nominal.step_s
         relay = BACKUP if nominal.remote else ALONE
         self._under_hz = relay.below_pu[self._kind.priority - 1] * nominal.hz
         self._under_s = relay.delay_s
@@ -128,8 +128,8 @@ class Feeder:
         return True
 
     def weather(self, hour: float) -> None:
-        """Every WEATHER_S."""
-        self.noise.step(WEATHER_S)
+        """At every change of it."""
+        self.noise.step(self._nominal.weather_s)
         self._load(hour)
 
     def demand_at_nominal_hz(self, voltage_pu: float) -> float:
@@ -139,7 +139,7 @@ class Feeder:
         return self.base_kw * (1.0 + self._pickup) * math.pow(voltage_pu, VOLTAGE_EXPONENT)
 
     def account(self, power_kw: float, voltage_pu: float) -> None:
-        """What the feeder drew for one STEP_S."""
+        """What the feeder drew for one step."""
         self.power_kw = power_kw
         self.reactive_kvar = 0.0
         self.voltage_v = 0.0
@@ -148,33 +148,33 @@ class Feeder:
             self.reactive_kvar = (
                 self.base_kw * (1.0 + self._pickup) * KVAR_PER_KW * math.pow(voltage_pu, REACTIVE_EXPONENT)
             )
-        self.energy_kwh += power_kw * STEP_S / SECONDS_PER_HOUR
-        self._pickup -= self._pickup * STEP_S / COLD_LOAD_S
+        self.energy_kwh += power_kw * self._step_s / SECONDS_PER_HOUR
+        self._pickup -= self._pickup * self._step_s / COLD_LOAD_S
 
     def watch(self, frequency_hz: float, voltage_pu: float) -> None:
-        """The relay and the breaker, for one STEP_S."""
+        """The relay and the breaker, for one step."""
         if self._opening_s is not None:
-            self._opening_s -= STEP_S
+            self._opening_s -= self._step_s
             if self._opening_s <= 1e-9:
                 self._open()
         if self.breaker_closed:
             if voltage_pu < NO_VOLTAGE_PU:
-                self._outside_s += STEP_S
+                self._outside_s += self._step_s
                 if self._outside_s >= NO_VOLTAGE_S:
                     self._trip()
             elif frequency_hz < self._under_hz:
-                self._outside_s += STEP_S
+                self._outside_s += self._step_s
                 if self._outside_s >= self._under_s:
                     self._trip()
             else:
                 self._outside_s = 0.0
             return
-        self._open_s += STEP_S
+        self._open_s += self._step_s
         if self._nominal.remote:
             return
         return_hz = RETURN_FREQUENCY_PU * self._nominal.hz
         is_fit = voltage_pu > RETURN_VOLTAGE_PU and frequency_hz > return_hz
-        self._return_s = self._return_s + STEP_S if is_fit else 0.0
+        self._return_s = self._return_s + self._step_s if is_fit else 0.0
         if self.close_command and self._return_s >= RETURN_S_PER_PRIORITY * self.priority:
             self._close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from gateway.simulator.plant.nominal import NOMINAL, SECONDS_PER_HOUR, STEP_S, Nominal, lag, toward
+from gateway.simulator.plant.nominal import NOMINAL, SECONDS_PER_HOUR, Nominal, lag, toward
 
 RATED_KW = 120.0
 RATED_KVA = 150.0
@@ -20,10 +20,7 @@ TANK_L = 400.0
 IDLE_L_PER_H, L_PER_KWH = 3.0, 0.25
 UNLOADED_KW = 5.0
 LOW_PU = 0.92  # of frequency; on line below this: trip
-_SPIN = lag(STEP_S, 0.8)
-ENGINE_SHARE = min(
-    STEP_S / ENGINE_S, 1.0
-)  # of the way that the engine goes in a step; 1: a coarse step, at its end
+SPIN_S = 0.8
 
 
 class State(IntEnum):
@@ -67,9 +64,12 @@ class Genset:
         "_in_state_s",
         "_nominal_hz",
         "_ramped_kw",
+        "_spin_share",
+        "_step_s",
         "droop_kw_per_hz",
         "energy_kwh",
         "engine_kw",
+        "engine_share",
         "fuel_l",
         "inertia_kw_s_per_hz",
         "power_kw",
@@ -81,6 +81,10 @@ class Genset:
 
     def __init__(self, nominal: Nominal = NOMINAL) -> None:
         self._nominal_hz = nominal.hz
+        self._step_s = nominal.step_s
+        self._spin_share = lag(nominal.step_s, SPIN_S)
+        # Of the way that the engine goes in a step; 1: a coarse step, at its end.
+        self.engine_share = min(nominal.step_s / ENGINE_S, 1.0)
         self.droop_kw_per_hz = RATED_KW / (DROOP * nominal.hz)
         self.inertia_kw_s_per_hz = 2.0 * INERTIA_S * RATED_KVA / nominal.hz
         self.run_command = False
@@ -103,8 +107,8 @@ class Genset:
         return self.state not in (State.STOPPED, State.CRANKING, State.FAULT)
 
     def choose(self, bus_is_live: bool) -> None:
-        """The sequence, for one STEP_S."""
-        self._in_state_s += STEP_S
+        """The sequence, for one step."""
+        self._in_state_s += self._step_s
         stage = SEQUENCE[self.state]
         is_over = self._in_state_s >= stage.seconds
         if self.state is State.SYNCHRONISING and not bus_is_live:
@@ -123,7 +127,7 @@ class Genset:
     def reference_kw(self, trim_hz: float) -> float:
         """Move the load reference along its ramp; the power at 0 Hz of the droop line."""
         wanted_kw = 0.0 if self.state is State.UNLOADING else max(self.setpoint_kw, LEAST_KW)
-        self._ramped_kw = toward(self._ramped_kw, wanted_kw, RAMP_KW_PER_S * STEP_S)
+        self._ramped_kw = toward(self._ramped_kw, wanted_kw, RAMP_KW_PER_S * self._step_s)
         return self._ramped_kw + self.droop_kw_per_hz * (self._nominal_hz + trim_hz)
 
     def trip(self) -> None:
@@ -138,11 +142,11 @@ class Genset:
             self.power_kw = 0.0
             self.engine_kw = 0.0
             wanted_rpm = SEQUENCE[self.state].speed_pu * RPM_PER_HZ * self._nominal_hz
-            self.speed_rpm += (wanted_rpm - self.speed_rpm) * _SPIN
+            self.speed_rpm += (wanted_rpm - self.speed_rpm) * self._spin_share
         if self.is_running:
-            litres = (IDLE_L_PER_H + L_PER_KWH * self.engine_kw) * STEP_S / SECONDS_PER_HOUR
+            litres = (IDLE_L_PER_H + L_PER_KWH * self.engine_kw) * self._step_s / SECONDS_PER_HOUR
             self.fuel_l = max(0.0, self.fuel_l - litres)
-        self.energy_kwh += self.power_kw * STEP_S / SECONDS_PER_HOUR
+        self.energy_kwh += self.power_kw * self._step_s / SECONDS_PER_HOUR
 
     def _enter(self, state: State) -> None:
         if state is self.state:

@@ -25,9 +25,7 @@ from gateway.simulator.plant.nominal import (
     BLOCKED_BELOW_PU,
     NOMINAL,
     SECONDS_PER_HOUR,
-    STEP_S,
-    SWING_STEPS,
-    WEATHER_STEPS,
+    SWING_S,
     Nominal,
     lag,
 )
@@ -40,10 +38,9 @@ TIE_OHM = (0.008, 0.016)  # resistance and reactance of transformer and cable to
 IDLE_LOSS_KW = 0.4  # iron and switchgear, at nominal voltage; goes with its square
 VOLTAGE_DROOP = 0.02  # of nominal, at rated reactive power of those that form
 REACTANCE = 0.08  # per unit, behind the regulated voltage
-EXCITATION_LAG = lag(STEP_S, 0.05)
+EXCITATION_S = 0.05
 STORAGE_KVA = 280.0
 LIVE_PU = 0.1
-SWING_S = STEP_S / SWING_STEPS
 COLLAPSED_PU = 0.9  # of frequency; below this no source of the island stays on
 
 
@@ -60,7 +57,11 @@ class Microgrid:
     """
 
     __slots__ = (
+        "_excitation_share",
         "_excitation_v",
+        "_step_s",
+        "_swing_steps",
+        "_weather_steps",
         "battery",
         "chargers",
         "feeders",
@@ -88,6 +89,9 @@ class Microgrid:
         ev_stay_h: float | None = None,
     ) -> None:
         self.nominal = nominal
+        self._step_s = nominal.step_s
+        self._swing_steps, self._weather_steps = nominal.swing_steps, nominal.weather_steps
+        self._excitation_share = lag(nominal.step_s, EXCITATION_S)
         self.start_hour = start_hour
         self.steps = 0
         self.utility = Utility(seed, nominal)
@@ -107,7 +111,7 @@ class Microgrid:
     @property
     def seconds(self) -> float:
         """Simulated since the start."""
-        return self.steps * STEP_S
+        return self.steps * self._step_s
 
     @property
     def hour(self) -> float:
@@ -123,8 +127,8 @@ class Microgrid:
         return self.tie.command(close, self.utility, self.voltage_v, self.frequency_hz)
 
     def step(self) -> None:
-        """Advance by STEP_S."""
-        if self.steps % WEATHER_STEPS == 0:
+        """Advance by a step."""
+        if self.steps % self._weather_steps == 0:
             self._weather()
         self.steps += 1
         self.utility.step(self.tie.breaker_closed)
@@ -208,7 +212,7 @@ class Microgrid:
             return self._swing(fed_kw, sum(demands_kw))
         before_hz, self.frequency_hz = self.frequency_hz, self.utility.frequency_hz
         self.battery.follow(voltage_pu)
-        self._drive_tied(voltage_pu, (self.frequency_hz - before_hz) / STEP_S)
+        self._drive_tied(voltage_pu, (self.frequency_hz - before_hz) / self._step_s)
         nominal_hz = self.nominal.hz
         factor = 1.0 + frequency_slope(1.0, nominal_hz) * (self.frequency_hz - nominal_hz)
         demand_kw = sum(demands_kw) * factor
@@ -226,11 +230,11 @@ class Microgrid:
         wanted_kw = min(max(wanted_kw, 0.0), diesel.MOST_KW)
         if voltage_pu < BLOCKED_BELOW_PU:
             wanted_kw = genset.engine_kw = 0.0  # nothing can be fed into a collapsed bus: the rack closes
-        genset.engine_kw += (wanted_kw - genset.engine_kw) * diesel.ENGINE_SHARE
+        genset.engine_kw += (wanted_kw - genset.engine_kw) * genset.engine_share
         genset.power_kw = genset.engine_kw - genset.inertia_kw_s_per_hz * rocof_hz_s
 
     def _swing(self, fed_kw: float, demand_kw: float) -> float:
-        """SWING_STEPS of the island's one mass; semi-implicit Euler, 1 ms against time constants of 200 ms."""
+        """A step of the island's one mass; semi-implicit Euler, 1 ms against time constants of 200 ms."""
         battery, genset, trim_hz = self.battery, self.genset, self.tie.trim_hz
         forming, on_line = battery.is_forming, genset.is_on_line
         most_kw, least_kw = (
@@ -248,7 +252,7 @@ class Microgrid:
         start_hz = hz = self.frequency_hz
         battery_sum = engine_sum = hz_sum = 0.0
         battery_kw = 0.0
-        for _ in range(SWING_STEPS):
+        for _ in range(self._swing_steps):
             if forming:
                 battery_kw = battery_ref_kw - battery_droop * hz
                 if battery_kw > most_kw:
@@ -266,16 +270,16 @@ class Microgrid:
             engine_sum += engine_kw
             hz_sum += hz
             hz += (battery_kw + engine_kw - drawn_kw - slope * hz) * (SWING_S / inertia)
-        rocof_hz_s = (hz - start_hz) / STEP_S
+        rocof_hz_s = (hz - start_hz) / self._step_s
         self.frequency_hz = hz
         if forming:
-            battery.power_kw = battery_sum / SWING_STEPS - battery.inertia_kw_s_per_hz * rocof_hz_s
+            battery.power_kw = battery_sum / self._swing_steps - battery.inertia_kw_s_per_hz * rocof_hz_s
         else:
             battery.power_kw = 0.0
         if on_line:
             genset.engine_kw = engine_kw
-            genset.power_kw = engine_sum / SWING_STEPS - genset.inertia_kw_s_per_hz * rocof_hz_s
-        return hz_sum / SWING_STEPS
+            genset.power_kw = engine_sum / self._swing_steps - genset.inertia_kw_s_per_hz * rocof_hz_s
+        return hz_sum / self._swing_steps
 
     def _settle_voltage(self, reactive_kvar: float) -> None:
         """The bus voltage that the next step starts from."""
@@ -296,7 +300,7 @@ class Microgrid:
             target_v = self.nominal.v * (1.0 + (REACTANCE - VOLTAGE_DROOP) * loading)
             if self.battery.state is storage.State.BLACK_START and not self.genset.is_on_line:
                 target_v *= min(1.0, self.battery.start_s / storage.START_RAMP_S)
-            self._excitation_v += (target_v - self._excitation_v) * EXCITATION_LAG
+            self._excitation_v += (target_v - self._excitation_v) * self._excitation_share
             self.voltage_v = max(0.0, self._excitation_v - self.nominal.v * REACTANCE * loading)
 
     def _account(self) -> None:

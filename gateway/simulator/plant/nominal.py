@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 import random
-import sys
 from dataclasses import dataclass
 
-FINE_STEP_S = 0.005
-STEP_S = FINE_STEP_S  # of the whole plant; the swing inside an islanded step runs at SWING_STEPS a step, 1 ms
-SWING_STEPS = 5
-WEATHER_STEPS = 20  # sun, wind, load profiles and vehicles change every 20 steps, 100 ms
-WEATHER_S = WEATHER_STEPS * STEP_S
+STEP_S = 0.005  # of the whole plant; the swing inside an islanded step runs at steps of SWING_S
+SWING_S = 0.001
+WEATHER_S = 0.1  # sun, wind, load profiles and vehicles change so often, at coarse steps every second one
 # Above a speed, a longer step: devices are looked at every 10 ms of the wall, 0.2 s of the plant at 20 times as fast.
 FINE_SPEED = 20.0
-COARSER_STEPS = ((FINE_SPEED, FINE_STEP_S), (100.0, 0.05), (math.inf, 0.5))
+COARSER_STEPS = ((FINE_SPEED, STEP_S), (100.0, 0.05), (math.inf, 0.5))
 SECONDS_PER_HOUR = 3600.0
 BLOCKED_BELOW_PU = (
     0.5  # momentary cessation: below this voltage converters feed nothing (IEEE 1547-2018 6.4.2)
@@ -26,33 +23,35 @@ def step_for(speed: float) -> float:
     return next(step_s for most, step_s in COARSER_STEPS if speed <= most)
 
 
-def coarsen(step_s: float) -> None:
-    """Have the plant step so coarsely, in all of this process, before anything else of it is loaded.
-
-    A step is whole ms: the swing of an island stays at 1 ms, and lags are exact at any step.
-    """
-    global STEP_S, SWING_STEPS, WEATHER_STEPS, WEATHER_S
-    loaded = [
-        name for name in sys.modules if name.startswith("gateway.simulator.plant.") and name != __name__
-    ]
-    assert not loaded, f"{loaded[0]} has the other step already"
-    STEP_S, SWING_STEPS = step_s, round(step_s * 1000)
-    WEATHER_STEPS = max(round(0.1 / step_s), 2)
-    WEATHER_S = WEATHER_STEPS * STEP_S
-
-
 @dataclass(frozen=True, slots=True)
 class Nominal:
-    """What the plant is built for. Every threshold of its devices is a share of these (per unit).
+    """What the plant is built for, every threshold of its devices a share of it (per unit), and its step.
 
     ``remote``: relays and inverter stand on remote control. They keep their own protection, slower and lower than
     that of the logic above them, and do nothing by themselves to come back: a breaker closes, and a tripped inverter
     starts, only when told. On local they are alone and return by themselves.
+
+    ``step_s`` is whole ms: the swing of an island stays at 1 ms, and lags are exact at any step.
     """
 
     hz: float = 50.0
     v: float = 400.0  # line to line
     remote: bool = False
+    step_s: float = STEP_S
+
+    @property
+    def swing_steps(self) -> int:
+        """Of an islanded step."""
+        return round(self.step_s / SWING_S)
+
+    @property
+    def weather_steps(self) -> int:
+        """From one change of the weather to the next."""
+        return max(round(WEATHER_S / self.step_s), 2)
+
+    @property
+    def weather_s(self) -> float:
+        return self.weather_steps * self.step_s
 
 
 NOMINAL = Nominal()

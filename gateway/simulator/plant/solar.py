@@ -9,8 +9,6 @@ from gateway.simulator.plant.nominal import (
     BLOCKED_BELOW_PU,
     NOMINAL,
     SECONDS_PER_HOUR,
-    STEP_S,
-    WEATHER_S,
     Nominal,
     clamp,
     lag,
@@ -23,14 +21,13 @@ TEMPERATURE_PER_K = -0.004  # crystalline silicon, of power
 HEATING_K_PER_W_M2 = 0.031  # (NOCT - 20 °C) / 800 W/m2 with NOCT 45 °C
 AIR_MEAN_C, AIR_SWING_C = 18.0, 6.0
 EFFICIENCY = 0.97
-MPP_LAG, CURTAIL_LAG = lag(STEP_S, 0.4), lag(STEP_S, 0.1)
+MPP_S, CURTAIL_S = 0.4, 0.1
 RETURN_KW_PER_S = 50.0  # full power three seconds after a voltage dip
 # Gives way at high frequency with 2 % droop, the steepest of EN 50549-1 4.6.1: a full island needs it.
 HIGH_PU, HIGH_DROOP = 1.004, 0.02
 WAKE_KW = 0.2
 CLEAR_S, CLOUDY_S = 90.0, 45.0  # mean spells
-_CLOUD_EDGE = lag(WEATHER_S, 6.0)
-_WARMING = lag(WEATHER_S, 300.0)
+CLOUD_EDGE_S, WARMING_S = 6.0, 300.0
 
 OFF, ASLEEP, PRODUCING, LIMITED = 1, 2, 4, 5  # SunSpec model 103, St
 
@@ -51,10 +48,16 @@ class Solar:
 
     __slots__ = (
         "_clearness",
+        "_curtail_share",
+        "_edge_share",
+        "_mpp_share",
         "_nominal_hz",
         "_random",
         "_spell_s",
+        "_step_s",
         "_target",
+        "_warming_share",
+        "_weather_s",
         "available_kw",
         "energy_kwh",
         "irradiance_w_m2",
@@ -66,6 +69,10 @@ class Solar:
 
     def __init__(self, seed: int, hour: float, nominal: Nominal = NOMINAL) -> None:
         self._nominal_hz = nominal.hz
+        self._step_s, self._weather_s = nominal.step_s, nominal.weather_s
+        self._mpp_share, self._curtail_share = lag(nominal.step_s, MPP_S), lag(nominal.step_s, CURTAIL_S)
+        self._edge_share = lag(nominal.weather_s, CLOUD_EDGE_S)
+        self._warming_share = lag(nominal.weather_s, WARMING_S)
         self._random = random.Random(f"{seed}:clouds")
         self._spell_s = 0.0
         self._target = 1.0
@@ -81,17 +88,17 @@ class Solar:
         self.power_kw = self.available_kw
 
     def weather(self, hour: float) -> None:
-        """Every WEATHER_S."""
-        self._spell_s -= WEATHER_S
+        """At every change of it."""
+        self._spell_s -= self._weather_s
         if self._spell_s <= 0.0:
             is_cloudy = self._target >= 0.9
             self._target = self._random.uniform(0.2, 0.75) if is_cloudy else self._random.uniform(0.92, 1.0)
             self._spell_s = self._random.expovariate(1.0 / (CLOUDY_S if is_cloudy else CLEAR_S))
-        self._clearness += (self._target - self._clearness) * _CLOUD_EDGE
+        self._clearness += (self._target - self._clearness) * self._edge_share
         self._expose(hour)
 
     def step(self, frequency_hz: float, voltage_pu: float) -> None:
-        """Every STEP_S."""
+        """Every step."""
         most_kw = min(self.available_kw, self.limit_kw)
         high_pu = frequency_hz / self._nominal_hz - HIGH_PU
         if high_pu > 0.0:
@@ -102,10 +109,10 @@ class Solar:
             self.state = OFF
             return
         if most_kw < self.power_kw:
-            self.power_kw += (most_kw - self.power_kw) * CURTAIL_LAG
+            self.power_kw += (most_kw - self.power_kw) * self._curtail_share
         else:
-            self.power_kw += min((most_kw - self.power_kw) * MPP_LAG, RETURN_KW_PER_S * STEP_S)
-        self.energy_kwh += self.power_kw * STEP_S / SECONDS_PER_HOUR
+            self.power_kw += min((most_kw - self.power_kw) * self._mpp_share, RETURN_KW_PER_S * self._step_s)
+        self.energy_kwh += self.power_kw * self._step_s / SECONDS_PER_HOUR
         if self.available_kw < WAKE_KW:
             self.state = ASLEEP
         else:
@@ -115,6 +122,6 @@ class Solar:
         self.irradiance_w_m2 = clear_sky_w_m2(hour % 24.0) * self._clearness
         air_c = AIR_MEAN_C + AIR_SWING_C * math.sin(math.radians(15.0 * (hour - 9.0)))
         panel_c = air_c + HEATING_K_PER_W_M2 * self.irradiance_w_m2
-        self.temperature_c += (panel_c - self.temperature_c) * _WARMING
+        self.temperature_c += (panel_c - self.temperature_c) * self._warming_share
         share = self.irradiance_w_m2 / 1000.0 * (1.0 + TEMPERATURE_PER_K * (self.temperature_c - 25.0))
         self.available_kw = clamp(RATED_KW * share * EFFICIENCY, 0.0, RATED_KW)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.simulator.plant.nominal import NOMINAL, SECONDS_PER_HOUR, STEP_S, Nominal, clamp
+from gateway.simulator.plant.nominal import NOMINAL, SECONDS_PER_HOUR, Nominal, clamp
 from gateway.simulator.plant.utility import Utility
 
 
@@ -71,6 +71,7 @@ class Tie:
         "_outside_s",
         "_relay",
         "_steers",
+        "_step_s",
         "angle_deg",
         "breaker_closed",
         "close_command",
@@ -88,6 +89,7 @@ class Tie:
 
     def __init__(self, nominal: Nominal = NOMINAL) -> None:
         self._nominal = nominal
+        self._step_s = nominal.step_s
         self._relay = BACKUP if nominal.remote else ALONE
         self.tripped = False
         self.jammed = False
@@ -136,38 +138,40 @@ class Tie:
         )
 
     def step(self, utility: Utility, bus_v: float, bus_hz: float) -> None:
-        """Protection, breaker, synchroniser and automatic return, for one STEP_S."""
+        """Protection, breaker, synchroniser and automatic return, for one step."""
         is_fit = self._watch(utility)
-        self.fit_s = self.fit_s + STEP_S if is_fit else 0.0
+        self.fit_s = self.fit_s + self._step_s if is_fit else 0.0
         if self.breaker_closed:
             self.angle_deg = 0.0
             if self._opening_s is not None:
-                self._opening_s -= STEP_S
+                self._opening_s -= self._step_s
                 if self._opening_s <= 1e-9:
                     self._open()
             return
         slip_hz = bus_hz - utility.frequency_hz
-        self.angle_deg = (self.angle_deg + 360.0 * slip_hz * STEP_S + 180.0) % 360.0 - 180.0
+        self.angle_deg = (self.angle_deg + 360.0 * slip_hz * self._step_s + 180.0) % 360.0 - 180.0
         steers = self._steers or self.keeps_step
         if steers and self.fit_s > HEALTHY_S and bus_v > DEAD_PU * self._nominal.v:
             steer_hz = clamp(-STEER_HZ_PER_DEGREE * self.angle_deg, -STEER_LIMIT_HZ, STEER_LIMIT_HZ)
-            trim_hz = self.trim_hz + TRIM_PER_S * (steer_hz - slip_hz) * STEP_S
+            trim_hz = self.trim_hz + TRIM_PER_S * (steer_hz - slip_hz) * self._step_s
             self.trim_hz = clamp(trim_hz, -TRIM_LIMIT_HZ, TRIM_LIMIT_HZ)
         else:
-            self.trim_hz -= self.trim_hz * STEP_S  # forgotten within seconds when there is nothing to meet
+            self.trim_hz -= (
+                self.trim_hz * self._step_s
+            )  # forgotten within seconds when there is nothing to meet
         returns = self.close_command and self.fit_s > RETURN_S and not self._nominal.remote
         if returns and self.may_close(utility, bus_v, bus_hz):
             self._begin_closing()
         if self._closing_s is not None:
-            self._closing_s -= STEP_S
+            self._closing_s -= self._step_s
             if self._closing_s <= 1e-9:
                 self._close(utility, bus_v, bus_hz)
 
     def meter(self, power_kw: float, reactive_kvar: float) -> None:
-        """What flowed through the closed breaker for one STEP_S; import is positive."""
+        """What flowed through the closed breaker for one step; import is positive."""
         self.power_kw = power_kw
         self.reactive_kvar = reactive_kvar
-        energy_kwh = power_kw * STEP_S / SECONDS_PER_HOUR
+        energy_kwh = power_kw * self._step_s / SECONDS_PER_HOUR
         if energy_kwh > 0.0:
             self.import_kwh += energy_kwh
         else:
@@ -185,7 +189,7 @@ class Tie:
                     self._outside_s[place] = 0.0
                 else:
                     is_fit = False
-                    self._outside_s[place] += STEP_S
+                    self._outside_s[place] += self._step_s
                     if self._outside_s[place] >= stage.delay_s and self.breaker_closed and not self.tripped:
                         self.tripped = True
                         self._steers = not self._nominal.remote

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 
-from gateway.simulator.plant.nominal import NOMINAL, STEP_S, WEATHER_S, Noise, Nominal, clamp, lag
+from gateway.simulator.plant.nominal import NOMINAL, Noise, Nominal, clamp, lag
 
 FREQUENCY_SIGMA_HZ = 0.012  # a strong continental grid stays within ±50 mHz nearly always
 FREQUENCY_TAU_S = 20.0
 VOLTAGE_SIGMA_PU = 0.00375
 VOLTAGE_TAU_S = 45.0
-_FOLLOW = lag(STEP_S, 0.3)  # the noise is drawn every 100 ms; this keeps the frequency from jumping
-_COLLAPSE = lag(STEP_S, 0.008)  # the stub behind the lost utility dies within two cycles
+FOLLOW_S = 0.3  # the noise is drawn every 100 ms; this keeps the frequency from jumping
+COLLAPSE_S = 0.008  # the stub behind the lost utility dies within two cycles
 
 
 class Utility:
@@ -23,6 +23,8 @@ class Utility:
     """
 
     __slots__ = (
+        "_collapse_share",
+        "_follow_share",
         "_frequency",
         "_nominal",
         "_voltage",
@@ -35,6 +37,8 @@ class Utility:
 
     def __init__(self, seed: int, nominal: Nominal = NOMINAL) -> None:
         self._nominal = nominal
+        self._follow_share = lag(nominal.step_s, FOLLOW_S)
+        self._collapse_share = lag(nominal.step_s, COLLAPSE_S)
         self.drift_hz_s = 0.0
         self.sag_pu = 1.0
         self._frequency = Noise(
@@ -52,22 +56,24 @@ class Utility:
         self.drift_hz_s = drift_hz_s if lost else 0.0
 
     def weather(self) -> None:
-        """Every WEATHER_S."""
-        self._frequency.step(WEATHER_S)
-        self._voltage.step(WEATHER_S)
+        """At every change of it."""
+        self._frequency.step(self._nominal.weather_s)
+        self._voltage.step(self._nominal.weather_s)
 
     def step(self, tied: bool) -> None:
-        """Every STEP_S."""
+        """Every step."""
         nominal = self._nominal
         if self.lost:
             if self.drift_hz_s and tied:
-                drifted_hz = self.frequency_hz + self.drift_hz_s * STEP_S
+                drifted_hz = self.frequency_hz + self.drift_hz_s * nominal.step_s
                 self.frequency_hz = clamp(drifted_hz, 0.8 * nominal.hz, 1.2 * nominal.hz)
                 return
-            self.voltage_v -= self.voltage_v * _COLLAPSE
+            self.voltage_v -= self.voltage_v * self._collapse_share
             return
-        self.voltage_v += (nominal.v * self.sag_pu + self._voltage.value - self.voltage_v) * _FOLLOW
-        self.frequency_hz += (nominal.hz + self._frequency.value - self.frequency_hz) * _FOLLOW
+        self.voltage_v += (
+            nominal.v * self.sag_pu + self._voltage.value - self.voltage_v
+        ) * self._follow_share
+        self.frequency_hz += (nominal.hz + self._frequency.value - self.frequency_hz) * self._follow_share
 
     @property
     def is_live(self) -> bool:

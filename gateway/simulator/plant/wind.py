@@ -8,8 +8,6 @@ from gateway.simulator.plant.nominal import (
     BLOCKED_BELOW_PU,
     NOMINAL,
     SECONDS_PER_HOUR,
-    STEP_S,
-    WEATHER_S,
     Noise,
     Nominal,
     lag,
@@ -20,7 +18,7 @@ RATED_KW = 60.0
 CUT_IN_M_S, RATED_M_S, CUT_OUT_M_S, RESTART_M_S = 3.0, 12.0, 25.0, 20.0
 MEAN_M_S, SLOW_SIGMA_M_S, SLOW_TAU_S = 8.0, 1.6, 900.0
 TURBULENCE_INTENSITY, TURBULENCE_TAU_S = 0.12, 6.0  # IEC 61400-1, class C
-ROTOR_LAG = lag(STEP_S, 2.5)
+ROTOR_S = 2.5
 RAMP_KW_PER_S = 12.0
 HIGH_PU, HIGH_DROOP = 1.004, 0.02  # as PV
 STOPPED, WAITING, PRODUCING, LIMITED, STORM = 0, 1, 2, 3, 4
@@ -41,8 +39,11 @@ class Wind:
     __slots__ = (
         "_gusts",
         "_nominal_hz",
+        "_rotor_share",
         "_slow",
+        "_step_s",
         "_storm",
+        "_weather_s",
         "energy_kwh",
         "limit_kw",
         "power_kw",
@@ -52,6 +53,8 @@ class Wind:
 
     def __init__(self, seed: int, nominal: Nominal = NOMINAL) -> None:
         self._nominal_hz = nominal.hz
+        self._step_s, self._weather_s = nominal.step_s, nominal.weather_s
+        self._rotor_share = lag(nominal.step_s, ROTOR_S)
         self._slow = Noise(random.Random(f"{seed}:wind"), SLOW_SIGMA_M_S, SLOW_TAU_S)
         self._gusts = Noise(random.Random(f"{seed}:gusts"), 1.0, TURBULENCE_TAU_S)
         self._storm = False
@@ -62,16 +65,16 @@ class Wind:
         self.state = PRODUCING
 
     def weather(self) -> None:
-        """Every WEATHER_S."""
-        mean_m_s = max(0.0, MEAN_M_S + self._slow.step(WEATHER_S))
-        self.speed_m_s = max(0.0, mean_m_s * (1.0 + TURBULENCE_INTENSITY * self._gusts.step(WEATHER_S)))
+        """At every change of it."""
+        mean_m_s = max(0.0, MEAN_M_S + self._slow.step(self._weather_s))
+        self.speed_m_s = max(0.0, mean_m_s * (1.0 + TURBULENCE_INTENSITY * self._gusts.step(self._weather_s)))
         if self.speed_m_s > CUT_OUT_M_S:
             self._storm = True
         elif self.speed_m_s < RESTART_M_S:
             self._storm = False
 
     def step(self, frequency_hz: float, voltage_pu: float) -> None:
-        """Every STEP_S."""
+        """Every step."""
         if voltage_pu < BLOCKED_BELOW_PU:
             self.power_kw = 0.0
             self.state = STOPPED
@@ -84,11 +87,11 @@ class Wind:
             most_kw = max(0.0, min(most_kw, RATED_KW - yielded_kw))
         if most_kw < self.power_kw and most_kw < available_kw:
             # The converter gives way in a second; the rotor takes what is left.
-            self.power_kw = toward(self.power_kw, most_kw, RATED_KW * STEP_S)
+            self.power_kw = toward(self.power_kw, most_kw, RATED_KW * self._step_s)
         else:
-            change_kw = (most_kw - self.power_kw) * ROTOR_LAG
-            self.power_kw = toward(self.power_kw, self.power_kw + change_kw, RAMP_KW_PER_S * STEP_S)
-        self.energy_kwh += self.power_kw * STEP_S / SECONDS_PER_HOUR
+            change_kw = (most_kw - self.power_kw) * self._rotor_share
+            self.power_kw = toward(self.power_kw, self.power_kw + change_kw, RAMP_KW_PER_S * self._step_s)
+        self.energy_kwh += self.power_kw * self._step_s / SECONDS_PER_HOUR
         if self._storm:
             self.state = STORM
         elif available_kw <= 0.0:
