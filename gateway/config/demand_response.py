@@ -49,6 +49,8 @@ class DemandTags:
     target_kw: int
     import_max_kw: int
     event: int
+    reduction_kw: int
+    short: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ from gateway.tags.tag import ValueType
 
 FOLDER: Final = "demand_response"
 STALE_AFTER_MS: Final = 5_000  # told every second; five missed, and the part is taken for hung
+SO_FAR: Final = ("reduction_kw", "short")  # of each interval that is over: no logic waits for them
+SO_FAR_STALE_AFTER_MS: Final = 60_000
 TEXT_BYTES: Final = 200
 
 # name, type, unit, decimals, description
@@ -42,6 +44,20 @@ _TAGS: Final[tuple[tuple[str, ValueType, str | None, int | None, str], ...]] = (
         "Most import while it runs; Bad where there is no such limit",
     ),
     ("event", ValueType.STRING, None, None, "Its name, or that of the next"),
+    (
+        "reduction_kw",
+        ValueType.DOUBLE,
+        "kW",
+        1,
+        "By how much its participants are below their baselines so far; Bad where it is not known",
+    ),
+    (
+        "short",
+        ValueType.STRING,
+        None,
+        None,
+        "Who has gone down by less than promised so far, and by how much",
+    ),
 )
 assert [row[0] for row in _TAGS] == [field.name for field in fields(DemandTags)]
 _ALERTS: Final = {
@@ -57,6 +73,12 @@ _ALERTS: Final = {
         "Nothing is asked of anybody meanwhile. Is the disk full? See logs/demand_response.log.",
         bad="is not known: events cannot be read",
         after_s=15,
+    ),
+    "short": Alert(
+        f"is not met so far: {VALUE}",
+        "Who cannot is to leave it: `tieline demand-response event opt-out`. `tieline demand-response verify` has the"
+        " figures.",
+        text_but="",
     ),
 }
 _NOT_KEPT: Final = frozenset({"remaining_s", "starts_in_s"})  # they follow the clock
@@ -162,7 +184,7 @@ def _programme_tags(name: str, s: Settings) -> Sequence[Tag]:
             description=f"{description}: {name}",
             unit=unit,
             decimals=decimals,
-            stale_after_ms=STALE_AFTER_MS,
+            stale_after_ms=SO_FAR_STALE_AFTER_MS if what in SO_FAR else STALE_AFTER_MS,
             history=what not in _NOT_KEPT,
             string_bytes=TEXT_BYTES if type is ValueType.STRING else 0,
             states=LEVELS if what == "level" else {},
