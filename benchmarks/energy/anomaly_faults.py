@@ -1,19 +1,12 @@
-"""Faults of meters put into a day of the simulated plant: a table and its labels, for `tieline anomaly score`.
+"""Faults of meters put into a day of the simulated plant (anomaly_day.py), for anomaly_rates.py and the tests.
 
-    python benchmarks/energy/anomaly_day.py train.npz --seed 100 --each-hour 5
-    python benchmarks/energy/anomaly_day.py day.npz --seed 7
-    python benchmarks/energy/anomaly_faults.py train.npz day.npz FOLDER
-    tieline anomaly score FOLDER/day.csv --labels FOLDER/labels.csv --train SHARE --detector ...
-
-What a faulty meter shows is reckoned by the faults of `tieline fault`. What is learned from comes first.
+What a faulty meter shows is reckoned by the faults of `tieline fault`.
 """
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,6 +62,35 @@ FAULTS = (
     Injected(20.5, 20, "feeder4.power_kw", FaultKind.SPIKE, 4.0),
 )
 
+# What is drawn: one of each in each day, with its minutes, and a rest after it.
+DRAWN = (
+    (FaultKind.STUCK, 0.0, 20),
+    (FaultKind.SPIKE, 4.0, 20),
+    (FaultKind.SPIKE, 0.5, 20),
+    (FaultKind.SWAPPED, 0.0, 30),
+    (FaultKind.DRIFT, 0.2, 90),
+    (FaultKind.DRIFT, 0.1, 90),
+    (FaultKind.DRIFT, 0.05, 90),
+    (FaultKind.FRAUD, 0.3, 60),
+    (FaultKind.FRAUD, 0.2, 60),
+    (FaultKind.FRAUD, 0.1, 60),
+    (FaultKind.FRAUD, 0.05, 60),
+)
+SLOT_MIN = 24 * 60 / len(DRAWN)
+REST_MIN = 15  # after a fault, for detectors to forget it
+
+
+def drawn(seed: int) -> tuple[Injected, ...]:
+    """Each kind and size of ``DRAWN`` once in a day, in an order, at times and on feeders that are drawn."""
+    random = np.random.default_rng(seed)
+    found = []
+    for slot, place in enumerate(random.permutation(len(DRAWN)).tolist()):
+        kind, share, minutes = DRAWN[place]
+        late = random.integers(1, int(SLOT_MIN - REST_MIN - minutes))
+        begin = int(slot * SLOT_MIN) + int(late)
+        found.append(Injected(begin / 60, minutes, LOADS[int(random.integers(len(LOADS)))], kind, share))
+    return tuple(found)
+
 
 def inject(names: list[str], seconds: Any, values: Any, faults: tuple[Injected, ...] = FAULTS) -> Any:
     """The table as the meters show it. ``seconds`` of the day (rows,), ``values`` (rows, names)."""
@@ -91,40 +113,3 @@ def windows(faults: tuple[Injected, ...] = FAULTS) -> list[tuple[int, int, str]]
     """Labels, in ns: start, end, what."""
     begins = [(START + round(one.hour * 3600), round(one.minutes * 60), one.label) for one in faults]
     return [(begin * NS, (begin + length) * NS, label) for begin, length, label in begins]
-
-
-def _iso(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).isoformat()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("train", type=Path)
-    parser.add_argument("day", type=Path)
-    parser.add_argument("folder", type=Path)
-    args = parser.parse_args()
-    wanted = [*SOURCES, *LOADS]
-    parts = []
-    for path, offset in ((args.train, START - DAY_S), (args.day, START)):
-        stored = np.load(path)
-        names = stored["names"].tolist()
-        table = stored["values"][:, [names.index(name) for name in wanted]]
-        if path is args.day:
-            table = inject(wanted, stored["seconds"], table)
-        parts.append((offset + stored["seconds"], table))
-    args.folder.mkdir(parents=True, exist_ok=True)
-    with (args.folder / "day.csv").open("w") as file:
-        file.write(",".join(["time", *wanted]) + "\n")
-        for times, table in parts:
-            for second, row in zip(times.tolist(), table.tolist(), strict=True):
-                file.write(",".join([_iso(second), *(f"{value:.3f}" for value in row)]) + "\n")
-    lines = [f"{_iso(start // NS)},{_iso(end // NS)},{what}" for start, end, what in windows()]
-    (args.folder / "labels.csv").write_text("\n".join(["start,end,what", *lines]) + "\n")
-    rows = [len(times) for times, _ in parts]
-    print(f"--train {rows[0] / sum(rows):.6f}")
-
-
-if __name__ == "__main__":
-    main()
