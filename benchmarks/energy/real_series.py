@@ -132,8 +132,8 @@ def farm_perfect(folder: Path) -> Series:
         read = pd.read_csv(file, index_col="datetime", parse_dates=True)[
             ["ws_100m", "u_100", "v_100", "t_2m"]
         ]
-    # In the files' own times the farm is two hours ahead of the reanalysis: there, in 2014, they correlate best.
-    weather = read.tz_localize("UTC").shift(-2, freq="1h")
+    # In their own times an hour of the farm and the reanalysis an hour later correlate best (0.82 in 2014).
+    weather = read.tz_localize("UTC").shift(-1, freq="1h")
     return Series(series.frame.join(weather), 24, "1h", "1D", 364, "183D")
 
 
