@@ -53,14 +53,19 @@ class ModelFile:
     content: bytes
 
     def forecaster(self) -> Any:
-        """Unpickled. Raises ModelFileError where it was made by other releases of the libraries."""
+        """Unpickled. Raises ModelFileError where it was made by other releases of the libraries, or with other inputs."""
         now = libraries()
-        made = self.description.get("libraries", {})
-        if other := [f"{name} {made[name]}" for name in made if made[name] != now.get(name)]:
+        then = self.description.get("libraries", {})
+        if other := [f"{name} {then[name]}" for name in then if then[name] != now.get(name)]:
             raise ModelFileError(
                 f"the model was made with {', '.join(other)}: train it anew with what is here"
             )
-        return pickle.loads(self.content)  # noqa: S301 - its bytes are signed by a key the caller trusts
+        made = pickle.loads(self.content)  # noqa: S301 - its bytes are signed by a key the caller trusts
+        # Models tell inputs apart by their place: today's must be those it has learned from.
+        plan = getattr(made, "plan_", None)
+        if plan is not None and list(plan.names) != self.description.get("inputs"):
+            raise ModelFileError("the model was made by a release with other inputs: train it anew")
+        return made
 
 
 def libraries() -> dict[str, str]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from historian.forecast import model_file
 from historian.forecast.forecaster import Forecaster
+from historian.forecast.inputs import InputPlan
 from historian.forecast.model_file import ModelFileError
 from historian.signing import SigningKey
 
@@ -100,4 +101,15 @@ def test_a_model_of_other_releases_is_refused(fitted, tmp_path, monkeypatch) -> 
     fitted.save(tmp_path / "load.model", key)
     monkeypatch.setattr(model_file, "libraries", lambda: {"numpy": "0.1"})
     with pytest.raises(ModelFileError, match=r"numpy .*train it anew"):
+        Forecaster.load(tmp_path / "load.model", [key.public])
+
+
+def test_a_model_that_learned_from_other_inputs_than_there_are_now_is_refused(
+    fitted, tmp_path, monkeypatch
+) -> None:
+    key = SigningKey.generate()
+    fitted.save(tmp_path / "load.model", key)
+    now = InputPlan.names.fget
+    monkeypatch.setattr(InputPlan, "names", property(lambda plan: (*now(plan), "another")))
+    with pytest.raises(ModelFileError, match="other inputs: train it anew"):
         Forecaster.load(tmp_path / "load.model", [key.public])
