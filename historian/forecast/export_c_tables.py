@@ -22,7 +22,8 @@ _SHARE_MISSING: Final = 0.1  # of the inputs of a checked row
 
 @dataclass(frozen=True, slots=True)
 class Smooth:
-    """Sums whose terms have a coefficient at each knot of the lead; between two knots both sums count.
+    """Sums whose terms have a coefficient at each knot of the lead; between two knots both sums count. All of a model
+    have the same knots.
 
     ``coefficients`` (knots, 1 + terms): of one and of each term.
     """

@@ -20,12 +20,12 @@ static double {name}(uint32_t lead, const double terms[{terms}u])
 {{
     double found = 0.0;
     for (uint32_t side = 0; side < 2u; side++) {{
-        const double *const of = {name}_coefficients[{name}_knots[lead - 1u] + side];
+        const double *const of = {name}_coefficients[knots[lead - 1u] + side];
         double sum = of[0];
         for (uint32_t i = 0; i < {terms}u; i++) {{
             sum += of[i + 1u] * terms[i];
         }}
-        found += {name}_hats[lead - 1u][side] * sum;
+        found += hats[lead - 1u][side] * sum;
     }}
     return found;
 }}
@@ -221,6 +221,9 @@ def body(name: str, tables: Tables, step_s: int, inputs: int) -> str:
         "",
         "/* Inputs that are differences. */",
         f"static const {unsigned(inputs)} rises[RISES] = {{{', '.join(map(str, linear.rises))}}};",
+        "",
+        *_hats(linear.shares),  # those of the sizes of errors are the same
+        "",
         *_smooth("shares", linear.shares),
         _MIDDLE,
         *(_trees(tables.beside, inputs) if isinstance(tables.beside, Trees) else _errors(tables.beside)),
@@ -238,14 +241,21 @@ def body(name: str, tables: Tables, step_s: int, inputs: int) -> str:
     return "\n".join(parts) + "\n"
 
 
+def _hats(smooth: Smooth) -> list[str]:
+    return [
+        "/* Of each lead the knot at or before it, and how much that and the next one count. */",
+        *array(
+            f"static const {unsigned(int(smooth.knots.max()))} knots[HORIZON]",
+            [[str(knot) for knot in smooth.knots]],
+        ),
+        *array("static const double hats[HORIZON][2]", [list(map(number, pair)) for pair in smooth.hats]),
+    ]
+
+
 def _smooth(name: str, smooth: Smooth) -> list[str]:
     terms = smooth.coefficients.shape[1] - 1
-    knots = [[str(knot) for knot in smooth.knots]]
-    hats = [list(map(number, pair)) for pair in smooth.hats]
     rows = [list(map(number, row)) for row in smooth.coefficients]
     return [
-        *array(f"static const {unsigned(int(smooth.knots.max()))} {name}_knots[HORIZON]", knots),
-        *array(f"static const double {name}_hats[HORIZON][2]", hats),
         *array(f"static const double {name}_coefficients[{len(rows)}][{terms + 1}]", rows),
         _SMOOTH.format(name=name, terms=terms).rstrip("\n"),
     ]
