@@ -53,7 +53,7 @@ class ModelFile:
     content: bytes
 
     def forecaster(self) -> Any:
-        """Unpickled. Raises ModelFileError where it was made by other releases of the libraries, or with other inputs."""
+        """Unpickled. Raises ModelFileError where it was made by other libraries, or with other inputs."""
         now = libraries()
         then = self.description.get("libraries", {})
         if other := [f"{name} {then[name]}" for name in then if then[name] != now.get(name)]:
