@@ -8,13 +8,10 @@ from gateway.config.document import ScalarNode
 from gateway.config.fault import FaultLog, quote
 from gateway.config.kinds import Section, Settings
 from gateway.config.modbus import Order, PollGroup, RegisterType, Table
+from gateway.config.registers import REGISTERS
 from gateway.config.site_keys.devices.modbus import TABLE_SIZE
 
 _T = RegisterType
-REGISTERS = {
-    _T.BOOL: 1, _T.INT16: 1, _T.UINT16: 1, _T.INT32: 2, _T.UINT32: 2, _T.INT64: 4, _T.UINT64: 4,
-    _T.FLOAT32: 2, _T.FLOAT64: 4, _T.BCD16: 1, _T.BCD32: 2,
-}  # fmt: skip
 BIT_TABLES = frozenset({Table.COIL, Table.DISCRETE})
 
 # Modicon's numbers: the first digit names the table. Five digits reach 9,999 addresses, six all 65,536.
@@ -85,9 +82,10 @@ class RegisterCheck:
 
     def register_count(self, type: RegisterType) -> int | None:
         if type is not _T.STRING:
+            count = REGISTERS.get(type, 1)  # a bool is a bit of one
             if "registers" in self._settings:
-                self._refuse("registers", f"a point of type '{type}', which has {REGISTERS[type]}")
-            return REGISTERS[type]
+                self._refuse("registers", f"a point of type '{type}', which has {count}")
+            return count
         if "registers" not in self._settings:
             self._add(
                 "registers", "a string without 'registers'", "add 'registers: ...', two characters each"
