@@ -65,7 +65,10 @@ def clients(folder: Path) -> Series:
     # The hour that the clock skips in March is (almost) zero, the one it repeats in October the sum of both.
     read[read < 0.1 * read.median()] = float("nan")
     read[
-        (read.index.month == 10) & (read.index.day > 24) & (read.index.day_of_week == 6) & (read.index.hour == 1)
+        (read.index.month == 10)
+        & (read.index.day > 24)
+        & (read.index.day_of_week == 6)
+        & (read.index.hour == 1)
     ] /= 2
     frame = _frame(read["2013":].tz_localize("UTC"))
     return Series(frame.join(holidays(frame.index, "PT")), 24, "1h", "7D", 364, "183D")
