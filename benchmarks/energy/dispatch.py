@@ -13,6 +13,7 @@ import argparse
 import math
 import statistics
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,14 +50,16 @@ STEPS = 96
 GAP = 0.005
 
 
-def site_of(seed: int, batteries: int, vehicles: int, gensets: int, deferrables: int) -> Site:
+def site_of(
+    seed: int, batteries: int, vehicles: int, gensets: int, deferrables: int, steps: int = STEPS
+) -> Site:
     """Beside these: a load, sun and a grid tie, whose sizes go by the number of vehicles."""
     random = np.random.default_rng(seed)
-    hours = np.arange(STEPS) / 4
+    hours = np.arange(steps) / 4
     scale = vehicles / 10
     sun = 120 * scale * np.maximum(np.sin((hours - 6) / 12 * np.pi), 0)
-    demand = scale * (60 + 25 * np.sin((hours - 14) / 24 * 2 * np.pi) + random.normal(0, 4, STEPS))
-    price = 0.22 + 0.10 * np.sin((hours - 15) / 12 * 2 * np.pi) + random.normal(0, 0.01, STEPS)
+    demand = scale * (60 + 25 * np.sin((hours - 14) / 24 * 2 * np.pi) + random.normal(0, 4, steps))
+    price = 0.22 + 0.10 * np.sin((hours - 15) / 12 * 2 * np.pi) + random.normal(0, 0.01, steps)
     assets: list[Asset] = [
         Load("load", np.maximum(demand, 5)),
         Renewable("pv", sun),
@@ -225,6 +228,50 @@ def report_days(rounds: int, peer_limit_s: float) -> None:
         )
 
 
+def a_step_later(site: Site, plan: Plan) -> Site:
+    """As it is when the first step of the plan was done."""
+    assets: list[Asset] = []
+    for asset in site.assets:
+        match asset:
+            case Load() | Renewable():
+                assets.append(replace(asset, power_kw=np.asarray(asset.power_kw)[1:]))
+            case GridTie():
+                price, peak = np.asarray(asset.import_price_per_kwh)[1:], plan.powers_kw[asset.name][0]
+                peak = max(asset.peak_so_far_kw, float(peak))
+                assets.append(replace(asset, import_price_per_kwh=price, peak_so_far_kw=peak))
+            case Battery() | ElectricVehicle():
+                kwh = min(max(float(plan.energies_kwh[asset.name][0]), 0.0), asset.capacity_kwh)
+                assets.append(replace(asset, energy_kwh=kwh))
+            case Genset():
+                assets.append(replace(asset, running=bool(plan.running[asset.name][0])))
+            case _:
+                assets.append(asset)
+    return Site(tuple(assets), site.groups, site.reserve)
+
+
+def report_rolling(rounds: int, shifts: int = 8) -> None:
+    """A plan each 15 minutes, from nothing and from the basis of the plan before."""
+    for sizes in ((4, 10, 2, 4), (10, 34, 3, 8)):
+        cold: list[float] = []
+        warm: list[float] = []
+        dearer = 0.0
+        for seed in range(rounds):
+            site = site_of(seed, *sizes, steps=STEPS + shifts)
+            previous, _ = timed(site)
+            for shift in range(1, shifts):
+                site, start = a_step_later(site, previous), START + shift * STEP
+                plan, cpu = timed(site, start=start)
+                previous, cpu_warm = timed(site, start=start, previous=previous)
+                cold.append(cpu)
+                warm.append(cpu_warm)
+                dearer = max(dearer, previous.costs.total / plan.costs.total - 1)
+        medians = statistics.median(cold), statistics.median(warm)
+        print(
+            f"rolling, {sum(sizes)} assets, {len(cold)} plans, medians: CPU {medians[0]:.3f} s from nothing,"
+            f" {medians[1]:.3f} s from the last basis, {medians[0] / medians[1]:.1f} x; dearer by {dearer:.1e} at most"
+        )
+
+
 def report_hard(rounds: int) -> None:
     for seed in range(rounds):
         plan, cpu = timed(paid_to_draw(seed))
@@ -293,6 +340,7 @@ def main() -> None:
     arguments = parser.parse_args()
     solve(site_of(0, 1, 2, 0, 0), START, STEP, 4)  # loads the solver
     report_days(arguments.rounds, arguments.peer_limit)
+    report_rolling(min(arguments.rounds, 3))
     report_hard(min(arguments.rounds, 3))
     report_annealing(min(arguments.rounds, 3), arguments.moves)
     report_ticks()

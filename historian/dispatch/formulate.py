@@ -34,6 +34,7 @@ def formulate(site: Site, axis: Axis) -> Formulation:
     f = Formulation(site, axis)
     nothing = f.matrix.columns(1, 0.0, 0.0)  # a site in which nothing can be chosen has a program too
     for asset in site.assets:
+        f.matrix.part = asset.name
         match asset:
             case Battery():
                 add_battery(f, asset)
@@ -51,6 +52,7 @@ def formulate(site: Site, axis: Axis) -> Formulation:
                 add_block(f, asset, np.asarray(asset.block_kw))
             case Deferrable():
                 add_deferrable(f, asset)
+    f.matrix.part = ""
     add_balance(f, nothing)
     add_groups(f)
     add_reserve(f)

@@ -43,6 +43,15 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Columns or rows that were made together."""
+
+    part: str
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """The arrays as the solver takes them, A by columns (CSC)."""
 
@@ -72,6 +81,10 @@ class Matrix:
     _entries: list[tuple[Index, Index, Floats]] = field(default_factory=list)
     column_count: int = 0
     row_count: int = 0
+    part: str = ""
+    """Of the site, whose columns and rows are made now."""
+    column_blocks: list[Block] = field(default_factory=list)
+    row_blocks: list[Block] = field(default_factory=list)
 
     def columns(
         self,
@@ -84,6 +97,7 @@ class Matrix:
         self._columns.append(
             (_filled(lower, count), _filled(upper, count), _filled(cost, count), np.full(count, integer))
         )
+        self.column_blocks.append(Block(self.part, self.column_count, count))
         self.column_count += count
         return np.arange(self.column_count - count, self.column_count, dtype=np.int32)
 
@@ -110,6 +124,7 @@ class Matrix:
         self._rows.append((_filled(lower, count), _filled(upper, count)))
         steps = np.arange(count, dtype=np.int32) if steps is None else steps
         self.named.append(Rows(family, self.row_count, steps))
+        self.row_blocks.append(Block(self.part, self.row_count, count))
         self.row_count += count
         return np.arange(self.row_count - count, self.row_count, dtype=np.int32)
 
@@ -137,5 +152,6 @@ class Matrix:
         """Another that grows by itself; the arrays are shared, as none is written to."""
         return Matrix(
             *(self.offset, list(self.limits), list(self.named), list(self._columns), list(self._rows)),
-            *(list(self._entries), self.column_count, self.row_count),
+            *(list(self._entries), self.column_count, self.row_count, self.part),
+            *(list(self.column_blocks), list(self.row_blocks)),
         )

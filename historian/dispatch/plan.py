@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from historian.dispatch.axis import Axis
+from historian.dispatch.basis import Basis
 from historian.dispatch.model import (
     Battery,
     Deferrable,
@@ -135,6 +136,8 @@ class Plan:
     """Steps with a binary for charging or discharging, buying or selling."""
     conflicts: tuple[Conflict, ...] = ()
     words: str = ""
+    basis: Basis | None = field(default=None, repr=False)
+    """Where the solver of the next plan begins, if this is its ``previous``."""
 
     @property
     def is_usable(self) -> bool:

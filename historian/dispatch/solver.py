@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from historian.dispatch.basis import Marks
 from historian.dispatch.matrix import Index, Program
 from historian.dispatch.model import Floats
 from historian.libraries import load
@@ -36,6 +37,8 @@ class Solution:
     """No solution of the program is below it."""
     gap: float
     words: str
+    basis: tuple[Marks, Marks] | None = None
+    """Of columns and rows, where the program has no integers."""
 
 
 def run(
@@ -44,9 +47,11 @@ def run(
     gap: float,
     guess: tuple[Index, Floats] | None = None,
     longest_s: float = 0.0,
+    basis: tuple[Marks, Marks] | None = None,
 ) -> Solution:
-    """``guess``: columns and values to begin from, integers first of all; ``longest_s``: the limit while there is no
-    solution, where it is above the other. Raises ImportError without highspy.
+    """``guess``: columns and values to begin from, integers first of all; ``basis``: the same where there are none;
+    ``longest_s``: the limit while there is no solution, where it is above the other. Raises ImportError without
+    highspy.
     """
     highspy = load("highspy", "dispatch")
     highs = highspy.Highs()
@@ -65,6 +70,9 @@ def run(
     highs.passModel(_lp(highspy, program, is_mixed))
     if guess is not None and len(guess[0]) and is_mixed:
         highs.setSolution(len(guess[0]), guess[0], guess[1])
+    if basis is not None and not is_mixed:
+        highs.setOptionValue("presolve", "off")  # it would leave another program than the basis is of
+        highs.setBasis(_to_basis(highspy, basis))
     highs.run()
     found = _read(highspy, highs, is_mixed)
     if found.outcome is Outcome.LATE and longest_s > time_limit_s:
@@ -116,4 +124,22 @@ def _read(highspy: Any, highs: Any, is_mixed: bool) -> Solution:
         outcome = Outcome.FAILED
     proven = info.mip_dual_bound if is_mixed else info.objective_function_value
     bound = float(proven) if has_values else math.nan
-    return Solution(outcome, values, bound, gap, str(words))
+    ended = None if is_mixed or outcome is not Outcome.SOLVED else _from_basis(highs.getBasis())
+    return Solution(outcome, values, bound, gap, str(words), ended)
+
+
+def _to_basis(highspy: Any, marks: tuple[Marks, Marks]) -> Any:
+    kinds = [highspy.HighsBasisStatus(number) for number in range(5)]
+    basis = highspy.HighsBasis()
+    basis.col_status, basis.row_status = ([kinds[mark] for mark in part.tolist()] for part in marks)
+    basis.valid = basis.alien = True  # alien: it may have to be mended
+    return basis
+
+
+def _from_basis(basis: Any) -> tuple[Marks, Marks] | None:
+    if not basis.valid:
+        return None
+    columns, rows = (
+        np.array([int(mark) for mark in part], dtype=np.int8) for part in (basis.col_status, basis.row_status)
+    )
+    return columns, rows
