@@ -268,7 +268,7 @@ def report_rolling(rounds: int, shifts: int = 8) -> None:
         medians = statistics.median(cold), statistics.median(warm)
         print(
             f"rolling, {sum(sizes)} assets, {len(cold)} plans, medians: CPU {medians[0]:.3f} s from nothing,"
-            f" {medians[1]:.3f} s from the last basis, {medians[0] / medians[1]:.1f} x; dearer by {dearer:.1e} at most"
+            f" {medians[1]:.3f} s from the last basis, {medians[0] / medians[1]:.1f} x; at most {dearer:.1e} dearer"
         )
 
 
