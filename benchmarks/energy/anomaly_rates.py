@@ -10,8 +10,8 @@
 3. Days of faults of drawn kinds, sizes, times and feeders, eleven a day: what is missed, by kind and size.
 4. Public labelled series that packages ship (anomaly_public.py), which are fetched into the folder.
 
-After ``--most-minutes`` (40) it ends with an error. ``--csv`` also writes the day and its labels for
-`tieline anomaly score`.
+Where the days take over ``--most-minutes`` (40) it ends with an error; all else takes three minutes of each core.
+``--csv`` also writes the day with the fourteen faults and its labels, for `tieline anomaly score`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ STALE_AFTER_MS = 150_000  # what stays is told again every minute
 TEXT_BYTES = 200
 LONGEST_NAME = 255  # of the image
 MOST_IN_GROUP = 500  # a matrix of them is learned
-MOST_SHAPES = 20  # each row is compared with an hour of rows, and each row of that hour is when it is learned
+MOST_SHAPES = 10  # each row is compared with an hour of rows, and each row of that hour is when it is learned
 ALARM_STATES = {0: "as ever", 1: "odd"}
 _TROUBLE_ALERT = Alert(
     VALUE,

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from historian.anomaly.detector import NS_PER_S, Floats, LimitDetector, Stream, Times, TooLittle
 from historian.anomaly.tags import GAP_S
 
-MOST_ROWS: Final = 5_000  # of training, the last ones: each row is compared with all of them
+MOST_ROWS: Final = 10_000  # of training, the last ones: each row is compared with all of them
 MOST_LENGTH: Final = 1_000
 _LEAST_STRETCHES: Final = 3  # in training, one after the other: fewer have nothing to be compared with
 
