@@ -31,7 +31,8 @@ from historian.market_job import wire
 from historian.market_job.agents.traders import Traders
 from historian.market_job.door import Bucket
 from historian.market_job.office import Office
-from historian.market_job.peers.peering import MOST_TAKEN, Peering, traded_with
+from historian.market_job.peers.peering import MOST_TAKEN, Peering
+from historian.market_job.peers.standing import traded_with
 from historian.market_job.registrar import devices_of, join_of
 
 # Of one signer: void orders stay on the record too, so a member must not fill the disk. 20 orders a second are

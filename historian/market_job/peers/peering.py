@@ -7,7 +7,7 @@ no side holds a trade that the other may yet let go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,32 +20,20 @@ from historian.ledger.errors import Refused
 from historian.ledger.facts import Acceptance, Fact, Side, Status
 from historian.ledger.market.bilateral import check_acceptance
 from historian.ledger.metering import MICROS
-from historian.ledger.neighbours import Agreement, agreement
-from historian.ledger.peer_facts import PeerFact, PeerStatement, PeerTerms, RoamingRecord
-from historian.ledger.pen import client_id
+from historian.ledger.peer_facts import PeerTerms
 from historian.market_job.office import Office
 from historian.market_job.peers.kept import file_of, keep, recall
 from historian.market_job.peers.link import Link
+from historian.market_job.peers.standing import Count, count_of, disputes_with, said_to, traded_with
 from historian.market_job.peers.work import Heard, Proposal, Wish, Work
 from historian.signing import SigningKey
 
 # Nearer to its gate an offer of another site is not taken: the answer may not come before it.
 MARGIN_US = 10 * MICROS
-WINDOW_US = 7 * 86_400 * MICROS  # of how long ago intervals are compared, told again, counted
 ANSWER_US = 30 * MICROS  # so long a member's trading stands still for an answer of another site
 MOST_WAITING = 1_000
 MOST_TAKEN = 2_000  # offers that are told to have been taken: what is taken is asked for within seconds
 MOST_LISTED = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How a site's and our settlements of the last week stand to each other."""
-
-    waiting: int = 0
-    disputed: int = 0
-    agreed_us: int | None = None
-    agreed_wh: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +82,7 @@ class Peering:
                 self._tell_terms(office, peer, now_us)
             # Before it has joined here, too: each applies at the other by its own link.
             self._links[name].give(self._work(community, peer, office.signing, heard, now_us))
-            count = self.counts[name] = _count(community, name, heard, now_us)
+            count = self.counts[name] = count_of(community, name, heard, now_us)
             if count.disputed:
                 self.troubles.append(
                     f"{name} settled {count.disputed} intervals in another way: market peers"
@@ -210,7 +198,7 @@ class Peering:
             proposals=proposals,
             traded=frozenset(traded_with(community, peer.name, now_us)),
             wishes=tuple(each.wish for each in self._waiting.values() if each.peer == peer.name),
-            said=tuple(_said(community, peer.name, heard, now_us)),
+            said=tuple(said_to(community, peer.name, heard, now_us)),
         )
 
     # ------------------------------------------------------------ acceptances
@@ -300,7 +288,7 @@ class Peering:
                     "waiting": self.counts[name].waiting,
                     "disputed": self.counts[name].disputed,
                     "agreed_us": self.counts[name].agreed_us,
-                    "disputes": list(_disputes(office.desk.community, name, now_us))[-MOST_LISTED:],
+                    "disputes": list(disputes_with(office.desk.community, name, now_us))[-MOST_LISTED:],
                 }
                 for name, peer in self._peers.items()
             },
@@ -319,88 +307,4 @@ class Peering:
                 for role, table in (("home", neighbours.issued), ("host", neighbours.opened))
                 for id, session in list(table.items())[-MOST_LISTED:]
             ],
-        }
-
-
-def traded_with(community: Community, name: str, now_us: int) -> Iterator[bytes]:
-    """Ids of the offers that a site took, of intervals that are not over."""
-    rules = community.market.in_force()
-    step_us = rules.interval_s * MICROS
-    first_us = now_us - now_us % step_us
-    # By the calendar: intervals that are over are many.
-    for at_us in range(first_us, now_us + rules.horizon_s * MICROS + step_us, step_us):
-        interval = community.market.intervals.get(at_us)
-        for trade in () if interval is None else interval.trades:
-            if trade.buyer is None or trade.seller is None:
-                continue
-            sides = (trade.buyer, trade.seller)
-            if any(author == name for author, _ in sides):
-                yield from (client for author, client in sides if author != name)
-
-
-def _recent(community: Community, name: str, now_us: int) -> Iterator[int]:
-    """Intervals settled with a site in the window, the last first."""
-    since_us = community.neighbours.since_us(name)
-    if since_us is None:
-        return
-    for at_us in reversed(community.settled):
-        if at_us < now_us - WINDOW_US:
-            return
-        if at_us >= since_us:
-            yield at_us
-
-
-def _said(community: Community, name: str, heard: Heard, now_us: int) -> Iterator[tuple[bytes, PeerFact]]:
-    """Statements of what is settled and roaming sessions that are done, as far as the site has not got them."""
-    if heard.stated_us is None or heard.since_us is None:
-        return
-    for at_us in sorted(_recent(community, name, now_us)):
-        version = community.settled[at_us].version
-        client = client_id(f"statement {at_us} {version}")
-        is_new = at_us >= heard.since_us and (at_us > heard.stated_us or version > 1)
-        if is_new and client not in heard.done:
-            own = community.settled_with(name, at_us)
-            assert own is not None, at_us
-            # Told as the site sees itself in our books: its own figures of us are these with the sign turned.
-            yield client, PeerStatement(at_us, version, own.traded_wh, own.metered_wh, own.amount)
-    for id, session in community.neighbours.opened.items():
-        client = client_id(f"roaming {id.hex()}")
-        if session.partner == name and session.amount is not None and client not in heard.done:
-            yield client, RoamingRecord(id, session.wh, session.amount)
-
-
-def _count(community: Community, name: str, heard: Heard, now_us: int) -> Count:
-    waiting = disputed = 0
-    agreed_us = agreed_wh = None
-    for at_us in _recent(community, name, now_us):
-        if heard.since_us is not None and at_us < heard.since_us:
-            continue  # it had no terms with us yet, and will say nothing of it
-        own, terms = community.settled_with(name, at_us), community.neighbours.terms_at(name, at_us)
-        assert own is not None, at_us
-        assert terms is not None, at_us
-        match agreement(own, community.neighbours.statements.get(name, {}).get(at_us), terms):
-            case Agreement.WAITING:
-                waiting += 1
-            case Agreement.DISPUTED:
-                disputed += 1
-            case Agreement.AGREED if agreed_us is None:
-                agreed_us, agreed_wh = at_us, own.metered_wh
-    return Count(waiting, disputed, agreed_us, agreed_wh)
-
-
-def _disputes(community: Community, name: str, now_us: int) -> Iterator[dict[str, Any]]:
-    for at_us in sorted(_recent(community, name, now_us)):
-        own, terms = community.settled_with(name, at_us), community.neighbours.terms_at(name, at_us)
-        told = community.neighbours.statements.get(name, {}).get(at_us)
-        if (
-            own is None
-            or terms is None
-            or told is None
-            or agreement(own, told, terms) is not Agreement.DISPUTED
-        ):
-            continue
-        yield {
-            "interval_us": at_us,
-            "here": [own.traded_wh, own.metered_wh, own.amount],
-            "there": [-told.traded_wh, -told.metered_wh, -told.amount],
         }
