@@ -153,6 +153,10 @@ class Forecaster(_base.BaseEstimator):  # type: ignore[misc]
             "naive_scores": self.naive_scores_,
         }
 
+    def has_other_inputs(self) -> bool:
+        """Whether it learned from other inputs than it would be fed today, out of a file of a release before."""
+        return self._digest(self.plan_) != self.digest_
+
     def save(self, file: Path, key: SigningKey) -> None:
         """Into a file signed by the site's key (``model_file``), whole or not at all."""
         model_file.write(file, self, self.describe(), key)
