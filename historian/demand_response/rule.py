@@ -1,13 +1,14 @@
 """By which rule a baseline is made.
 
-The defaults are after the ten-in-ten methodology of the California ISO: the mean of the ten most recent similar days
-without an event, scaled by the day itself by at most 20 % (ISO Baseline Accuracy Work Group, proposal of 2017-04-04,
-section 1). The Australian market operator's wholesale demand response says of its own four that they are after the same
-ten of ten, and tells business from other days as here (AEMO, Baseline Methodology Register). The rest is meant to be
-that of the California tariff, section 4.13.4, whose text was looked for twice and not found, so that it is unchecked:
-at most 45 days back and at least five; four days, and at least four, where the event is on a weekend or holiday; the
-second, third and fourth hour before the event for the scaling. Others differ: Consumers Energy, under MISO, takes ten
-days and the three hours right before the event (``ends=timedelta(0), begins=timedelta(hours=3)``), also within 20 %.
+The defaults are after the ten-in-ten methodology of the California ISO: the mean of the ten most recent similar
+days without an event, scaled by the day itself by at most 20 % (ISO Baseline Accuracy Work Group, proposal of
+2017-04-04, section 1). The Australian market operator says of its own four baselines that they are after the same
+ten of ten, and parts business days from others as here (AEMO, Baseline Methodology Register). The rest is meant to
+be that of the California tariff, section 4.13.4, whose text was looked for and not found, so that it is unchecked:
+at most 45 days back and at least five; four days, and at least four, where the event is on a weekend or holiday;
+the second, third and fourth hour before the event for the scaling. Others differ: Consumers Energy, under MISO,
+takes ten days and the three hours right before the event (``begins=timedelta(hours=3), ends=timedelta(0)``), also
+within 20 %.
 """
 
 from __future__ import annotations
