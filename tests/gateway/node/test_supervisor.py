@@ -10,18 +10,20 @@ import numpy as np
 
 from gateway.node import supervisor
 from gateway.node.state import RunRecord
-from gateway.node.status import SiteStatus, status_of
+from gateway.node.status import status_of
 from gateway.node.supervisor import State
 from gateway.tags.quality import Quality, is_good
 
+BUSY_UNTIL_S = 120.0  # a part that hangs twice, on a machine that has much else to do
 PROMISED_S, BUSY_S = 5.0, 2.0  # to end everything; how much later that may be seen on a busy machine
 
 
-def status(running) -> SiteStatus:
-    """As `tieline status` says it."""
+def is_told_stuck(running, name: str) -> bool:
+    """By `tieline status`."""
     names = tuple(life.part.name for life in running.supervisor.lives)
     record = RunRecord("small", running.region.name, os.getpid(), time.time_ns(), names, ())
-    return status_of(running.region, record, time.time_ns())
+    troubles = status_of(running.region, record, time.time_ns()).troubles
+    return any(each.startswith(f"part {name} does not get on: ") for each in troubles)
 
 
 def is_alive(pid: int) -> bool:
@@ -88,12 +90,9 @@ async def test_a_part_whose_work_stands_still_is_told_then_started_again_and_cou
     async with start("stuck", "steady") as running:
         sample = running.region.sample
         await running.until_ready("stuck")
-        await running.until(lambda: sample("_system.parts.stuck.stuck").value is True)
-        assert sample("_system.parts.stuck.running").value is True
-        told = [each for each in status(running).troubles if each.startswith("part stuck does not get on")]
-        assert len(told) == 1 or running.life("stuck").restarts
-        await running.until(lambda: sample("_system.parts.stuck.restarts").value == 1)
-        await running.until(lambda: sample("_system.parts.stuck.stuck").value is False)
+        await running.until(lambda: is_told_stuck(running, "stuck"), BUSY_UNTIL_S)
+        await running.until(lambda: sample("_system.parts.stuck.restarts").value >= 1, BUSY_UNTIL_S)
+        await running.until(lambda: sample("_system.parts.stuck.stuck").value is False, BUSY_UNTIL_S)
         assert sample("_system.parts.stuck.last_exit").value == "killed by SIGKILL: its work stood still"
         assert any(line.startswith("stuck answers, but its work stands still") for line in running.said)
         assert running.life("steady").restarts == 0
@@ -103,13 +102,13 @@ async def test_a_part_whose_work_stands_still_is_told_then_started_again_and_cou
 async def test_a_part_that_gets_on_by_itself_is_not_started_again(start):
     async with start("halting") as running:
         sample = running.region.sample
-        await running.until(lambda: sample("_system.parts.halting.stuck").value is True)
-        assert [each for each in status(running).troubles if each.startswith("part halting does not get on")]
+        await running.until(lambda: is_told_stuck(running, "halting"), BUSY_UNTIL_S)
+        assert sample("_system.parts.halting.running").value is True
         (running.paths.state / "go").touch()
-        await running.until(lambda: sample("_system.parts.halting.stuck").value is False)
+        await running.until(lambda: sample("_system.parts.halting.stuck").value is False, BUSY_UNTIL_S)
         assert running.life("halting").restarts == 0
         assert running.said[-1] == "halting gets on"
-        assert not [each for each in status(running).troubles if "get on" in each]
+        assert not is_told_stuck(running, "halting")
 
 
 async def test_a_part_that_beats_in_the_image_is_ready_by_that_and_killed_when_it_falls_silent(start):
