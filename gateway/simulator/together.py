@@ -8,8 +8,9 @@ tried on measurements as old as they will be. Nothing here waits, and the same s
 from __future__ import annotations
 
 import heapq
+import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -30,8 +31,8 @@ RTU_SCAN_MS = round(SCAN_S * 1000)
 class Program(Protocol):
     """A compiled program that is scanned by somebody else's clock."""
 
-    def getter(self, path: str) -> Callable[[], Any]:
-        """Reads a variable. Raises KeyError."""
+    def reader(self, paths: Sequence[str]) -> Callable[[], tuple[Any, ...]]:
+        """Reads variables, all at once. Raises KeyError."""
         ...
 
     def setter(self, path: str) -> Callable[[Any], None]:
@@ -91,8 +92,8 @@ class _Output:
     device: str
     row: Readable
     source: object
-    value: Callable[[], Any]
-    active: Callable[[], Any] | None
+    value: int  # the place of its variable among those that are read
+    active: int | None
     refresh_ms: int
     sent: Any = None  # the value last on its way; None: the program does not hold the point
     sent_ms: int = 0
@@ -126,7 +127,11 @@ class Together:
         self._random = random.Random(f"{seed}:together")
         self._rows = rows_by_tag(grid, site)
         self._polls = self._polls_of(site, site.logic)
-        self._outputs = [self._output(one) for one in site.logic.outputs]
+        paths: dict[str, int] = {}
+        self._outputs = [self._output(one, paths) for one in site.logic.outputs]
+        self._read = program.reader(list(paths))
+        self._last: tuple[Any, ...] = ()
+        self._refresh_at_ms = math.inf
         self._queue: list[tuple[int, int, Callable[[], None]]] = []  # due ms, order, what
         self._order = 0
         self._busy_ms: dict[str, int] = {}  # when a device has taken all that is on its way
@@ -166,14 +171,20 @@ class Together:
 
     def _follow(self) -> None:
         """What the driver does: operate on change, again every refresh, nothing where the program let go."""
+        told = self._read()
+        if told == self._last and self.ms < self._refresh_at_ms:
+            return  # as most scans leave it
+        self._last, self._refresh_at_ms = told, math.inf
         for output in self._outputs:
-            if output.active is not None and not output.active():
+            if output.active is not None and not told[output.active]:
                 output.sent = None
                 continue
-            value = output.value()
+            value = told[output.value]
             if value != output.sent or (output.refresh_ms and self.ms - output.sent_ms >= output.refresh_ms):
                 output.sent, output.sent_ms = value, self.ms
                 self._send(output, value)
+            if output.refresh_ms:
+                self._refresh_at_ms = min(self._refresh_at_ms, output.sent_ms + output.refresh_ms)
 
     def _send(self, output: _Output, value: Any) -> None:
         began_ms = max(self.ms, self._busy_ms.get(output.device, 0))
@@ -199,15 +210,16 @@ class Together:
             poll.inputs.append(_Input(wired.name, row, source, self.program.setter(wired.variable), put_good))
         return list(groups.values())
 
-    def _output(self, wired: Any) -> _Output:
+    def _output(self, wired: Any, paths: dict[str, int]) -> _Output:
+        """``paths``: what is read, and its place; those of this one are added."""
         device, _, _, row, source = self._rows[wired.tag]
         return _Output(
             wired.name,
             device,
             row,
             source,
-            self.program.getter(wired.variable),
-            self.program.getter(wired.active) if wired.active else None,
+            paths.setdefault(wired.variable, len(paths)),
+            paths.setdefault(wired.active, len(paths)) if wired.active else None,
             wired.refresh_ms,
         )
 

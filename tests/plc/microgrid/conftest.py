@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,19 @@ class BenchProgram:
         read, view, offset = struct.Struct(FORMATS[at.kind]).unpack_from, self.bench._view, at.offset
         return lambda: read(view, offset)[0]
 
+    def reader(self, paths: Sequence[str]) -> Callable[[], tuple[Any, ...]]:
+        """By one format for all that lies between the first and the last: each scan asks for all of them."""
+        found = [variable(self.bench.symbols, path) for path in paths]
+        order = sorted(range(len(found)), key=lambda place: found[place].offset)
+        layout, end = "=", 0
+        for at in (found[place] for place in order):
+            code = FORMATS[at.kind].removeprefix("=")
+            layout += f"{at.offset - end}x{code}"
+            end = at.offset + struct.calcsize(f"={code}")
+        read, view = struct.Struct(layout).unpack_from, self.bench._view
+        in_order = itemgetter(*(order.index(place) for place in range(len(found))))
+        return lambda: in_order(read(view))
+
     def setter(self, path: str) -> Callable[[Any], None]:
         at = variable(self.bench.symbols, path)
         write, view, offset = struct.Struct(FORMATS[at.kind]).pack_into, self.bench._view, at.offset
@@ -73,23 +87,21 @@ class Demo:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """As it ships, but for the times in SHORTER."""
-    folder = tmp_path_factory.mktemp("logic")
+def demo() -> Demo:
+    """As it ships, but for the times in SHORTER. As text: files of a new folder would be compiled anew."""
     changed = 0
-    files = []
+    texts = []
     for file in sorted((DEMO / "logic").glob("*.st")):
         text = file.read_text(encoding="utf-8")
         for shipped, short in SHORTER.items():
             changed += text.count(shipped)
             text = text.replace(shipped, short)
-        (folder / file.name).write_text(text, encoding="utf-8")
-        files.append(folder / file.name)
+        texts.append(text)
     assert changed == len(SHORTER)
-    return Demo(load_site(DEMO / "site.yaml"), load(*FILES, *files))
+    return Demo(load_site(DEMO / "site.yaml"), load(*FILES, *texts))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def plant() -> Callable[..., Microgrid]:
     """The demo's plant; seed and start_hour as wanted."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pytest
@@ -110,14 +111,21 @@ def lose_sources_in_the_island(
     return lose_sources(together, grid, case)
 
 
+@pytest.fixture(scope="module")
+def fall(demo: Any, plant: Callable[..., Microgrid]) -> Callable[..., Fall]:
+    """The same by seed, each run once: the same seed gives the same run."""
+
+    @cache
+    def fall(seed: int, *, automatic: bool, until_then: bool | None = None) -> Fall:
+        return lose_sources_in_the_island(demo, plant, draw(seed), automatic=automatic, until_then=until_then)
+
+    return fall
+
+
 @pytest.mark.parametrize("seed", range(CASES))
-def test_vehicles_raise_the_nadir_and_save_feeders(
-    demo: Any, plant: Callable[..., Microgrid], seed: int
-) -> None:
+def test_vehicles_raise_the_nadir_and_save_feeders(fall: Callable[..., Fall], seed: int) -> None:
     """Beside idle vehicles from the start, though those that are steered may have to stop charging first."""
-    case = draw(seed)
-    without = lose_sources_in_the_island(demo, plant, case, automatic=False)
-    steered = lose_sources_in_the_island(demo, plant, case, automatic=True)
+    without, steered = fall(seed, automatic=False), fall(seed, automatic=True)
     assert steered.nadir_hz > without.nadir_hz
     assert sum(steered.feeders) >= sum(without.feeders)
     assert min(without.end_hz, steered.end_hz) > LOWEST_HZ
@@ -125,12 +133,10 @@ def test_vehicles_raise_the_nadir_and_save_feeders(
 
 @pytest.mark.parametrize("seed", range(6))
 def test_vehicles_that_are_steered_help_more_than_those_that_go_on_as_they_were(
-    demo: Any, plant: Callable[..., Microgrid], seed: int
+    fall: Callable[..., Fall], seed: int
 ) -> None:
     """Both lose the same while they draw the same."""
-    case = draw(seed)
-    left = lose_sources_in_the_island(demo, plant, case, automatic=False, until_then=True)
-    steered = lose_sources_in_the_island(demo, plant, case, automatic=True)
+    left, steered = fall(seed, automatic=False, until_then=True), fall(seed, automatic=True)
     assert steered.nadir_hz > left.nadir_hz + 0.2
     assert sum(steered.feeders) >= sum(left.feeders)
 
