@@ -27,12 +27,15 @@ NEEDS_NONE = {
         "peak_at",
         "model",
         "training",
+        *("feeders_pattern", "feeders_most_unusual"),
     },
     "grows in a plant that is well, and is for those who look for a cause": {
         *("errors_timeout", "errors_exception", "errors_connection", "errors_protocol", "error_frames"),
         *("refused", "refused_nodes", "failures", "fault_code"),
     },
-    "an asset or forecast still learns, or may never know all": {"state"},
+    "an asset or forecast still learns, or may never know all; what is wrong with a forecast is its trouble": {
+        "state"
+    },
 }
 QUIET = frozenset().union(*NEEDS_NONE.values())
 
