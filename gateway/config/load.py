@@ -22,7 +22,8 @@ from gateway.config.anomaly_section import read_anomalies
 from gateway.config.calculated_section import declare_calculated, read_calculated
 from gateway.config.control_section import read_control, read_control_areas, select_tags
 from gateway.config.demand_response_section import read_demand_response
-from gateway.config.dispatch_section import declare_dispatch, read_dispatch
+from gateway.config.dispatch_reading import read_dispatch
+from gateway.config.dispatch_section import declare_dispatch
 from gateway.config.dnp3 import Outstation
 from gateway.config.dnp3_section import read_outstation
 from gateway.config.document import (
