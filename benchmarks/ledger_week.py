@@ -2,12 +2,13 @@
 
     python benchmarks/ledger_week.py [--out DIR] [--weeks 3] [--seed 1]
 
-Registers of a simulated community (houses with roofs, one of them a farm's; vehicles that come home in the evening)
-go into a real history through the historian's inbox, a sample a minute. The market's own office, as in a site, works
-on it with a clock that is turned: members' signed orders, gates, prices, readings, settlements. In the last week,
-which has the end of summer time in it, there is an event with rewards, a production batch with certificates, and
-bills of all; then a meter is corrected, what it had told settled anew, and everything verified again from the file.
-Exit status 1 where a claim does not hold.
+Registers of a simulated community (houses with roofs, one of them a farm's; vehicles that come home in the
+evening) go into a real history through the historian's inbox, a sample a minute. The market's own office, as in
+a site, works on it with a clock that is turned: members' signed orders, gates, prices, readings, settlements.
+In the last week, which has the end of summer time in it, there is an event of demand response. What follows of
+it the office says by itself, as of the farm's sun: event and awards, production batches with certificates. All
+are billed; then a meter is corrected, what it had told settled anew, and everything verified again from the
+file. Exit status 1 where a claim does not hold.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from numpy.typing import NDArray
 
 from gateway.config.load import load_site
 from gateway.config.site import HistorianSettings, Site
+from historian.demand_response import Level
+from historian.demand_response_job.store import Call, Calls
 from historian.dispatch.axis import Axis
 from historian.keeping.importing.inbox import Parcel, reason_of, take_alone
 from historian.ledger.bundle import Bundle, sign
@@ -38,14 +41,7 @@ from historian.ledger.evidence import award_for
 from historian.ledger.facts import Fact, Order, Reading, ReadingQuality, Reversal, Side, Venue
 from historian.ledger.metering import MICROS
 from historian.ledger.pen import Pen, client_id
-from historian.ledger.reward_facts import (
-    Batch,
-    CertifiedSource,
-    Retirement,
-    RewardEvent,
-    RewardKind,
-    RewardRule,
-)
+from historian.ledger.reward_facts import Retirement, RewardKind
 from historian.ledger.statement import as_html, statement_of
 from historian.ledger.statement_pdf import as_pdf
 from historian.market_job.office import Office, open_office
@@ -63,8 +59,10 @@ FARM = HOMES[-1]
 GRID = "grid"
 MEMBERS = (*HOMES, *CARS, GRID)
 SAVERS = HOMES[:4]  # take less in the event
+CALLED = HOMES[:6]  # who is asked in the event
 GAMBLER, TWIN = HOMES[4:6]  # alike, but that the first takes more between the notice and the event
 FARM_KW = 60.0
+EVENT, CALLS = "evening", "demand_response.sqlite"
 EVENT_DAY, CORRECTED_HOME = 3, HOMES[2]
 
 Floats = NDArray[np.float64]
@@ -143,7 +141,8 @@ def site_text() -> str:
             point(f"{name}_{way}_wh", "Wh")
         bounds = f"feeder: f1, export_max_kw: {most_kw}, import_max_kw: {most_kw}"
         devices = {
-            f"{name}_source": f"kind: source, feeder: f1, export_max_kw: {most_kw}",
+            f"{name}_source": f"kind: source, feeder: f1, export_max_kw: {most_kw}"
+            + (", renewable: {technology: solar, meter: sun_meter}" if name == FARM else ""),
             f"{name}_load": f"kind: consumer, feeder: f1, import_max_kw: {most_kw}",
         }
         meters = {f"{name}_meter": f"import: d.{name}_in_wh, export: d.{name}_out_wh, {bounds}"}
@@ -181,7 +180,16 @@ def site_text() -> str:
         "    hours: {evening: {from_h: 17, to_h: 21, multiplier: 1.4}}}\n"
         "  feeders: {f1: {export_max_kw: 500, import_max_kw: 500}}\n"
         "  tariffs:\n    home: {base_rate_per_kwh: 0.05, standing_charge: 1}\n    utility: {base_rate_per_kwh: 0}\n"
-        "  participants:\n" + "".join(participants)
+        "  rewards:\n"
+        "    saving: {points: 10, most_each: 500, most_in_period: 1000, period_days: 28}\n"
+        "    peak: {points: 5, most_each: 500, most_in_period: 1000, period_days: 28}\n"
+        "    participation: {points: 3, most_each: 500, most_in_period: 1000, period_days: 28}\n"
+        "    renewable: {points: 1, most_each: 5000, most_in_period: 5000, period_days: 28}\n"
+        "  participants:\n"
+        + "".join(participants)
+        + "demand_response:\n  area: grid\n  participants:\n"
+        + "".join(f"    {name}: {{power: d.load_kw, committed_kw: 0.5}}\n" for name in CALLED)
+        + f"  programmes: {{less: {{participants: [{', '.join(CALLED)}]}}}}\n"
     )
 
 
@@ -237,13 +245,14 @@ class Community:
         self.history = History(state / "history")
         self.office: Office = open_office(
             site.market, state, "community", self.history, lambda tag: self.read(names[tag]), names, NoForecasts(),
-            ZONE, self.clock, {},
+            ZONE, self.clock, {}, site.demand_response, state / CALLS,
         )  # fmt: skip
         self.keys = {name: SigningKey.load(state / "keys" / f"{name}.pem") for name in MEMBERS}
         book = self.office.desk.book
         self.pens = {name: Pen(key, book.id, self.clock) for name, key in self.keys.items()}
         self.refused: list[str] = []
-        self.notice: tuple[int, Fact] | None = None  # when it is said, and what
+        self.notice: Call | None = None  # an event that is given when its notice is due
+        self.calls = state / CALLS
         self.orders = 0
 
     def clock(self) -> int:
@@ -265,8 +274,10 @@ class Community:
     def at(self, at_us: int) -> None:
         """Let it be so late, and the office look."""
         self.now_us = max(self.now_us, at_us)
-        if self.notice is not None and self.now_us >= self.notice[0]:
-            self.office.desk.demand(self.notice[1])
+        if self.notice is not None and self.now_us * 1_000 >= self.notice.announced:
+            assert self.site.demand_response is not None
+            with Calls.to_write(self.calls) as calls:
+                calls.add(self.notice, self.site.demand_response.programmes[0])
             self.notice = None
         self.office.look()
 
@@ -353,6 +364,8 @@ def run(community: Community, edges: list[int]) -> None:
             print(f"  {day:%a %Y-%m-%d}", file=sys.stderr, flush=True)
     community.at(edges[-1] + 2 * MICROS)
     bill_all(community, edges[-2], edges[-1])
+    community.at(edges[-1] + 2 * MINUTE_US)  # the last day's sun, and what it earns
+    community.at(edges[-1] + 3 * MINUTE_US)
 
 
 def bill_all(community: Community, from_us: int, to_us: int) -> None:
@@ -361,15 +374,6 @@ def bill_all(community: Community, from_us: int, to_us: int) -> None:
         outcome = community.office.desk.bill(name, "utility" if name == GRID else "home", from_us, to_us)
         if outcome.refused is not None:
             raise SystemExit(f"{name} is not billed: {outcome.refused}")
-
-
-def tell_rules(community: Community) -> None:
-    """What is rewarded, and whose sun is certified."""
-    desk = community.office.desk
-    for kind, rate in ((RewardKind.SAVING, 10), (RewardKind.PEAK, 5), (RewardKind.PARTICIPATION, 3)):
-        desk.demand(RewardRule(kind, rate, 500, 1_000, 28 * 86_400, 365 * 86_400, 200_000))
-    desk.demand(RewardRule(RewardKind.RENEWABLE, 1, 5_000, 5_000, 28 * 86_400, 365 * 86_400, 0))
-    desk.demand(CertifiedSource(f"{FARM}_source", "sun_meter", "solar", 2 * 365 * 86_400))
 
 
 def check_trades(community: Community, claim: Claims, week: tuple[int, int]) -> None:
@@ -442,26 +446,30 @@ def check_bills(community: Community, claim: Claims, out: Path) -> None:
             (out / f"{bill.participant}.pdf").write_bytes(as_pdf(statement))
 
 
-def check_rewards(community: Community, claim: Claims, week: tuple[int, int]) -> None:
+def check_rewards(community: Community, claim: Claims) -> None:
+    """What the office has put on record by itself."""
     desk = community.office.desk
     treasury = desk.community.treasury
-    for name in SAVERS:
-        for kind in (RewardKind.SAVING, RewardKind.PEAK, RewardKind.PARTICIPATION):
-            desk.demand(award_for(desk.community, name, kind, "evening"))
-    points = {name: treasury.rewards.available(name, desk.community.now_us) for name in SAVERS}
+    now_us = desk.community.now_us
+    points = {name: treasury.rewards.available(name, now_us) for name in SAVERS}
     claim(f"who took less in the event has points: {points}", all(points.values()))
-    awards = [award_for(desk.community, name, RewardKind.SAVING, "evening") for name in (GAMBLER, TWIN)]
+    awards = [award_for(desk.community, name, RewardKind.SAVING, EVENT) for name in (GAMBLER, TWIN)]
     claim(
         f"who took more between notice and event has the same baseline as its twin: {awards[0].baseline:,} Wh",
         awards[0].baseline == awards[1].baseline,
     )
-    energy = desk.community.meters.energy("sun_meter", *week)
+    batches = [batch for _, batch in treasury.certificates.batches.values()]
+    wh = sum(batch.wh for batch in batches)
+    edges = min(batch.from_us for batch in batches), max(batch.to_us for batch in batches)
+    energy = desk.community.meters.energy("sun_meter", *edges)
     assert energy is not None
-    desk.demand(Batch("sun-of-the-week", f"{FARM}_source", *week, energy.export_wh))
-    desk.demand(award_for(desk.community, FARM, RewardKind.RENEWABLE, "sun-of-the-week"))
-    whole = energy.export_wh // 10**6
+    claim(f"{len(batches)} days of sun are what its meter shows: {wh:,} Wh", wh == energy.export_wh)
     held = desk.book.state.accounts[f"{FARM}.certificates"].amount
-    claim(f"{energy.export_wh / 1e6:.3f} MWh of sun are {held} certificates", held == whole > 0)
+    earned = treasury.rewards.available(FARM, now_us)
+    claim(
+        f"{wh / 1e6:.3f} MWh of sun are {held} certificates, and {earned} points",
+        held == wh // 10**6 > 0 < earned,
+    )
     retire = Retirement(f"{FARM}_source", 1, 1, "home1")
     first, again = (
         desk.submit([community.sign(FARM, f"retire-{n}", retire)])[0][0].refused for n in range(2)
@@ -545,10 +553,9 @@ def tell(state: Path, weeks: int, seed: int) -> int:
     print(f"{count:,} samples of meters in history after {time.perf_counter() - began:.0f} s")
     community = Community(site, state, days)
     community.at(community.now_us)  # members, devices and meters are brought into the ledger
-    tell_rules(community)
     desk = community.office.desk
-    announce = RewardEvent("evening", event_us[1], event_us[2], "Europe/Vienna")
-    community.notice = (event_us[0], announce)
+    announced, start, until = (at_us * 1_000 for at_us in event_us)
+    community.notice = Call(EVENT, "less", start, until, Level.MODERATE, announced, "operator")
     began = time.perf_counter()
     week = (
         round(week_begin.timestamp()) * MICROS,
@@ -561,7 +568,7 @@ def tell(state: Path, weeks: int, seed: int) -> int:
     print(f"{weeks} weeks, {desk.book.state.head.sequence:,} entries in {time.perf_counter() - began:.0f} s")
     check_trades(community, claim, week)
     check_bills(community, claim, state)
-    check_rewards(community, claim, week)
+    check_rewards(community, claim)
     file = state / "market.ledger"
     verify(claim, file, receipt(community), "after the week")
     correct(community, claim, round((week_begin + timedelta(days=2, hours=12)).timestamp()) * MICROS)
