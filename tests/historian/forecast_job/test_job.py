@@ -148,7 +148,7 @@ def test_a_target_without_history_is_trouble_until_it_is_back(trained):
     trained.look()
     assert trained.said("trouble").value == ""
     trained.folder.write("a.power_kw", [NOON], [0.0], Quality.BAD_NO_COMMUNICATION)
-    later = NOON + 15 * DAY_NS
+    later = NOON + 45 * DAY_NS
     trained.clock.now = later + 10 * S_NS
     trained.look()
     assert trained.said("trouble").value.startswith("is not issued: there is no history of a.power_kw")
