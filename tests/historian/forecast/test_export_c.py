@@ -61,9 +61,7 @@ def fitted(frame: pandas.DataFrame) -> dict[str, Forecaster]:
     made = {
         # With a median and a lower bound; without.
         "linear": Forecaster(HORIZON, "1h", (0.1, 0.5, 0.9), model="linear", calibration=0, bounds=(0, None)),
-        "gradient-boosting": Forecaster(
-            HORIZON, "1h", (0.2, 0.8), season="1D", max_rows=700, calibration=0
-        ),
+        "gradient-boosting": Forecaster(HORIZON, "1h", (0.2, 0.8), season="1D", max_rows=700, calibration=0),
     }
     known = ["clear_sky_w_m2"]
     past = frame.iloc[:HOURS]

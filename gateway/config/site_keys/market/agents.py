@@ -68,7 +68,7 @@ MARKET_AGENTS = Named(
             Key(
                 "assets",
                 ListOf(Text("the name of an asset", WORD, 64), "a list of assets"),
-                "Instead: loads and renewables of `dispatch`; it bids what is left over of them together, or missing.",
+                "Instead: loads and renewables of `dispatch`; it bids what they together leave over, or lack.",
                 None,
                 when=_OF_PLAN,
             ),
