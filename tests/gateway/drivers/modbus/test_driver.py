@@ -199,8 +199,10 @@ async def test_polls_keep_their_rate_over_time(site, new_device, point) -> None:
     reader = site.region.reader()
     await site.until(lambda: len(device.requests) >= 20)
     times = source_times(reader.take(), site.tag("d.m0"))
-    grid = (times - times[0]) / 100e6
-    assert np.median(np.abs(grid - np.round(grid))) < 0.1  # still on the first poll's grid at the end
+    # All on one grid, from the first to the last; any one, the very first too, may be late on a busy machine.
+    turns = np.exp(2j * np.pi * times / 100e6)
+    away = np.angle(turns / turns.mean()) / (2 * np.pi)
+    assert np.median(np.abs(away)) < 0.1
 
 
 async def test_an_illegal_register_marks_only_its_point(site, new_device, point) -> None:
